@@ -1,0 +1,1 @@
+//! Asks Redis whether it answers and can take writes.

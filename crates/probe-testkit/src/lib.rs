@@ -1,0 +1,1 @@
+//! The contract's promises as one suite that every probe runs against itself, and the fault proxy that breaks its backend.

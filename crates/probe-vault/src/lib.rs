@@ -1,0 +1,1 @@
+//! Asks Vault whether it is initialized, unsealed and active, and whether our own token is valid.

@@ -1,0 +1,149 @@
+//! What a section of the configuration becomes: one check, or a group of named checks.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::{Fields, Mistake, Node, Value};
+use crate::{Check, DynCheck, Shared};
+
+/// One check, or a group whose names are known before any of them runs.
+pub enum Component {
+    /// The component is its one check.
+    Single(Arc<dyn DynCheck>),
+    /// The component has checks of its own names, in this order.
+    Group(Vec<(CheckName, Arc<dyn DynCheck>)>),
+}
+
+/// Says the names only.
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Single(check) => f.debug_tuple("Single").field(&check.target()).finish(),
+            Self::Group(checks) => {
+                f.debug_list().entries(checks.iter().map(|(name, _)| name)).finish()
+            }
+        }
+    }
+}
+
+/// The name of a check within its group, as it stands in the answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckName(String);
+
+impl CheckName {
+    /// A name: 1 to 100 characters, none of them a control character.
+    pub fn new(name: impl Into<String>) -> Result<Self, String> {
+        let name = name.into();
+        if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+            return Err(
+                "expected a name of 1 to 100 characters without control characters".to_owned()
+            );
+        }
+        Ok(Self(name))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A row of the gateway's table of probes.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// The kind of component, as `kind = "..."` names it; a section without one is of the kind that it is named after.
+    pub name: &'static str,
+    /// Turns a section into a component, without any I/O; `None` when the section has noted mistakes.
+    pub build: fn(&Section<'_>) -> Option<Component>,
+}
+
+impl Kind {
+    /// Builds the section `name`, or says everything that is wrong with it.
+    pub fn component(
+        &self,
+        name: &str,
+        node: &Node,
+        shared: &Shared,
+    ) -> Result<Component, Vec<Mistake>> {
+        let mistakes = RefCell::default();
+        let built = (self.build)(&Section { name, node, shared, mistakes: &mistakes });
+        let mut mistakes = mistakes.into_inner();
+        if let (Some(component), true) = (built, mistakes.is_empty()) {
+            return Ok(component);
+        }
+        if mistakes.is_empty() {
+            let message = format!("the kind `{}` makes nothing of this section", self.name);
+            mistakes.push(Mistake { line: node.line, key: name.to_owned(), message });
+        }
+        Err(mistakes)
+    }
+}
+
+/// A section of the configuration on its way to becoming a component.
+#[derive(Debug)]
+pub struct Section<'a> {
+    name: &'a str,
+    node: &'a Node,
+    shared: &'a Shared,
+    mistakes: &'a RefCell<Vec<Mistake>>,
+}
+
+impl<'a> Section<'a> {
+    /// The section's name, which is the component's.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// Where checks find what they share with others.
+    pub fn shared(&self) -> &'a Shared {
+        self.shared
+    }
+
+    /// The section as one table.
+    pub fn fields(&self) -> Fields<'a> {
+        Fields::new(self.name.to_owned(), self.node, self.mistakes)
+    }
+
+    /// The section as a group with one check for each of its keys: the key is the check's name, and a string in place of a table is its `url`.
+    pub fn group_by_key<C: Check>(
+        &self,
+        mut make: impl FnMut(&CheckName, &mut Fields<'_>) -> Option<C>,
+    ) -> Option<Component> {
+        let mut checks = Some(Vec::new());
+        if self.node.entries().is_empty() {
+            let message = "expected at least one name with its settings".to_owned();
+            self.note(self.node.line, self.name.to_owned(), message);
+            return None;
+        }
+        for (key, node) in self.node.entries() {
+            let path = format!("{}.{key}", self.name);
+            let name = match CheckName::new(key.as_str()) {
+                Ok(name) => name,
+                Err(message) => {
+                    self.note(node.line, path, message);
+                    checks = None;
+                    continue;
+                }
+            };
+            let long_form = match &node.value {
+                Value::String(_) | Value::Unknown(_) => Node {
+                    line: node.line,
+                    value: Value::Table(vec![("url".to_owned(), node.clone())]),
+                },
+                _ => node.clone(),
+            };
+            let mut fields = Fields::new(path, &long_form, self.mistakes);
+            let check = make(&name, &mut fields);
+            match (fields.check(|| check), &mut checks) {
+                (Some(check), Some(checks)) => checks.push((name, check)),
+                _ => checks = None,
+            }
+        }
+        checks.map(Component::Group)
+    }
+
+    fn note(&self, line: usize, key: String, message: String) {
+        self.mistakes.borrow_mut().push(Mistake { line, key, message });
+    }
+}

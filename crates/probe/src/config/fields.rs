@@ -1,0 +1,186 @@
+//! A table of the configuration, read key by key.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::{FromNode, Mistake, Node, Refused, Url, Value};
+use crate::{Check, CheckName, Component, DynCheck, Failure, Steps};
+
+/// Reads one table. Whatever is wrong is noted and answered with `None`; reading goes on, so that all mistakes are told at once.
+///
+/// It ends with [`Fields::single`] or [`Fields::group`], which also note the keys that nobody asked for.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    path: String,
+    line: usize,
+    entries: &'a [(String, Node)],
+    asked: Vec<&'static str>,
+    unknown: Option<Failure>,
+    mistakes: &'a RefCell<Vec<Mistake>>,
+    clean: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads the table `node`, which stands under `path`.
+    pub(crate) fn new(path: String, node: &'a Node, mistakes: &'a RefCell<Vec<Mistake>>) -> Self {
+        let mut fields = Self {
+            path,
+            line: node.line,
+            entries: node.entries(),
+            asked: Vec::new(),
+            unknown: None,
+            mistakes,
+            clean: true,
+        };
+        if !matches!(node.value, Value::Table(_)) {
+            let message = format!("expected a table, found {}", node.value.kind());
+            fields.note(node.line, None, message);
+        }
+        fields
+    }
+
+    /// The value of `key`; its absence is a mistake.
+    pub fn required<T: FromNode>(&mut self, key: &'static str) -> Option<T> {
+        if self.find(key).is_none() {
+            self.note(self.line, None, format!("missing `{key}`"));
+        }
+        self.optional(key)
+    }
+
+    /// The value of `key`, or `None` when it is absent (or wrong, which is noted).
+    pub fn optional<T: FromNode>(&mut self, key: &'static str) -> Option<T> {
+        self.asked.push(key);
+        let node = self.find(key)?;
+        match T::from_node(node) {
+            Ok(value) => Some(value),
+            Err(Refused::Unknown(failure)) => {
+                self.unknown.get_or_insert(failure);
+                None
+            }
+            Err(Refused::Wrong(message)) => {
+                self.note(node.line, Some(key), message);
+                None
+            }
+        }
+    }
+
+    /// The value of `key`, or `default` when it is absent.
+    pub fn or<T: FromNode>(&mut self, key: &'static str, default: T) -> T {
+        self.optional(key).unwrap_or(default)
+    }
+
+    /// One of a few `words`, or the first of them when `key` is absent.
+    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let absent = self.find(key).is_none();
+        let text: Option<String> = self.optional(key);
+        if absent {
+            return words.first().map(|(_, value)| *value);
+        }
+        let text = text?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+            self.wrong(key, format!("expected {}", known.join(" or ")));
+        }
+        found
+    }
+
+    /// A required URL with one of `schemes`.
+    pub fn url(&mut self, key: &'static str, schemes: &[&str]) -> Option<Url> {
+        let url: Url = self.required(key)?;
+        if schemes.contains(&url.scheme()) {
+            return Some(url);
+        }
+        let known: Vec<_> = schemes.iter().map(|scheme| format!("`{scheme}://`")).collect();
+        self.wrong(key, format!("expected a URL that begins with {}", known.join(" or ")));
+        None
+    }
+
+    /// Whether `key` is written, right or wrong.
+    pub fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Notes that the value of `key` is wrong; the message must not quote it.
+    pub fn wrong(&mut self, key: &'static str, message: impl Into<String>) {
+        let line = self.find(key).map_or(self.line, |node| node.line);
+        self.note(line, Some(key), message.into());
+    }
+
+    /// Ends the reading with one check. `make` may use `?` on whatever was read: each `None` has its mistake noted already.
+    pub fn single<C: Check>(self, make: impl FnOnce() -> Option<C>) -> Option<Component> {
+        self.check(make).map(Component::Single)
+    }
+
+    /// Ends the reading with a group of checks under `names`.
+    pub fn group<C: Check>(
+        mut self,
+        names: Vec<CheckName>,
+        make: impl Fn(&CheckName) -> Option<C>,
+    ) -> Option<Component> {
+        self.note_keys_nobody_asked_for();
+        let checks = names.into_iter().map(|name| {
+            let check = self.make(|| make(&name))?;
+            Some((name, check))
+        });
+        checks.collect::<Option<Vec<_>>>().map(Component::Group)
+    }
+
+    /// Ends the reading with a check that the caller puts into a group of its own.
+    pub(crate) fn check<C: Check>(
+        mut self,
+        make: impl FnOnce() -> Option<C>,
+    ) -> Option<Arc<dyn DynCheck>> {
+        self.note_keys_nobody_asked_for();
+        self.make(make)
+    }
+
+    fn make<C: Check>(&self, make: impl FnOnce() -> Option<C>) -> Option<Arc<dyn DynCheck>> {
+        match (&self.unknown, self.clean) {
+            (_, false) => None,
+            (Some(failure), true) => Some(Arc::new(Unavailable(failure.clone()))),
+            (None, true) => {
+                let check = make();
+                debug_assert!(check.is_some(), "{}: no check and no mistake", self.path);
+                check.map(|check| Arc::new(check) as Arc<dyn DynCheck>)
+            }
+        }
+    }
+
+    fn note_keys_nobody_asked_for(&mut self) {
+        let surplus: Vec<_> =
+            self.entries.iter().filter(|(key, _)| !self.asked.contains(&key.as_str())).collect();
+        for (key, node) in surplus {
+            let known: Vec<_> = self.asked.iter().map(|key| format!("`{key}`")).collect();
+            let message = format!("unknown key `{key}`, expected one of {}", known.join(", "));
+            self.note(node.line, None, message);
+        }
+    }
+
+    fn find(&self, key: &str) -> Option<&'a Node> {
+        self.entries.iter().find(|(known, _)| known == key).map(|(_, node)| node)
+    }
+
+    fn note(&mut self, line: usize, key: Option<&str>, message: String) {
+        self.clean = false;
+        let key = match key {
+            Some(key) if self.path.is_empty() => key.to_owned(),
+            Some(key) => format!("{}.{key}", self.path),
+            None => self.path.clone(),
+        };
+        self.mistakes.borrow_mut().push(Mistake { line, key, message });
+    }
+}
+
+/// Stands in for a check whose configuration is not known yet, so that the answer keeps its shape.
+struct Unavailable(Failure);
+
+impl Check for Unavailable {
+    fn target(&self) -> &'static str {
+        ""
+    }
+
+    async fn check(&self, _: &Steps) -> Result<(), Failure> {
+        Err(self.0.clone())
+    }
+}

@@ -1,0 +1,184 @@
+//! A configuration file as written: every value with its line.
+
+use std::fmt;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::Failure;
+
+/// A value and the line it stands on, counted from one.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The line in the file.
+    pub line: usize,
+    /// What stands there.
+    pub value: Value,
+}
+
+/// What can stand in a configuration file.
+#[derive(Clone)]
+pub enum Value {
+    /// A text, its references already replaced.
+    String(String),
+    /// A text whose reference cannot be resolved yet, and why: for instance because Vault is down.
+    Unknown(Failure),
+    /// A whole number.
+    Integer(i64),
+    /// A boolean.
+    Boolean(bool),
+    /// A list.
+    Array(Vec<Node>),
+    /// A table, in the order of the file.
+    Table(Vec<(String, Node)>),
+    /// A TOML type that no setting has, by its name.
+    Other(&'static str),
+}
+
+impl Value {
+    /// The kind of value, with its article, for messages that must not quote it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::String(_) | Self::Unknown(_) => "a string",
+            Self::Integer(_) => "an integer",
+            Self::Boolean(_) => "a boolean",
+            Self::Array(_) => "an array",
+            Self::Table(_) => "a table",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+/// Says the kind only: any value may be a secret.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+/// Something wrong in a configuration: where, and what would be right. It never quotes a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The line in the file, counted from one.
+    pub line: usize,
+    /// The key as a path, for instance `cache.data`; empty when the file as a whole is meant.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key.as_str() {
+            "" => write!(f, "{}: {}", self.line, self.message),
+            key => write!(f, "{}: {key}: {}", self.line, self.message),
+        }
+    }
+}
+
+impl Node {
+    /// Reads TOML. All its syntax errors are returned, not just the first.
+    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        let lines = Lines::of(text);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if errors.is_empty() {
+            return Ok(Self { line: 1, value: from_table(table.into_inner(), &lines) });
+        }
+        let mistake = |error: &toml::de::Error| Mistake {
+            line: lines.number(error.span().map_or(text.len(), |span| span.start)),
+            key: String::new(),
+            // `Display` would print the source line, and with it whatever secret stands there.
+            message: error.message().replace('\n', ", "),
+        };
+        Err(errors.iter().map(mistake).collect())
+    }
+
+    /// The entries, if this is a table.
+    pub fn entries(&self) -> &[(String, Self)] {
+        match &self.value {
+            Value::Table(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The value under `key`, if this is a table that has it.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.entries().iter().find(|(known, _)| known == key).map(|(_, node)| node)
+    }
+}
+
+fn from_table(table: DeTable<'_>, lines: &Lines) -> Value {
+    let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
+        // The key's line is where a reader looks; a table's own span begins elsewhere.
+        let line = lines.number(key.span().start);
+        let key: std::borrow::Cow<'_, str> = key.into_inner();
+        (key.into_owned(), Node { line, value: from_value(value.into_inner(), lines) })
+    };
+    Value::Table(table.into_iter().map(entry).collect())
+}
+
+fn from_value(value: DeValue<'_>, lines: &Lines) -> Value {
+    match value {
+        DeValue::String(text) => Value::String(text.into_owned()),
+        DeValue::Boolean(flag) => Value::Boolean(flag),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Value::Other("an integer out of range"), Value::Integer),
+        DeValue::Float(_) => Value::Other("a float"),
+        DeValue::Datetime(_) => Value::Other("a date"),
+        DeValue::Array(items) => Value::Array(
+            items
+                .into_iter()
+                .map(|item| Node {
+                    line: lines.number(item.span().start),
+                    value: from_value(item.into_inner(), lines),
+                })
+                .collect(),
+        ),
+        DeValue::Table(table) => from_table(table, lines),
+    }
+}
+
+/// Where the lines of a text begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    fn number(&self, offset: usize) -> usize {
+        self.0.partition_point(|&end| end < offset) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_mistakes(text: &str, expected: &[&str]) {
+        let mistakes = Node::parse(text).expect_err("this is no TOML");
+        let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn every_value_knows_its_line() {
+        let node = Node::parse("a = 1\n[b]\nc = [\n  true,\n  'x',\n]\n").expect("this is TOML");
+        let c = node.get("b").and_then(|b| b.get("c")).expect("b.c stands there");
+        let Value::Array(items) = &c.value else { panic!("an array") };
+        assert_eq!((c.line, items[0].line, items[1].line), (3, 4, 5));
+    }
+
+    #[test]
+    fn a_syntax_error_tells_its_line_and_quotes_nothing() {
+        check_mistakes(
+            "ok = 1\nurl = \"redis://:hunter2@cache\nmore = 2\n",
+            &["2: invalid basic string, expected `\"`"],
+        );
+    }
+
+    #[test]
+    fn a_value_prints_as_its_kind_only() {
+        assert_eq!(format!("{:?}", Value::String("hunter2".into())), "a string");
+    }
+}

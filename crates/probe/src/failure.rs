@@ -1,0 +1,210 @@
+//! A failed check, as the person on call reads it: one line with the step, the cause and the target.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+
+use crate::scrub;
+
+/// The longest status line in characters, target included.
+pub const MAX_LINE: usize = 300;
+
+/// A check that failed: the step it was in, and why.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    step: &'static str,
+    cause: Cause,
+}
+
+impl Failure {
+    /// `step` failed because of `cause`, which may be any error.
+    pub fn new(step: &'static str, cause: impl Into<Cause>) -> Self {
+        Self { step, cause: cause.into() }
+    }
+
+    /// `step` failed for a reason in the probe's own words: lower case, no final dot.
+    pub fn because(step: &'static str, reason: impl Into<String>) -> Self {
+        Self { step, cause: Cause::because(reason) }
+    }
+
+    /// The step that failed.
+    pub fn step(&self) -> &'static str {
+        self.step
+    }
+
+    /// Why it failed.
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// The line that callers read: `step: cause (target)`, without secrets, on one line, at most [`MAX_LINE`] characters long.
+    ///
+    /// What is too long is cut in the cause, since step and target are what one looks for first.
+    pub fn line(&self, target: &str) -> String {
+        let head = tidy(&scrub(&format!("{}: ", self.step)));
+        let tail = match tidy(&scrub(target)) {
+            target if target.is_empty() => String::new(),
+            target => format!(" ({})", shorten(&target, MAX_LINE / 2)),
+        };
+        let cause = tidy(&scrub(&self.cause.text));
+        let room = MAX_LINE - head.chars().count() - 1 - tail.chars().count();
+        format!("{head} {}{tail}", shorten(&cause, room))
+    }
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    text: String,
+    connection_lost: bool,
+}
+
+impl Cause {
+    /// A cause in the probe's own words.
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self { text: reason.into(), connection_lost: false }
+    }
+
+    /// The same cause, marked as the loss of a connection: on a kept connection it proves nothing (see [`crate::Kept`]).
+    #[must_use]
+    pub fn connection_lost(mut self) -> Self {
+        self.connection_lost = true;
+        self
+    }
+
+    /// Whether the connection was lost, rather than the question answered badly.
+    pub fn is_connection_lost(&self) -> bool {
+        self.connection_lost
+    }
+
+    /// The text, not yet cut and scrubbed for callers.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<Failure> for Cause {
+    fn from(failure: Failure) -> Self {
+        failure.cause
+    }
+}
+
+/// Errors say their whole chain of sources, each once: some libraries repeat the source in their own text.
+impl<E: Error + 'static> From<E> for Cause {
+    fn from(error: E) -> Self {
+        let mut text = plain(&error);
+        let mut connection_lost = is_lost(&error);
+        let mut next = error.source();
+        while let Some(source) = next {
+            connection_lost |= is_lost(source);
+            let part = plain(source);
+            if !text.to_lowercase().ends_with(&part.to_lowercase()) {
+                let _infallible = write!(text, ": {part}");
+            }
+            next = source.source();
+        }
+        Self { text, connection_lost }
+    }
+}
+
+/// An error's own text in the form of our lines: no number of the operating system, no final dot, a small first letter unless it begins an acronym.
+fn plain(error: &(dyn Error + 'static)) -> String {
+    let text = error.to_string();
+    let text = match text.rfind(" (os error ") {
+        Some(at) if text.ends_with(')') => &text[..at],
+        _ => &text,
+    };
+    let text = text.trim().trim_end_matches('.');
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn is_lost(error: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof, WriteZero,
+    };
+    let Some(error) = error.downcast_ref::<io::Error>() else {
+        return false;
+    };
+    // An I/O error hides the error it wraps from `source`.
+    let wrapped = || error.get_ref().is_some_and(|inner| is_lost(inner));
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof | WriteZero
+    ) || wrapped()
+}
+
+/// Everything on one line, with single spaces.
+fn tidy(text: &str) -> String {
+    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn shorten(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(cause: impl Into<Cause>, expected: &str) {
+        assert_eq!(Failure::new("connect", cause).line("10.0.3.7:5432"), expected);
+    }
+
+    #[test]
+    fn an_operating_system_error_reads_like_our_own_words() {
+        check(io::Error::from_raw_os_error(111), "connect: connection refused (10.0.3.7:5432)");
+    }
+
+    #[test]
+    fn a_source_that_the_line_already_ends_with_is_not_said_twice() {
+        let inner = io::Error::other("Handshake failed.");
+        check(io::Error::other(inner), "connect: handshake failed (10.0.3.7:5432)");
+    }
+
+    #[test]
+    fn an_acronym_keeps_its_capitals() {
+        check(io::Error::other("TLS is required"), "connect: TLS is required (10.0.3.7:5432)");
+    }
+
+    #[test]
+    fn a_cause_of_many_lines_becomes_one() {
+        check(
+            Cause::because("first\r\nsecond\t third\0"),
+            "connect: first second third (10.0.3.7:5432)",
+        );
+    }
+
+    #[test]
+    fn a_long_cause_is_cut_and_the_target_stays() {
+        let line = Failure::because("query", "é".repeat(1000)).line("db:5432");
+        assert_eq!(line.chars().count(), MAX_LINE);
+        assert!(line.starts_with("query: éé") && line.ends_with("é… (db:5432)"), "{line}");
+    }
+
+    #[test]
+    fn a_check_without_a_target_ends_with_its_cause() {
+        assert_eq!(
+            Failure::because("read secret", "permission denied").line(""),
+            "read secret: permission denied"
+        );
+    }
+
+    #[test]
+    fn a_lost_connection_is_seen_through_the_chain_of_sources() {
+        let reset = io::Error::other(io::Error::from(io::ErrorKind::ConnectionReset));
+        assert!(Cause::from(reset).is_connection_lost());
+        assert!(
+            !Cause::from(io::Error::from(io::ErrorKind::ConnectionRefused)).is_connection_lost()
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! health-gateway as a library: everything but the command line.

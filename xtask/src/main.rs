@@ -1,0 +1,3 @@
+//! The project's tasks, called through `cargo xtask`.
+
+fn main() {}

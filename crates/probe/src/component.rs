@@ -49,6 +49,9 @@ impl CheckName {
     }
 }
 
+/// What any section may hold for the gateway, which reads it by itself: none of these can be the name of a check.
+pub const GATEWAY_KEYS: &[&str] = &["kind", "timeout", "max_age", "overdue_wait", "checks"];
+
 /// A row of the gateway's table of probes.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
@@ -102,7 +105,7 @@ impl<'a> Section<'a> {
 
     /// The section as one table.
     pub fn fields(&self) -> Fields<'a> {
-        Fields::new(self.name.to_owned(), self.node, self.mistakes)
+        Fields::new(self.name.to_owned(), self.node, self.mistakes).besides(GATEWAY_KEYS)
     }
 
     /// The section as a group with one check for each of its keys: the key is the check's name, and a string in place of a table is its `url`.
@@ -111,12 +114,13 @@ impl<'a> Section<'a> {
         mut make: impl FnMut(&CheckName, &mut Fields<'_>) -> Option<C>,
     ) -> Option<Component> {
         let mut checks = Some(Vec::new());
-        if self.node.entries().is_empty() {
+        let is_ours = |(key, _): &&(String, Node)| !GATEWAY_KEYS.contains(&key.as_str());
+        if !self.node.entries().iter().any(|entry| is_ours(&entry)) {
             let message = "expected at least one name with its settings".to_owned();
             self.note(self.node.line, self.name.to_owned(), message);
             return None;
         }
-        for (key, node) in self.node.entries() {
+        for (key, node) in self.node.entries().iter().filter(is_ours) {
             let path = format!("{}.{key}", self.name);
             let name = match CheckName::new(key.as_str()) {
                 Ok(name) => name,

@@ -1,7 +1,7 @@
 //! A failed check, as the person on call reads it: one line with the step, the cause and the target.
 
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
 
 use crate::scrub;
@@ -47,13 +47,15 @@ impl Failure {
             target => format!(" ({})", shorten(&target, MAX_LINE / 2)),
         };
         let cause = tidy(&scrub(&self.cause.text));
+        // The words of others may end with a dot.
+        let cause = cause.trim_end_matches(['.', ' ']);
         let room = MAX_LINE - head.chars().count() - 1 - tail.chars().count();
-        format!("{head} {}{tail}", shorten(&cause, room))
+        format!("{head} {}{tail}", shorten(cause, room))
     }
 }
 
 /// Why a step failed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cause {
     text: String,
     connection_lost: bool,
@@ -80,6 +82,16 @@ impl Cause {
     /// The text, not yet cut and scrubbed for callers.
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+/// Scrubbed: the text may hold the words of others.
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cause")
+            .field("text", &scrub(&self.text))
+            .field("connection_lost", &self.connection_lost)
+            .finish()
     }
 }
 
@@ -182,6 +194,18 @@ mod tests {
             Cause::because("first\r\nsecond\t third\0"),
             "connect: first second third (10.0.3.7:5432)",
         );
+    }
+
+    #[test]
+    fn a_cause_in_the_words_of_others_loses_its_final_dot() {
+        check(Cause::because("No such user. "), "connect: No such user (10.0.3.7:5432)");
+    }
+
+    #[test]
+    fn a_failure_does_not_print_a_secret_that_others_quoted() {
+        let _secret = crate::Secret::new("hunter2-quoted");
+        let failure = Failure::because("connect", "bad password hunter2-quoted");
+        assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
     }
 
     #[test]

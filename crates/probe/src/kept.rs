@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Failure, Steps};
@@ -29,14 +30,26 @@ pub trait Connect: Send + Sync + 'static {
 pub struct Kept<C: Connect> {
     connector: C,
     current: Mutex<Option<Arc<C::Connection>>>,
-    // Whoever opens a connection holds this; the others wait and then find it in `current`.
-    opening: tokio::sync::Mutex<()>,
+    // Whoever opens a connection holds this; the others wait and then find it in `current`, or here why there is none.
+    opening: tokio::sync::Mutex<Option<FailedAttempt>>,
+    attempts: AtomicU64,
+}
+
+/// Why the attempt of this number came to nothing.
+struct FailedAttempt {
+    number: u64,
+    failure: Failure,
 }
 
 impl<C: Connect> Kept<C> {
     /// Keeps connections of `connector`; opens none yet.
     pub fn new(connector: C) -> Self {
-        Self { connector, current: Mutex::new(None), opening: tokio::sync::Mutex::new(()) }
+        Self {
+            connector,
+            current: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            attempts: AtomicU64::new(0),
+        }
     }
 
     /// How connections are opened.
@@ -87,20 +100,34 @@ impl<C: Connect> Kept<C> {
         result
     }
 
-    /// The kept connection, or a new one; the flag says whether it is new.
+    /// The kept connection, or a new one; the flag says whether this very run opened it.
     async fn open(&self, steps: &Steps) -> Result<(Arc<C::Connection>, bool), Failure> {
         if let Some(connection) = self.current() {
             return Ok((connection, false));
         }
         // Waiting for somebody else's attempt is waiting for the connection.
         steps.begin("connect");
-        let _opening = self.opening.lock().await;
+        let asked = self.attempts.load(Ordering::SeqCst);
+        let mut failed = self.opening.lock().await;
         if let Some(connection) = self.current() {
-            return Ok((connection, true));
+            return Ok((connection, false));
         }
-        let connection = Arc::new(self.connector.connect(steps).await?);
-        *self.slot() = Some(connection.clone());
-        Ok((connection, true))
+        // An attempt that began after this run asked speaks for it too; an older one may be out of date.
+        if let Some(attempt) = failed.as_ref().filter(|attempt| attempt.number > asked) {
+            return Err(attempt.failure.clone());
+        }
+        let number = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
+        match self.connector.connect(steps).await {
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                *self.slot() = Some(connection.clone());
+                Ok((connection, true))
+            }
+            Err(failure) => {
+                *failed = Some(FailedAttempt { number, failure: failure.clone() });
+                Err(failure)
+            }
+        }
     }
 
     fn current(&self) -> Option<Arc<C::Connection>> {

@@ -13,7 +13,7 @@ mod shared;
 mod steps;
 
 pub use check::{Check, DynCheck};
-pub use component::{CheckName, Component, Kind, Section};
+pub use component::{CheckName, Component, GATEWAY_KEYS, Kind, Section};
 pub use failure::{Cause, Failure, MAX_LINE};
 pub use kept::{Connect, Kept};
 pub use secret::{Secret, scrub};

@@ -59,15 +59,21 @@ pub fn scrub(text: &str) -> String {
         alive
             .iter()
             .filter_map(Weak::upgrade)
-            .filter(|secret| secret.len() >= SHORTEST_SCRUBBED && clean.contains(secret.as_str()))
+            .filter(|secret| secret.len() >= SHORTEST_SCRUBBED)
+            .filter(|secret| clean.contains(secret.as_str()) || clean.contains(&in_json(secret)))
             .collect()
     };
     // The longest first: a secret may be part of another, for instance a password and the URL around it.
     found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     for secret in found {
-        clean = clean.replace(secret.as_str(), MASK);
+        clean = clean.replace(secret.as_str(), MASK).replace(&in_json(&secret), MASK);
     }
     clean
+}
+
+/// The form that `secret` takes within a string of JSON, which is what a log line or a quoted answer is.
+fn in_json(secret: &str) -> String {
+    secret.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 /// Masks what stands between `://` and the last `@` of a URL's authority.
@@ -112,6 +118,12 @@ mod tests {
         let _part = Secret::new("hunter2-part");
         let _whole = Secret::new("key=hunter2-part;more");
         assert_eq!(scrub("sent key=hunter2-part;more"), "sent ***");
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_json_too() {
+        let _secret = Secret::new(r#"hunter2"quoted\"#);
+        assert_eq!(scrub(r#"{"text":"hunter2\"quoted\\"}"#), r#"{"text":"***"}"#);
     }
 
     #[test]

@@ -8,26 +8,28 @@ use crate::{Check, CheckName, Component, DynCheck, Failure, Steps};
 
 /// Reads one table. Whatever is wrong is noted and answered with `None`; reading goes on, so that all mistakes are told at once.
 ///
-/// It ends with [`Fields::single`] or [`Fields::group`], which also note the keys that nobody asked for.
+/// It ends with [`Fields::single`], [`Fields::group`] or [`Fields::finish`], which also note the keys that nobody asked for.
 #[derive(Debug)]
 pub struct Fields<'a> {
     path: String,
     line: usize,
     entries: &'a [(String, Node)],
     asked: Vec<&'static str>,
+    others: &'static [&'static str],
     unknown: Option<Failure>,
     mistakes: &'a RefCell<Vec<Mistake>>,
     clean: bool,
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the table `node`, which stands under `path`.
-    pub(crate) fn new(path: String, node: &'a Node, mistakes: &'a RefCell<Vec<Mistake>>) -> Self {
+    /// Reads the table `node`, which stands under `path` (empty for the file itself).
+    pub fn new(path: String, node: &'a Node, mistakes: &'a RefCell<Vec<Mistake>>) -> Self {
         let mut fields = Self {
             path,
             line: node.line,
             entries: node.entries(),
             asked: Vec::new(),
+            others: &[],
             unknown: None,
             mistakes,
             clean: true,
@@ -37,6 +39,13 @@ impl<'a> Fields<'a> {
             fields.note(node.line, None, message);
         }
         fields
+    }
+
+    /// The same, with keys that somebody else reads: they may stand here, too.
+    #[must_use]
+    pub fn besides(mut self, others: &'static [&'static str]) -> Self {
+        self.others = others;
+        self
     }
 
     /// The value of `key`; its absence is a mistake.
@@ -126,6 +135,11 @@ impl<'a> Fields<'a> {
         checks.collect::<Option<Vec<_>>>().map(Component::Group)
     }
 
+    /// Ends the reading of settings that become no check.
+    pub fn finish(mut self) {
+        self.note_keys_nobody_asked_for();
+    }
+
     /// Ends the reading with a check that the caller puts into a group of its own.
     pub(crate) fn check<C: Check>(
         mut self,
@@ -148,12 +162,14 @@ impl<'a> Fields<'a> {
     }
 
     fn note_keys_nobody_asked_for(&mut self) {
-        let surplus: Vec<_> =
-            self.entries.iter().filter(|(key, _)| !self.asked.contains(&key.as_str())).collect();
-        for (key, node) in surplus {
-            let known: Vec<_> = self.asked.iter().map(|key| format!("`{key}`")).collect();
-            let message = format!("unknown key `{key}`, expected one of {}", known.join(", "));
-            self.note(node.line, None, message);
+        let known: Vec<_> = self.asked.iter().chain(self.others).copied().collect();
+        let expected: Vec<_> = known.iter().map(|key| format!("`{key}`")).collect();
+        let expected = expected.join(", ");
+        for (key, node) in self.entries {
+            if !known.contains(&key.as_str()) {
+                let message = format!("unknown key `{key}`, expected one of {expected}");
+                self.note(node.line, None, message);
+            }
         }
     }
 

@@ -123,6 +123,8 @@ pub struct Url {
     parsed: url::Url,
     username: String,
     password: Option<Secret>,
+    // Never read, but kept alive: this form, too, is masked wherever it appears.
+    _encoded_password: Option<Secret>,
 }
 
 impl Url {
@@ -141,7 +143,14 @@ impl Url {
         };
         let username = decode(parsed.username())?;
         let password = parsed.password().map(decode).transpose()?.map(Secret::new);
-        Ok(Self { text: Secret::new(text), parsed, username, password })
+        let encoded_password = parsed.password().map(Secret::new);
+        Ok(Self {
+            text: Secret::new(text),
+            parsed,
+            username,
+            password,
+            _encoded_password: encoded_password,
+        })
     }
 
     /// The whole URL as it was written, user-info included.

@@ -1,1 +1,51 @@
 //! The real backends, started on this machine without a container engine: for the demo and for every test.
+//!
+//! The shared stack ([`up`], [`down`]) has fixed addresses, and serves the demo and every test that leaves a server healthy.
+//! A test that breaks its server starts a private one: [`postgres::Postgres`], [`redis::Redis`], [`vault::Vault`].
+//!
+//! The credentials here are constants on purpose: they guard throw-away data on 127.0.0.1.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+mod debian;
+mod error;
+pub mod http;
+mod install;
+mod place;
+mod port;
+pub mod postgres;
+mod process;
+mod program;
+mod python;
+pub mod redis;
+mod seed;
+mod server;
+mod service;
+mod updown;
+pub mod vault;
+
+pub use error::{Error, Result};
+pub use place::{state, workspace};
+pub use port::free_port;
+pub use program::Program;
+pub use seed::{access_token, demo_config};
+pub use server::Server;
+pub use updown::{Up, down, up};
+
+/// PostgreSQL.
+pub const POSTGRES: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 25432);
+/// The Redis of `redis` and the four caches.
+pub const REDIS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 26379);
+/// The Redis of `redis2`.
+pub const REDIS2: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 26380);
+/// OpenBao, which speaks Vault's API.
+pub const VAULT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28200);
+
+/// The user that the gateway is to every backend.
+pub const HEALTH_USER: &str = "health";
+/// The password of [`HEALTH_USER`].
+pub const HEALTH_PASSWORD: &str = "health-of-a-throw-away-stack";
+/// The database of the application that the demo plays.
+pub const POSTGRES_DATABASE: &str = "app";
+/// The namespace of the demo.
+pub const NAMESPACE: &str = "demo";

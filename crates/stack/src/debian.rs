@@ -1,0 +1,58 @@
+//! Debian packages, installed as root or through a `sudo` that asks nothing.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::geteuid;
+
+use crate::error::{Context, Error, Result};
+
+/// Installs the packages without starting any service; without the rights for it, says what an administrator would run.
+pub(crate) fn install(mut packages: Vec<&str>) -> Result<()> {
+    packages.sort_unstable();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return Err(Error::new(format!(
+            "this is not a Debian; install what its packages {list} hold by the means of this system"
+        )));
+    }
+    let mut command = if geteuid().is_root() {
+        Command::new("sh")
+    } else if sudo_asks_nothing() {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "sh"]);
+        sudo
+    } else {
+        return Err(Error::new(format!(
+            "Debian packages are missing, and only an administrator may install them:\n  \
+             sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends {list}'"
+        )));
+    };
+    eprintln!("installing the Debian packages {list}");
+    let status = command
+        .args(["-c", include_str!("install.sh"), "install.sh"])
+        .args(&packages)
+        .stdin(Stdio::null())
+        .stdout(io::stderr())
+        .status()
+        .context(|| "start apt-get".to_owned())?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::new(format!("installing the Debian packages {list} failed; its output is above")))
+}
+
+fn sudo_asks_nothing() -> bool {
+    let silent = Command::new("sudo")
+        .args(["-n", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    silent.is_ok_and(|status| status.success())
+}

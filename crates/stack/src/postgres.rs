@@ -1,0 +1,225 @@
+//! PostgreSQL: in the shared stack, and as a test's private server.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Signal, geteuid};
+use tempfile::TempDir;
+
+use crate::error::{Context, Error, Result};
+use crate::install::Need;
+use crate::program::Program;
+use crate::server::{Server, private_folder};
+use crate::service::Service;
+use crate::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES_DATABASE, port};
+
+/// The administrator.
+pub const ADMIN_USER: &str = "postgres";
+/// The password of [`ADMIN_USER`].
+pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
+
+/// The account that PostgreSQL runs as when we are root, which it refuses to be.
+const ACCOUNT: &str = "postgres";
+
+pub(crate) const SERVICE: Service = Service {
+    name: "postgres",
+    port: crate::POSTGRES.port(),
+    needs: &[Need::Debian { package: "postgresql", file: "/usr/lib/postgresql/*/bin/initdb" }],
+    prepare: |service, home| prepare(home, service.port, &[]),
+    seed: |service| seed(service.port),
+};
+
+/// A private PostgreSQL with the users and the database of the shared one.
+pub struct Postgres {
+    /// The process, to be paused, stopped and restarted.
+    pub server: Server,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Postgres {
+    /// Starts one with these further lines of `postgresql.conf`.
+    pub fn start(settings: &[&str]) -> Result<Self> {
+        let port = port::free_port()?;
+        let folder = private_folder("postgres")?;
+        let server = Server::start(prepare(&home_in(&folder), port, settings)?)?;
+        seed(port)?;
+        Ok(Self { server, port, folder })
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder with `postgresql.conf`, `pg_hba.conf` and the data.
+    pub fn home(&self) -> PathBuf {
+        home_in(&self.folder)
+    }
+
+    /// Restarts it with these further lines of `postgresql.conf`.
+    pub fn configure(&mut self, settings: &[&str]) -> Result<()> {
+        configure(&self.home(), settings)?;
+        self.server.restart()
+    }
+
+    /// Writes a file into its folder, readable for the server alone; it is read at the next restart.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.home().join(name);
+        crate::place::write_secret(&path, text)?;
+        give_to_account(&path)
+    }
+
+    /// Starts a hot standby that follows this one.
+    pub fn replica(&self) -> Result<Self> {
+        let port = port::free_port()?;
+        let folder = private_folder("postgres-replica")?;
+        let home = home_in(&folder);
+        crate::place::fresh(&home)?;
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700))
+            .context(|| format!("close {}", home.display()))?;
+        give_to_account(&home)?;
+        let primary = format!(
+            "host=127.0.0.1 port={} user={ADMIN_USER} password={ADMIN_PASSWORD}",
+            self.port
+        );
+        Program::new("pg_basebackup", bin()?.join("pg_basebackup"), &home)
+            .user(ACCOUNT)
+            .args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf", "--dbname", &primary])
+            .args([Path::new("--pgdata"), &home])
+            .run()?;
+        configure(&home, &[&format!("port = {port}")])?;
+        let server = Server::start(program(&home)?)?;
+        Ok(Self { server, port, folder })
+    }
+
+    /// Runs statements as the administrator in this database.
+    pub fn sql(&self, database: &str, statements: &str) -> Result<String> {
+        sql(self.port, database, statements)
+    }
+}
+
+/// Runs statements as the administrator of the server on this port; gives what they print, fields separated by `|`.
+pub fn sql(port: u16, database: &str, statements: &str) -> Result<String> {
+    let port = port.to_string();
+    let flags = ["-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1"];
+    let mut psql = Command::new(bin()?.join("psql"))
+        .args(["-h", "127.0.0.1", "-p", &port, "-U", ADMIN_USER, "-d", database])
+        .args(flags)
+        .env("PGPASSWORD", ADMIN_PASSWORD)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context(|| "start psql".to_owned())?;
+    if let Some(mut stdin) = psql.stdin.take() {
+        // When psql ends early, its own message below says why.
+        drop(stdin.write_all(statements.as_bytes()));
+    }
+    let output = psql.wait_with_output().context(|| "wait for psql".to_owned())?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+    }
+    Err(Error::new(format!("psql: {}", String::from_utf8_lossy(&output.stderr).trim())))
+}
+
+fn home_in(folder: &TempDir) -> PathBuf {
+    folder.path().join("data")
+}
+
+/// The gateway's user may connect to one database, and nothing else.
+fn seed(port: u16) -> Result<()> {
+    sql(
+        port,
+        "postgres",
+        &format!(
+            "CREATE ROLE {HEALTH_USER} LOGIN PASSWORD '{HEALTH_PASSWORD}';\n\
+             CREATE DATABASE {POSTGRES_DATABASE};\n\
+             REVOKE ALL ON DATABASE {POSTGRES_DATABASE} FROM PUBLIC;\n\
+             GRANT CONNECT ON DATABASE {POSTGRES_DATABASE} TO {HEALTH_USER};\n"
+        ),
+    )
+    .map(drop)
+}
+
+/// Makes a new data folder and tells how to start the server on it.
+fn prepare(home: &Path, port: u16, settings: &[&str]) -> Result<Program> {
+    crate::place::fresh(home)?;
+    let bin = bin()?;
+    let password = home.with_extension("password");
+    crate::place::write_secret(&password, ADMIN_PASSWORD)?;
+    give_to_account(home)?;
+    give_to_account(&password)?;
+    let mut initdb = Program::new("initdb", bin.join("initdb"), home).user(ACCOUNT);
+    initdb = initdb.args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]);
+    initdb = initdb.args(["--no-sync", "--username", ADMIN_USER]);
+    initdb.args([Path::new("--pgdata"), home, Path::new("--pwfile"), &password]).run()?;
+    fs::remove_file(&password).context(|| format!("remove {}", password.display()))?;
+
+    configure(
+        home,
+        &["listen_addresses = '127.0.0.1'", "unix_socket_directories = ''", "fsync = off"],
+    )?;
+    configure(home, &[&format!("port = {port}")])?;
+    configure(home, settings)?;
+    program(home)
+}
+
+/// How to start the server on a data folder that is there already.
+fn program(home: &Path) -> Result<Program> {
+    let pidfile = home.join("postmaster.pid");
+    Ok(Program::new("postgres", bin()?.join("postgres"), home)
+        .user(ACCOUNT)
+        .args([Path::new("-D"), home])
+        .ready(move || ready(&pidfile))
+        // Its immediate shutdown, which takes its children and its shared memory along.
+        .stop(Signal::QUIT))
+}
+
+/// Adds lines to `postgresql.conf`; a later line wins over an earlier one.
+fn configure(home: &Path, settings: &[&str]) -> Result<()> {
+    let path = home.join("postgresql.conf");
+    let lines: String = settings.iter().map(|line| format!("{line}\n")).collect();
+    let append = |path| fs::OpenOptions::new().append(true).open(path)?.write_all(lines.as_bytes());
+    append(&path).context(|| format!("write {}", path.display()))
+}
+
+/// The server listens before it serves; its own file says when it does.
+fn ready(pidfile: &Path) -> std::result::Result<(), String> {
+    let text = fs::read_to_string(pidfile).unwrap_or_default();
+    match text.lines().nth(7).map(str::trim) {
+        Some("ready") => Ok(()),
+        state => Err(format!("its state is {}", state.unwrap_or("unknown"))),
+    }
+}
+
+/// The folder of the newest PostgreSQL that is installed.
+fn bin() -> Result<PathBuf> {
+    crate::install::find("/usr/lib/postgresql/*/bin/initdb")
+        .and_then(|initdb| initdb.parent().map(Path::to_owned))
+        .ok_or_else(|| Error::new("PostgreSQL is not installed; `cargo xtask up` installs it"))
+}
+
+fn give_to_account(path: &Path) -> Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let passwd = fs::read_to_string("/etc/passwd").context(|| "read /etc/passwd".to_owned())?;
+    let mut ids = passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .filter(|fields| fields.first() == Some(&ACCOUNT))
+        .filter_map(|fields| Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?)));
+    let (user, group) =
+        ids.next().ok_or_else(|| Error::new(format!("there is no user `{ACCOUNT}`")))?;
+    chown(path, Some(user), Some(group)).context(|| format!("chown {}", path.display()))
+}
+
+/// The shared server's address, once `cargo xtask up` has started it.
+pub fn shared() -> Result<SocketAddr> {
+    crate::service::require(&SERVICE)
+}

@@ -1,0 +1,108 @@
+//! The servers of the shared stack, one row each, and what is known about each of them.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{Signal, WaitOptions, waitpid};
+
+use crate::error::{Context, Error, Result};
+use crate::install::Need;
+use crate::place;
+use crate::process::Process;
+use crate::program::{Lifetime, Program, listening};
+use crate::{postgres, redis, vault};
+
+/// Every server of the shared stack; a further one is a file of its own and a row here.
+pub(crate) const SERVICES: &[Service] =
+    &[postgres::SERVICE, redis::FIRST, redis::SECOND, vault::SERVICE];
+
+/// One server of the shared stack.
+pub(crate) struct Service {
+    /// Its name on the terminal, and of its files.
+    pub(crate) name: &'static str,
+    /// Its port on 127.0.0.1.
+    pub(crate) port: u16,
+    /// What must be installed for it.
+    pub(crate) needs: &'static [Need],
+    /// Makes a fresh folder for its data and tells how to start it there.
+    pub(crate) prepare: fn(&Self, &Path) -> Result<Program>,
+    /// Puts into the running server what the gateway and the tests expect of it.
+    pub(crate) seed: fn(&Self) -> Result<()>,
+}
+
+/// Who is on a service's port.
+pub(crate) enum State {
+    /// Our server, started and seeded.
+    Up(Process),
+    /// Our server, from a run that ended before the server was seeded.
+    Unfinished,
+    /// Nobody.
+    Down,
+    /// Somebody else's server.
+    Taken,
+}
+
+impl Service {
+    pub(crate) fn state(&self) -> State {
+        let record = fs::read_to_string(self.record()).unwrap_or_default();
+        match Process::from_record(&record).filter(|process| process.is_alive()) {
+            Some(process) if record.trim_end().ends_with(SEEDED) => State::Up(process),
+            Some(_) => State::Unfinished,
+            None if listening(self.port).is_ok() => State::Taken,
+            None => State::Down,
+        }
+    }
+
+    /// Starts it on a fresh folder, waits until it is ready, and seeds it.
+    pub(crate) fn start(&self) -> Result<()> {
+        let program = (self.prepare)(self, &place::data()?.join(self.name))?;
+        // Nobody waits for the child: it outlives us.
+        let (process, _) = program.start(Lifetime::Detached)?;
+        self.write_record(&process.record())?;
+        program.wait(process)?;
+        (self.seed)(self)?;
+        self.write_record(&format!("{} {SEEDED}", process.record()))
+    }
+
+    /// Ends our server, if it runs; nothing else is touched.
+    pub(crate) fn stop(&self) -> Result<Option<Process>> {
+        let record = fs::read_to_string(self.record()).unwrap_or_default();
+        let process = Process::from_record(&record).filter(|process| process.is_alive());
+        if let Some(process) = process {
+            process.end(Signal::QUIT, STOP_WITHIN);
+            // Reaps it when it is a child of this very run, and fails otherwise.
+            waitpid(Some(process.pid()), WaitOptions::NOHANG).ok();
+        }
+        if self.record().exists() {
+            fs::remove_file(self.record())
+                .context(|| format!("{}: remove its record", self.name))?;
+        }
+        Ok(process)
+    }
+
+    fn write_record(&self, text: &str) -> Result<()> {
+        fs::write(self.record(), text).context(|| format!("{}: write its record", self.name))
+    }
+
+    fn record(&self) -> PathBuf {
+        place::state().join("run").join(self.name)
+    }
+}
+
+/// The last word of a record, once the server is seeded.
+const SEEDED: &str = "seeded";
+/// So long a server may take to end by itself before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// The address of a service that runs and is seeded.
+pub(crate) fn require(service: &Service) -> Result<SocketAddr> {
+    match service.state() {
+        State::Up(_) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, service.port))),
+        _ => Err(Error::new(format!(
+            "{} of the shared stack is not up; run `cargo xtask up` first",
+            service.name
+        ))),
+    }
+}

@@ -1,0 +1,25 @@
+//! The testkit against a probe that keeps every promise, and against ones that break a single one each.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+mod bad_probes;
+mod proxy;
+mod toy;
+
+use probe::Kind;
+use probe_testkit::promises;
+
+use toy::{Flaw, Server};
+
+#[tokio::test]
+async fn a_good_probe_keeps_every_promise() {
+    let server = Server::start().await;
+    let kind = Kind { name: "toy", build: |section| toy::build(section, Flaw::None) };
+    promises(server.subject(kind)).await;
+}
+
+#[tokio::test]
+async fn a_good_group_keeps_every_promise() {
+    let server = Server::start().await;
+    promises(server.group(Kind { name: "toys", build: toy::build_group })).await;
+}

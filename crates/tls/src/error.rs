@@ -1,0 +1,130 @@
+//! What went wrong with TLS, in the words of somebody on call.
+
+use std::error::Error as StdError;
+use std::io;
+
+use probe::Cause;
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+
+/// The cause in readable words if there is a TLS error anywhere in `error`'s chain, else the usual one.
+pub fn cause<E: StdError + 'static>(error: E) -> Cause {
+    match find(&error) {
+        Some(tls) => Cause::because(words(tls)),
+        None => Cause::from(error),
+    }
+}
+
+/// The TLS error in the chain; an I/O error hides the one it wraps from `source`.
+fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    if let Some(tls) = error.downcast_ref::<Error>() {
+        return Some(tls);
+    }
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let next: Option<&'a (dyn StdError + 'static)> = match wrapped {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    };
+    next.and_then(find)
+}
+
+fn words(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(error) => certificate(error),
+        Error::AlertReceived(alert) => refused(*alert),
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => "the server does not speak TLS".to_owned(),
+        Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => "the server speaks no TLS version from 1.2 on".to_owned(),
+        other => Cause::from(other.clone()).text().to_owned(),
+    }
+}
+
+/// Why we refuse the server's certificate.
+fn certificate(error: &CertificateError) -> String {
+    use CertificateError as E;
+    match error {
+        E::UnknownIssuer => "certificate is not trusted: unknown issuer".to_owned(),
+        E::BadSignature => "certificate is not trusted: its issuer's signature is wrong".to_owned(),
+        E::Expired => "certificate expired".to_owned(),
+        E::ExpiredContext { time, not_after } => {
+            let ago = time.as_secs().saturating_sub(not_after.as_secs());
+            format!("certificate expired {} ago", roughly(ago))
+        }
+        E::NotValidYet => "certificate is not valid yet".to_owned(),
+        E::NotValidYetContext { time, not_before } => {
+            let left = not_before.as_secs().saturating_sub(time.as_secs());
+            format!("certificate is not valid yet, but in {}", roughly(left))
+        }
+        E::NotValidForName => "certificate is not valid for this host".to_owned(),
+        E::NotValidForNameContext { expected, .. } => {
+            format!("certificate is not valid for host {}", expected.to_str())
+        }
+        E::Revoked => "certificate is revoked".to_owned(),
+        other => {
+            format!("certificate is not valid: {}", Cause::from(Error::from(other.clone())).text())
+        }
+    }
+}
+
+/// Why the server refuses us.
+fn refused(alert: AlertDescription) -> String {
+    use AlertDescription as A;
+    let reason = match alert {
+        A::CertificateRequired => "it demands a client certificate",
+        A::UnknownCA => "it does not trust the issuer of our client certificate",
+        A::CertificateExpired => "our client certificate expired",
+        A::CertificateRevoked => "our client certificate is revoked",
+        A::BadCertificate | A::UnsupportedCertificate | A::CertificateUnknown => {
+            "it does not accept our client certificate"
+        }
+        A::AccessDenied => "access denied",
+        A::ProtocolVersion => "it speaks no TLS version from 1.2 on",
+        A::UnrecognisedName => "it does not know this host name",
+        A::HandshakeFailure => "no common settings, or it demands a client certificate",
+        other => return format!("the server refused the handshake: {other:?}"),
+    };
+    format!("the server refused the handshake: {reason}")
+}
+
+/// A time span in its largest unit.
+fn roughly(seconds: u64) -> String {
+    let (number, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {unit}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tls_error_is_found_within_io_errors() {
+        let tls = Error::AlertReceived(AlertDescription::CertificateRequired);
+        let nested = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
+        assert_eq!(
+            cause(nested).text(),
+            "the server refused the handshake: it demands a client certificate"
+        );
+    }
+
+    #[test]
+    fn any_other_error_stays_what_it_is() {
+        let cause = cause(io::Error::from(io::ErrorKind::ConnectionReset));
+        assert_eq!(cause.text(), "connection reset");
+        assert!(cause.is_connection_lost());
+    }
+
+    #[test]
+    fn a_time_span_is_told_in_its_largest_unit() {
+        let told: Vec<_> = [1, 59, 60, 7200, 86_399, 200_000].map(roughly).into();
+        assert_eq!(told, ["1 second", "59 seconds", "1 minute", "2 hours", "23 hours", "2 days"]);
+    }
+}

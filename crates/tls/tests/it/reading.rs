@@ -1,0 +1,81 @@
+//! What is wrong with settings, told without quoting them.
+
+use crate::pki::Authority;
+use crate::read;
+
+fn check_mistakes(keys: &[(&str, &str)], expected: &[&str]) {
+    let mistakes: Vec<_> = read(keys).unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(mistakes, expected);
+}
+
+#[test]
+fn nothing_written_is_the_default() {
+    assert!(read(&[]).unwrap().is_default());
+    assert!(!read(&[("ca", &Authority::new("ours").pem)]).unwrap().is_default());
+}
+
+#[test]
+fn other_settings_have_another_identity() {
+    let ca = Authority::new("ours");
+    let [a, b] = [ca.issue("a"), ca.issue("b")];
+    let plain = read(&[]).unwrap();
+    let with_ca = read(&[("ca", &ca.pem)]).unwrap();
+    let as_a = read(&[("certificate", &a.certificate), ("private_key", &a.key)]).unwrap();
+    let as_b = read(&[("certificate", &b.certificate), ("private_key", &b.key)]).unwrap();
+    assert_eq!(plain.identity(), read(&[]).unwrap().identity());
+    assert_ne!(plain.identity(), with_ca.identity());
+    assert_ne!(as_a.identity(), as_b.identity());
+}
+
+#[test]
+fn text_that_is_no_pem_is_not_quoted_and_all_mistakes_are_told() {
+    check_mistakes(
+        &[("ca", "/etc/ca.pem"), ("certificate", "hunter2"), ("private_key", "hunter2")],
+        &[
+            "1: server.ca: expected PEM with at least one certificate; a file is read with `${file:/path}`",
+            "2: server.certificate: expected PEM with at least one certificate; a file is read with `${file:/path}`",
+            "3: server.private_key: expected PEM with a private key that is not encrypted; a file is read with `${file:/path}`",
+        ],
+    );
+}
+
+#[test]
+fn a_certificate_and_its_key_come_together() {
+    let identity = Authority::new("ours").issue("a");
+    check_mistakes(
+        &[("certificate", &identity.certificate)],
+        &["1: server.certificate: expected `private_key` beside it"],
+    );
+    check_mistakes(
+        &[("private_key", &identity.key)],
+        &["1: server.private_key: expected `certificate` beside it"],
+    );
+}
+
+#[test]
+fn the_key_of_another_certificate_is_a_mistake() {
+    let ca = Authority::new("ours");
+    check_mistakes(
+        &[("certificate", &ca.issue("a").certificate), ("private_key", &ca.issue("a").key)],
+        &["2: server.private_key: expected the private key that belongs to `certificate`"],
+    );
+}
+
+#[test]
+fn a_truncated_certificate_is_a_mistake() {
+    let pem = Authority::new("ours").pem;
+    check_mistakes(
+        &[("ca", &pem[..pem.len() / 2])],
+        &[
+            "1: server.ca: expected PEM with at least one certificate; a file is read with `${file:/path}`",
+        ],
+    );
+}
+
+#[test]
+fn settings_print_without_their_texts() {
+    let identity = Authority::new("ours").issue("a");
+    let settings =
+        read(&[("certificate", &identity.certificate), ("private_key", &identity.key)]).unwrap();
+    assert_eq!(format!("{settings:?}"), "Settings { ca: false, certificate: true }");
+}

@@ -1,0 +1,69 @@
+//! Sends requests to one server, one after the other, on one kept connection.
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue, USER_AGENT};
+use http::{Request, Response};
+use probe::config::Url;
+use probe::{Failure, Kept, Steps};
+use tokio::sync::Mutex;
+
+use crate::connection::Connector;
+
+/// The largest body of an answer that is read; a larger one is a failure.
+pub const MAX_ANSWER: usize = 1024 * 1024;
+
+/// A client of one server.
+///
+/// Requests take turns, since HTTP/1.1 answers them in order anyway: a caller that gives up halfway closes the connection, and whoever comes next opens another without having lost anything on the first.
+#[derive(Debug)]
+pub struct Client {
+    target: String,
+    host: Option<HeaderValue>,
+    kept: Kept<Connector>,
+    turn: Mutex<()>,
+}
+
+impl Client {
+    /// A client of the server in `url`, whose scheme decides between plain text and TLS; its path, query and user-info are not used.
+    pub fn new(url: &Url, tls: tls::Settings) -> Self {
+        let secure = url.scheme() == "https";
+        let port = url.port().unwrap_or(if secure { 443 } else { 80 });
+        let target = format!("{}:{port}", url.host());
+        // The default port is left out, as browsers do: some servers compare the header as it is.
+        let host = if port == if secure { 443 } else { 80 } { url.host() } else { &target };
+        let host = HeaderValue::from_str(host).ok();
+        let connector = Connector::new(url.host(), port, secure.then_some(tls));
+        Self { target, host, kept: Kept::new(connector), turn: Mutex::new(()) }
+    }
+
+    /// `host:port`.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Sends `request`, whose URI is a path with its query, in the step `step`, and reads the whole answer.
+    ///
+    /// A connection that was kept may turn out closed. A request that did not leave us is then sent again on a fresh one;
+    /// so is one that got no answer, if its method is idempotent: nobody knows whether the server has acted on it.
+    pub async fn send(
+        &self,
+        steps: &Steps,
+        step: &'static str,
+        mut request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Failure> {
+        if let Some(host) = &self.host {
+            request.headers_mut().entry(HOST).or_insert_with(|| host.clone());
+        }
+        let name = HeaderValue::from_static("health-gateway");
+        request.headers_mut().entry(USER_AGENT).or_insert(name);
+        let request = &request;
+        // Whoever waits for the turn waits for the server's answer to the one before.
+        steps.begin(step);
+        let _turn = self.turn.lock().await;
+        self.kept
+            .run(steps, |connection| async move {
+                steps.run(step, connection.exchange(request.clone())).await
+            })
+            .await
+    }
+}

@@ -1,0 +1,53 @@
+//! The shared server, through the AppRole that the stack has seeded.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use probe::Shared;
+use probe_testkit::{FaultProxy, Subject, checks, component_sharing, promises, run};
+use probe_vault::KIND;
+
+use crate::DEADLINE;
+
+/// What the stack wrote down for the gateway.
+fn credential(name: &str) -> String {
+    let file = stack::state().join(name);
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn app_role(address: SocketAddr) -> String {
+    format!(
+        "url = 'http://{address}'\nlogin = 'approle'\nrole_id = '{}'\nsecret_id = '{}'\n",
+        credential("role-id"),
+        credential("secret-id")
+    )
+}
+
+#[tokio::test]
+async fn the_promises_of_the_contract_are_kept() {
+    promises(Subject {
+        kind: KIND,
+        section: "vault",
+        config: Box::new(app_role),
+        upstream: stack::vault::shared().unwrap(),
+        secrets: vec![credential("role-id"), credential("secret-id")],
+        connections: 1,
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn checks_of_one_vault_share_one_session_and_one_connection() {
+    let proxy = FaultProxy::start(stack::vault::shared().unwrap());
+    let shared = Shared::default();
+    let toml = app_role(proxy.address());
+    let first = component_sharing(&KIND, "vault", &toml, &shared);
+    let second =
+        component_sharing(&KIND, "standby", &format!("{toml}standby = 'accept'\n"), &shared);
+    for _ in 0..3 {
+        for (_, check) in checks(&first).iter().chain(&checks(&second)) {
+            run(check, DEADLINE).await.expect_working();
+        }
+    }
+    assert_eq!(proxy.counts().accepted, 1);
+}

@@ -1,0 +1,97 @@
+//! Every state that our own token can be in.
+
+use std::time::Duration;
+
+use probe_testkit::single;
+use probe_vault::KIND;
+use serde_json::json;
+use stack::vault::{Vault, api};
+
+use crate::{DEADLINE, assert_fails, check, new_token, once, with_token};
+
+#[tokio::test]
+async fn a_token_that_vault_does_not_know_is_not_working() {
+    let vault = Vault::start().unwrap();
+    let port = vault.port();
+    let invalid = "lookup: the token is invalid or expired: permission denied";
+    assert_fails(&once(&with_token(port, "s.nobody-knows-me", "")).await, port, invalid);
+    let token = new_token(port, &json!({"ttl": "1h", "policies": ["default"]}));
+    let check = with_token(port, &token, "");
+    once(&check).await.expect_working();
+    api(port, "POST", "auth/token/revoke", &json!({"token": token})).unwrap();
+    assert_fails(&once(&check).await, port, invalid);
+}
+
+#[tokio::test]
+async fn a_token_that_ends_soon_and_cannot_be_renewed_is_not_working() {
+    let vault = Vault::start().unwrap();
+    let port = vault.port();
+    let settings = json!({"ttl": "30s", "renewable": false, "policies": ["default"]});
+    let token = new_token(port, &settings);
+    let outcome = once(&with_token(port, &token, "")).await;
+    let line = outcome.line();
+    assert!(line.starts_with("lookup: token expires in "), "{line}");
+    assert!(line.contains("s and cannot be renewed ("), "{line}");
+    once(&with_token(port, &token, "min_ttl = '1s'")).await.expect_working();
+}
+
+#[tokio::test]
+async fn a_token_whose_renewal_fails_is_working_until_it_is_about_to_expire() {
+    let vault = Vault::start().unwrap();
+    let port = vault.port();
+    let allowed = r#"path "auth/token/lookup-self" { capabilities = ["read"] }"#;
+    api(port, "PUT", "sys/policies/acl/modest", &json!({"policy": allowed})).unwrap();
+    let settings = json!({"ttl": "6s", "policies": ["modest"], "no_default_policy": true});
+    let check = with_token(port, &new_token(port, &settings), "");
+    once(&check).await.expect_working();
+    let last = tokio::time::timeout(DEADLINE, async {
+        loop {
+            let outcome = once(&check).await;
+            if !outcome.is_working() {
+                return outcome;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let why = "lookup: token expires in 1s and could not be renewed: renew: permission denied (status 403)";
+    assert_fails(&last.await.unwrap(), port, why);
+}
+
+#[tokio::test]
+async fn a_short_token_that_is_renewed_is_never_about_to_expire() {
+    let vault = Vault::start().unwrap();
+    let port = vault.port();
+    let token = new_token(port, &json!({"ttl": "4s", "policies": ["default"]}));
+    let check = with_token(port, &token, "");
+    let renewed_twice = || {
+        let data = api(port, "POST", "auth/token/lookup", &json!({"token": token})).unwrap();
+        let time = |key: &str| data["data"][key].as_u64().unwrap_or_default();
+        time("last_renewal_time") >= time("creation_time") + 4
+    };
+    let watched = tokio::time::timeout(DEADLINE, async {
+        while !renewed_twice() {
+            once(&check).await.expect_working();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    watched.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_never_expires_is_working() {
+    let vault = Vault::start().unwrap();
+    once(&check(vault.port(), "min_ttl = '1000h'")).await.expect_working();
+}
+
+#[tokio::test]
+async fn a_login_that_is_refused_says_which() {
+    let vault = Vault::start().unwrap();
+    let port = vault.port();
+    api(port, "POST", "sys/auth/approle", &json!({"type": "approle"})).unwrap();
+    let toml = format!(
+        "url = 'http://127.0.0.1:{port}'\nlogin = 'approle'\nrole_id = 'nobody'\nsecret_id = 'x'\n"
+    );
+    let outcome = once(&single(&KIND, "vault", &toml)).await;
+    let why = "login: approle login refused: invalid role or secret ID (status 400)";
+    assert_fails(&outcome, port, why);
+}

@@ -1,1 +1,81 @@
 //! Asks PostgreSQL whether it answers a query in the role that the application needs.
+//!
+//! | setting | meaning |
+//! | --- | --- |
+//! | `url` | as the application's own: `postgres://user:password@host:5432/database?sslmode=verify-full`; several hosts are tried in their order |
+//! | `role` | `primary` (default): takes writes; `replica`: is in recovery; `any` |
+//! | `connection` | `kept` (default): one connection for all runs; `fresh`: a new one for each run, see [`Connection`] |
+//! | `ca`, `certificate`, `private_key` | PEM texts: whom to trust, and as whom to appear |
+//!
+//! It needs no privilege but `CONNECT`, and runs one simple query, which every connection pooler passes on.
+
+mod connect;
+mod error;
+mod role;
+mod session;
+mod socket;
+mod sslmode;
+mod stream;
+mod url;
+
+use std::sync::Arc;
+
+use probe::{Check, Component, Failure, Kept, Kind, Section, Steps};
+use tls::Settings;
+
+use crate::connect::Server;
+use crate::role::Role;
+
+/// The row for the gateway's table of probes.
+pub const KIND: Kind = Kind { name: "postgres", build };
+
+/// On which connection a run asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// The one that is kept: a run costs one round trip, and goes on when the server accepts no further connections.
+    Kept,
+    /// A new one for each run, closed afterwards: it sees that the server is out of connections, and costs the server a process and a login each time.
+    Fresh,
+}
+
+fn build(section: &Section<'_>) -> Option<Component> {
+    let mut fields = section.fields();
+    let address = url::read(&mut fields);
+    let role = fields.word("role", &role::WORDS);
+    let connection =
+        fields.word("connection", &[("kept", Connection::Kept), ("fresh", Connection::Fresh)]);
+    let tls = Settings::read(&mut fields);
+    let server = match (address, tls) {
+        (Some(address), Some(tls)) => Server::new(address, tls, &mut fields),
+        _ => None,
+    };
+    fields.single(|| {
+        let server = server?;
+        let target = server.target();
+        let kept = section.shared().get_or_insert(&server.key(), || Kept::new(server));
+        Some(Postgres { target, kept, role: role?, connection: connection? })
+    })
+}
+
+struct Postgres {
+    target: String,
+    kept: Arc<Kept<Server>>,
+    role: Role,
+    connection: Connection,
+}
+
+impl Check for Postgres {
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    async fn check(&self, steps: &Steps) -> Result<(), Failure> {
+        let ask = |session: Arc<session::Session>| async move {
+            self.role.judge(session.ask(steps).await?)
+        };
+        match self.connection {
+            Connection::Kept => self.kept.run(steps, ask).await,
+            Connection::Fresh => self.kept.run_fresh(steps, ask).await,
+        }
+    }
+}

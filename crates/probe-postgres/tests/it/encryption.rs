@@ -1,0 +1,145 @@
+//! `sslmode`, authorities of our own and client certificates, against a real server with TLS.
+
+use stack::postgres::{Postgres, shared};
+
+use crate::pki::{Authority, Identity};
+use crate::{check, check_line, private, run, url};
+
+const HBA: &str = "
+host    all all    127.0.0.1/32 scram-sha-256
+";
+
+/// Only TLS, and for the user `badge` only with its certificate.
+const HBA_TLS: &str = "
+host    all postgres 127.0.0.1/32 scram-sha-256
+hostssl all badge    127.0.0.1/32 cert
+hostssl all health   127.0.0.1/32 scram-sha-256
+";
+
+/// A server with a certificate of `ca` for `host`, and these rules for who may log in.
+fn server(ca: &Authority, host: &str, hba: &str) -> Postgres {
+    let mut server = private(&[]);
+    server.sql("app", "CREATE ROLE badge LOGIN; GRANT CONNECT ON DATABASE app TO badge").unwrap();
+    let own = ca.issue(host);
+    for (name, text) in [
+        ("server.crt", own.certificate.as_str()),
+        ("server.key", &own.key),
+        ("ca.crt", &ca.pem),
+        ("pg_hba.conf", hba),
+    ] {
+        server.write(name, text).unwrap();
+    }
+    server.configure(&["ssl = on", "ssl_ca_file = 'ca.crt'"]).unwrap();
+    server
+}
+
+fn trusting(ca: &Authority) -> String {
+    format!("ca = '''{}'''\n", ca.pem)
+}
+
+fn appearing_as(identity: &Identity) -> String {
+    let Identity { certificate, key } = identity;
+    format!("certificate = '''{certificate}'''\nprivate_key = '''{key}'''\n")
+}
+
+/// Whether our session with this server is encrypted, as the server sees it.
+fn is_encrypted(server: &Postgres) -> bool {
+    let question = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'health'";
+    server.sql("postgres", question).unwrap() == "t"
+}
+
+#[tokio::test]
+async fn each_sslmode_encrypts_and_verifies_what_it_says() {
+    let ca = Authority::new("ours");
+    let server = server(&ca, "127.0.0.1", HBA);
+    let url = url(server.port());
+    let ours = trusting(&ca);
+    for (mode, toml, encrypted) in [
+        ("disable", "", false),
+        ("prefer", "", true),
+        ("require", "", true),
+        ("require", &ours, true),
+        ("verify-ca", &ours, true),
+        ("verify-full", &ours, true),
+    ] {
+        let check = check(&format!("{url}?sslmode={mode}"), toml);
+        run(&check).await.expect_working();
+        assert_eq!(is_encrypted(&server), encrypted, "{mode}");
+        drop(check);
+        let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'health'";
+        server.sql("postgres", end).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_not_trusted_is_refused_by_every_mode_that_verifies() {
+    let server = server(&Authority::new("theirs"), "127.0.0.1", HBA);
+    let (port, url) = (server.port(), url(server.port()));
+    let ours = trusting(&Authority::new("ours"));
+    let expected = "tls: certificate is not trusted: unknown issuer (127.0.0.1:PORT)";
+    for mode in ["require", "verify-ca", "verify-full"] {
+        check_line(port, &format!("{url}?sslmode={mode}"), &ours, expected).await;
+    }
+    run(&check(&format!("{url}?sslmode=require"), "")).await.expect_working();
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_is_refused_by_verify_full_alone() {
+    let ca = Authority::new("ours");
+    let server = server(&ca, "db", HBA);
+    let (port, url) = (server.port(), url(server.port()));
+    let expected = "tls: certificate is not valid for host 127.0.0.1 (127.0.0.1:PORT)";
+    check_line(port, &format!("{url}?sslmode=verify-full"), &trusting(&ca), expected).await;
+    run(&check(&format!("{url}?sslmode=verify-ca"), &trusting(&ca))).await.expect_working();
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_refused_unless_plain_text_will_do() {
+    let port = shared().unwrap().port();
+    let expected = "negotiate: the server has no TLS, `sslmode` demands it (127.0.0.1:PORT)";
+    for mode in ["require", "verify-ca", "verify-full"] {
+        check_line(port, &format!("{}?sslmode={mode}", url(port)), "", expected).await;
+    }
+    run(&check(&format!("{}?sslmode=prefer", url(port)), "")).await.expect_working();
+}
+
+#[tokio::test]
+async fn a_server_that_insists_on_tls_refuses_plain_text() {
+    let server = server(&Authority::new("ours"), "127.0.0.1", HBA_TLS);
+    let (port, url) = (server.port(), url(server.port()));
+    let expected = r#"authenticate: no pg_hba.conf entry for host "127.0.0.1", user "health", database "app", no encryption, SQLSTATE 28000 (127.0.0.1:PORT)"#;
+    check_line(port, &format!("{url}?sslmode=disable"), "", expected).await;
+    run(&check(&url, "")).await.expect_working();
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_tls_to_us_gets_plain_text_if_we_only_prefer() {
+    let hba = "hostnossl all all 127.0.0.1/32 scram-sha-256\n";
+    let server = server(&Authority::new("ours"), "127.0.0.1", hba);
+    let (port, url) = (server.port(), url(server.port()));
+    run(&check(&url, "")).await.expect_working();
+    assert!(!is_encrypted(&server));
+    let expected = r#"authenticate: no pg_hba.conf entry for host "127.0.0.1", user "health", database "app", SSL encryption, SQLSTATE 28000 (127.0.0.1:PORT)"#;
+    check_line(port, &format!("{url}?sslmode=require"), "", expected).await;
+}
+
+#[tokio::test]
+async fn a_client_certificate_lets_us_in_where_it_is_demanded() {
+    let ca = Authority::new("ours");
+    let server = server(&ca, "127.0.0.1", HBA_TLS);
+    let port = server.port();
+    let url = format!("postgres://badge@127.0.0.1:{port}/app?sslmode=verify-full");
+    let with = |identity| trusting(&ca) + &appearing_as(&identity);
+
+    run(&check(&url, &with(ca.issue_for_user("badge")))).await.expect_working();
+
+    let expected = "authenticate: connection requires a valid client certificate, SQLSTATE 28000 (127.0.0.1:PORT)";
+    check_line(port, &url, &trusting(&ca), expected).await;
+
+    let expected = r#"authenticate: certificate authentication failed for user "badge", SQLSTATE 28000 (127.0.0.1:PORT)"#;
+    check_line(port, &url, &with(ca.issue_for_user("somebody")), expected).await;
+
+    let expected = "authenticate: the server refused the handshake: it does not trust the issuer of our client certificate (127.0.0.1:PORT)";
+    let stranger = Authority::new("theirs").issue_for_user("badge");
+    check_line(port, &url, &with(stranger), expected).await;
+}

@@ -1,0 +1,62 @@
+//! A server that works, and how little a check asks of it.
+
+use stack::postgres::{shared, sql};
+
+use crate::{check, run, url};
+
+/// The sessions that carry this name, as `pid`s.
+fn sessions(name: &str) -> Vec<String> {
+    let question = format!("SELECT pid FROM pg_stat_activity WHERE application_name = '{name}'");
+    let pids = sql(shared().unwrap().port(), "postgres", &question).unwrap();
+    pids.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn twenty_runs_ask_on_one_connection() {
+    let url = url(shared().unwrap().port());
+    let check = check(&format!("{url}?application_name=twenty-runs"), "");
+    run(&check).await.expect_working();
+    let first = sessions("twenty-runs");
+    for _ in 1..20 {
+        run(&check).await.expect_working();
+    }
+    assert_eq!(first.len(), 1);
+    assert_eq!(sessions("twenty-runs"), first);
+}
+
+#[tokio::test]
+async fn runs_at_the_same_time_share_one_connection() {
+    let url = url(shared().unwrap().port());
+    let check = check(&format!("{url}?application_name=same-time"), "");
+    let runs: Vec<_> = (0..20)
+        .map(|_| {
+            let check = check.clone();
+            tokio::spawn(async move { run(&check).await.expect_working() })
+        })
+        .collect();
+    for run in runs {
+        run.await.unwrap();
+    }
+    assert_eq!(sessions("same-time").len(), 1);
+}
+
+#[tokio::test]
+async fn a_fresh_connection_is_a_new_one_for_each_run_and_none_stays() {
+    let server = shared().unwrap();
+    let proxy = probe_testkit::FaultProxy::start(server);
+    let check = check(&url(proxy.address().port()), "connection = 'fresh'");
+    for _ in 0..3 {
+        run(&check).await.expect_working();
+    }
+    assert_eq!(proxy.wait_for_open(0).await.accepted, 3);
+}
+
+#[tokio::test]
+async fn the_session_is_named_as_the_gateways_and_ends_with_the_check() {
+    let proxy = probe_testkit::FaultProxy::start(shared().unwrap());
+    let check = check(&url(proxy.address().port()), "role = 'any'");
+    run(&check).await.expect_working();
+    assert!(!sessions("health-gateway").is_empty());
+    drop(check);
+    proxy.wait_for_open(0).await;
+}

@@ -1,0 +1,50 @@
+//! A URL with several hosts.
+
+use stack::postgres::shared;
+
+use crate::{check, private, run, url};
+
+/// The URL of several ports.
+fn several(ports: &[u16], query: &str) -> String {
+    let hosts: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let one = format!("127.0.0.1:{}", ports[0]);
+    format!("{}{query}", url(ports[0]).replace(&one, &hosts.join(",")))
+}
+
+#[tokio::test]
+async fn the_next_host_stands_in_for_one_that_is_down() {
+    let ports = [stack::free_port().unwrap(), shared().unwrap().port()];
+    run(&check(&several(&ports, ""), "")).await.expect_working();
+}
+
+#[tokio::test]
+async fn a_silent_host_is_left_after_the_urls_own_timeout() {
+    let proxy = probe_testkit::FaultProxy::start(shared().unwrap());
+    proxy.swallow();
+    let ports = [proxy.address().port(), shared().unwrap().port()];
+    run(&check(&several(&ports, "?connect_timeout=1"), "")).await.expect_working();
+}
+
+#[tokio::test]
+async fn each_failure_is_told_with_its_host() {
+    let ports = [stack::free_port().unwrap(), stack::free_port().unwrap()];
+    let [a, b] = ports;
+    let outcome = run(&check(&several(&ports, ""), "")).await;
+    let refused = "connect: connection refused";
+    let expected = format!(
+        "connect: 127.0.0.1:{a}: {refused}; 127.0.0.1:{b}: {refused} (127.0.0.1:{a},127.0.0.1:{b})"
+    );
+    assert_eq!(outcome.line(), expected);
+}
+
+#[tokio::test]
+async fn the_first_host_decides_unless_the_url_asks_for_one_that_takes_writes() {
+    let primary = private(&[]);
+    let replica = primary.replica().unwrap();
+    let ports = [replica.port(), primary.port()];
+    assert!(!run(&check(&several(&ports, ""), "")).await.is_working());
+    let read_write = several(&ports, "?target_session_attrs=read-write");
+    run(&check(&read_write, "")).await.expect_working();
+    let read_only = several(&ports, "?target_session_attrs=read-only");
+    run(&check(&read_only, "role = 'replica'")).await.expect_working();
+}

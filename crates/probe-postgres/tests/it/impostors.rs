@@ -1,0 +1,84 @@
+//! Something that listens on the port, and is no PostgreSQL or an evil one: hand-written peers.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::{check_line, url};
+
+/// Listens for one connection: it answers each message from the client with the next of `answers`, and the last again and again until nobody reads any more.
+async fn impostor(answers: Vec<Vec<u8>>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answers = answers.clone();
+            tokio::spawn(async move {
+                let mut question = [0; 1024];
+                for answer in &answers {
+                    let Ok(1..) = stream.read(&mut question).await else { return };
+                    if stream.write_all(answer).await.is_err() {
+                        return;
+                    }
+                }
+                while stream.write_all(answers.last().unwrap()).await.is_ok() {}
+            });
+        }
+    });
+    port
+}
+
+const HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+const LOGIN_OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
+
+#[tokio::test]
+async fn an_http_server_is_no_postgresql() {
+    let port = impostor(vec![HTTP.to_vec()]).await;
+    let expected = "the server does not speak PostgreSQL's protocol (127.0.0.1:PORT)";
+    check_line(port, &url(port), "", &format!("negotiate: {expected}")).await;
+    let plain = format!("{}?sslmode=disable", url(port));
+    check_line(port, &plain, "", &format!("authenticate: {expected}")).await;
+}
+
+#[tokio::test]
+async fn a_message_without_end_is_cut_off() {
+    let endless = [LOGIN_OK, b"E\x7f\xff\xff\xff", &vec![b'x'; 64 * 1024]].concat();
+    let port = impostor(vec![b"N".to_vec(), endless]).await;
+    let expected = "authenticate: the server's answer is too large (127.0.0.1:PORT)";
+    check_line(port, &url(port), "", expected).await;
+}
+
+#[tokio::test]
+async fn messages_without_end_are_cut_off() {
+    let setting = b"S\0\0\0\x0aa\0bbb\0";
+    let endless = [LOGIN_OK, &setting.repeat(6000)].concat();
+    let port = impostor(vec![b"N".to_vec(), endless, setting.repeat(6000)]).await;
+    let outcome = crate::run(&crate::check(&url(port), "")).await;
+    let line = outcome.line();
+    assert!(line.starts_with("authenticate: the server's answer is too large ("), "{line}");
+}
+
+#[tokio::test]
+async fn an_answer_to_the_query_without_end_is_cut_off_on_a_fresh_connection_too() {
+    let ready = [LOGIN_OK, b"Z\0\0\0\x05I"].concat();
+    let columns = b"T\0\0\0\x06\0\0";
+    let row = b"D\0\0\0\x06\0\0";
+    let port = impostor(vec![
+        b"N".to_vec(),
+        ready,
+        [columns.as_slice(), &row.repeat(10_000)].concat(),
+        row.repeat(10_000),
+    ])
+    .await;
+    let expected = "query: the server's answer is too large (127.0.0.1:PORT)";
+    check_line(port, &url(port), "", expected).await;
+}
+
+#[tokio::test]
+async fn another_answer_than_postgresqls_is_not_taken_for_one() {
+    let ready = [LOGIN_OK, b"Z\0\0\0\x05I"].concat();
+    let nothing = b"I\0\0\0\x04Z\0\0\0\x05I";
+    let port = impostor(vec![b"N".to_vec(), ready, nothing.to_vec()]).await;
+    let expected = "query: the answer is not PostgreSQL's (127.0.0.1:PORT)";
+    check_line(port, &url(port), "", expected).await;
+}

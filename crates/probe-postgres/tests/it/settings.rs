@@ -1,0 +1,44 @@
+//! What is wrong with a section, told without quoting it.
+
+use probe_postgres::KIND;
+
+use crate::pki::Authority;
+
+fn check_mistakes(toml: &str, expected: &[&str]) {
+    assert_eq!(probe_testkit::mistakes(&KIND, "postgres", toml), expected);
+}
+
+#[test]
+fn the_url_is_required_and_all_mistakes_are_told() {
+    check_mistakes(
+        "role = 'leader'\nconnection = 'pooled'\nca = 'hunter2'\npool = 3",
+        &[
+            "1: postgres: missing `url`",
+            "1: postgres.role: expected `primary` or `replica` or `any`",
+            "2: postgres.connection: expected `kept` or `fresh`",
+            "3: postgres.ca: expected PEM with at least one certificate; a file is read with `${file:/path}`",
+            "4: postgres: unknown key `pool`, expected one of `url`, `role`, `connection`, `ca`, `certificate`, `private_key`",
+        ],
+    );
+}
+
+#[test]
+fn a_url_that_is_wrong_is_not_quoted() {
+    check_mistakes(
+        "url = 'postgres://me:hunter2@db:54x2/app'",
+        &["1: postgres.url: expected another value for `port`"],
+    );
+}
+
+#[test]
+fn authorities_that_would_not_be_asked_are_a_mistake() {
+    let ca = Authority::new("ours").pem;
+    for mode in ["", "?sslmode=prefer", "?sslmode=disable"] {
+        check_mistakes(
+            &format!("url = 'postgres://me@db/app{mode}'\nca = '''{ca}'''"),
+            &[
+                "1: postgres.url: with `ca`, expected `sslmode=require`, `verify-ca` or `verify-full` in the URL: without it the connection may be plain text",
+            ],
+        );
+    }
+}

@@ -1,1 +1,50 @@
 //! Asks Redis whether it answers and can take writes.
+//!
+//! ```toml
+//! [redis]
+//! url = "rediss://health:${env:REDIS_PASSWORD}@sessions:6379"
+//! writable = true       # false: a replica or a full server is as good as any
+//! key_prefix = "app:"   # where the user may only touch keys of the application
+//! connection = "kept"   # "fresh": a new connection for each run
+//! # ca, certificate, private_key: PEM
+//! ```
+//!
+//! A server that must be writable gets a real write, of a key of the gateway's own that expires by itself and is removed in the same round trip: only that sees a full memory, a replica, a failing disk and missing replicas alike.
+//! For that the user needs `+set`, `+del` and `~<key_prefix>health-gateway:*`, otherwise just `+ping`; with a database other than 0 also `+select`.
+//! A cluster answers `PING` even when it is down, so without writes it is asked for a key that does not exist, which needs `+get`.
+
+use probe::{Check, Component, Failure, Kind, Section, Steps};
+use redis_client::{Canary, Command, Redis};
+
+/// The kind of sections that hold one Redis.
+pub const KIND: Kind = Kind { name: "redis", build };
+
+fn build(section: &Section<'_>) -> Option<Component> {
+    let mut fields = section.fields();
+    let writable = fields.or("writable", true);
+    let key_prefix = fields.or("key_prefix", String::new());
+    let redis = Redis::read(section.shared(), &mut fields);
+    fields.single(|| Some(RedisCheck { redis: redis?, writable, key_prefix }))
+}
+
+struct RedisCheck {
+    redis: Redis,
+    writable: bool,
+    key_prefix: String,
+}
+
+impl Check for RedisCheck {
+    fn target(&self) -> &str {
+        self.redis.target()
+    }
+
+    async fn check(&self, steps: &Steps) -> Result<(), Failure> {
+        let canary = Canary::new(&self.key_prefix);
+        let commands = match (self.writable, self.redis.is_cluster()) {
+            (true, _) => vec![canary.write(), canary.delete()],
+            (false, true) => vec![canary.read()],
+            (false, false) => vec![Command::new("ping", "PING", [])],
+        };
+        self.redis.ask(steps, &commands).await.map(drop)
+    }
+}

@@ -1,0 +1,109 @@
+//! Where a Redis is, and as whom to appear there.
+
+use probe::Secret;
+
+/// Everything that distinguishes one connection from another. The database is not part of it.
+#[derive(Debug)]
+pub(crate) struct Deployment {
+    pub(crate) layout: Layout,
+    /// The servers that the URL names: of a cluster some nodes, of Sentinel the sentinels.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) credentials: Credentials,
+    pub(crate) tls: Option<tls::Settings>,
+}
+
+/// How the servers belong together.
+#[derive(Debug)]
+pub(crate) enum Layout {
+    Single,
+    Cluster,
+    Sentinel { service: String, credentials: Credentials },
+}
+
+/// The address of one server; an IPv6 address is in brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// A user's name and password; without a password nothing is authenticated.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Credentials {
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Secret>,
+}
+
+impl Deployment {
+    /// The key under which checks find what they share.
+    pub(crate) fn identity(&self) -> Secret {
+        let tls = self.tls.as_ref().map_or("", |settings| settings.identity().expose());
+        let encrypted = self.tls.is_some();
+        let (layout, service, sentinel) = match &self.layout {
+            Layout::Single => ("single", "", &Credentials::default()),
+            Layout::Cluster => ("cluster", "", &Credentials::default()),
+            Layout::Sentinel { service, credentials } => {
+                ("sentinel", service.as_str(), credentials)
+            }
+        };
+        let nodes: Vec<_> =
+            self.nodes.iter().map(|node| format!("{}:{}", node.host, node.port)).collect();
+        let parts = [
+            layout,
+            service,
+            &nodes.join(","),
+            &self.credentials.identity(),
+            &sentinel.identity(),
+            &encrypted.to_string(),
+            tls,
+        ];
+        Secret::new(parts.join("\0"))
+    }
+
+    /// The credentials for the servers that the URL names.
+    pub(crate) fn entrance(&self) -> &Credentials {
+        match &self.layout {
+            Layout::Sentinel { credentials, .. } => credentials,
+            Layout::Single | Layout::Cluster => &self.credentials,
+        }
+    }
+}
+
+impl Node {
+    /// The host without the brackets of an IPv6 address.
+    pub(crate) fn bare_host(&self) -> &str {
+        let inner = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        inner.unwrap_or(&self.host)
+    }
+}
+
+impl Credentials {
+    /// A user without a password is a user with an empty one, or the server would take us for its default user.
+    pub(crate) fn new(username: &str, password: Option<Secret>) -> Self {
+        let username = Some(username.to_owned()).filter(|name| !name.is_empty());
+        let password = password.or_else(|| username.is_some().then(|| Secret::new("")));
+        Self { username, password }
+    }
+
+    /// The step that a server's first answer belongs to.
+    pub(crate) fn step(&self) -> &'static str {
+        if self.password.is_some() { "authenticate" } else { "handshake" }
+    }
+
+    fn identity(&self) -> String {
+        let password = self.password.as_ref().map(Secret::expose);
+        format!("{:?} {password:?}", self.username)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_without_a_password_is_not_the_default_user() {
+        let credentials = Credentials::new("me", None);
+        assert_eq!(credentials.password.expect("a password").expose(), "");
+        assert!(Credentials::new("", None).password.is_none());
+    }
+}

@@ -1,0 +1,56 @@
+//! What a check holds of its Redis: the connection it shares, and the database in it.
+
+use std::sync::Arc;
+
+use probe::config::Fields;
+use probe::{Failure, Kept, Shared, Steps};
+
+use crate::connection::Connector;
+use crate::deployment::Layout;
+use crate::place::Place;
+use crate::{Answer, Command};
+
+/// One database of one deployment. Everything that names the same deployment shares one connection to it.
+#[derive(Debug)]
+pub struct Redis {
+    kept: Arc<Kept<Connector>>,
+    database: u16,
+    cluster: bool,
+    fresh: bool,
+    target: String,
+}
+
+impl Redis {
+    /// Reads `url`, `ca`, `certificate`, `private_key` and `connection`; what is wrong is noted in `fields`.
+    pub fn read(shared: &Shared, fields: &mut Fields<'_>) -> Option<Self> {
+        let fresh = fields.word("connection", &[("kept", false), ("fresh", true)]);
+        let Place { deployment, database, target } = Place::read(fields)?;
+        let cluster = matches!(deployment.layout, Layout::Cluster);
+        let identity = deployment.identity();
+        let kept = shared.get_or_insert(&identity, || Kept::new(Connector::new(deployment)));
+        Some(Self { kept, database, cluster, fresh: fresh?, target })
+    }
+
+    /// The server's `host:port`, as failures name it.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Whether this is a cluster, where a command without a key asks just any node.
+    pub fn is_cluster(&self) -> bool {
+        self.cluster
+    }
+
+    /// Sends `commands` in one round trip and gives their answers; the first one refused is the failure.
+    pub async fn ask(&self, steps: &Steps, commands: &[Command]) -> Result<Vec<Answer>, Failure> {
+        let ask = |connection: Arc<crate::connection::Connection>| async move {
+            steps.begin(commands.first().map_or("handshake", |command| command.step));
+            connection.ask(self.database, commands).await
+        };
+        if self.fresh {
+            self.kept.run_fresh(steps, ask).await
+        } else {
+            self.kept.run(steps, ask).await
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A cluster of real nodes, whole and with a part missing.
+
+use stack::redis::Redis;
+
+use crate::support::{ask, check};
+
+const SETTINGS: &[&str] =
+    &["cluster-enabled yes", "cluster-node-timeout 500", "cluster-announce-ip 127.0.0.1"];
+
+fn url(node: &Redis) -> String {
+    format!("url = 'redis-cluster://127.0.0.1:{}'", node.port())
+}
+
+/// One node that has every slot.
+fn alone() -> Redis {
+    let node = Redis::start(SETTINGS).unwrap();
+    node.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).unwrap();
+    node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    node
+}
+
+/// How many clients a node has besides the one that asks.
+fn clients(node: &Redis) -> usize {
+    node.ask(&["CLIENT", "LIST", "TYPE", "normal"]).unwrap().lines().count() - 1
+}
+
+#[tokio::test]
+async fn a_cluster_works_and_keeps_one_connection_to_each_node() {
+    let nodes = [(); 3].map(|()| Redis::start(SETTINGS).unwrap());
+    let addresses = nodes.each_ref().map(|node| format!("127.0.0.1:{}", node.port()));
+    let words = ["--cluster", "create"].into_iter().chain(addresses.iter().map(String::as_str));
+    let words: Vec<_> = words.chain(["--cluster-yes"]).collect();
+    nodes[0].ask(&words).unwrap();
+    for node in &nodes {
+        node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    }
+    let check = check(&url(&nodes[0]));
+    for _ in 0..30 {
+        ask(&check).await.expect_working();
+    }
+    assert_eq!(nodes.each_ref().map(clients), [1, 1, 1]);
+
+    let [first, second, mut third] = nodes;
+    third.server.stop();
+    first.wait_for(&["CLUSTER", "INFO"], "cluster_state:fail").unwrap();
+    assert_eq!(
+        ask(&check).await.line(),
+        format!("connect: a node of the cluster: connection refused (127.0.0.1:{})", first.port())
+    );
+    third.server.restart().unwrap();
+    for node in [&first, &second, &third] {
+        node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    }
+    ask(&check).await.expect_working();
+}
+
+#[tokio::test]
+async fn a_cluster_that_lacks_slots_is_down() {
+    let node = alone();
+    let check = check(&url(&node));
+    ask(&check).await.expect_working();
+    node.ask(&["CLUSTER", "DELSLOTSRANGE", "0", "1"]).unwrap();
+    node.wait_for(&["CLUSTER", "INFO"], "cluster_state:fail").unwrap();
+    let line = ask(&check).await.line().to_owned();
+    assert_eq!(line, format!("write: CLUSTERDOWN The cluster is down (127.0.0.1:{})", node.port()));
+    node.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "1"]).unwrap();
+    node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    ask(&check).await.expect_working();
+}
+
+#[tokio::test]
+async fn a_server_that_is_no_cluster_says_so() {
+    let server = Redis::start(&[]).unwrap();
+    let line = ask(&check(&url(&server))).await.line().to_owned();
+    assert_eq!(
+        line,
+        format!(
+            "handshake: ERR This instance has cluster support disabled (127.0.0.1:{})",
+            server.port()
+        )
+    );
+}

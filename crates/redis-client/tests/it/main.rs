@@ -1,0 +1,11 @@
+//! The client against real servers, whole and broken.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod cluster;
+mod cutting;
+mod encryption;
+mod failures;
+mod sentinel;
+mod sharing;
+mod support;

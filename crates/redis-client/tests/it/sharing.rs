@@ -1,0 +1,95 @@
+//! One connection for all databases, and nobody gets another's answer or database.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use probe::Shared;
+use probe_testkit::{FaultProxy, checks, component, component_sharing};
+use stack::redis::Redis;
+
+use crate::support::{MANY, ask, check};
+
+const DATABASES: usize = 8;
+const RUNS: usize = 1000;
+const AT_ONCE: usize = 40;
+
+fn proxy(server: &Redis) -> FaultProxy {
+    FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port())))
+}
+
+/// A check for each database, named `db<number>`, as the key `where` in it says.
+fn all_databases(server: &Redis, address: SocketAddr) -> String {
+    (0..DATABASES).fold(String::new(), |mut toml, number| {
+        let number = number.to_string();
+        let name = format!("db{number}");
+        server.ask(&["-n", &number, "SET", "where", &name]).unwrap();
+        writeln!(toml, "{name} = 'redis://{address}/{number}'").unwrap();
+        toml
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checks_of_all_databases_share_one_connection() {
+    let server = Redis::start(&[]).unwrap();
+    let proxy = proxy(&server);
+    let toml = all_databases(&server, proxy.address());
+    let shared = Shared::default();
+    let sections = ["cache", "other"].map(|name| component_sharing(&MANY, name, &toml, &shared));
+    for _ in 0..3 {
+        for (_, check) in sections.iter().flat_map(checks) {
+            ask(&check).await.expect_working();
+        }
+    }
+    assert_eq!(proxy.counts().accepted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_databases_at_once_are_not_mixed_up() {
+    let server = Redis::start(&[]).unwrap();
+    let proxy = proxy(&server);
+    let checks = checks(&component(&MANY, "cache", &all_databases(&server, proxy.address())));
+    for batch in 0..RUNS / AT_ONCE {
+        let runs: Vec<_> = (0..AT_ONCE)
+            .map(|run| {
+                let (_, check) = checks[(batch + run) % checks.len()].clone();
+                tokio::spawn(async move { ask(&check).await })
+            })
+            .collect();
+        for run in runs {
+            run.await.unwrap().expect_working();
+        }
+    }
+    assert_eq!(proxy.counts().accepted, 1);
+    for number in 0..DATABASES {
+        let left = server.ask(&["-n", &number.to_string(), "DBSIZE"]).unwrap();
+        assert_eq!(left, "1", "only `where` is left in database {number}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_select_is_well_in_database_0() {
+    let server =
+        Redis::start(&["user app on >app-password ~health-gateway:* -@all +set +get +del"])
+            .unwrap();
+    let url = format!("redis://app:app-password@127.0.0.1:{}", server.port());
+    ask(&check(&format!("url = '{url}'"))).await.expect_working();
+    assert_eq!(
+        ask(&check(&format!("url = '{url}/1'"))).await.line(),
+        format!(
+            "select: NOPERM this user has no permissions to run the 'select' command (127.0.0.1:{})",
+            server.port()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_fresh_connection_is_closed_after_each_run() {
+    let server = Redis::start(&[]).unwrap();
+    let proxy = proxy(&server);
+    let toml = format!("url = 'redis://{}'\nconnection = 'fresh'", proxy.address());
+    let check = check(&toml);
+    for run in 1..=3 {
+        ask(&check).await.expect_working();
+        assert_eq!(proxy.wait_for_open(0).await.accepted, run);
+    }
+}

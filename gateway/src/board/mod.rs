@@ -1,0 +1,157 @@
+//! The board: every check of a namespace, asked all at once, each within its own deadline.
+
+mod run;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+pub use self::slot::Limits;
+use self::slot::{Answer, Slot};
+use crate::config::{Checks, Component};
+use crate::report::{Entry, Report};
+
+/// How many checks may run at the same time in this process.
+///
+/// Every run has a thread while it lasts, and name resolution takes threads of the same pool, which has 512.
+const RUNS: usize = 256;
+
+/// What a caller wants of a report.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask {
+    /// Run every check, whatever results are at hand.
+    pub fresh: bool,
+    /// How long the caller waits; what is not done by then says so in its place.
+    pub wait: Option<Duration>,
+}
+
+/// A process's limit on concurrent runs, shared by all its boards.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(RUNS)))
+    }
+}
+
+/// See the module.
+pub struct Board {
+    components: Vec<Placed>,
+}
+
+/// A component on the board.
+struct Placed {
+    component: Component,
+    slots: Slots,
+}
+
+#[derive(Clone)]
+enum Slots {
+    Single(Arc<Slot>),
+    Group(Vec<(String, Arc<Slot>)>),
+}
+
+impl Board {
+    /// A board of `components`. Those that are as they were on the `previous` board keep their results and their runs.
+    pub fn new(components: Vec<Component>, gate: &Gate, previous: Option<&Self>) -> Self {
+        let place = |component: Component| {
+            let known = previous.and_then(|board| {
+                board.components.iter().find(|placed| placed.component.is_same(&component))
+            });
+            match known {
+                Some(placed) => {
+                    Placed { component: placed.component.clone(), slots: placed.slots.clone() }
+                }
+                None => Placed { slots: slots(&component, gate), component },
+            }
+        };
+        Self { components: components.into_iter().map(place).collect() }
+    }
+
+    /// Asks every check and waits for the slowest.
+    pub async fn ask(&self, ask: Ask) -> Answered {
+        let patience = ask.wait.map(|wait| Instant::now() + wait);
+        let every = self.components.iter().flat_map(|placed| placed.slots.iter());
+        let mut answers =
+            join_all(every.map(|slot| slot.ask(ask.fresh, patience))).await.into_iter();
+        let mut answered =
+            Answered { report: Report { components: Vec::new(), age: None }, refused: false };
+        for placed in &self.components {
+            let lines: Vec<_> = answers
+                .by_ref()
+                .take(placed.slots.iter().count())
+                .map(|answer| answered.note(answer))
+                .collect();
+            let entry = match &placed.slots {
+                Slots::Single(_) => lines.into_iter().next().map(Entry::Check),
+                Slots::Group(slots) => {
+                    let names = slots.iter().map(|(name, _)| name.clone());
+                    Some(Entry::Group(names.zip(lines).collect()))
+                }
+            };
+            let name = placed.component.name.clone();
+            answered.report.components.extend(entry.map(|entry| (name, entry)));
+        }
+        answered
+    }
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.components.iter().map(|placed| &placed.component.name)).finish()
+    }
+}
+
+/// A report, and what the gateway itself can learn from it.
+#[derive(Debug)]
+pub struct Answered {
+    /// The report.
+    pub report: Report,
+    /// Whether some backend refused the credentials: they may have been changed where they are kept.
+    pub refused: bool,
+}
+
+impl Answered {
+    fn note(&mut self, answer: Answer) -> crate::report::Line {
+        self.report.age = self.report.age.max(answer.age);
+        self.refused |= answer.step == Some("authenticate");
+        answer.line
+    }
+}
+
+impl Slots {
+    fn iter(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        let (single, group) = match self {
+            Self::Single(slot) => (Some(slot), [].as_slice()),
+            Self::Group(slots) => (None, slots.as_slice()),
+        };
+        single.into_iter().chain(group.iter().map(|(_, slot)| slot))
+    }
+}
+
+fn slots(component: &Component, gate: &Gate) -> Slots {
+    let slot = |name: String, check: &_, limits| {
+        Arc::new(Slot::new(name, Arc::clone(check), limits, gate.0.clone()))
+    };
+    match &component.checks {
+        Checks::Single(check, limits) => {
+            Slots::Single(slot(component.name.clone(), check, *limits))
+        }
+        Checks::Group(checks) => Slots::Group(
+            checks
+                .iter()
+                .map(|(name, check, limits)| {
+                    let path = format!("{}.{name}", component.name);
+                    (name.clone(), slot(path, check, *limits))
+                })
+                .collect(),
+        ),
+    }
+}

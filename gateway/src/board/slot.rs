@@ -1,0 +1,247 @@
+//! The place of one check on the board: its last result, and the run that is under way, shared by all who wait for it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use probe::{DynCheck, Failure, Steps};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
+
+use super::run::{Outcome, Running};
+use crate::report::{Line, WORKING};
+
+/// How one check is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a run may take.
+    pub timeout: Duration,
+    /// How old a result may be to be served again.
+    pub max_age: Duration,
+    /// How long a caller waits for a check whose last run ended at its deadline.
+    pub overdue_wait: Duration,
+}
+
+/// What one check answered to one caller.
+pub(super) struct Answer {
+    pub(super) line: Line,
+    /// The age of the result, if it is not from a run that this caller waited for.
+    pub(super) age: Option<Duration>,
+    /// The step that failed, if one did.
+    pub(super) step: Option<&'static str>,
+}
+
+/// See the module.
+pub(super) struct Slot {
+    name: String,
+    check: Arc<dyn DynCheck>,
+    limits: Limits,
+    gate: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last: Option<Outcome>,
+    run: Option<Run>,
+}
+
+impl State {
+    fn forget(&mut self, id: u64) {
+        self.run.take_if(|run| run.id == id);
+    }
+}
+
+/// A run as those see it who wait for it.
+struct Run {
+    id: u64,
+    outcome: watch::Receiver<Option<Outcome>>,
+    steps: Arc<Steps>,
+    cancel: CancellationToken,
+    waiting: usize,
+    /// Whether it goes on even if nobody waits: somebody left it to run in the background.
+    background: bool,
+}
+
+impl Slot {
+    pub(super) fn new(
+        name: String,
+        check: Arc<dyn DynCheck>,
+        limits: Limits,
+        gate: Arc<Semaphore>,
+    ) -> Self {
+        Self { name, check, limits, gate, state: Mutex::default() }
+    }
+
+    /// The check's answer to one caller, who wants it `fresh` or not, and waits until `patience` at most.
+    pub(super) async fn ask(self: &Arc<Self>, fresh: bool, patience: Option<Instant>) -> Answer {
+        let asked = Instant::now();
+        let (mut waiter, overdue) = {
+            let mut state = self.state();
+            if let Some(last) = state.last.as_ref().filter(|_| !fresh) {
+                let age = last.done.elapsed();
+                if age < self.limits.max_age {
+                    return stored(last, age);
+                }
+            }
+            let overdue = state.last.clone().filter(|last| last.at_deadline);
+            (self.join(&mut state), overdue)
+        };
+        let limit = match (&overdue, patience) {
+            (Some(_), patience) => {
+                let soon = asked + self.limits.overdue_wait;
+                Some(patience.map_or(soon, |patience| patience.min(soon)))
+            }
+            (None, patience) => patience,
+        };
+        if let Some(outcome) = waiter.outcome(limit).await {
+            // A check that blocks its thread has had its outcome for a while.
+            let age = (outcome.done < asked).then(|| outcome.done.elapsed());
+            return Answer { line: line(&outcome), age, step: outcome.step };
+        }
+        let steps = waiter.leave_in_background();
+        let mut answer = match overdue {
+            // What was true at the last deadline is true as long as nothing answers.
+            Some(last) => stored(&last, last.done.elapsed()),
+            None => self.not_finished(steps.current(), patience.map(|patience| patience - asked)),
+        };
+        answer.line.response_time = asked.elapsed();
+        answer
+    }
+
+    fn not_finished(&self, step: &'static str, waited: Option<Duration>) -> Answer {
+        let waited = waited.unwrap_or_default();
+        let reason = format!("not finished within the {waited:.0?} that the caller waits");
+        let status = Failure::because(step, reason).line(self.check.target());
+        Answer { line: Line { status, response_time: Duration::ZERO }, age: None, step: None }
+    }
+
+    /// Joins the run that is under way, or starts one.
+    fn join(self: &Arc<Self>, state: &mut State) -> Waiter {
+        let run = state.run.get_or_insert_with(|| self.start());
+        run.waiting += 1;
+        Waiter {
+            slot: self.clone(),
+            id: run.id,
+            outcome: run.outcome.clone(),
+            steps: run.steps.clone(),
+            done: false,
+        }
+    }
+
+    fn start(self: &Arc<Self>) -> Run {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (publish, outcome) = watch::channel(None);
+        let steps = Arc::new(Steps::new());
+        let cancel = CancellationToken::new();
+        tokio::spawn(self.clone().drive(id, steps.clone(), cancel.clone(), publish));
+        Run { id, outcome, steps, cancel, waiting: 0, background: false }
+    }
+
+    /// Sees a run through: its turn, its outcome, its end.
+    async fn drive(
+        self: Arc<Self>,
+        id: u64,
+        steps: Arc<Steps>,
+        cancel: CancellationToken,
+        publish: watch::Sender<Option<Outcome>>,
+    ) {
+        // Waiting for a turn is not the check's fault, so its deadline has not begun yet.
+        let turn = cancel.run_until_cancelled(self.gate.clone().acquire_owned()).await;
+        let Some(Ok(_turn)) = turn else { return };
+        let mut running = Running::start(self.check.clone(), steps, self.limits.timeout, cancel);
+        if let Some(outcome) = running.outcome().await {
+            self.log_change(&outcome);
+            let mut state = self.state();
+            state.last = Some(outcome.clone());
+            // Who asks from now on gets a run that began after the question.
+            if running.is_over() {
+                state.forget(id);
+            }
+            drop(state);
+            publish.send_replace(Some(outcome));
+        }
+        // As long as its thread is blocked, a check is not started again.
+        running.over().await;
+        self.state().forget(id);
+    }
+
+    fn log_change(&self, outcome: &Outcome) {
+        let was_working = self.state().last.as_ref().map(|last| last.failure.is_none());
+        match (&outcome.failure, was_working) {
+            (Some(failure), None | Some(true)) => {
+                tracing::warn!(check = self.name, status = &**failure, "check failed");
+            }
+            (None, Some(false)) => tracing::info!(check = self.name, "check works again"),
+            _ => {}
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits for a run. Dropped before its outcome, the caller has hung up: a run that nobody waits for ends.
+struct Waiter {
+    slot: Arc<Slot>,
+    id: u64,
+    outcome: watch::Receiver<Option<Outcome>>,
+    steps: Arc<Steps>,
+    done: bool,
+}
+
+impl Waiter {
+    /// The outcome, or `None` when the `limit` comes first.
+    async fn outcome(&mut self, limit: Option<Instant>) -> Option<Outcome> {
+        let outcome = async {
+            match self.outcome.wait_for(Option::is_some).await {
+                Ok(outcome) => outcome.clone(),
+                // A run ends without an outcome only when it is cancelled, and it is not while we wait.
+                Err(_) => None,
+            }
+        };
+        let outcome = match limit {
+            Some(limit) => timeout_at(limit.into(), outcome).await.unwrap_or(None),
+            None => outcome.await,
+        };
+        self.done = outcome.is_some();
+        outcome
+    }
+
+    /// Leaves the run to itself: it goes on within its own deadline, for whoever asks next.
+    fn leave_in_background(mut self) -> Arc<Steps> {
+        self.done = true;
+        let mut state = self.slot.state();
+        if let Some(run) = state.run.as_mut().filter(|run| run.id == self.id) {
+            run.waiting -= 1;
+            run.background = true;
+        }
+        self.steps.clone()
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let mut state = self.slot.state();
+        let Some(run) = state.run.as_mut().filter(|run| run.id == self.id) else { return };
+        run.waiting -= 1;
+        if run.waiting == 0 && !run.background {
+            run.cancel.cancel();
+            state.run = None;
+        }
+    }
+}
+
+fn stored(outcome: &Outcome, age: Duration) -> Answer {
+    Answer { line: line(outcome), age: Some(age), step: outcome.step }
+}
+
+fn line(outcome: &Outcome) -> Line {
+    let status = outcome.failure.as_deref().unwrap_or(WORKING).to_owned();
+    Line { status, response_time: outcome.took }
+}

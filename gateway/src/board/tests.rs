@@ -1,0 +1,303 @@
+//! The board's promises, with checks that misbehave in every way a check can.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use probe::{Check, Failure, Steps};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use super::*;
+use crate::config::{Checks, Component};
+use crate::report::Line;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A check whose behaviour the test chooses, and which counts what happens to it.
+struct Puppet {
+    act: watch::Sender<Act>,
+    begun: AtomicUsize,
+    dropped: Arc<Notify>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Act {
+    Work,
+    Fail,
+    Hang,
+    Panic,
+    Block(Duration),
+    /// Works as soon as it is told to do anything else.
+    Wait,
+}
+
+impl Puppet {
+    fn new(act: Act) -> Arc<Self> {
+        let dropped = Arc::new(Notify::new());
+        Arc::new(Self { act: watch::Sender::new(act), begun: AtomicUsize::new(0), dropped })
+    }
+
+    fn runs(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
+    }
+}
+
+/// Tells when a check is dropped before its end.
+struct OnDrop(Arc<Notify>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+struct Strings(Arc<Puppet>);
+
+impl Check for Strings {
+    fn target(&self) -> &'static str {
+        "puppet:1"
+    }
+
+    async fn check(&self, steps: &Steps) -> Result<(), Failure> {
+        self.0.begun.fetch_add(1, Ordering::SeqCst);
+        let mut act = self.0.act.subscribe();
+        steps.begin("ask");
+        let now = *act.borrow();
+        match now {
+            Act::Work => Ok(()),
+            Act::Fail => Err(Failure::because("ask", "wrong answer")),
+            Act::Panic => panic!("a puppet's panic"),
+            Act::Block(time) => {
+                std::thread::sleep(time);
+                Ok(())
+            }
+            Act::Hang => {
+                let _dropped = OnDrop(self.0.dropped.clone());
+                std::future::pending().await
+            }
+            Act::Wait => {
+                drop(act.wait_for(|act| *act != Act::Wait).await);
+                Ok(())
+            }
+        }
+    }
+}
+
+const LIMITS: Limits = Limits {
+    timeout: Duration::from_millis(200),
+    max_age: Duration::from_mins(1),
+    overdue_wait: Duration::from_millis(20),
+};
+
+fn component(name: &str, puppet: &Arc<Puppet>, limits: Limits) -> Component {
+    let check = Arc::new(Strings(puppet.clone()));
+    Component { name: name.to_owned(), checks: Checks::Single(check, limits), identity: [0; 32] }
+}
+
+fn board(puppets: &[(&str, &Arc<Puppet>)], limits: Limits) -> Arc<Board> {
+    let components = puppets.iter().map(|(name, puppet)| component(name, puppet, limits)).collect();
+    Arc::new(Board::new(components, &Gate::default(), None))
+}
+
+fn line<'a>(answered: &'a Answered, name: &str) -> &'a Line {
+    let found = answered.report.components.iter().find(|(known, _)| known == name);
+    match found {
+        Some((_, Entry::Check(line))) => line,
+        _ => panic!("{name} is a single check of the report"),
+    }
+}
+
+async fn status(board: &Board, ask: Ask) -> String {
+    line(&board.ask(ask).await, "it").status.clone()
+}
+
+const PLAIN: Ask = Ask { fresh: false, wait: None };
+const FRESH: Ask = Ask { fresh: true, wait: None };
+const NO_ANSWER: &str = "ask: no answer within 200ms (puppet:1)";
+
+#[tokio::test]
+async fn callers_at_the_same_time_share_one_run() {
+    let puppet = Puppet::new(Act::Wait);
+    let board = board(&[("it", &puppet)], Limits { timeout: SOON, ..LIMITS });
+    let callers: Vec<_> = (0..200)
+        .map(|_| {
+            let board = board.clone();
+            tokio::spawn(async move { status(&board, FRESH).await })
+        })
+        .collect();
+    // Every caller has asked before the run may end.
+    while Arc::strong_count(&board) < 201 || puppet.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    puppet.act.send_replace(Act::Work);
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), "working");
+    }
+    assert_eq!(puppet.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_young_answer_is_served_again_with_its_age() {
+    let puppet = Puppet::new(Act::Work);
+    let board = board(&[("it", &puppet)], LIMITS);
+    assert_eq!(board.ask(PLAIN).await.report.age, None);
+    assert!(board.ask(PLAIN).await.report.age.is_some());
+    assert_eq!(puppet.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_who_wants_a_fresh_answer_gets_a_run() {
+    let puppet = Puppet::new(Act::Work);
+    let board = board(&[("it", &puppet)], LIMITS);
+    assert_eq!(status(&board, PLAIN).await, "working");
+    puppet.act.send_replace(Act::Fail);
+    assert_eq!(status(&board, PLAIN).await, "working");
+    assert_eq!(status(&board, FRESH).await, "ask: wrong answer (puppet:1)");
+    assert_eq!(puppet.runs(), 2);
+}
+
+#[tokio::test]
+async fn without_max_age_every_question_is_a_run() {
+    let puppet = Puppet::new(Act::Work);
+    let board = board(&[("it", &puppet)], Limits { max_age: Duration::ZERO, ..LIMITS });
+    for _ in 0..100 {
+        assert_eq!(board.ask(PLAIN).await.report.age, None);
+    }
+    assert_eq!(puppet.runs(), 100);
+}
+
+#[tokio::test]
+async fn a_check_that_hangs_ends_at_its_deadline_and_names_its_step() {
+    let (hanging, working) = (Puppet::new(Act::Hang), Puppet::new(Act::Work));
+    let board = board(&[("it", &hanging), ("other", &working)], LIMITS);
+    let answered = timeout(SOON, board.ask(PLAIN)).await.unwrap();
+    assert_eq!(line(&answered, "it").status, NO_ANSWER);
+    assert_eq!(line(&answered, "other").status, "working");
+    assert!(line(&answered, "other").response_time < LIMITS.timeout);
+}
+
+#[tokio::test]
+async fn a_silent_backend_costs_the_next_caller_a_short_wait_only_and_recovers_at_once() {
+    let puppet = Puppet::new(Act::Hang);
+    let limits = Limits { timeout: Duration::from_secs(2), max_age: Duration::ZERO, ..LIMITS };
+    let board = board(&[("it", &puppet)], limits);
+    let silent = "ask: no answer within 2s (puppet:1)";
+    assert_eq!(status(&board, PLAIN).await, silent);
+    puppet.act.send_replace(Act::Wait);
+    let asked = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(status(&board, PLAIN).await, silent);
+    }
+    assert!(asked.elapsed() < limits.timeout, "five short waits took {:?}", asked.elapsed());
+    assert_eq!(puppet.runs(), 2, "the run goes on for whoever asks next");
+    puppet.act.send_replace(Act::Work);
+    assert_eq!(status(&board, PLAIN).await, "working");
+}
+
+#[tokio::test]
+async fn a_check_that_panics_keeps_its_place_and_can_recover() {
+    let (panicking, working) = (Puppet::new(Act::Panic), Puppet::new(Act::Work));
+    let board = board(&[("it", &panicking), ("other", &working)], LIMITS);
+    let answered = board.ask(PLAIN).await;
+    assert_eq!(
+        line(&answered, "it").status,
+        "ask: the check panicked: a puppet's panic (puppet:1)"
+    );
+    assert_eq!(line(&answered, "other").status, "working");
+    panicking.act.send_replace(Act::Work);
+    assert_eq!(status(&board, FRESH).await, "working");
+}
+
+/// More of them than the runtime has threads: none may be needed for the others.
+#[tokio::test]
+async fn checks_that_block_their_threads_cost_nobody_but_themselves() {
+    let blocking: Vec<_> =
+        (0..40).map(|_| Puppet::new(Act::Block(Duration::from_secs(2)))).collect();
+    let working = Puppet::new(Act::Work);
+    let mut puppets: Vec<_> = blocking.iter().map(|puppet| ("it", puppet)).collect();
+    puppets.push(("other", &working));
+    let board = board(&puppets, LIMITS);
+    let answered = timeout(Duration::from_secs(1), board.ask(PLAIN)).await.unwrap();
+    assert_eq!(
+        line(&answered, "it").status,
+        "ask: the check blocks its thread for 200ms (puppet:1)"
+    );
+    assert_eq!(line(&answered, "other").status, "working");
+    assert!(line(&answered, "other").response_time < LIMITS.timeout);
+    board.ask(FRESH).await;
+    assert!(blocking.iter().all(|puppet| puppet.runs() == 1), "no second thread for any of them");
+}
+
+#[tokio::test]
+async fn a_run_ends_when_its_last_caller_hangs_up() {
+    let puppet = Puppet::new(Act::Hang);
+    let board = board(&[("it", &puppet)], Limits { timeout: SOON * 10, ..LIMITS });
+    let callers: Vec<_> = (0..2)
+        .map(|_| {
+            let board = board.clone();
+            tokio::spawn(async move { board.ask(PLAIN).await })
+        })
+        .collect();
+    while Arc::strong_count(&board) < 3 || puppet.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for caller in callers {
+        caller.abort();
+        assert!(caller.await.is_err());
+    }
+    timeout(SOON, puppet.dropped.notified()).await.expect("the check is dropped");
+    puppet.act.send_replace(Act::Work);
+    assert_eq!(status(&board, PLAIN).await, "working");
+    assert_eq!(puppet.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_run_goes_on_as_long_as_somebody_waits() {
+    let puppet = Puppet::new(Act::Wait);
+    let board = board(&[("it", &puppet)], Limits { timeout: SOON, ..LIMITS });
+    let (leaves, stays) = (board.clone(), board.clone());
+    let leaves = tokio::spawn(async move { status(&leaves, PLAIN).await });
+    let stays = tokio::spawn(async move { status(&stays, PLAIN).await });
+    while puppet.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    leaves.abort();
+    assert!(leaves.await.is_err());
+    puppet.act.send_replace(Act::Work);
+    assert_eq!(stays.await.unwrap(), "working");
+    assert_eq!(puppet.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_who_waits_less_is_told_so_and_the_run_goes_on() {
+    let puppet = Puppet::new(Act::Wait);
+    let board = board(&[("it", &puppet)], Limits { timeout: SOON, ..LIMITS });
+    let hurried = Ask { fresh: false, wait: Some(Duration::from_millis(50)) };
+    assert_eq!(
+        status(&board, hurried).await,
+        "ask: not finished within the 50ms that the caller waits (puppet:1)"
+    );
+    puppet.act.send_replace(Act::Work);
+    assert_eq!(status(&board, PLAIN).await, "working");
+    assert_eq!(puppet.runs(), 1, "the second caller joined the run that the first one left");
+}
+
+#[tokio::test]
+async fn waiting_for_a_turn_does_not_spend_the_deadline() {
+    let puppets: Vec<_> =
+        (0..6).map(|_| Puppet::new(Act::Block(LIMITS.timeout * 6 / 10))).collect();
+    let components = puppets.iter().map(|puppet| component("it", puppet, LIMITS)).collect();
+    let board = Board::new(components, &Gate(Arc::new(Semaphore::new(1))), None);
+    assert!(board.ask(PLAIN).await.report.all_working());
+}
+
+#[tokio::test]
+async fn an_unchanged_component_keeps_its_results_on_a_new_board() {
+    let (same, changed) = (Puppet::new(Act::Work), Puppet::new(Act::Work));
+    let first = board(&[("it", &same), ("other", &changed)], LIMITS);
+    first.ask(PLAIN).await;
+    let mut components = vec![component("it", &same, LIMITS), component("other", &changed, LIMITS)];
+    components[1].identity = [1; 32];
+    let second = Board::new(components, &Gate::default(), Some(&first));
+    second.ask(PLAIN).await;
+    assert_eq!((same.runs(), changed.runs()), (1, 2));
+}

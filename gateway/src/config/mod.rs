@@ -1,0 +1,265 @@
+//! The configuration of one namespace: a file as written becomes what the gateway runs, or a list of everything that is wrong with it.
+
+mod check;
+mod references;
+mod sections;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use probe::config::{Fields, Mistake, Node, Value};
+use probe::{Secret, Shared};
+use vault_client::Session;
+
+pub use self::check::check;
+pub use self::references::{Vaulted, read_bounded};
+pub use self::sections::{Checks, Component};
+use crate::board::Limits;
+
+/// The name of the section that says where `vault:` references are read.
+const VAULT: &str = "vault";
+
+/// What a file needs besides its own text.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The environment.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// What has been read from Vault so far.
+    pub vault: &'a Vaulted,
+    /// Where checks find what they share.
+    pub shared: &'a Shared,
+}
+
+/// A namespace as it is run.
+#[derive(Debug)]
+pub struct Configuration {
+    /// The namespace's name.
+    pub namespace: String,
+    /// Who may ask.
+    pub access: Access,
+    /// The status code of an answer in which something is not working.
+    pub failure_status: StatusCode,
+    /// The components, in the order of the answer.
+    pub components: Vec<Component>,
+    /// The session that `vault:` references are read with.
+    pub session: Option<Arc<Session>>,
+    /// Every path in Vault that the file refers to.
+    pub vault_paths: BTreeSet<String>,
+    /// Every other file that it refers to, with its content.
+    pub files: BTreeMap<PathBuf, String>,
+}
+
+/// Who may ask for a namespace's report.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The access token, unless Vault has not told it yet.
+    pub token: Option<Secret>,
+    /// How long a replaced token stays valid.
+    pub grace: Duration,
+    /// What to make of an `Authorization: JWT` header.
+    pub authorization: Authorization,
+}
+
+/// What to make of an `Authorization: JWT` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// It may be absent; if present, it must hold the token.
+    Optional,
+    /// It must be present and hold the token.
+    Required,
+    /// It changes nothing.
+    Ignored,
+}
+
+/// What is wrong with a file, each mistake on a line of its own: `file:line: key: message`.
+#[derive(Debug)]
+pub struct Mistakes {
+    /// The file.
+    pub file: PathBuf,
+    /// Everything that is wrong with it, in the order of its lines.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, mistake) in self.mistakes.iter().enumerate() {
+            let end = if at + 1 == self.mistakes.len() { "" } else { "\n" };
+            write!(f, "{}:{mistake}{end}", self.file.display())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+impl Mistakes {
+    /// `file` cannot be used at all.
+    pub fn of_file(file: &Path, message: String) -> Self {
+        let mistakes = vec![Mistake { line: 1, key: String::new(), message }];
+        Self { file: file.to_owned(), mistakes }
+    }
+
+    /// `file` is of the same `namespace` as the `other`.
+    pub fn of_twin(file: &Path, namespace: &str, other: &Path) -> Self {
+        let other = other.display();
+        let message = format!(
+            "the namespace `{namespace}` is that of {other} already: each file has its own"
+        );
+        Self::of_file(file, message)
+    }
+}
+
+/// The files that `path` stands for: itself, or every `*.toml` in it if it is a folder.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, Mistakes> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let wrong = |error: std::io::Error| {
+        let cause = probe::Cause::from(error);
+        Mistakes::of_file(path, format!("cannot list the folder: {}", cause.text()))
+    };
+    let mut files = Vec::new();
+    for entry in path.read_dir().map_err(wrong)? {
+        let file = entry.map_err(wrong)?.path();
+        if file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(Mistakes::of_file(path, "there is no `*.toml` file in this folder".to_owned()));
+    }
+    Ok(files)
+}
+
+impl Configuration {
+    /// Reads the `text` of `file`.
+    pub fn read(file: &Path, text: &str, around: Surroundings<'_>) -> Result<Self, Mistakes> {
+        read(file, text, around).map_err(|mut mistakes| {
+            mistakes.sort_by_key(|mistake| mistake.line);
+            Mistakes { file: file.to_owned(), mistakes }
+        })
+    }
+}
+
+fn read(file: &Path, text: &str, around: Surroundings<'_>) -> Result<Configuration, Vec<Mistake>> {
+    let mut root = Node::parse(text)?;
+    add_default_token(&mut root);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let sources = references::Sources { env: around.env, folder, vault: around.vault };
+    let mut found = references::Found::default();
+    references::replace(&mut root, "", sources, &mut found);
+
+    let mistakes = RefCell::new(std::mem::take(&mut found.mistakes));
+    let (settings, sections) = split(root);
+    let mut fields = Fields::new(String::new(), &settings, &mistakes);
+    let namespace = fields.required::<String>("namespace");
+    let access = access(&mut fields);
+    let failure_status = failure_status(&mut fields);
+    let limits = sections::limits(
+        &mut fields,
+        Limits {
+            timeout: Duration::from_secs(5),
+            max_age: Duration::from_secs(1),
+            overdue_wait: Duration::from_millis(100),
+        },
+    );
+    fields.finish();
+    let components = sections::components(&sections, limits, around.shared, &mistakes);
+    let session = session(&sections, around.shared, &found, &mistakes);
+    let mistakes = mistakes.into_inner();
+    match (namespace, access, failure_status) {
+        (Some(namespace), Some(access), Some(failure_status)) if mistakes.is_empty() => {
+            Ok(Configuration {
+                namespace,
+                access,
+                failure_status,
+                components,
+                session,
+                vault_paths: found.vault_paths,
+                files: found.files,
+            })
+        }
+        _ => Err(mistakes),
+    }
+}
+
+/// The access token is kept in Vault unless the file says otherwise.
+fn add_default_token(root: &mut Node) {
+    let (Some(Value::String(namespace)), None) =
+        (root.get("namespace").map(|node| &node.value), root.get("access_token"))
+    else {
+        return;
+    };
+    let reference = Value::String(format!("vault:secret/{namespace}/health#access_token"));
+    if let Value::Table(entries) = &mut root.value {
+        entries.push(("access_token".to_owned(), Node { line: 1, value: reference }));
+    }
+}
+
+/// The file's own settings, and its sections.
+fn split(root: Node) -> (Node, Vec<(String, Node)>) {
+    let entries = match root.value {
+        Value::Table(entries) => entries,
+        _ => Vec::new(),
+    };
+    let (sections, settings) =
+        entries.into_iter().partition(|(_, node)| matches!(node.value, Value::Table(_)));
+    (Node { line: root.line, value: Value::Table(settings) }, sections)
+}
+
+fn access(fields: &mut Fields<'_>) -> Option<Access> {
+    let token = fields.optional::<Secret>("access_token");
+    if token.as_ref().is_some_and(|token| token.expose().is_empty()) {
+        fields.wrong("access_token", "expected a token, found an empty string");
+    }
+    let grace = fields.or("access_token_grace", Duration::ZERO);
+    let authorization = fields.word(
+        "authorization",
+        &[
+            ("optional", Authorization::Optional),
+            ("required", Authorization::Required),
+            ("ignored", Authorization::Ignored),
+        ],
+    )?;
+    Some(Access { token, grace, authorization })
+}
+
+fn failure_status(fields: &mut Fields<'_>) -> Option<StatusCode> {
+    let code = fields.or("failure_status", 200_u16);
+    // 204, 205 and 304 have no body, and 1xx are no answers.
+    let status = StatusCode::from_u16(code)
+        .ok()
+        .filter(|_| (200..=599).contains(&code) && ![204, 205, 304].contains(&code));
+    if status.is_none() {
+        fields.wrong("failure_status", "expected a status code from 200 to 599 that has a body");
+    }
+    status
+}
+
+/// The session that references are read with, from the section that also becomes the check.
+fn session(
+    sections: &[(String, Node)],
+    shared: &Shared,
+    found: &references::Found,
+    mistakes: &RefCell<Vec<Mistake>>,
+) -> Option<Arc<Session>> {
+    let Some((_, node)) = sections.iter().find(|(name, _)| name == VAULT) else {
+        if let Some(path) = found.vault_paths.first() {
+            let message = format!(
+                "`vault:{path}` is referred to, and there is no `[vault]` section that says where to read it"
+            );
+            mistakes.borrow_mut().push(Mistake { line: 1, key: String::new(), message });
+        }
+        return None;
+    };
+    // The check notes what is wrong with the section; here it would be said twice.
+    let noted = RefCell::default();
+    let mut fields = Fields::new(VAULT.to_owned(), node, &noted);
+    Session::read_settings(&mut fields, shared)
+}

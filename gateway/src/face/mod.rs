@@ -1,0 +1,138 @@
+//! The HTTP face: one endpoint, as Django REST framework would serve it.
+//!
+//! `serve` accepts, `stack` wraps, this file answers; `target`, `negotiate` and `wishes` read requests, `write`, `json` and `page` write answers.
+//! Nothing here knows what a check is: whoever holds a token is asked for a report, through [`Authority`].
+
+mod json;
+mod negotiate;
+mod page;
+mod quoted;
+mod serve;
+mod stack;
+mod target;
+mod wishes;
+mod write;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Empty;
+
+use crate::board::Ask;
+use crate::namespace::Namespace;
+use crate::namespaces::Namespaces;
+use crate::report::Report;
+use negotiate::{Format, Refusal, negotiate};
+use target::Target;
+use write::Body;
+
+pub use serve::{Limits, serve};
+pub use stack::app;
+
+/// Who decides which token opens what, and who answers for it: [`Namespaces`], or a test's stand-in.
+pub trait Authority: Send + Sync + 'static {
+    /// What a token opens.
+    type Namespace: Send + Sync;
+
+    /// What this token opens, unless `header`, the credential of an `Authorization: JWT` header, forbids it.
+    fn authorize(
+        &self,
+        token: &str,
+        header: Option<&[u8]>,
+        peer: IpAddr,
+    ) -> impl Future<Output = Option<Self::Namespace>> + Send;
+
+    /// The namespace's name, for the log.
+    fn name(namespace: &Self::Namespace) -> String;
+
+    /// The status code of a report in which something is not working.
+    fn failure_status(namespace: &Self::Namespace) -> StatusCode;
+
+    /// Asks every check. The future is dropped when the caller hangs up.
+    fn ask(namespace: &Self::Namespace, ask: Ask) -> impl Future<Output = Report> + Send;
+}
+
+impl Authority for Namespaces {
+    type Namespace = Arc<Namespace>;
+
+    async fn authorize(
+        &self,
+        token: &str,
+        header: Option<&[u8]>,
+        peer: IpAddr,
+    ) -> Option<Arc<Namespace>> {
+        self.authorize(token, header, peer).await
+    }
+
+    fn name(namespace: &Arc<Namespace>) -> String {
+        namespace.name()
+    }
+
+    fn failure_status(namespace: &Arc<Namespace>) -> StatusCode {
+        namespace.failure_status()
+    }
+
+    async fn ask(namespace: &Arc<Namespace>, ask: Ask) -> Report {
+        namespace.ask(ask).await
+    }
+}
+
+/// The address a request came from, as an extension of the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// Answers one request, whose target has been taken out of its URI.
+async fn answer<A: Authority>(
+    authority: Arc<A>,
+    mut request: Request<Empty<Bytes>>,
+) -> Response<Body> {
+    let target = request.extensions_mut().remove::<Target>().unwrap_or_default();
+    // Django knows methods in upper case only, however they are sent.
+    let method = request.method().as_str().to_ascii_uppercase();
+    let response = dispatch(&*authority, &target, &method, &request).await;
+    // Only in this spelling does the server know that no body follows.
+    if request.method() == Method::HEAD { write::without_body(response) } else { response }
+}
+
+/// The order of the questions is part of the contract: the path, the format, `Accept`, the token, the method.
+async fn dispatch<A: Authority>(
+    authority: &A,
+    target: &Target,
+    method: &str,
+    request: &Request<Empty<Bytes>>,
+) -> Response<Body> {
+    let headers = request.headers();
+    let Some(token) = &target.token else {
+        return write::no_such_path();
+    };
+    let format = match negotiate(&target.query, headers) {
+        Ok(format) => format,
+        Err(Refusal::UnknownFormat) => return write::unknown_format(),
+        Err(Refusal::NotAcceptable) => return write::not_acceptable(),
+    };
+    let peer =
+        request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0);
+    let credential = wishes::credential(headers);
+    let Some(namespace) = authority.authorize(token, credential.as_deref(), peer).await else {
+        return write::method_not_allowed(method, format);
+    };
+    tracing::Span::current().record("namespace", A::name(&namespace));
+    match method {
+        "GET" | "HEAD" => report::<A>(&namespace, headers, format).await,
+        "OPTIONS" => write::description(format),
+        _ => write::method_not_allowed(method, format),
+    }
+}
+
+async fn report<A: Authority>(
+    namespace: &A::Namespace,
+    headers: &HeaderMap,
+    format: Format,
+) -> Response<Body> {
+    let ask = Ask { fresh: wishes::fresh(headers), wait: wishes::wait(headers) };
+    let report = A::ask(namespace, ask).await;
+    let status = if report.all_working() { StatusCode::OK } else { A::failure_status(namespace) };
+    write::report(&report, status, ask.wait, format)
+}

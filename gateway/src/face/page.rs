@@ -1,0 +1,136 @@
+//! The report for a person with a browser, perhaps a phone at night: what fails first, no scripts, nothing from elsewhere.
+
+use http::HeaderValue;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::write::seconds;
+use crate::report::{Entry, Line, Report};
+
+/// Allows a page nothing but its own style, which it names by its hash.
+pub(super) const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'sha256-HASH'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;font:1rem/1.4 system-ui,sans-serif}\
+body{max-width:60rem;margin:0 auto;padding:1rem}\
+h1{font-size:1.4rem}\
+table{width:100%;border-collapse:collapse}\
+th,td{padding:.4rem .5rem;text-align:left;vertical-align:top;border-bottom:1px solid #8886;overflow-wrap:anywhere}\
+td:last-child,th:last-child{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
+.bad{background:#d322;font-weight:600}\
+pre{white-space:pre-wrap;overflow-wrap:anywhere}";
+
+/// The page with a report.
+pub(super) fn report(report: &Report) -> String {
+    let (working, failing): (Vec<_>, Vec<_>) =
+        rows(report).partition(|(_, line)| line.is_working());
+    let all = working.len() + failing.len();
+    let title = match failing.len() {
+        0 => format!("All {all} checks are working"),
+        failing => format!("{failing} of {all} checks are not working"),
+    };
+    page(
+        &title,
+        &html! {
+            table {
+                thead { tr { th { "Check" } th { "Status" } th { "Seconds" } } }
+                tbody {
+                    @for (name, line) in failing.iter().chain(&working) {
+                        tr.bad[!line.is_working()] {
+                            td { (name) }
+                            td { (line.status) }
+                            td { (seconds(line.response_time)) }
+                        }
+                    }
+                }
+            }
+            p { a href="?format=json" { "The same as JSON" } }
+        },
+    )
+}
+
+/// The page that says what the endpoint can do.
+pub(super) fn description(name: &str, json: &str) -> String {
+    page(name, &html! { pre { (json) } })
+}
+
+fn page(title: &str, content: &Markup) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width,initial-scale=1";
+                title { (title) }
+                // Keeps browsers from asking for `/favicon.ico`.
+                link rel="icon" href="data:,";
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (title) }
+                (content)
+            }
+        }
+    }
+    .into_string()
+}
+
+/// Every check with the name of its component before its own.
+fn rows(report: &Report) -> impl Iterator<Item = (String, &Line)> {
+    report.components.iter().flat_map(|(component, entry)| match entry {
+        Entry::Check(line) => vec![(component.clone(), line)],
+        Entry::Group(lines) => {
+            let name = |(name, line)| (format!("{component}.{name}"), line);
+            lines.iter().map(|(name, line)| (name, line)).map(name).collect()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    fn line(status: &str) -> Line {
+        Line { status: status.to_owned(), response_time: Duration::from_millis(1) }
+    }
+
+    fn base64(bytes: &[u8]) -> String {
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let group = |chunk: &[u8]| -> String {
+            let byte = |at| u32::from(chunk.get(at).copied().unwrap_or(0));
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            let letter = |at: usize| match at <= chunk.len() {
+                true => char::from(letters[(bits >> (18 - 6 * at) & 63) as usize]),
+                false => '=',
+            };
+            (0..4).map(letter).collect()
+        };
+        bytes.chunks(3).map(group).collect()
+    }
+
+    #[test]
+    fn the_policy_allows_this_style_and_no_other() {
+        let allowed = format!("style-src 'sha256-{}'", base64(&Sha256::digest(STYLE)));
+        let policy = POLICY.to_str().expect("ASCII").to_owned();
+        assert!(policy.contains(&allowed), "write {allowed} into the policy");
+    }
+
+    #[test]
+    fn what_fails_stands_first_and_everything_is_escaped() {
+        let components = vec![
+            ("redis".to_owned(), Entry::Check(line("working"))),
+            ("s3".to_owned(), Entry::Group(vec![("<b>".to_owned(), line("list: \"<script>\""))])),
+        ];
+        let page = report(&Report { components, age: None });
+        assert!(page.contains("<h1>1 of 2 checks are not working</h1>"), "{page}");
+        let failing =
+            page.find("<tr class=\"bad\"><td>s3.&lt;b&gt;</td>").expect("the failing check");
+        assert!(failing < page.find("<td>redis</td>").expect("the working check"));
+        assert!(page.contains("list: &quot;&lt;script&gt;&quot;"), "{page}");
+    }
+}

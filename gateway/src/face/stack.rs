@@ -1,0 +1,88 @@
+//! The layers around the endpoint, listed once, each with the reason for its position.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::Empty;
+use hyper::body::Body;
+use tower::{BoxError, Service, ServiceBuilder, service_fn};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::trace::TraceLayer;
+use tracing::Span;
+use tracing::field;
+
+use super::target::Target;
+use super::{Authority, Peer, answer, write};
+
+/// The application as a service: [`super::serve`] puts it on a socket, most tests call it without one.
+///
+/// Its requests have no body, since nothing here reads one, and carry [`Peer`] as an extension.
+pub fn app<A: Authority>(
+    authority: Arc<A>,
+) -> impl Service<
+    Request<Empty<Bytes>>,
+    Response = Response<impl Body<Data = Bytes, Error = BoxError> + Send + 'static>,
+    Error = Infallible,
+    Future: Send,
+> + Clone
++ Send
++ 'static {
+    let trace = TraceLayer::new_for_http()
+        .make_span_with(span)
+        .on_request(())
+        .on_response(log)
+        .on_body_chunk(())
+        .on_eos(())
+        // A report may say 503; that is not the gateway's failure, and its status is logged anyway.
+        .on_failure(());
+    ServiceBuilder::new()
+        // First of all: whatever sees the request from here on cannot see the token.
+        .map_request(hide_target)
+        // Around the answer to a panic, which is to have these as well.
+        .layer(always(header::CACHE_CONTROL, "no-store"))
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        // The page's address holds the token, and must not be told to where a link leads.
+        .layer(always(header::REFERRER_POLICY, "no-referrer"))
+        // Around the answer to a panic, which is to be logged like any other.
+        .layer(trace)
+        // A panic becomes an answer instead of a cut connection. What it says may hold anything: it is not repeated.
+        .layer(CatchPanicLayer::custom(|_| write::internal_error()))
+        .service(service_fn(move |request| {
+            let answer = answer(authority.clone(), request);
+            async { Ok(answer.await) }
+        }))
+}
+
+/// Moves the target out of the URI, where many things would print it, into an extension that nothing prints.
+fn hide_target(mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> {
+    let uri = std::mem::replace(request.uri_mut(), Uri::from_static("/"));
+    request.extensions_mut().insert(Target::read(uri.path(), uri.query()));
+    request
+}
+
+fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+}
+
+/// A request in the log: never its path, its query or its headers.
+fn span(request: &Request<Empty<Bytes>>) -> Span {
+    // A method can be any word; one of a caller's own making is not copied into the log.
+    let known =
+        [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::DELETE];
+    let method =
+        known.iter().find(|known| *known == request.method()).map_or("other", Method::as_str);
+    let peer = request.extensions().get::<Peer>().map(|peer| field::display(peer.0));
+    tracing::info_span!("request", method, peer, namespace = field::Empty)
+}
+
+fn log<B>(response: &Response<B>, latency: Duration, _: &Span) {
+    tracing::info!(
+        status = response.status().as_u16(),
+        seconds = latency.as_secs_f64(),
+        "answered"
+    );
+}

@@ -1,0 +1,189 @@
+//! Keeps a namespace true to its file and its secrets: whatever changes, the file, a file it refers to or a secret in Vault, it is read and built anew as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use probe::{Failure, Secret, Shared, Steps};
+use tokio::time::{sleep, sleep_until, timeout};
+use vault_client::Session;
+
+use crate::board::Gate;
+use crate::config::{Configuration, Mistakes, Surroundings, Vaulted, read_bounded};
+use crate::namespace::Namespace;
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often secrets are read when nobody asks for it.
+const READ: Duration = Duration::from_secs(30);
+/// How often secrets are read as long as some could not be.
+const READ_MISSING: Duration = Duration::from_secs(5);
+/// The least time between two readings, however many wrong tokens ask for one.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long a reading may take.
+const READING: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub(crate) struct Keeper {
+    file: PathBuf,
+    text: String,
+    files: BTreeMap<PathBuf, String>,
+    session: Option<Arc<Session>>,
+    vault_paths: BTreeSet<String>,
+    vaulted: Vaulted,
+    shared: Arc<Shared>,
+    gate: Gate,
+}
+
+impl Keeper {
+    /// Reads `file` for the first time. Secrets from Vault are not known yet.
+    pub(crate) fn open(
+        file: PathBuf,
+        shared: Arc<Shared>,
+        gate: Gate,
+    ) -> Result<(Self, Namespace), Mistakes> {
+        let text = read_bounded(&file)
+            .map_err(|error| Mistakes::of_file(&file, format!("cannot read the file: {error}")))?;
+        let mut keeper = Self {
+            file,
+            text,
+            files: BTreeMap::new(),
+            session: None,
+            vault_paths: BTreeSet::new(),
+            vaulted: Vaulted::new(),
+            shared,
+            gate,
+        };
+        let configuration = keeper.configuration()?;
+        keeper.adopt(&configuration);
+        let namespace = Namespace::new(configuration, &keeper.gate);
+        Ok((keeper, namespace))
+    }
+
+    /// Keeps `namespace`, for ever.
+    pub(crate) async fn keep(mut self, namespace: Arc<Namespace>) {
+        let mut began = Instant::now();
+        self.read_secrets(&namespace, began).await;
+        loop {
+            let period = if self.vaulted.values().all(Result::is_ok) { READ } else { READ_MISSING };
+            tokio::select! {
+                () = namespace.wake.notified() => {
+                    sleep_until((began + PAUSE).into()).await;
+                    began = Instant::now();
+                    self.read_secrets(&namespace, began).await;
+                }
+                () = sleep_until((began + period).into()) => {
+                    began = Instant::now();
+                    self.read_secrets(&namespace, began).await;
+                }
+                () = sleep(LOOK) => {}
+            }
+            self.follow_files(&namespace).await;
+        }
+    }
+
+    /// Reads every secret again; what cannot be read stays as it was.
+    async fn read_secrets(&mut self, namespace: &Namespace, began: Instant) {
+        if self.read_vault().await {
+            self.rebuild(namespace, "secrets from vault are new");
+        }
+        namespace.read.send_replace(Some(began));
+    }
+
+    /// Reads the secrets that the configuration refers to, and says whether anything is new.
+    async fn read_vault(&mut self) -> bool {
+        let Some(session) = &self.session else { return false };
+        let until = Instant::now() + READING;
+        let mut changed = false;
+        for path in &self.vault_paths {
+            let steps = Steps::new();
+            let left = until.saturating_duration_since(Instant::now());
+            let secret = match timeout(left, session.read(&steps, path)).await {
+                Ok(secret) => secret,
+                Err(_) => Err(Failure::because(steps.current(), "no answer")),
+            };
+            changed |= note(&mut self.vaulted, path, secret);
+        }
+        self.vaulted.retain(|path, _| self.vault_paths.contains(path));
+        changed
+    }
+
+    /// Builds anew if the file, or one that it refers to, is not as it was.
+    async fn follow_files(&mut self, namespace: &Namespace) {
+        let paths: Vec<_> = self.files.keys().cloned().collect();
+        let file = self.file.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let others: BTreeMap<_, _> = paths
+                .into_iter()
+                .filter_map(|path| Some((path.clone(), read_bounded(&path).ok()?)))
+                .collect();
+            (read_bounded(&file), others)
+        });
+        // A file that cannot be read just now keeps its last content, and so does everything if the reading itself fails.
+        let Ok((Ok(text), others)) = reading.await else { return };
+        let mut changed = others.iter().any(|(path, text)| self.files.get(path) != Some(text));
+        changed |= text != self.text;
+        if !changed {
+            return;
+        }
+        self.text = text;
+        self.files.extend(others);
+        if let Ok(configuration) = self.configuration() {
+            // Secrets that are new in the file are read before it takes effect.
+            self.adopt(&configuration);
+            self.read_vault().await;
+        }
+        self.rebuild(namespace, "the configuration is new");
+    }
+
+    fn rebuild(&mut self, namespace: &Namespace, why: &str) {
+        match self.configuration() {
+            Ok(configuration) => {
+                self.adopt(&configuration);
+                namespace.install(configuration, &self.gate);
+                tracing::info!(namespace = namespace.name(), "{why}, and in use");
+            }
+            Err(mistakes) => {
+                tracing::error!(
+                    namespace = namespace.name(),
+                    "{why}, and cannot be used; what was before stays in use:\n{mistakes}"
+                );
+            }
+        }
+    }
+
+    fn configuration(&self) -> Result<Configuration, Mistakes> {
+        let env = |name: &str| std::env::var(name).ok();
+        let around = Surroundings { env: &env, vault: &self.vaulted, shared: &self.shared };
+        Configuration::read(&self.file, &self.text, around)
+    }
+
+    fn adopt(&mut self, configuration: &Configuration) {
+        self.session.clone_from(&configuration.session);
+        self.vault_paths.clone_from(&configuration.vault_paths);
+        self.files.clone_from(&configuration.files);
+    }
+}
+
+/// Notes what was read under `path` and says whether it is new. The last known secret outlives any failure to read it again.
+fn note(
+    vaulted: &mut Vaulted,
+    path: &str,
+    secret: Result<BTreeMap<String, Secret>, Failure>,
+) -> bool {
+    let known = vaulted.get(path);
+    let changed = match (&secret, known) {
+        (Ok(new), Some(Ok(old))) => new != old,
+        (Ok(_), _) | (Err(_), None) => true,
+        (Err(new), Some(Err(old))) => new.line("") != old.line(""),
+        (Err(_), Some(Ok(_))) => false,
+    };
+    if let Err(failure) = &secret {
+        tracing::warn!(path, reason = failure.line(""), "cannot read a secret from vault");
+    }
+    if changed {
+        vaulted.insert(path.to_owned(), secret);
+    }
+    changed
+}

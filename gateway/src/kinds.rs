@@ -1,0 +1,20 @@
+//! The table of probes: one row for each kind of component that this build knows.
+
+use probe::Kind;
+
+/// Every kind, sorted by its name.
+pub const KINDS: &[Kind] = &[
+    #[cfg(feature = "probe-cache")]
+    probe_cache::KIND,
+    #[cfg(feature = "probe-postgres")]
+    probe_postgres::KIND,
+    #[cfg(feature = "probe-redis")]
+    probe_redis::KIND,
+    #[cfg(feature = "probe-vault")]
+    probe_vault::KIND,
+];
+
+/// The kind called `name`.
+pub fn find(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}

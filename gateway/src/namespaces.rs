@@ -1,0 +1,195 @@
+//! All namespaces of this process: opened from files and folders, found by their tokens.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use probe::Shared;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::board::Gate;
+use crate::config::{Mistakes, files};
+use crate::keeper::Keeper;
+use crate::namespace::Namespace;
+use crate::throttle::Throttle;
+use crate::tokens::Digest;
+
+/// How often folders are looked at for files that came or went.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long the sessions with Vault may take to end.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Namespaces {
+    open: Mutex<BTreeMap<PathBuf, Open>>,
+    throttle: Throttle,
+    shared: Arc<Shared>,
+    gate: Gate,
+}
+
+/// A namespace and the task that keeps it.
+#[derive(Debug)]
+struct Open {
+    namespace: Arc<Namespace>,
+    keeper: AbortHandle,
+}
+
+impl Namespaces {
+    /// Opens every file of `paths`, and every `*.toml` of those that are folders, or says everything that is wrong with them.
+    ///
+    /// Must be called within a runtime, on which each namespace gets a task that keeps it.
+    pub fn open(paths: &[PathBuf]) -> Result<Arc<Self>, Vec<Mistakes>> {
+        let namespaces = Arc::new(Self::default());
+        let mut wrong = Vec::new();
+        for path in paths {
+            match files(path) {
+                Ok(files) => {
+                    wrong.extend(files.into_iter().filter_map(|file| namespaces.add(file).err()));
+                }
+                Err(mistakes) => wrong.push(mistakes),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let folders: Vec<_> = paths.iter().filter(|path| path.is_dir()).cloned().collect();
+        if !folders.is_empty() {
+            tokio::spawn(follow(Arc::downgrade(&namespaces), folders));
+        }
+        Ok(namespaces)
+    }
+
+    /// The namespace whose token this is, if there is one.
+    ///
+    /// `header` is the credential of an `Authorization: JWT` header.
+    /// A token that nobody knows may have been changed in Vault a moment ago, so Vault is asked before it is refused;
+    /// and who tries wrong tokens again and again waits for it.
+    pub async fn authorize(
+        &self,
+        token: &str,
+        header: Option<&[u8]>,
+        peer: IpAddr,
+    ) -> Option<Arc<Namespace>> {
+        let asked = Instant::now();
+        let (token, header) = (Digest::of(token.as_bytes()), header.map(Digest::of));
+        let all = self.all();
+        // A namespace that has no token yet is about to get it.
+        join_all(all.iter().filter(|it| !it.has_token()).map(|it| it.read_once())).await;
+        if let Some(found) = find(&all, &token, header.as_ref()) {
+            return Some(found);
+        }
+        join_all(all.iter().map(|namespace| namespace.refreshed(asked))).await;
+        if let Some(found) = find(&all, &token, header.as_ref()) {
+            return Some(found);
+        }
+        let wait = self.throttle.wrong(peer);
+        tracing::warn!(%peer, "wrong access token, answered after {wait:?}");
+        sleep(wait).await;
+        None
+    }
+
+    /// Ends the keeping, and the sessions with Vault as far as they can be ended in time.
+    pub async fn close(&self) {
+        let all = self.all();
+        for open in std::mem::take(&mut *self.opened()).into_values() {
+            open.keeper.abort();
+        }
+        let closing = join_all(all.iter().map(|namespace| namespace.close()));
+        if timeout(CLOSING, closing).await.is_err() {
+            tracing::warn!("a session with vault could not be ended within {CLOSING:?}");
+        }
+    }
+
+    /// Opens one more file.
+    fn add(&self, file: PathBuf) -> Result<(), Mistakes> {
+        let (keeper, namespace) =
+            Keeper::open(file.clone(), self.shared.clone(), self.gate.clone())?;
+        let mut open = self.opened();
+        let twin = open.iter().find(|(_, open)| open.namespace.name() == namespace.name());
+        if let Some((other, _)) = twin {
+            return Err(Mistakes::of_twin(&file, &namespace.name(), other));
+        }
+        let namespace = Arc::new(namespace);
+        let keeper = tokio::spawn(keeper.keep(namespace.clone())).abort_handle();
+        tracing::info!(namespace = namespace.name(), file = %file.display(), "namespace opened");
+        open.insert(file, Open { namespace, keeper });
+        Ok(())
+    }
+
+    /// Opens a file that came into a folder. One that cannot be used is said once, not every time it is looked at.
+    fn come(&self, file: &Path, refused: &mut BTreeMap<PathBuf, String>) {
+        if self.opened().contains_key(file) {
+            return;
+        }
+        match self.add(file.to_owned()) {
+            Ok(()) => drop(refused.remove(file)),
+            Err(mistakes) => {
+                let mistakes = mistakes.to_string();
+                if refused.get(file) != Some(&mistakes) {
+                    tracing::error!("a new configuration cannot be used:\n{mistakes}");
+                    refused.insert(file.to_owned(), mistakes);
+                }
+            }
+        }
+    }
+
+    /// Ends the namespaces whose files went from `folders`.
+    async fn go(&self, folders: &[PathBuf], found: &[PathBuf]) {
+        let gone = |file: &PathBuf| {
+            folders.iter().any(|folder| file.parent() == Some(folder)) && !found.contains(file)
+        };
+        let ended: Vec<_> = {
+            let mut open = self.opened();
+            let gone: Vec<_> = open.keys().filter(|file| gone(file)).cloned().collect();
+            gone.iter().filter_map(|file| open.remove(file)).collect()
+        };
+        for open in ended {
+            open.keeper.abort();
+            open.namespace.close().await;
+            tracing::info!(namespace = open.namespace.name(), "namespace closed, its file is gone");
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Namespace>> {
+        self.opened().values().map(|open| open.namespace.clone()).collect()
+    }
+
+    fn opened(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The namespace that admits these tokens. All are asked, so that the time tells nothing.
+fn find(all: &[Arc<Namespace>], token: &Digest, header: Option<&Digest>) -> Option<Arc<Namespace>> {
+    let mut found = None;
+    for namespace in all {
+        if bool::from(namespace.admit(token, header)) && found.is_none() {
+            found = Some(namespace.clone());
+        }
+    }
+    found
+}
+
+/// Follows what comes into `folders` and goes from them.
+async fn follow(namespaces: Weak<Namespaces>, folders: Vec<PathBuf>) {
+    let mut refused = BTreeMap::new();
+    loop {
+        sleep(LOOK).await;
+        let Some(namespaces) = namespaces.upgrade() else { return };
+        let looking = folders.clone();
+        let look =
+            move || looking.iter().map(|folder| files(folder)).collect::<Result<Vec<_>, _>>();
+        // A folder that cannot be read just now has not lost its files.
+        let Ok(Ok(found)) = tokio::task::spawn_blocking(look).await else { continue };
+        let found: Vec<_> = found.into_iter().flatten().collect();
+        for file in &found {
+            namespaces.come(file, &mut refused);
+        }
+        namespaces.go(&folders, &found).await;
+    }
+}

@@ -1,0 +1,128 @@
+//! The command line: what it prints, and how it exits.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stack::redis::Redis;
+use tempfile::TempDir;
+
+use crate::running::{FILE, Gateway, TOKEN, status, try_get, wait_for};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_health-gateway")).args(arguments).output().unwrap()
+}
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn check_config_says_what_is_wrong_with_every_file_and_fails() {
+    let folder = folder(&[
+        ("a.toml", "namespace = \"a\"\naccess_token = \"t\"\ncolour = \"blue\"\n"),
+        ("b.toml", "namespace = \"b\"\naccess_token = \"hunter2"),
+        ("c.toml", "namespace = \"c\"\naccess_token = \"t\"\n"),
+        ("d.toml", "namespace = \"c\"\naccess_token = \"t\"\n"),
+        ("notes.txt", "no configuration"),
+    ]);
+    let output = run(&["check-config", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let prefix = format!("{}/", folder.path().display());
+    let lines: Vec<_> = said.lines().map(|line| line.replace(&prefix, "")).collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    assert!(lines[0].starts_with("a.toml:3: unknown key `colour`, expected one of"), "{said}");
+    assert_eq!(lines[1], "b.toml:2: invalid basic string, expected `\"`");
+    assert_eq!(
+        lines[2],
+        "d.toml:1: the namespace `c` is that of c.toml already: each file has its own"
+    );
+}
+
+#[test]
+fn check_config_is_content_with_good_files() {
+    let folder = folder(&[("a.toml", "namespace = \"a\"\naccess_token = \"t\"\n")]);
+    let file = folder.path().join("a.toml");
+    let output = run(&["check-config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, format!("{}: namespace `a`, nothing wrong\n", file.display()));
+}
+
+#[test]
+fn check_config_says_that_a_file_is_not_there() {
+    let output = run(&["check-config", "/nowhere/a.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "/nowhere/a.toml:1: cannot read the file: no such file or directory\n"
+    );
+}
+
+#[test]
+fn serve_does_not_start_with_a_bad_file_or_none_at_all() {
+    let bad = folder(&[("a.toml", "namespace = \"a\"\naccess_token = \"t\"\ncolour = 1\n")]);
+    let empty = folder(&[]);
+    for (folder, expected) in [(&bad, "unknown key `colour`"), (&empty, "no `*.toml`")] {
+        let path = folder.path().to_str().unwrap();
+        let output = run(&["serve", "--config", path, "--listen", "127.0.0.1:0"]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn serve_does_not_start_on_an_address_that_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["serve", "--config", "/nowhere", "--listen", &address]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, format!("cannot listen on {address}: address already in use\n"));
+}
+
+#[test]
+fn a_request_to_end_finishes_the_answers_under_way() {
+    let redis = Redis::start(&[]).unwrap();
+    let file =
+        format!("{FILE}timeout = \"1s\"\n[redis]\nurl = \"redis://127.0.0.1:{}\"\n", redis.port());
+    let mut gateway = Gateway::start(&file);
+    assert_eq!(gateway.status("/redis"), "working");
+    redis.server.pause();
+    let address = gateway.address;
+    let callers: Vec<_> =
+        (0..50).map(|_| thread::spawn(move || try_get(address, TOKEN, &[]))).collect();
+    let port = redis.port();
+    // Every caller is connected before the end begins.
+    wait_for("fifty callers", || {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let local = format!("0100007F:{:04X} ", address.port());
+        let count = table
+            .lines()
+            .filter(|line| {
+                line.split_once(": ").is_some_and(|(_, rest)| {
+                    rest.starts_with(&local) && rest.split(' ').nth(2) == Some("01")
+                })
+            })
+            .count();
+        if count >= 50 { Ok(()) } else { Err(count.to_string()) }
+    });
+    let begun = Instant::now();
+    gateway.server.stop();
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    for caller in callers {
+        let answer = caller.join().unwrap().expect("a whole answer");
+        let report = serde_json::from_str(&answer.body).unwrap();
+        let said = status(&report, "/redis");
+        assert_eq!(said, format!("write: no answer within 1s (127.0.0.1:{port})"));
+    }
+    assert!(gateway.log().contains("stopped"), "{}", gateway.log());
+}

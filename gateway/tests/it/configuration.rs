@@ -1,0 +1,163 @@
+//! Configuration files: what is wrong is told all at once, each with its place, and without quoting a value.
+
+use std::path::Path;
+
+use gateway::config::{Checks, Configuration, Surroundings, Vaulted};
+use probe::Shared;
+
+fn read(text: &str) -> Result<Configuration, String> {
+    let env = |name: &str| (name == "PASSWORD").then(|| "p@ss".to_owned());
+    let around = Surroundings { env: &env, vault: &Vaulted::new(), shared: &Shared::default() };
+    Configuration::read(Path::new("production.toml"), text, around)
+        .map_err(|wrong| wrong.to_string())
+}
+
+fn check(text: &str, expected: &[&str]) {
+    let wrong = read(text).expect_err("this file is wrong");
+    assert_eq!(wrong.lines().collect::<Vec<_>>(), expected);
+}
+
+/// A file that is right, for tests that add to it.
+const GOOD: &str = "namespace = \"production\"\naccess_token = \"token\"\n";
+
+#[test]
+fn every_mistake_of_a_file_is_told_at_once_in_the_order_of_its_lines() {
+    check(
+        r#"access_token = 7
+authorization = "sometimes"
+max_age = "soon"
+
+[postgres]
+url = "postgres://health:hunter2@db:port/app"
+timeout = "0s"
+colour = "blue"
+
+[redis]
+url = "${env:NONE}"
+
+[mongo]
+url = "mongodb://db"
+"#,
+        &[
+            "production.toml:1: missing `namespace`",
+            "production.toml:1: access_token: expected a string, found an integer",
+            "production.toml:2: authorization: expected `optional` or `required` or `ignored`",
+            "production.toml:3: max_age: expected a duration such as `250ms`, `3s`, `5m` or `1h`",
+            "production.toml:6: postgres.url: expected another value for `port`",
+            "production.toml:7: postgres.timeout: expected a timeout of at least `1ms`",
+            "production.toml:8: postgres: unknown key `colour`, expected one of `url`, `role`, `connection`, `ca`, `certificate`, `private_key`, `kind`, `timeout`, `max_age`, `overdue_wait`, `checks`",
+            "production.toml:11: redis.url: the environment variable `NONE` is not set",
+            "production.toml:13: mongo: no probe is called `mongo`: name the section after one, or set `kind` to one of `cache`, `postgres`, `redis`, `vault`",
+        ],
+    );
+}
+
+#[test]
+fn a_syntax_error_tells_its_line_and_not_what_stands_there() {
+    check(
+        "namespace = \"production\"\naccess_token = \"hunter2\n",
+        &["production.toml:2: invalid basic string, expected `\"`"],
+    );
+}
+
+#[test]
+fn the_access_token_comes_from_vault_by_default_which_needs_a_vault() {
+    check(
+        "namespace = \"production\"\n",
+        &[
+            "production.toml:1: `vault:secret/production/health` is referred to, and there is no `[vault]` section that says where to read it",
+        ],
+    );
+    let file = "namespace = \"production\"\n[vault]\nurl = \"http://vault:8200\"\ntoken = \"t\"\n";
+    let configuration = read(file).expect("this file is right");
+    assert!(configuration.access.token.is_none(), "it is not known before Vault is asked");
+    assert_eq!(
+        configuration.vault_paths.into_iter().collect::<Vec<_>>(),
+        ["secret/production/health"]
+    );
+}
+
+#[test]
+fn limits_are_inherited_from_the_file_by_the_section_and_from_it_by_the_check() {
+    let configuration = read(&format!(
+        r#"{GOOD}
+timeout = "9s"
+[cache]
+data = "redis://cache/1"
+pages = "redis://cache/2"
+max_age = "3s"
+[cache.checks.pages]
+timeout = "1s"
+"#
+    ))
+    .expect("this file is right");
+    let Checks::Group(checks) = &configuration.components[0].checks else { panic!("a group") };
+    let limits: Vec<_> = checks
+        .iter()
+        .map(|(name, _, limits)| {
+            (name.as_str(), limits.timeout.as_secs(), limits.max_age.as_secs())
+        })
+        .collect();
+    assert_eq!(limits, [("data", 9, 3), ("pages", 1, 3)]);
+}
+
+#[test]
+fn limits_for_a_check_that_does_not_exist_are_a_mistake() {
+    check(
+        &format!(
+            "{GOOD}[cache]\ndata = \"redis://cache/1\"\n[cache.checks.date]\ntimeout = \"1s\"\n"
+        ),
+        &["production.toml:5: cache.checks: no check is called `date`, expected one of `data`"],
+    );
+    check(
+        &format!("{GOOD}[redis]\nurl = \"redis://cache/1\"\nchecks = {{}}\n"),
+        &[
+            "production.toml:5: redis.checks: this component is a single check, its limits stand in the section itself",
+        ],
+    );
+}
+
+#[test]
+fn components_come_in_the_order_of_the_answer_whatever_the_order_of_the_file() {
+    let configuration = read(&format!(
+        r#"{GOOD}
+[sessions]
+kind = "redis"
+url = "redis://sessions"
+[redis]
+url = "redis://a"
+[redis2]
+kind = "redis"
+url = "redis://b"
+[postgres]
+url = "postgres://health:${{env:PASSWORD}}@db/app"
+[cache]
+data = "redis://cache"
+"#
+    ))
+    .expect("this file is right");
+    let names: Vec<_> =
+        configuration.components.iter().map(|component| component.name.as_str()).collect();
+    assert_eq!(names, ["cache", "postgres", "redis2", "redis", "sessions"]);
+}
+
+#[test]
+fn a_status_code_for_failures_must_have_a_body() {
+    for code in [99, 204, 304, 600] {
+        check(
+            &format!("{GOOD}failure_status = {code}\n"),
+            &[
+                "production.toml:3: failure_status: expected a status code from 200 to 599 that has a body",
+            ],
+        );
+    }
+    assert_eq!(read(&format!("{GOOD}failure_status = 503\n")).unwrap().failure_status, 503);
+}
+
+#[test]
+fn an_empty_access_token_is_a_mistake() {
+    check(
+        "namespace = \"production\"\naccess_token = \"\"\n",
+        &["production.toml:2: access_token: expected a token, found an empty string"],
+    );
+}

@@ -1,0 +1,177 @@
+//! A caller on a socket, who sends exactly the bytes that a test wants sent.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gateway::face::{self, Limits};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::stand_in::StandIn;
+
+/// The longest that anything may take that should happen at once. Much shorter than the limits of a server by default.
+pub(super) const SOON: Duration = Duration::from_secs(5);
+
+/// The path with the right token.
+pub(super) const RIGHT: &str = "/api/health/right-token/";
+
+/// A server on a port of its own.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    pub(super) async fn start(stand_in: &StandIn, limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let app = face::app(stand_in.clone().into());
+        let stopped = async { stopped.await.expect("the server is stopped or aborted") };
+        let task = tokio::spawn(face::serve(listener, app, limits, stopped));
+        Self { address, stop: Some(stop), task }
+    }
+
+    /// Asks the server to end.
+    pub(super) fn stop(&mut self) {
+        self.stop.take().expect("it is stopped once").send(()).expect("it is running");
+    }
+
+    /// Waits until it has ended.
+    pub(super) async fn ended(&mut self) {
+        soon(&mut self.task).await.expect("the server does not panic");
+    }
+
+    pub(super) async fn connect(&self) -> Caller {
+        let stream = TcpStream::connect(self.address).await.expect("the server listens");
+        Caller { stream, read: Vec::new() }
+    }
+
+    /// The answer to one request on a connection of its own.
+    pub(super) async fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
+        let mut caller = self.connect().await;
+        caller.send(request).await;
+        caller.answer().await
+    }
+
+    /// Asserts that the server answers.
+    pub(super) async fn assert_serving(&self) {
+        assert_eq!(self.ask(get(RIGHT)).await.status, 200);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One connection.
+pub(super) struct Caller {
+    pub(super) stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Caller {
+    pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.expect("the server reads");
+    }
+
+    /// The next answer to a request that was not `HEAD`.
+    pub(super) async fn answer(&mut self) -> Answer {
+        self.next(true).await.expect("an answer")
+    }
+
+    /// The next answer to a `HEAD`.
+    pub(super) async fn answer_without_body(&mut self) -> Answer {
+        self.next(false).await.expect("an answer")
+    }
+
+    /// Waits until the server closes the connection; returns what came before that and was not taken by an answer.
+    pub(super) async fn closed(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.read)
+    }
+
+    async fn next(&mut self, has_body: bool) -> Option<Answer> {
+        let end = loop {
+            if let Some(end) = self.read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break end;
+            }
+            if !self.more().await {
+                return None;
+            }
+        };
+        let head: Vec<_> = self.read.drain(..end + 4).take(end).collect();
+        let mut answer = Answer::read(&String::from_utf8(head).expect("a head is ASCII"));
+        let length = answer
+            .headers
+            .get("content-length")
+            .map_or(0, |length| length.parse().expect("a number"));
+        while has_body && self.read.len() < length {
+            assert!(self.more().await, "the body ends early");
+        }
+        if has_body {
+            answer.body = String::from_utf8(self.read.drain(..length).collect()).expect("UTF-8");
+        }
+        Some(answer)
+    }
+
+    /// Reads on; whether there was anything. A reset is an end as well.
+    async fn more(&mut self) -> bool {
+        soon(self.stream.read_buf(&mut self.read)).await.is_ok_and(|read| read > 0)
+    }
+}
+
+/// What a server answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: String,
+}
+
+impl Answer {
+    fn read(head: &str) -> Self {
+        let (status, headers) = head.split_once("\r\n").unwrap_or((head, ""));
+        let status = status.split(' ').nth(1).expect("a status").parse().expect("a number");
+        let header = |line: &str| {
+            let (name, value) = line.split_once(": ").expect("a header");
+            (name.to_owned(), value.to_owned())
+        };
+        let headers = headers.split("\r\n").filter(|line| !line.is_empty()).map(header).collect();
+        Self { status, headers, body: String::new() }
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+/// A request for a target, without any header that is not needed.
+pub(super) fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: health\r\n\r\n")
+}
+
+/// A request with headers, each on a line of its own.
+pub(super) fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: health\r\n");
+    for (name, value) in headers {
+        head.push_str(name);
+        head.push_str(": ");
+        head.push_str(value);
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+/// What comes, if it comes soon.
+pub(super) async fn soon<F: Future>(future: F) -> F::Output {
+    timeout(SOON, future).await.expect("it happens soon")
+}

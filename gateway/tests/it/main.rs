@@ -1,0 +1,15 @@
+//! The gateway as its users meet it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot run must fail"
+)]
+
+mod command;
+mod configuration;
+mod reloading;
+mod report;
+mod running;
+mod secrets;
+mod tokens;

@@ -1,0 +1,122 @@
+//! What changes while the gateway runs: files, the files they refer to, secrets, whole namespaces.
+
+use std::fs;
+
+use serde_json::json;
+use stack::redis::Redis;
+use stack::vault::{ROOT_TOKEN, Vault};
+
+use crate::running::{FILE, Gateway, TOKEN, get, wait_for};
+
+fn names(gateway: &Gateway) -> Vec<String> {
+    let mut names: Vec<_> = gateway.report().as_object().unwrap().keys().cloned().collect();
+    names.sort();
+    names
+}
+
+fn wait_for_names(gateway: &Gateway, wanted: &[&str]) {
+    wait_for("components", || {
+        let names = names(gateway);
+        if names == wanted { Ok(()) } else { Err(names.join(", ")) }
+    });
+}
+
+const REDIS: &str = "[redis]\nurl = \"redis://127.0.0.1:1\"\n";
+const REDIS2: &str = "[redis2]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:1\"\n";
+
+#[test]
+fn a_changed_file_takes_effect_and_a_bad_one_does_not() {
+    let gateway = Gateway::start(&format!("{FILE}{REDIS}"));
+    assert_eq!(names(&gateway), ["redis"]);
+    gateway.write("tests.toml", &format!("{FILE}{REDIS}{REDIS2}"));
+    wait_for_names(&gateway, &["redis", "redis2"]);
+    gateway.write("tests.toml", &format!("{FILE}[redis]\nurl = \"hunter2-in-a-bad-file\"\n"));
+    gateway.wait_for_log("what was before stays in use");
+    assert_eq!(names(&gateway), ["redis", "redis2"]);
+    assert!(gateway.log().contains("tests.toml:5: redis.url: expected a URL"), "{}", gateway.log());
+    assert!(!gateway.log().contains("hunter2"), "{}", gateway.log());
+    gateway.write("tests.toml", &format!("{FILE}{REDIS2}"));
+    wait_for_names(&gateway, &["redis2"]);
+}
+
+#[test]
+fn a_file_that_comes_into_the_folder_is_a_namespace_until_it_goes() {
+    let gateway = Gateway::start(FILE);
+    let code = || get(gateway.address, "token-of-the-other", &[]).status;
+    let wait = |wanted: u16| {
+        wait_for("a status code", || match code() {
+            found if found == wanted => Ok(()),
+            found => Err(found.to_string()),
+        });
+    };
+    gateway.write("other.toml", "namespace = \"tests\"\naccess_token = \"token-of-the-other\"\n");
+    gateway.wait_for_log("each file has its own");
+    gateway.write("other.toml", "namespace = \"other\"\naccess_token = \"token-of-the-other\"\n");
+    wait(200);
+    fs::remove_file(gateway.file("other.toml")).unwrap();
+    wait(405);
+    assert_eq!(get(gateway.address, TOKEN, &[]).status, 200);
+}
+
+#[test]
+fn a_changed_password_in_a_file_takes_effect() {
+    let redis = Redis::start(&["requirepass first-password"]).unwrap();
+    let file = format!(
+        "{FILE}[redis]\nurl = \"redis://:${{file:password.txt}}@127.0.0.1:{}\"\n",
+        redis.port()
+    );
+    let gateway =
+        Gateway::start_with(&[("password.txt", "wrong-password\n"), ("tests.toml", &file)]);
+    assert!(gateway.status("/redis").starts_with("authenticate: "), "{}", gateway.status("/redis"));
+    gateway.write("password.txt", "first-password\n");
+    gateway.wait_for_status("/redis", "working");
+}
+
+#[test]
+fn a_password_rotated_in_vault_takes_effect() {
+    let (vault, redis) =
+        (Vault::start().unwrap(), Redis::start(&["requirepass first-password"]).unwrap());
+    let put = |password: &str| {
+        let secret = json!({"data": {"password": password}});
+        vault.api("POST", "secret/data/tests/redis", &secret).unwrap();
+    };
+    put("first-password");
+    let gateway = Gateway::start(&format!(
+        r#"{FILE}[vault]
+url = "http://127.0.0.1:{}"
+token = "{ROOT_TOKEN}"
+[redis]
+url = "redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{}"
+"#,
+        vault.port(),
+        redis.port()
+    ));
+    gateway.wait_for_status("/redis", "working");
+    let admin = |words: &[&str]| {
+        redis.ask(&[&["-a", "first-password", "--no-auth-warning"], words].concat()).unwrap()
+    };
+    put("second-password");
+    assert_eq!(admin(&["CONFIG", "SET", "requirepass", "second-password"]), "OK");
+    // The connection that was opened with the old password is still good; a new one needs the new.
+    let kill = ["-a", "second-password", "--no-auth-warning", "CLIENT", "KILL", "TYPE", "normal"];
+    redis.ask(&kill).unwrap();
+    gateway.wait_for_status("/redis", "working");
+}
+
+#[test]
+fn a_secret_that_vault_does_not_tell_keeps_its_place_in_the_answer() {
+    let vault = Vault::start().unwrap();
+    let gateway = Gateway::start(&format!(
+        r#"{FILE}[vault]
+url = "http://127.0.0.1:{}"
+token = "{ROOT_TOKEN}"
+[cache]
+data = "redis://:${{vault:secret/tests/none#password}}@127.0.0.1:1"
+pages = "redis://127.0.0.1:1"
+"#,
+        vault.port()
+    ));
+    gateway.wait_for_status("/cache/data", "read secret: ");
+    gateway.wait_for_status("/cache/data", "(vault:secret/tests/none#password)");
+    assert_eq!(gateway.status("/cache/pages"), "connect: connection refused (127.0.0.1:1)");
+}

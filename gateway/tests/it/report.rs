@@ -1,0 +1,209 @@
+//! The report of real servers: healthy, silent, restarted, asked by many at once.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use stack::postgres::Postgres;
+use stack::redis::Redis;
+
+use crate::running::{FILE, Gateway, TOKEN, get, status, wait_for};
+
+/// One Redis as `redis` and under four caches, another one as `redis2`.
+fn redis_file(first: &Redis, second: &Redis) -> String {
+    let (first, second) = (first.port(), second.port());
+    format!(
+        r#"{FILE}timeout = "1s"
+[redis]
+url = "redis://127.0.0.1:{first}"
+[redis2]
+kind = "redis"
+url = "redis://127.0.0.1:{second}"
+[cache]
+data = "redis://127.0.0.1:{second}/1"
+pages = "redis://127.0.0.1:{second}/2"
+task_lock = "redis://127.0.0.1:{second}/3"
+task_queue = "redis://127.0.0.1:{second}/4"
+"#
+    )
+}
+
+/// A counter of `INFO`, such as `cmdstat_set:calls` or `total_connections_received`.
+fn info(redis: &Redis, section: &str, counter: &str) -> u64 {
+    let info = redis.ask(&["INFO", section]).unwrap();
+    let (_, value) = info.split_once(counter).unwrap_or_else(|| panic!("{counter} in {info}"));
+    let digits: String = value[1..].chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+fn failures(report: &Value) -> Vec<String> {
+    let components = report.as_object().unwrap();
+    let mut failures = Vec::new();
+    for (name, component) in components {
+        let mut note = |name: String, check: &Value| {
+            let status = check["status"].as_str().unwrap();
+            if status != "working" {
+                failures.push(format!("{name}: {status}"));
+            }
+        };
+        if component.get("status").is_some() {
+            note(name.clone(), component);
+        } else {
+            for (check_name, check) in component.as_object().unwrap() {
+                note(format!("{name}.{check_name}"), check);
+            }
+        }
+    }
+    failures
+}
+
+#[test]
+fn the_demo_works_in_the_order_of_the_answer() {
+    stack::redis::shared().unwrap();
+    let demo = std::fs::read_to_string(stack::demo_config()).unwrap();
+    let folder = stack::state();
+    let demo = demo.replace("${file:", &format!("${{file:{}/", folder.display()));
+    let gateway = Gateway::start(&demo);
+    let token = stack::access_token().unwrap();
+    let answer = get(gateway.address, &token, &[]);
+    let report: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(failures(&report), [""; 0]);
+    let order = ["cache", "postgres", "redis2", "redis", "vault"]
+        .map(|name| answer.body.find(&format!("\"{name}\":")).unwrap());
+    assert!(order.is_sorted(), "{}", answer.body);
+    let caches: Vec<_> = report["cache"].as_object().unwrap().keys().collect();
+    assert_eq!(caches, ["data", "pages", "task_lock", "task_queue"]);
+
+    // Two Redis servers, PostgreSQL and Vault: four servers, four connections.
+    for _ in 0..20 {
+        assert_eq!(failures(&gateway.report_with(&token, &["Cache-Control: no-cache"])), [""; 0]);
+    }
+    let ports = [stack::REDIS, stack::REDIS2, stack::POSTGRES, stack::VAULT];
+    wait_for("one connection each", || {
+        let connections = gateway.connections(&ports.map(|server| server.port()));
+        if connections == [1, 1, 1, 1] { Ok(()) } else { Err(format!("{connections:?}")) }
+    });
+}
+
+#[test]
+fn a_silent_redis_costs_the_first_caller_its_deadline_and_the_others_next_to_nothing() {
+    let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let gateway = Gateway::start(&redis_file(&first, &second));
+    assert_eq!(failures(&gateway.report()), [""; 0]);
+
+    first.server.pause();
+    let asked = Instant::now();
+    let silent = failures(&gateway.report());
+    let first_wait = asked.elapsed();
+    let port = first.port();
+    assert_eq!(silent, [format!("redis: write: no answer within 1s (127.0.0.1:{port})")]);
+    // The bound is the deadline plus 50 ms; the rest is for a machine that is busy with other tests.
+    assert!(first_wait < Duration::from_millis(1500), "{first_wait:?}");
+
+    for _ in 0..20 {
+        let asked = Instant::now();
+        let silent = failures(&gateway.report());
+        let wait = asked.elapsed();
+        assert!(silent.len() == 1 && silent[0].contains("no answer within 1s"), "{silent:?}");
+        assert!(wait < Duration::from_millis(600), "{wait:?}");
+    }
+
+    first.server.resume();
+    assert_eq!(failures(&gateway.report_with(TOKEN, &["Cache-Control: no-cache"])), [""; 0]);
+}
+
+#[test]
+fn two_hundred_callers_at_once_are_one_run_of_each_check() {
+    let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let file = redis_file(&first, &second).replace("max_age = \"0s\"", "max_age = \"1m\"");
+    let gateway = Gateway::start(&file);
+    let together = Barrier::new(200);
+    thread::scope(|scope| {
+        for _ in 0..200 {
+            scope.spawn(|| {
+                together.wait();
+                assert_eq!(failures(&gateway.report()), [""; 0]);
+            });
+        }
+    });
+    assert_eq!(info(&first, "commandstats", "cmdstat_set:calls"), 1);
+    // Here `redis2` and the four caches share a server.
+    assert_eq!(info(&second, "commandstats", "cmdstat_set:calls"), 5);
+    assert_eq!(gateway.connections(&[first.port(), second.port()]), [1, 1]);
+}
+
+#[test]
+fn a_run_opens_no_connection_in_steady_state() {
+    let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let postgres = Postgres::start(&[]).unwrap();
+    let url = format!(
+        "postgres://{}:{}@127.0.0.1:{}/{}?sslmode=disable",
+        stack::HEALTH_USER,
+        stack::HEALTH_PASSWORD,
+        postgres.port(),
+        stack::POSTGRES_DATABASE
+    );
+    let file = format!("{}[postgres]\nurl = \"{url}\"\n", redis_file(&first, &second));
+    let gateway = Gateway::start(&file);
+    assert_eq!(failures(&gateway.report()), [""; 0]);
+    // What the test's own questions open is counted as well, by as many as were asked.
+    let opened = |redis| info(redis, "stats", "total_connections_received");
+    let before = (opened(&first), opened(&second));
+    let sessions = "SELECT count(*), min(backend_start) FROM pg_stat_activity \
+                    WHERE application_name = 'health-gateway'";
+    let session = postgres.sql("postgres", sessions).unwrap();
+    assert!(session.starts_with('1'), "{session}");
+    for _ in 0..50 {
+        assert_eq!(failures(&gateway.report()), [""; 0]);
+    }
+    assert_eq!((opened(&first), opened(&second)), (before.0 + 1, before.1 + 1));
+    assert_eq!(postgres.sql("postgres", sessions).unwrap(), session);
+}
+
+#[test]
+fn a_restart_between_two_runs_is_no_alarm() {
+    let (mut first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let gateway = Gateway::start(&redis_file(&first, &second));
+    assert_eq!(failures(&gateway.report()), [""; 0]);
+    first.server.restart().unwrap();
+    assert_eq!(failures(&gateway.report()), [""; 0]);
+    first.server.stop();
+    let refused = format!("connect: connection refused (127.0.0.1:{})", first.port());
+    assert_eq!(status(&gateway.report(), "/redis"), refused);
+}
+
+#[test]
+fn a_caller_who_prefers_not_to_wait_gets_what_is_done() {
+    let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let gateway = Gateway::start(&redis_file(&first, &second));
+    first.server.pause();
+    let asked = Instant::now();
+    let answer = get(gateway.address, TOKEN, &["Prefer: wait=0"]);
+    assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
+    assert_eq!(answer.headers["preference-applied"], "wait=0");
+    let report: Value = serde_json::from_str(&answer.body).unwrap();
+    assert!(status(&report, "/redis").contains("that the caller waits"), "{report}");
+}
+
+#[test]
+fn a_failure_can_have_a_status_code_of_its_own() {
+    let file = format!("{FILE}failure_status = 503\n[redis]\nurl = \"redis://127.0.0.1:{}\"\n", 1);
+    let gateway = Gateway::start(&file);
+    let answer = get(gateway.address, TOKEN, &[]);
+    assert_eq!(answer.status, 503);
+    assert_eq!(
+        status(&serde_json::from_str(&answer.body).unwrap(), "/redis"),
+        "connect: connection refused (127.0.0.1:1)"
+    );
+}
+
+#[test]
+fn an_answer_within_max_age_tells_its_age() {
+    let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let file = redis_file(&first, &second).replace("max_age = \"0s\"", "max_age = \"1m\"");
+    let gateway = Gateway::start(&file);
+    assert_eq!(get(gateway.address, TOKEN, &[]).headers.get("age"), None);
+    assert_eq!(get(gateway.address, TOKEN, &[]).headers["age"], "0");
+    assert_eq!(get(gateway.address, TOKEN, &["Cache-Control: no-cache"]).headers.get("age"), None);
+}

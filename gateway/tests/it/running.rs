@@ -1,0 +1,190 @@
+//! A running gateway: the real program, on a port and a folder of its own, called over HTTP as a monitor calls it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use stack::{Program, Server};
+use tempfile::TempDir;
+
+/// Longer than anything here ever takes: who waits so long waits in vain.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The access token of [`FILE`].
+pub(crate) const TOKEN: &str = "token-of-the-tests";
+
+/// The beginning of a configuration file whose token does not come from Vault.
+pub(crate) const FILE: &str =
+    "namespace = \"tests\"\naccess_token = \"token-of-the-tests\"\nmax_age = \"0s\"\n";
+
+/// The real program, serving a folder of configuration files.
+pub(crate) struct Gateway {
+    pub(crate) server: Server,
+    pub(crate) address: SocketAddr,
+    folder: TempDir,
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Gateway {
+    /// Starts it on one file.
+    pub(crate) fn start(text: &str) -> Self {
+        Self::start_with(&[("tests.toml", text)])
+    }
+
+    /// Starts it on several files.
+    pub(crate) fn start_with(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::Builder::new().prefix("health-gateway-").tempdir().unwrap();
+        let (home, config) = (folder.path().join("home"), folder.path().join("config"));
+        fs::create_dir(&home).unwrap();
+        fs::create_dir(&config).unwrap();
+        for (name, text) in files {
+            fs::write(config.join(name), text).unwrap();
+        }
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().unwrap()));
+        let program = Program::new("health-gateway", env!("CARGO_BIN_EXE_health-gateway"), &home)
+            .args(["serve", "--listen", &address.to_string(), "--config"])
+            .args([&config])
+            .ready_on(address.port())
+            .stop(Signal::TERM);
+        Self { server: Server::start(program).unwrap(), address, folder }
+    }
+
+    /// The path of a file in its folder of configuration files.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("config").join(name)
+    }
+
+    /// Replaces one of its files as an editor or Kubernetes would: at once.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let new = self.folder.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.file(name)).unwrap();
+    }
+
+    /// Everything it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("home.log")).unwrap()
+    }
+
+    /// Asks for the report with [`TOKEN`].
+    pub(crate) fn report(&self) -> Value {
+        self.report_with(TOKEN, &[])
+    }
+
+    /// Asks for the report with a token and headers such as `Cache-Control: no-cache`.
+    pub(crate) fn report_with(&self, token: &str, headers: &[&str]) -> Value {
+        let answer = get(self.address, token, headers);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    /// What the check at `path`, for instance `/cache/data`, says in a report.
+    pub(crate) fn status(&self, path: &str) -> String {
+        status(&self.report(), path)
+    }
+
+    /// Asks again and again until the check at `path` says something that contains `wanted`.
+    pub(crate) fn wait_for_status(&self, path: &str, wanted: &str) {
+        wait_for(wanted, || {
+            let status = self.status(path);
+            status.contains(wanted).then_some(()).ok_or(status)
+        });
+    }
+
+    /// Waits until the log has a line that contains `wanted`.
+    pub(crate) fn wait_for_log(&self, wanted: &str) {
+        wait_for(wanted, || {
+            let log = self.log();
+            log.contains(wanted).then_some(()).ok_or(log)
+        });
+    }
+
+    /// How many connections it has open to each of these ports.
+    pub(crate) fn connections(&self, ports: &[u16]) -> Vec<usize> {
+        let pid = self.server.pid().expect("it runs");
+        let sockets: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
+            .unwrap()
+            .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+            .filter_map(|link| {
+                let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+                Some(inode.to_owned())
+            })
+            .collect();
+        let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap();
+        let remote: Vec<_> = table
+            .lines()
+            .skip(1)
+            .filter_map(|line| {
+                let fields: Vec<_> = line.split_whitespace().collect();
+                let port = u16::from_str_radix(fields[2].rsplit_once(':')?.1, 16).ok()?;
+                sockets.iter().any(|inode| inode == fields[9]).then_some(port)
+            })
+            .collect();
+        ports.iter().map(|port| remote.iter().filter(|it| *it == port).count()).collect()
+    }
+}
+
+/// What the check at `path` says in `report`.
+pub(crate) fn status(report: &Value, path: &str) -> String {
+    let status = report.pointer(&format!("{path}/status")).and_then(Value::as_str);
+    status.unwrap_or_else(|| panic!("{path} is in {report}")).to_owned()
+}
+
+/// Asks for the report of a token.
+pub(crate) fn get(address: SocketAddr, token: &str, headers: &[&str]) -> Answer {
+    try_get(address, token, headers).expect("a whole answer")
+}
+
+/// Asks for the report of a token; `None` if the connection ends before the answer does.
+pub(crate) fn try_get(address: SocketAddr, token: &str, headers: &[&str]) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let request = format!("GET /api/health/{token}/ HTTP/1.1");
+    let lines = [&[request.as_str(), "Host: gateway", "Connection: close"], headers, &["", ""]];
+    stream
+        .write_all(
+            lines
+                .concat()
+                .join(
+                    "
+",
+                )
+                .as_bytes(),
+        )
+        .ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let mut lines = head.lines();
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers: BTreeMap<_, _> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let length: usize = headers.get("content-length")?.parse().ok()?;
+    (body.len() == length).then(|| Answer { status, headers, body: body.to_owned() })
+}
+
+/// Waits until `ready` is, and fails with what was there instead if it never is.
+pub(crate) fn wait_for<T>(what: &str, ready: impl Fn() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ready() {
+            Ok(value) => return value,
+            Err(found) if Instant::now() > deadline => panic!("waited for `{what}`: {found}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}

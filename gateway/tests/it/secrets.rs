@@ -1,0 +1,242 @@
+//! No secret ever shows: planted in every place where one can be configured, with every failure forced, none appears in an answer, a log or a message.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+
+use serde_json::json;
+use stack::redis::Redis;
+use stack::vault::{ROOT_TOKEN, Vault};
+
+use crate::running::{Gateway, get};
+
+/// Each in a place of its own; some with what URLs, JSON and TOML must escape.
+const ACCESS: &str = "planted-access-token";
+const WRONG: &str = "planted-wrong-token";
+const HEADER: &str = "planted-header-token";
+const POSTGRES: &str = "planted-postgres-password";
+const REDIS: &str = "planted-redis-password";
+const SENTINEL: &str = "planted-sentinel-password";
+const FROM_FILE: &str = "planted/from@file%41";
+const FROM_VAULT: &str = "planted\"from\\vault";
+const VAULT_TOKEN: &str = "planted-vault-token";
+const SECRET_ID: &str = "planted-secret-id";
+const BAD_URL: &str = "planted-in-a-bad-url";
+const BAD_TIME: &str = "planted-as-a-duration";
+const BAD_PEM: &str = "planted-as-pem";
+const BAD_SYNTAX: &str = "planted-before-a-syntax-error";
+
+/// What must not appear anywhere: the secrets as they are, and as URLs and JSON write them.
+const PLANTED: &[&str] = &[
+    ACCESS,
+    WRONG,
+    HEADER,
+    POSTGRES,
+    REDIS,
+    SENTINEL,
+    FROM_FILE,
+    FROM_VAULT,
+    VAULT_TOKEN,
+    SECRET_ID,
+    BAD_URL,
+    BAD_TIME,
+    BAD_PEM,
+    BAD_SYNTAX,
+    "planted",
+    "from%40file",
+    "from%22",
+    ROOT_TOKEN,
+];
+
+fn check(place: &str, text: &str) {
+    for secret in PLANTED {
+        assert!(!text.contains(secret), "`{secret}` appears in {place}:\n{text}");
+    }
+}
+
+/// One server of every unfriendly kind.
+struct Servers {
+    vault: Vault,
+    redis: Redis,
+    full: Redis,
+    silent: TcpListener,
+}
+
+impl Servers {
+    fn start() -> Self {
+        let vault = Vault::start().unwrap();
+        let secret = json!({"data": {"password": FROM_VAULT}});
+        vault.api("POST", "secret/data/tests/redis", &secret).unwrap();
+        vault.api("POST", "sys/auth/approle", &json!({"type": "approle"})).unwrap();
+        Self {
+            vault,
+            redis: Redis::start(&["requirepass something-else"]).unwrap(),
+            full: Redis::start(&["maxmemory 1"]).unwrap(),
+            silent: TcpListener::bind("127.0.0.1:0").unwrap(),
+        }
+    }
+
+    /// Every failure with every secret: refused, wrong credentials, not the server one thinks, silent, unable.
+    fn file(&self) -> String {
+        let (vault, redis, full) = (self.vault.port(), self.redis.port(), self.full.port());
+        let silent = self.silent.local_addr().unwrap().port();
+        let file = format!(
+            r#"namespace = "tests"
+access_token = "{ACCESS}"
+max_age = "0s"
+timeout = "700ms"
+[vault]
+url = "http://127.0.0.1:{vault}"
+token = "{ROOT_TOKEN}"
+[wrong_vault_token]
+kind = "vault"
+url = "http://127.0.0.1:{vault}"
+token = "{VAULT_TOKEN}"
+[wrong_vault_login]
+kind = "vault"
+url = "http://127.0.0.1:{vault}"
+login = "approle"
+role_id = "nobody"
+secret_id = "{SECRET_ID}"
+[vault_at_a_wrong_server]
+kind = "vault"
+url = "http://127.0.0.1:{redis}"
+token = "{VAULT_TOKEN}"
+[from_file]
+kind = "redis"
+url = "redis://:${{file:password.txt}}@127.0.0.1:{redis}"
+[from_vault]
+kind = "redis"
+url = "redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{redis}"
+[sentinel]
+kind = "redis"
+url = "redis-sentinel://:{REDIS}@127.0.0.1:{redis}/0?sentinelServiceName=main&sentinelPassword={SENTINEL}"
+[cluster]
+kind = "redis"
+url = "redis-cluster://:{REDIS}@127.0.0.1:{full}"
+"#
+        );
+        let kinds =
+            [("refused", 1), ("wrong", redis), ("full", full), ("silent", silent), ("http", vault)];
+        let sections = kinds.map(|(name, port)| {
+            format!(
+                r#"[redis_{name}]
+kind = "redis"
+url = "redis://health:{REDIS}@127.0.0.1:{port}"
+[redis_tls_{name}]
+kind = "redis"
+url = "rediss://health:{REDIS}@127.0.0.1:{port}"
+[cache_{name}]
+kind = "cache"
+data = "redis://:{REDIS}@127.0.0.1:{port}/3"
+[postgres_{name}]
+kind = "postgres"
+url = "postgres://health:{POSTGRES}@127.0.0.1:{port}/app?sslmode=prefer"
+[postgres_tls_{name}]
+kind = "postgres"
+url = "postgres://health:{POSTGRES}@127.0.0.1:{port}/app?sslmode=verify-full"
+"#
+            )
+        });
+        let postgres = stack::POSTGRES;
+        let wrong_password = format!(
+            "[postgres]\nurl = \"postgres://health:{POSTGRES}@{postgres}/app?sslmode=disable\"\n"
+        );
+        file + &sections.concat() + &wrong_password
+    }
+}
+
+/// A file with a mistake around each secret.
+fn bad_file() -> String {
+    format!(
+        r#"namespace = "tests"
+access_token = ["{ACCESS}"]
+timeout = "{BAD_TIME}"
+authorization = "{HEADER}"
+[redis]
+url = "redis://:{BAD_URL}@127.0.0.1:port"
+private_key = "{BAD_PEM}"
+certificate = "{BAD_PEM}"
+[redis2]
+kind = "{SECRET_ID}"
+url = "{BAD_URL}"
+[postgres]
+url = "postgres://health:{BAD_URL}@127.0.0.1:port/app?sslmode={BAD_URL}"
+role = "{BAD_TIME}"
+ca = "{BAD_PEM}"
+[cache]
+data = {{ url = "redis://:{BAD_URL}@[", key_prefix = ["{BAD_URL}"] }}
+pages = ["{BAD_URL}"]
+[vault]
+url = "http://user:{BAD_URL}@vault:8200:8200"
+token = ["{VAULT_TOKEN}"]
+login = "{SECRET_ID}"
+"#
+    )
+}
+
+#[test]
+fn no_secret_appears_in_any_answer_log_or_message() {
+    let servers = Servers::start();
+    let gateway = Gateway::start_with(&[
+        ("password.txt", &format!("{FROM_FILE}\n")),
+        ("tests.toml", &servers.file()),
+    ]);
+    gateway.wait_for_log("secrets from vault are new");
+    for _ in 0..3 {
+        for headers in [&[][..], &["Accept: text/html"], &["Prefer: wait=0"]] {
+            let answer = get(gateway.address, ACCESS, headers);
+            assert_eq!(answer.status, 200);
+            assert!(!answer.body.contains("not read from vault yet"), "{}", answer.body);
+            check("an answer", &format!("{answer:?}"));
+        }
+    }
+    // The failures are the ones that were meant, so that it is not the empty answer that holds no secret.
+    let report = gateway.report_with(ACCESS, &["Cache-Control: no-cache"]);
+    for (path, step) in [
+        ("/redis_refused", "connect: "),
+        ("/redis_wrong", "authenticate: "),
+        ("/from_file", "authenticate: "),
+        ("/from_vault", "authenticate: "),
+        ("/postgres", "authenticate: "),
+        ("/wrong_vault_token", ""),
+        ("/wrong_vault_login", "login: "),
+    ] {
+        let said = crate::running::status(&report, path);
+        assert!(said.starts_with(step) && said != "working", "{path}: {said}");
+    }
+    for _ in 0..2 {
+        assert_eq!(get(gateway.address, WRONG, &[]).status, 405);
+        let header = format!("Authorization: JWT {HEADER}");
+        let answer = get(gateway.address, ACCESS, &[&header]);
+        assert_eq!(answer.status, 405);
+        check("the refusal of a token", &format!("{answer:?}"));
+    }
+    gateway.write("tests.toml", &bad_file());
+    gateway.wait_for_log("what was before stays in use");
+    gateway.write("tests.toml", &format!("[redis]\nurl = \"{BAD_SYNTAX}\nmore = '{BAD_SYNTAX}"));
+    gateway.wait_for_log("invalid basic string");
+    check("the log", &gateway.log());
+}
+
+#[test]
+fn no_secret_appears_in_what_check_config_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let syntax = format!("a = \"{BAD_SYNTAX}\nb = {BAD_SYNTAX}\n{BAD_SYNTAX}\n[{BAD_SYNTAX}\n");
+    let reference = format!("namespace = \"r\"\n[redis]\nurl = \"redis://:{BAD_URL}@${{none}}\"\n");
+    for (name, text) in
+        [("bad.toml", bad_file()), ("syntax.toml", syntax), ("reference.toml", reference)]
+    {
+        fs::write(folder.path().join(name), text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+            .args(["check-config", name])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(name), "{said}");
+        check("a message", &said);
+        check("a message", &String::from_utf8_lossy(&output.stdout));
+    }
+}

@@ -27,7 +27,10 @@ const READING: Duration = Duration::from_secs(5);
 /// See the module.
 pub(crate) struct Keeper {
     file: PathBuf,
+    /// What is in use; the file itself may hold a later text that was refused.
     text: String,
+    /// What was wrong with that.
+    refused: Option<String>,
     files: BTreeMap<PathBuf, String>,
     session: Option<Arc<Session>>,
     vault_paths: BTreeSet<String>,
@@ -48,6 +51,7 @@ impl Keeper {
         let mut keeper = Self {
             file,
             text,
+            refused: None,
             files: BTreeMap::new(),
             session: None,
             vault_paths: BTreeSet::new(),
@@ -55,7 +59,7 @@ impl Keeper {
             shared,
             gate,
         };
-        let configuration = keeper.configuration()?;
+        let configuration = keeper.configuration(&keeper.text)?;
         keeper.adopt(&configuration);
         let namespace = Namespace::new(configuration, &keeper.gate);
         Ok((keeper, namespace))
@@ -114,49 +118,51 @@ impl Keeper {
         let paths: Vec<_> = self.files.keys().cloned().collect();
         let file = self.file.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let others: BTreeMap<_, _> = paths
-                .into_iter()
-                .filter_map(|path| Some((path.clone(), read_bounded(&path).ok()?)))
-                .collect();
-            (read_bounded(&file), others)
+            let read = |path: PathBuf| Some((path.clone(), read_bounded(&path).ok()?));
+            (read_bounded(&file), paths.into_iter().filter_map(read).collect::<BTreeMap<_, _>>())
         });
-        // A file that cannot be read just now keeps its last content, and so does everything if the reading itself fails.
+        // A file that cannot be read just now keeps its last content.
         let Ok((Ok(text), others)) = reading.await else { return };
-        let mut changed = others.iter().any(|(path, text)| self.files.get(path) != Some(text));
-        changed |= text != self.text;
-        if !changed {
+        let same = |(path, text)| self.files.get(path) == Some(text);
+        if text == self.text && others.iter().all(same) {
+            self.refused = None;
             return;
         }
-        self.text = text;
-        self.files.extend(others);
-        if let Ok(configuration) = self.configuration() {
-            // Secrets that are new in the file are read before it takes effect.
-            self.adopt(&configuration);
-            self.read_vault().await;
+        // A file that was refused is tried again: what it refers to may be there now.
+        match self.configuration(&text) {
+            Ok(configuration) => {
+                self.refused = None;
+                self.text = text;
+                self.adopt(&configuration);
+                // Secrets that are new in the file are read before it takes effect.
+                self.read_vault().await;
+                self.rebuild(namespace, "the configuration is new");
+            }
+            Err(mistakes) => {
+                let mistakes = mistakes.to_string();
+                if self.refused.as_ref() != Some(&mistakes) {
+                    refuse(namespace, "the configuration is new", &mistakes);
+                    self.refused = Some(mistakes);
+                }
+            }
         }
-        self.rebuild(namespace, "the configuration is new");
     }
 
     fn rebuild(&mut self, namespace: &Namespace, why: &str) {
-        match self.configuration() {
+        match self.configuration(&self.text) {
             Ok(configuration) => {
                 self.adopt(&configuration);
                 namespace.install(configuration, &self.gate);
                 tracing::info!(namespace = namespace.name(), "{why}, and in use");
             }
-            Err(mistakes) => {
-                tracing::error!(
-                    namespace = namespace.name(),
-                    "{why}, and cannot be used; what was before stays in use:\n{mistakes}"
-                );
-            }
+            Err(mistakes) => refuse(namespace, why, &mistakes.to_string()),
         }
     }
 
-    fn configuration(&self) -> Result<Configuration, Mistakes> {
+    fn configuration(&self, text: &str) -> Result<Configuration, Mistakes> {
         let env = |name: &str| std::env::var(name).ok();
         let around = Surroundings { env: &env, vault: &self.vaulted, shared: &self.shared };
-        Configuration::read(&self.file, &self.text, around)
+        Configuration::read(&self.file, text, around)
     }
 
     fn adopt(&mut self, configuration: &Configuration) {
@@ -164,6 +170,13 @@ impl Keeper {
         self.vault_paths.clone_from(&configuration.vault_paths);
         self.files.clone_from(&configuration.files);
     }
+}
+
+fn refuse(namespace: &Namespace, why: &str, mistakes: &str) {
+    tracing::error!(
+        namespace = namespace.name(),
+        "{why}, and cannot be used; what was before stays in use:\n{mistakes}"
+    );
 }
 
 /// Notes what was read under `path` and says whether it is new. The last known secret outlives any failure to read it again.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::poll_fn;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,7 +37,7 @@ impl Connector {
         Self { host: host.to_owned(), port, tls }
     }
 
-    async fn open(&self) -> std::io::Result<TcpStream> {
+    async fn open(&self) -> io::Result<TcpStream> {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         // This tries every address that the name resolves to, and tells the last one's error.
         let stream = TcpStream::connect((bare, self.port)).await?;
@@ -173,6 +174,10 @@ fn unread(error: Box<dyn Error + Send + Sync>, repeatable: bool) -> Cause {
 fn cause(error: hyper::Error) -> Cause {
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return Cause::because(CLOSED);
+    }
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    if source.is_some_and(|source| source.kind() == io::ErrorKind::UnexpectedEof) {
+        return Cause::because(CLOSED).connection_lost();
     }
     if error.is_parse() {
         return Cause::because(format!("the answer is not HTTP/1.1: {error}"));

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::geteuid;
 
 use crate::error::{Context, Error, Result};
+use crate::place;
 
 /// Installs the packages without starting any service; without the rights for it, says what an administrator would run.
 pub(crate) fn install(mut packages: Vec<&str>) -> Result<()> {
@@ -21,6 +22,7 @@ pub(crate) fn install(mut packages: Vec<&str>) -> Result<()> {
             "this is not a Debian; install what its packages {list} hold by the means of this system"
         )));
     }
+    let script = place::workspace().join("crates/stack/src/install.sh");
     let mut command = if geteuid().is_root() {
         Command::new("sh")
     } else if sudo_asks_nothing() {
@@ -29,13 +31,13 @@ pub(crate) fn install(mut packages: Vec<&str>) -> Result<()> {
         sudo
     } else {
         return Err(Error::new(format!(
-            "Debian packages are missing, and only an administrator may install them:\n  \
-             sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends {list}'"
+            "Debian packages are missing, and only an administrator may install them:\n  sudo sh {} {list}",
+            script.display()
         )));
     };
     eprintln!("installing the Debian packages {list}");
     let status = command
-        .args(["-c", include_str!("install.sh"), "install.sh"])
+        .arg(script)
         .args(&packages)
         .stdin(Stdio::null())
         .stdout(io::stderr())

@@ -72,6 +72,8 @@ impl Session {
     }
 
     /// What Vault knows about our token, after a login if there is none or Vault does not know it any more.
+    ///
+    /// A token needs Vault's policy `default`, or another that lets it read `auth/token/lookup-self` (and update `auth/token/renew-self`).
     pub async fn lookup_self(&self, steps: &Steps) -> Result<TokenState, Failure> {
         self.start_keeper();
         self.tokens.look_up(steps).await

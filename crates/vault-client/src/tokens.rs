@@ -15,6 +15,10 @@ use crate::token::{Lease, Token, TokenState};
 /// How long a refusal is taken at its word after a new login did not help against one.
 const FRUITLESS: Duration = Duration::from_mins(1);
 
+const EXPIRED: &str = "the token expired";
+/// Vault's answer is the same for all three.
+const REFUSED: &str = "the token is invalid, was revoked, or may not look itself up";
+
 /// The token and everything that is done with it.
 #[derive(Debug)]
 pub(crate) struct Tokens {
@@ -73,7 +77,8 @@ impl Tokens {
         const STEP: &str = "lookup";
         let answer = self.call(steps, STEP, "auth/token/lookup-self", None).await?;
         if answer.status == StatusCode::FORBIDDEN {
-            let reason = format!("the token is invalid or expired: {}", answer.errors());
+            let expired = self.current().is_some_and(|token| token.is_expired());
+            let reason = if expired { EXPIRED } else { REFUSED };
             return Err(Failure::because(STEP, reason));
         }
         let answer = answer.success(STEP)?;

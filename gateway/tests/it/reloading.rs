@@ -40,6 +40,19 @@ fn a_changed_file_takes_effect_and_a_bad_one_does_not() {
 }
 
 #[test]
+fn a_bad_file_is_tried_again_when_what_it_misses_comes() {
+    let gateway = Gateway::start(&format!("{FILE}{REDIS}"));
+    let url = "redis://:${file:password.txt}@127.0.0.1:1";
+    gateway.write("tests.toml", &format!("{FILE}[redis2]\nkind = \"redis\"\nurl = \"{url}\"\n"));
+    gateway.wait_for_log("cannot read `password.txt`: no such file or directory");
+    assert_eq!(names(&gateway), ["redis"]);
+    gateway.write("password.txt", "some-password\n");
+    wait_for_names(&gateway, &["redis2"]);
+    let said = gateway.log().matches("cannot read `password.txt`").count();
+    assert_eq!(said, 1, "the same mistakes are told once: {}", gateway.log());
+}
+
+#[test]
 fn a_file_that_comes_into_the_folder_is_a_namespace_until_it_goes() {
     let gateway = Gateway::start(FILE);
     let code = || get(gateway.address, "token-of-the-other", &[]).status;
@@ -92,6 +105,10 @@ url = "redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{}"
         redis.port()
     ));
     gateway.wait_for_status("/redis", "working");
+    // Not even a bad file in the meantime keeps a new secret out.
+    let good = fs::read_to_string(gateway.file("tests.toml")).unwrap();
+    gateway.write("tests.toml", &format!("{good}colour = 'blue'\n"));
+    gateway.wait_for_log("what was before stays in use");
     let admin = |words: &[&str]| {
         redis.ask(&[&["-a", "first-password", "--no-auth-warning"], words].concat()).unwrap()
     };

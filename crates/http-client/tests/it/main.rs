@@ -156,6 +156,17 @@ async fn whoever_waits_for_a_turn_loses_nothing_when_the_one_before_gives_up() {
 }
 
 #[tokio::test]
+async fn an_answer_that_ends_too_early_is_no_answer() {
+    let peer = Peer::start(|_, mut peer| async move {
+        peer.request().await;
+        peer.answer(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nst").await;
+    })
+    .await;
+    let line = failure(&client(peer.address), Method::GET).await;
+    assert!(line.starts_with("ask: the server closed the connection without a complete"), "{line}");
+}
+
+#[tokio::test]
 async fn an_answer_without_end_is_not_read_to_its_end() {
     let peer = Peer::start(|_, mut peer| async move {
         peer.request().await;

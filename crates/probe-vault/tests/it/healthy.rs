@@ -1,11 +1,14 @@
 //! The shared server, through the AppRole that the stack has seeded.
 
+use std::cell::RefCell;
 use std::fs;
 use std::net::SocketAddr;
 
-use probe::Shared;
+use probe::config::{Fields, Node};
+use probe::{Shared, Steps};
 use probe_testkit::{FaultProxy, Subject, checks, component_sharing, promises, run};
 use probe_vault::KIND;
+use vault_client::Session;
 
 use crate::DEADLINE;
 
@@ -37,17 +40,23 @@ async fn the_promises_of_the_contract_are_kept() {
 }
 
 #[tokio::test]
-async fn checks_of_one_vault_share_one_session_and_one_connection() {
+async fn everybody_who_uses_the_same_vault_shares_one_session_and_one_connection() {
     let proxy = FaultProxy::start(stack::vault::shared().unwrap());
     let shared = Shared::default();
     let toml = app_role(proxy.address());
+    let accepting = format!("{toml}standby = 'accept'\n");
     let first = component_sharing(&KIND, "vault", &toml, &shared);
-    let second =
-        component_sharing(&KIND, "standby", &format!("{toml}standby = 'accept'\n"), &shared);
+    let second = component_sharing(&KIND, "standby", &accepting, &shared);
+    let (node, mistakes) = (Node::parse(&toml).unwrap(), RefCell::default());
+    let mut fields = Fields::new(String::new(), &node, &mistakes);
+    let session = Session::read_settings(&mut fields, &shared).unwrap();
     for _ in 0..3 {
         for (_, check) in checks(&first).iter().chain(&checks(&second)) {
             run(check, DEADLINE).await.expect_working();
         }
+        let path = format!("secret/{}/health", stack::NAMESPACE);
+        let secret = session.read(&Steps::new(), &path).await.unwrap();
+        assert_eq!(secret["access_token"].expose(), stack::access_token().unwrap());
     }
     assert_eq!(proxy.counts().accepted, 1);
 }

@@ -1,19 +1,35 @@
 //! Every state that our own token can be in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use probe_testkit::single;
+use probe::DynCheck;
+use probe_testkit::{Outcome, single};
 use probe_vault::KIND;
 use serde_json::json;
 use stack::vault::{Vault, api};
 
 use crate::{DEADLINE, assert_fails, check, new_token, once, with_token};
 
+/// Asks until it is not working any more.
+async fn first_failure(check: &Arc<dyn DynCheck>) -> Outcome {
+    let fails = async {
+        loop {
+            let outcome = once(check).await;
+            if !outcome.is_working() {
+                return outcome;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, fails).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_token_that_vault_does_not_know_is_not_working() {
     let vault = Vault::start().unwrap();
     let port = vault.port();
-    let invalid = "lookup: the token is invalid or expired: permission denied";
+    let invalid = "lookup: the token is invalid, was revoked, or may not look itself up";
     assert_fails(&once(&with_token(port, "s.nobody-knows-me", "")).await, port, invalid);
     let token = new_token(port, &json!({"ttl": "1h", "policies": ["default"]}));
     let check = with_token(port, &token, "");
@@ -36,6 +52,16 @@ async fn a_token_that_ends_soon_and_cannot_be_renewed_is_not_working() {
 }
 
 #[tokio::test]
+async fn a_token_that_expired_is_said_to_have_expired() {
+    let vault = Vault::start().unwrap();
+    let port = vault.port();
+    let settings = json!({"ttl": "1s", "renewable": false, "policies": ["default"]});
+    let check = with_token(port, &new_token(port, &settings), "min_ttl = '0s'");
+    once(&check).await.expect_working();
+    assert_fails(&first_failure(&check).await, port, "lookup: the token expired");
+}
+
+#[tokio::test]
 async fn a_token_whose_renewal_fails_is_working_until_it_is_about_to_expire() {
     let vault = Vault::start().unwrap();
     let port = vault.port();
@@ -44,17 +70,9 @@ async fn a_token_whose_renewal_fails_is_working_until_it_is_about_to_expire() {
     let settings = json!({"ttl": "6s", "policies": ["modest"], "no_default_policy": true});
     let check = with_token(port, &new_token(port, &settings), "");
     once(&check).await.expect_working();
-    let last = tokio::time::timeout(DEADLINE, async {
-        loop {
-            let outcome = once(&check).await;
-            if !outcome.is_working() {
-                return outcome;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
+    let outcome = first_failure(&check).await;
     let why = "lookup: token expires in 1s and could not be renewed: renew: permission denied (status 403)";
-    assert_fails(&last.await.unwrap(), port, why);
+    assert_fails(&outcome, port, why);
 }
 
 #[tokio::test]

@@ -50,7 +50,10 @@ async fn a_wrong_token_is_said_to_be_invalid() {
     let vault = Vault::start().unwrap();
     let session = session(&vault.with_token("s.nobody-knows-this-one"));
     let failure = session.lookup_self(&Steps::new()).await.unwrap_err();
-    assert_eq!(failure.line(""), "lookup: the token is invalid or expired: permission denied");
+    assert_eq!(
+        failure.line(""),
+        "lookup: the token is invalid, was revoked, or may not look itself up"
+    );
     let line = read_failure(&session, "secret/app").await;
     assert_eq!(line, "read: permission denied for `secret/app`");
 }

@@ -1,5 +1,7 @@
 //! The report of real servers: healthy, silent, restarted, asked by many at once.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -184,6 +186,34 @@ fn a_caller_who_prefers_not_to_wait_gets_what_is_done() {
     assert_eq!(answer.headers["preference-applied"], "wait=0");
     let report: Value = serde_json::from_str(&answer.body).unwrap();
     assert!(status(&report, "/redis").contains("that the caller waits"), "{report}");
+}
+
+#[test]
+fn a_caller_who_hangs_up_leaves_nothing_running() {
+    let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let file = redis_file(&first, &second).replace("timeout = \"1s\"", "timeout = \"1h\"");
+    let gateway = Gateway::start(&file);
+    assert_eq!(failures(&gateway.report()), [""; 0]);
+    first.server.pause();
+    let mut caller = TcpStream::connect(gateway.address).unwrap();
+    write!(caller, "GET /api/health/{TOKEN}/ HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
+    let connections = |wanted: [usize; 2]| {
+        wait_for("connections", || {
+            let found = gateway.connections(&[first.port(), second.port()]);
+            if found == wanted { Ok(()) } else { Err(format!("{found:?}")) }
+        });
+    };
+    // The others have been asked, so the silent one has been as well.
+    wait_for("the run", || match info(&second, "commandstats", "cmdstat_set:calls") {
+        10 => Ok(()),
+        calls => Err(calls.to_string()),
+    });
+    connections([1, 1]);
+    drop(caller);
+    // The run was dropped, and a connection that was dropped halfway is not kept.
+    connections([0, 1]);
+    first.server.resume();
+    assert_eq!(failures(&gateway.report()), [""; 0]);
 }
 
 #[test]

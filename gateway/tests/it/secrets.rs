@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stack::redis::Redis;
 use stack::vault::{ROOT_TOKEN, Vault};
 
@@ -217,6 +217,10 @@ fn no_secret_appears_in_any_answer_log_or_message() {
     gateway.write("tests.toml", &format!("[redis]\nurl = \"{BAD_SYNTAX}\nmore = '{BAD_SYNTAX}"));
     gateway.wait_for_log("invalid basic string");
     check("the log", &gateway.log());
+    for line in gateway.log().lines() {
+        let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        assert!(event["level"].is_string() && event["message"].is_string(), "{line}");
+    }
 }
 
 #[test]

@@ -121,9 +121,12 @@ impl Connection {
         let answer = match sent.await {
             Ok(answer) => answer,
             Err(mut error) => {
-                return Err(match error.take_message() {
-                    Some(_) => self.not_sent().await,
-                    None => lost(error.into_error(), repeatable),
+                let unsent = error.take_message().is_some();
+                let error = error.into_error();
+                return Err(match unsent {
+                    true if speaks_for_itself(&error) => cause(error).connection_lost(),
+                    true => self.not_sent().await,
+                    false => lost(error, repeatable),
                 });
             }
         };
@@ -172,15 +175,33 @@ fn unread(error: Box<dyn Error + Send + Sync>, repeatable: bool) -> Cause {
 }
 
 fn cause(error: hyper::Error) -> Cause {
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return Cause::because(CLOSED);
+    if speaks_for_itself(&error) {
+        return tls::cause(error);
     }
-    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    if source.is_some_and(|source| source.kind() == io::ErrorKind::UnexpectedEof) {
-        return Cause::because(CLOSED).connection_lost();
+    let ended = io_error(&error) == Some(io::ErrorKind::UnexpectedEof);
+    if ended || error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        let closed = Cause::because(CLOSED);
+        return if ended { closed.connection_lost() } else { closed };
     }
     if error.is_parse() {
         return Cause::because(format!("the answer is not HTTP/1.1: {error}"));
     }
     tls::cause(error)
+}
+
+/// Whether TLS broke down, with a reason: whatever hyper makes of it then matters less.
+fn speaks_for_itself(error: &hyper::Error) -> bool {
+    io_error(error) == Some(io::ErrorKind::InvalidData)
+}
+
+/// The kind of the I/O error among an error's sources.
+fn io_error(error: &hyper::Error) -> Option<io::ErrorKind> {
+    let mut next = error.source();
+    while let Some(source) = next {
+        if let Some(error) = source.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        next = source.source();
+    }
+    None
 }

@@ -64,7 +64,7 @@ async fn find(
     steps: &Steps,
     path: &str,
 ) -> Result<Option<(String, Version)>, Failure> {
-    let answer = tokens.call(steps, STEP, &format!("sys/internal/ui/mounts/{path}"), None).await?;
+    let answer = tokens.ask(steps, STEP, &format!("sys/internal/ui/mounts/{path}")).await?;
     if matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
         return Ok(None);
     }
@@ -93,7 +93,7 @@ async fn ask(
         Version::One => path.to_owned(),
         Version::Two => format!("{mount}data/{}", path.strip_prefix(mount).unwrap_or_default()),
     };
-    tokens.call(steps, STEP, &api_path, None).await
+    tokens.ask(steps, STEP, &api_path).await
 }
 
 fn data(answer: Answer, path: &str, version: Version) -> Result<BTreeMap<String, Secret>, Failure> {

@@ -1,6 +1,7 @@
 //! How a session gets its token.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use probe::{Cause, Failure, Secret, Steps};
 use serde_json::{Value, json};
@@ -38,8 +39,9 @@ impl Login {
             }
         };
         let path = format!("auth/{mount}/login");
+        let asked = Instant::now();
         let answer = api.call(steps, STEP, &path, None, Some(&body)).await?;
-        Token::from_login(&answer.body["auth"])
+        Token::from_login(&answer.body["auth"], asked)
             .ok_or_else(|| Failure::because(STEP, self.refused(&answer)))
     }
 

@@ -1,4 +1,4 @@
-//! The shared server, through the AppRole that the stack has seeded.
+//! The shared server, through the `AppRole` that the stack has seeded.
 
 use std::cell::RefCell;
 use std::fs;

@@ -11,14 +11,14 @@ use crate::bench::{Root, read, read_failure, session, until};
 #[tokio::test]
 async fn a_renewable_token_outlives_its_length() {
     let vault = Vault::start().unwrap();
-    let token = vault.token(&json!({"ttl": "2s", "policies": ["default"]}));
+    let token = vault.token(&json!({"ttl": "3s", "policies": ["default"]}));
     let session = session(&vault.with_token(&token));
     let state = session.lookup_self(&Steps::new()).await.unwrap();
     assert!(state.kept_alive && state.trouble.is_none());
     until("renewals beyond its length", || {
         let data = vault.root("POST", "auth/token/lookup", &json!({"token": token}));
         let time = |key: &str| data["data"][key].as_u64().unwrap_or_default();
-        time("last_renewal_time") > time("creation_time") + 2
+        time("last_renewal_time") > time("creation_time") + 3
     })
     .await;
     session.lookup_self(&Steps::new()).await.unwrap();
@@ -30,7 +30,7 @@ async fn a_token_that_nobody_looked_up_is_renewed_as_well() {
     vault.put_secret(&json!({"a": "b"}));
     let allowed = r#"path "secret/data/app" { capabilities = ["read"] }"#;
     vault.root("PUT", "sys/policies/acl/health", &json!({"policy": allowed}));
-    let token = vault.token(&json!({"ttl": "2s", "policies": ["health"]}));
+    let token = vault.token(&json!({"ttl": "4s", "policies": ["health"]}));
     let session = session(&vault.with_token(&token));
     read(&session, "secret/app").await;
     until("a renewal", || {
@@ -43,7 +43,7 @@ async fn a_token_that_nobody_looked_up_is_renewed_as_well() {
 #[tokio::test]
 async fn a_token_at_its_maximum_is_replaced_before_it_ends() {
     let vault = Vault::start().unwrap();
-    let role = json!({"token_ttl": "2s", "token_max_ttl": "3s"});
+    let role = json!({"token_ttl": "4s", "token_max_ttl": "5s"});
     let session = session(&vault.app_role(&role));
     session.lookup_self(&Steps::new()).await.unwrap();
     let first = vault.accessors();

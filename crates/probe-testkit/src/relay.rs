@@ -77,6 +77,7 @@ async fn relay(
     mode: watch::Receiver<Mode>,
     counts: &watch::Sender<Counts>,
 ) -> bool {
+    let _only_slower = client.set_nodelay(true);
     let (from_client, to_client) = client.split();
     let mut questions = Questions { client: from_client, pending: Vec::new(), counts };
     let mut gate = Gate(mode);

@@ -183,7 +183,7 @@ fn program(home: &Path) -> Result<Program> {
 /// Adds lines to `postgresql.conf`; a later line wins over an earlier one.
 fn configure(home: &Path, settings: &[&str]) -> Result<()> {
     let path = home.join("postgresql.conf");
-    let lines: String = settings.iter().map(|line| format!("{line}\n")).collect();
+    let lines = [settings, &[""]].concat().join("\n");
     let append = |path| fs::OpenOptions::new().append(true).open(path)?.write_all(lines.as_bytes());
     append(&path).context(|| format!("write {}", path.display()))
 }

@@ -66,14 +66,15 @@ async fn a_server_out_of_connections_says_so_to_a_fresh_one_and_recovers() {
     run(&holder).await.expect_working();
 
     drop(other);
-    wait_for_sessions(&server, 1);
+    wait_for_sessions(&server, 1).await;
     run(&fresh).await.expect_working();
 }
 
 /// Waits until the server itself has closed all but so many of our sessions.
-fn wait_for_sessions(server: &stack::postgres::Postgres, count: usize) {
+async fn wait_for_sessions(server: &stack::postgres::Postgres, count: usize) {
     let question = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'health'";
     while server.sql("postgres", question).unwrap() != count.to_string() {
-        std::thread::yield_now();
+        // Our side of the connection is closed by a task of this very runtime.
+        tokio::task::yield_now().await;
     }
 }

@@ -7,24 +7,15 @@ use stack::postgres::shared;
 
 use crate::url;
 
-async fn check_promises(more: &'static str, connections: usize) {
+#[tokio::test]
+async fn keeps_its_promises() {
     promises(Subject {
         kind: KIND,
         section: "postgres",
-        config: Box::new(move |address| format!("url = '{}'\n{more}", url(address.port()))),
+        config: Box::new(|address| format!("url = '{}'\n", url(address.port()))),
         upstream: shared().unwrap(),
         secrets: vec![HEALTH_PASSWORD.to_owned()],
-        connections,
+        connections: 1,
     })
     .await;
-}
-
-#[tokio::test]
-async fn on_a_kept_connection() {
-    check_promises("", 1).await;
-}
-
-#[tokio::test]
-async fn on_fresh_connections() {
-    check_promises("connection = 'fresh'", 0).await;
 }

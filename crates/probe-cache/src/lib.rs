@@ -22,9 +22,9 @@ pub const KIND: Kind = Kind { name: "cache", build };
 
 fn build(section: &Section<'_>) -> Option<Component> {
     section.group_by_key(|_, fields| {
+        let redis = Redis::read(section.shared(), fields);
         let key_prefix = fields.or("key_prefix", String::new());
-        let redis = Redis::read(section.shared(), fields)?;
-        Some(CacheCheck { redis, key_prefix })
+        Some(CacheCheck { redis: redis?, key_prefix })
     })
 }
 

@@ -8,6 +8,7 @@
 
 mod command;
 mod configuration;
+mod contract;
 mod reloading;
 mod report;
 mod running;

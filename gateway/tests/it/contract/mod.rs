@@ -1,4 +1,4 @@
-//! The contract with callers, `docs/contract.md`, held up to the face with a stand-in for what is behind it.
+//! The contract with callers, `docs/endpoint.md`, held up to the face with a stand-in for what is behind it.
 #![expect(clippy::expect_used, reason = "a test fails by panicking, in its helpers as well")]
 
 mod client;

@@ -121,7 +121,7 @@ fn error(row: &Row, status: u16, detail: &str, endpoint: bool) -> Answer {
         headers.push(("vary", "Accept".to_owned()));
     }
     let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let head = row.method.eq_ignore_ascii_case("HEAD");
+    let head = row.method == "HEAD";
     Answer { status, headers, body: if head { String::new() } else { body } }
 }
 

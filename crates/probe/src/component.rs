@@ -151,3 +151,124 @@ impl<'a> Section<'a> {
         self.mistakes.borrow_mut().push(Mistake { line, key, message });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Failure, Steps};
+
+    struct Nothing;
+
+    impl Check for Nothing {
+        fn target(&self) -> &'static str {
+            "nowhere"
+        }
+
+        async fn check(&self, _: &Steps) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    const SINGLE: Kind = Kind {
+        name: "single",
+        build: |section| {
+            let mut fields = section.fields();
+            let url: Option<String> = fields.required("url");
+            let mode = fields.word("mode", &[("fast", 1), ("slow", 2)]);
+            fields.single(|| {
+                url?;
+                mode?;
+                Some(Nothing)
+            })
+        },
+    };
+
+    const GROUP: Kind = Kind {
+        name: "group",
+        build: |section| {
+            section.group_by_key(|_, fields| {
+                let url: String = fields.required("url")?;
+                (url != "wrong").then_some(Nothing).or_else(|| {
+                    fields.wrong("url", "expected another");
+                    None
+                })
+            })
+        },
+    };
+
+    fn build(kind: &Kind, toml: &str) -> Result<Component, Vec<String>> {
+        let node = Node::parse(toml).expect("this is TOML");
+        let built = kind.component("it", &node, &Shared::default());
+        built.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    fn check_mistakes(kind: &Kind, toml: &str, expected: &[&str]) {
+        assert_eq!(build(kind, toml).expect_err("mistakes"), expected);
+    }
+
+    #[test]
+    fn every_mistake_is_noted_with_its_line() {
+        check_mistakes(
+            &SINGLE,
+            "\nmode = 'hunter2'\ncolour = 'blue'\n",
+            &[
+                "1: it: missing `url`",
+                "2: it.mode: expected `fast` or `slow`",
+                "3: it: unknown key `colour`, expected one of `url`, `mode`, `kind`, `timeout`, `max_age`, `overdue_wait`, `checks`",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_the_gateway_reads_is_no_unknown_key_and_no_check() {
+        assert!(build(&SINGLE, "url = 'x'\ntimeout = '1s'\nkind = 'single'\n").is_ok());
+        let Ok(Component::Group(checks)) = build(&GROUP, "a = 'x'\nmax_age = '1s'\n") else {
+            panic!("a group")
+        };
+        assert_eq!(checks.len(), 1);
+        check_mistakes(
+            &GROUP,
+            "max_age = '1s'\n",
+            &["1: it: expected at least one name with its settings"],
+        );
+    }
+
+    #[test]
+    fn every_check_of_a_group_is_read_before_anything_is_said() {
+        check_mistakes(
+            &GROUP,
+            "a = 'wrong'\nb = 'right'\nc = 7\n'' = 'right'\n[d]\nurl = 'wrong'\n",
+            &[
+                "1: it.a.url: expected another",
+                "3: it.c: expected a table, found an integer",
+                "3: it.c: missing `url`",
+                "4: it.: expected a name of 1 to 100 characters without control characters",
+                "6: it.d.url: expected another",
+            ],
+        );
+    }
+
+    #[tokio::test]
+    async fn a_value_that_is_not_known_yet_keeps_the_checks_place_and_answers_with_the_reason() {
+        let mut node = Node::parse("a = 'x'\nb = 'y'\n").expect("this is TOML");
+        let Value::Table(entries) = &mut node.value else { panic!("a table") };
+        entries[0].1.value = Value::Unknown(Failure::because("read secret", "vault is sealed"));
+        let built = GROUP.component("it", &node, &Shared::default()).expect("a component");
+        let Component::Group(checks) = built else { panic!("a group") };
+        let mut lines = Vec::new();
+        for (name, check) in &checks {
+            let failure = check.check(&Steps::new()).await.err();
+            lines.push((name.as_str(), failure.map(|failure| failure.line(check.target()))));
+        }
+        assert_eq!(lines, [("a", Some("read secret: vault is sealed".to_owned())), ("b", None)]);
+    }
+
+    #[test]
+    fn a_wrong_value_beside_one_that_is_not_known_yet_is_still_a_mistake() {
+        let mut node = Node::parse("url = 'x'\nmode = 'y'\n").expect("this is TOML");
+        let Value::Table(entries) = &mut node.value else { panic!("a table") };
+        entries[0].1.value = Value::Unknown(Failure::because("read secret", "vault is sealed"));
+        let mistakes = SINGLE.component("it", &node, &Shared::default()).expect_err("a mistake");
+        assert_eq!(mistakes[0].to_string(), "2: it.mode: expected `fast` or `slow`");
+    }
+}

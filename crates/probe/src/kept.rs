@@ -167,3 +167,6 @@ impl<C: Connect> Drop for Lease<'_, C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

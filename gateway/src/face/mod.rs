@@ -1,8 +1,9 @@
 //! The HTTP face: one endpoint, as Django REST framework would serve it.
 //!
-//! `serve` accepts, `stack` wraps, this file answers; `target`, `negotiate` and `wishes` read requests, `write`, `json` and `page` write answers.
+//! `serve` accepts, `connection` reads and writes, `stack` wraps, this file answers; `target`, `negotiate` and `wishes` read requests, `write`, `json` and `page` write answers.
 //! Nothing here knows what a check is: whoever holds a token is asked for a report, through [`Authority`].
 
+mod connection;
 mod json;
 mod negotiate;
 mod page;

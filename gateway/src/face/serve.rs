@@ -1,29 +1,25 @@
-//! Serves the application on a socket, bounded in everything: heads, idle time, bodies, connections, and the end.
+//! Serves the application on a socket, bounded in everything: connections, idle time, and the end.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::Request;
+use http::Response;
+use http_body_util::Empty;
+use hyper::body::Body;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tower::{BoxError, Service, ServiceExt};
+use tokio_util::sync::CancellationToken;
+use tower::{BoxError, Service};
 
-use super::Peer;
-
-/// The largest request head in bytes; a larger one is answered with 431.
-const HEAD: usize = 16 * 1024;
-
-/// How much of a request's body is read, though never looked at, before its connection is given up.
-const BODY: usize = 64 * 1024;
+use super::connection::attend;
 
 /// How long to wait when no connection can be accepted, for instance because the files of the process are used up.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -52,7 +48,7 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `shutdown`, then stops accepting, closes idle connections, and returns when the answers in flight are written.
+/// Serves until `shutdown`, then answers whoever has connected by then, closes idle connections, and returns.
 pub async fn serve<S, B>(
     listener: TcpListener,
     app: S,
@@ -64,26 +60,40 @@ pub async fn serve<S, B>(
     B: Body<Data = Bytes, Error = BoxError> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limits.connections.into()));
-    let (stop, stopped) = watch::channel(());
-    let accepting = async move {
-        loop {
+    let stopped = CancellationToken::new();
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let next = async {
             // The slot comes first, so that nothing is accepted that cannot be served.
             let slot = slots.clone().acquire_owned().await;
-            let (stream, peer) = accept(&listener).await;
-            let connection = attend(stream, peer, app.clone(), limits, stopped.clone());
-            tokio::spawn(async move {
-                connection.await;
-                drop(slot);
-            });
-        }
-    };
-    tokio::select! {
-        () = accepting => {}
-        () = shutdown => {}
+            (slot, accept(&listener).await)
+        };
+        let (slot, (stream, peer)) = tokio::select! {
+            next = next => next,
+            () = &mut shutdown => break,
+        };
+        let connection = attend(stream, peer, app.clone(), limits, stopped.clone());
+        connections.spawn(async move {
+            connection.await;
+            drop(slot);
+        });
+        while connections.try_join_next().is_some() {}
     }
-    // Whoever is still served holds a receiver.
-    stop.send_replace(());
-    stop.closed().await;
+    stopped.cancel();
+    for (stream, peer) in backlog(listener) {
+        let connection = attend(stream, peer, app.clone(), limits, stopped.clone());
+        let slots = slots.clone();
+        connections.spawn(async move {
+            let slot = slots.acquire_owned().await;
+            connection.await;
+            drop(slot);
+        });
+    }
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(limits.drain, ended).await.is_err() {
+        tracing::warn!(connections = connections.len(), "the end came before their answers");
+    }
 }
 
 /// The next connection. Nothing that goes wrong with one ends the server or makes it spin.
@@ -102,67 +112,16 @@ async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     }
 }
 
-/// Serves one connection to its end.
-async fn attend<S, B>(
-    stream: TcpStream,
-    peer: IpAddr,
-    app: S,
-    limits: Limits,
-    mut stopped: watch::Receiver<()>,
-) where
-    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send>,
-    S: Clone + Send + 'static,
-    B: Body<Data = Bytes, Error = BoxError> + Send + 'static,
-{
-    // An answer is written at once, and must not wait for the last one's acknowledgement.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (mut head, body) = request.into_parts();
-        head.extensions.insert(Peer(peer));
-        let answer = app.clone().oneshot(Request::from_parts(head, Empty::new()));
-        async {
-            tokio::select! {
-                answer = answer => Ok(answer.unwrap_or_else(|never| match never {})),
-                Err(gone) = read_away(body) => Err(gone),
-            }
-        }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
-        .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = until_stopped_or(limits.age, &mut stopped) => {
-            connection.as_mut().graceful_shutdown();
-            timeout(limits.drain, connection).await.unwrap_or(Ok(()))
-        }
+/// Closes the listener; returns the connections that waited in its backlog, which the system would reset.
+fn backlog(listener: TcpListener) -> Vec<(TcpStream, IpAddr)> {
+    // The system is asked rather than the runtime, which may not have heard of the newest yet.
+    let next = |listener: &std::net::TcpListener| -> io::Result<_> {
+        let (stream, peer) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        Ok((TcpStream::from_std(stream)?, peer.ip().to_canonical()))
     };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection");
-    }
-}
-
-/// Reads a body that nobody wants, because hyper notices that a caller hung up only when it has nothing left to read.
-///
-/// It fails if the caller hangs up, and else never ends.
-async fn read_away(mut body: Incoming) -> Result<Infallible, hyper::Error> {
-    let mut read = 0;
-    while read <= BODY {
-        match body.frame().await {
-            Some(frame) => read += frame?.data_ref().map_or(0, Bytes::len),
-            None => break,
-        }
-    }
-    drop(body);
-    std::future::pending().await
-}
-
-async fn until_stopped_or(age: Duration, stopped: &mut watch::Receiver<()>) {
-    // However the wait ends, the connection has to.
-    drop(timeout(age, stopped.changed()).await);
+    listener.into_std().map_or_else(
+        |_| Vec::new(),
+        |listener| std::iter::from_fn(|| next(&listener).ok()).collect(),
+    )
 }

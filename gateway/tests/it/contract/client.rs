@@ -48,8 +48,7 @@ impl Server {
     }
 
     pub(super) async fn connect(&self) -> Caller {
-        let stream = TcpStream::connect(self.address).await.expect("the server listens");
-        Caller { stream, read: Vec::new() }
+        Caller::new(TcpStream::connect(self.address).await.expect("the server listens"))
     }
 
     /// The answer to one request on a connection of its own.
@@ -78,6 +77,10 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, read: Vec::new() }
+    }
+
     pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.expect("the server reads");
     }
@@ -155,20 +158,14 @@ impl Answer {
 
 /// A request for a target, without any header that is not needed.
 pub(super) fn get(target: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: health\r\n\r\n")
+    request("GET", target, &[])
 }
 
 /// A request with headers, each on a line of its own.
-pub(super) fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
-    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: health\r\n");
-    for (name, value) in headers {
-        head.push_str(name);
-        head.push_str(": ");
-        head.push_str(value);
-        head.push_str("\r\n");
-    }
-    head.push_str("\r\n");
-    head.into_bytes()
+pub(super) fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> String {
+    let line = |(name, value): &(&str, &str)| format!("{name}: {value}\r\n");
+    let lines: String = headers.iter().map(line).collect();
+    format!("{method} {target} HTTP/1.1\r\nHost: health\r\n{lines}\r\n")
 }
 
 /// What comes, if it comes soon.

@@ -2,11 +2,11 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, in its helpers as well")]
 
 mod client;
-//mod connections;
-//mod hanging_up;
+mod connections;
+mod hanging_up;
 mod recorded;
-//mod secrecy;
-//mod shutdown;
+mod secrecy;
+mod shutdown;
 mod stand_in;
-//mod tables;
-//mod wishes;
+mod tables;
+mod wishes;

@@ -1,6 +1,7 @@
 //! Compares the face with Django REST framework: every request of `recorded.json`, which `record.py` made, is asked again.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use gateway::face::Limits;
 use serde_json::Value;
@@ -129,10 +130,10 @@ async fn ask(server: &Server, row: &Row) -> Answer {
     let mut request =
         format!("{} {} HTTP/1.1\r\nHost: health\r\nConnection: close\r\n", row.method, row.target);
     for (name, value) in &row.headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        write!(request, "{name}: {value}\r\n").expect("memory");
     }
     if !row.sent.is_empty() {
-        request.push_str(&format!("Content-Length: {}\r\n", row.sent.len()));
+        write!(request, "Content-Length: {}\r\n", row.sent.len()).expect("memory");
     }
     request.push_str("\r\n");
     request.push_str(&row.sent);

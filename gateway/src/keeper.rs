@@ -35,6 +35,8 @@ pub(crate) struct Keeper {
     session: Option<Arc<Session>>,
     vault_paths: BTreeSet<String>,
     vaulted: Vaulted,
+    /// The secrets that could not be read the last time, and why.
+    failing: BTreeMap<String, String>,
     shared: Arc<Shared>,
     gate: Gate,
 }
@@ -56,6 +58,7 @@ impl Keeper {
             session: None,
             vault_paths: BTreeSet::new(),
             vaulted: Vaulted::new(),
+            failing: BTreeMap::new(),
             shared,
             gate,
         };
@@ -107,9 +110,11 @@ impl Keeper {
                 Ok(secret) => secret,
                 Err(_) => Err(Failure::because(steps.current(), "no answer")),
             };
+            log(path, &mut self.failing, secret.as_ref().err());
             changed |= note(&mut self.vaulted, path, secret);
         }
         self.vaulted.retain(|path, _| self.vault_paths.contains(path));
+        self.failing.retain(|path, _| self.vault_paths.contains(path));
         changed
     }
 
@@ -185,18 +190,31 @@ fn note(
     path: &str,
     secret: Result<BTreeMap<String, Secret>, Failure>,
 ) -> bool {
-    let known = vaulted.get(path);
-    let changed = match (&secret, known) {
+    let changed = match (&secret, vaulted.get(path)) {
         (Ok(new), Some(Ok(old))) => new != old,
         (Ok(_), _) | (Err(_), None) => true,
         (Err(new), Some(Err(old))) => new.line("") != old.line(""),
         (Err(_), Some(Ok(_))) => false,
     };
-    if let Err(failure) = &secret {
-        tracing::warn!(path, reason = failure.line(""), "cannot read a secret from vault");
-    }
     if changed {
         vaulted.insert(path.to_owned(), secret);
     }
     changed
+}
+
+/// Logs how the reading of a secret goes when that changes, not every time it fails in the same way.
+fn log(path: &str, failing: &mut BTreeMap<String, String>, failure: Option<&Failure>) {
+    match failure.map(|failure| failure.line("")) {
+        None => {
+            if failing.remove(path).is_some() {
+                tracing::info!(path, "a secret can be read from vault again");
+            }
+        }
+        Some(reason) => {
+            if failing.get(path) != Some(&reason) {
+                tracing::warn!(path, reason, "cannot read a secret from vault");
+                failing.insert(path.to_owned(), reason);
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use probe::Shared;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
@@ -23,11 +24,15 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long the sessions with Vault may take to end.
 const CLOSING: Duration = Duration::from_secs(2);
 
+/// How many callers with unknown tokens may wait at a time, so that they never take all connections.
+const WAITING: usize = 128;
+
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Namespaces {
     open: Mutex<BTreeMap<PathBuf, Open>>,
     throttle: Throttle,
+    waiting: Semaphore,
     shared: Arc<Shared>,
     gate: Gate,
 }
@@ -44,7 +49,13 @@ impl Namespaces {
     ///
     /// Must be called within a runtime, on which each namespace gets a task that keeps it.
     pub fn open(paths: &[PathBuf]) -> Result<Arc<Self>, Vec<Mistakes>> {
-        let namespaces = Arc::new(Self::default());
+        let namespaces = Arc::new(Self {
+            open: Mutex::default(),
+            throttle: Throttle::default(),
+            waiting: Semaphore::new(WAITING),
+            shared: Arc::default(),
+            gate: Gate::default(),
+        });
         let mut wrong = Vec::new();
         for path in paths {
             match files(path) {
@@ -83,6 +94,8 @@ impl Namespaces {
         if let Some(found) = find(&all, &token, header.as_ref()) {
             return Some(found);
         }
+        // Under a flood, refusals come at once; those who wait have Vault read anyway.
+        let _place = self.waiting.try_acquire().ok()?;
         join_all(all.iter().map(|namespace| namespace.refreshed(asked))).await;
         if let Some(found) = find(&all, &token, header.as_ref()) {
             return Some(found);

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::log;
 use super::stand_in::StandIn;
 
 /// The longest that anything may take that should happen at once. Much shorter than the limits of a server by default.
@@ -28,6 +29,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(stand_in: &StandIn, limits: Limits) -> Self {
+        log::record();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();

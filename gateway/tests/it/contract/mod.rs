@@ -4,6 +4,7 @@
 mod client;
 mod connections;
 mod hanging_up;
+mod log;
 mod recorded;
 mod secrecy;
 mod shutdown;

@@ -1,14 +1,10 @@
 //! No token, and nothing else that a caller sends, gets into the log, whatever happens.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
-
 use gateway::face::Limits;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::client::{RIGHT, Server, get, request, soon};
 use super::hanging_up::{Event, never};
+use super::log;
 use super::stand_in::StandIn;
 
 /// In everything that callers send here, the token included.
@@ -16,7 +12,6 @@ const SECRET: &str = "right-token";
 
 #[tokio::test]
 async fn nothing_of_a_request_gets_into_the_log() {
-    let log = Log::start();
     let server = Server::start(&StandIn::reporting(), Limits::default()).await;
     let secret = ("X-Secret", SECRET);
     let query = format!("{RIGHT}?{SECRET}={SECRET}");
@@ -39,14 +34,13 @@ async fn nothing_of_a_request_gets_into_the_log() {
     ] {
         assert_eq!(server.ask(&request).await.status, status, "{request}");
     }
-    let log = log.text();
+    let log = log::of_this_thread();
     assert!(log.contains("the-namespace") && log.contains("status=406"), "{log}");
     assert!(!log.contains(SECRET), "{log}");
 }
 
 #[tokio::test]
 async fn nothing_of_a_request_gets_into_the_log_when_the_caller_hangs_up() {
-    let log = Log::start();
     let (stand_in, mut events) = never();
     let server = Server::start(&stand_in, Limits::default()).await;
     let mut caller = server.connect().await;
@@ -54,14 +48,13 @@ async fn nothing_of_a_request_gets_into_the_log_when_the_caller_hangs_up() {
     assert_eq!(soon(events.recv()).await, Some(Event::Begun));
     drop(caller);
     assert_eq!(soon(events.recv()).await, Some(Event::Dropped));
-    let log = log.text();
+    let log = log::of_this_thread();
     assert!(log.contains("the-namespace"), "{log}");
     assert!(!log.contains(SECRET), "{log}");
 }
 
 #[tokio::test]
 async fn a_panic_is_answered_without_its_text_and_the_connection_goes_on() {
-    let log = Log::start();
     let stand_in = StandIn::answering(|| async { panic!("the password is {SECRET}") });
     let server = Server::start(&stand_in, Limits::default()).await;
     let mut caller = server.connect().await;
@@ -73,45 +66,7 @@ async fn a_panic_is_answered_without_its_text_and_the_connection_goes_on() {
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.body, r#"{"detail":"A server error occurred."}"#);
     }
-    let log = log.text();
+    let log = log::of_this_thread();
     assert!(log.contains("status=500"), "{log}");
     assert!(!log.contains(SECRET) && !log.contains("password"), "{log}");
-}
-
-/// Everything that is logged on this thread, spans and libraries included.
-struct Log {
-    lines: Lines,
-    _recording: DefaultGuard,
-}
-
-impl Log {
-    fn start() -> Self {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_span_events(FmtSpan::FULL)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        Self { lines, _recording: tracing::subscriber::set_default(subscriber) }
-    }
-
-    fn text(&self) -> String {
-        let lines = self.lines.0.lock().expect("no test panics here");
-        String::from_utf8_lossy(&lines).into_owned()
-    }
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no test panics here").write(event)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -62,7 +62,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Builds the section `name`, or says everything that is wrong with it.
+    /// Builds the section `name`, or says everything that is wrong with it, in the order of its lines.
     pub fn component(
         &self,
         name: &str,
@@ -79,6 +79,7 @@ impl Kind {
             let message = format!("the kind `{}` makes nothing of this section", self.name);
             mistakes.push(Mistake { line: node.line, key: name.to_owned(), message });
         }
+        mistakes.sort_by_key(|mistake| mistake.line);
         Err(mistakes)
     }
 }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
-use http::Response;
+use http::{Request, Response};
 use http_body_util::Empty;
 use hyper::body::Body;
 use tokio::net::{TcpListener, TcpStream};

@@ -42,14 +42,17 @@ async fn nothing_of_a_request_gets_into_the_log() {
 #[tokio::test]
 async fn nothing_of_a_request_gets_into_the_log_when_the_caller_hangs_up() {
     let (stand_in, mut events) = never();
-    let server = Server::start(&stand_in, Limits::default()).await;
+    let mut server = Server::start(&stand_in, Limits::default()).await;
     let mut caller = server.connect().await;
     caller.send(get(RIGHT)).await;
     assert_eq!(soon(events.recv()).await, Some(Event::Begun));
     drop(caller);
     assert_eq!(soon(events.recv()).await, Some(Event::Dropped));
+    // By then the end of the connection is logged as well.
+    server.stop();
+    server.ended().await;
     let log = log::of_this_thread();
-    assert!(log.contains("the-namespace"), "{log}");
+    assert!(log.contains("the-namespace") && log.contains("connection peer="), "{log}");
     assert!(!log.contains(SECRET), "{log}");
 }
 

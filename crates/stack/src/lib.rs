@@ -34,9 +34,9 @@ pub use updown::{Up, down, up};
 
 /// PostgreSQL.
 pub const POSTGRES: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 25432);
-/// The Redis of `redis` and the four caches.
+/// The Redis of `redis`.
 pub const REDIS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 26379);
-/// The Redis of `redis2`.
+/// The Redis of `redis2` and the four caches.
 pub const REDIS2: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 26380);
 /// OpenBao, which speaks Vault's API.
 pub const VAULT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28200);

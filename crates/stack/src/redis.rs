@@ -28,9 +28,9 @@ const HEALTH_RULES: &str = "~health-gateway:* -@all +ping +select +set +get +del
 /// Longer than a replica or a cluster ever took to settle on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Serves `redis` and the four caches.
+/// Serves `redis`.
 pub(crate) const FIRST: Service = service("redis", crate::REDIS.port());
-/// Serves `redis2`.
+/// Serves `redis2` and the four caches.
 pub(crate) const SECOND: Service = service("redis2", crate::REDIS2.port());
 
 const fn service(name: &'static str, port: u16) -> Service {

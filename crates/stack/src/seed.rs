@@ -76,10 +76,10 @@ namespace = "{NAMESPACE}"
 access_token = "vault:secret/{NAMESPACE}/health#access_token"
 
 [cache]
-data = "redis://{redis}@{REDIS}/1"
-pages = "redis://{redis}@{REDIS}/2"
-task_lock = "redis://{redis}@{REDIS}/3"
-task_queue = "redis://{redis}@{REDIS}/4"
+data = "redis://{redis}@{REDIS2}/1"
+pages = "redis://{redis}@{REDIS2}/2"
+task_lock = "redis://{redis}@{REDIS2}/3"
+task_queue = "redis://{redis}@{REDIS2}/4"
 
 [postgres]
 url = "postgres://{postgres}@{POSTGRES}/{POSTGRES_DATABASE}?sslmode=disable"

@@ -284,7 +284,7 @@ async fn a_caller_who_waits_less_is_told_so_and_the_run_goes_on() {
 #[tokio::test]
 async fn waiting_for_a_turn_does_not_spend_the_deadline() {
     let puppets: Vec<_> =
-        (0..6).map(|_| Puppet::new(Act::Block(LIMITS.timeout * 6 / 10))).collect();
+        (0..6).map(|_| Puppet::new(Act::Block(LIMITS.timeout * 3 / 10))).collect();
     let components = puppets.iter().map(|puppet| component("it", puppet, LIMITS)).collect();
     let board = Board::new(components, &Gate(Arc::new(Semaphore::new(1))), None);
     assert!(board.ask(PLAIN).await.report.all_working());

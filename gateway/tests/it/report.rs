@@ -12,7 +12,7 @@ use stack::redis::Redis;
 
 use crate::running::{FILE, Gateway, TOKEN, get, status, wait_for};
 
-/// One Redis as `redis` and under four caches, another one as `redis2`.
+/// One Redis as `redis`, another one as `redis2` and under four caches, as in the demo.
 fn redis_file(first: &Redis, second: &Redis) -> String {
     let (first, second) = (first.port(), second.port());
     format!(

@@ -10,6 +10,7 @@
 )]
 
 mod panics;
+mod pki;
 mod promises;
 mod proxy;
 mod relay;
@@ -18,6 +19,7 @@ mod secrets;
 mod subject;
 mod suite;
 
+pub use pki::{Authority, Identity};
 pub use promises::promises;
 pub use proxy::{Counts, FaultProxy};
 pub use run::{Outcome, checks, component, component_sharing, mistakes, run, single};

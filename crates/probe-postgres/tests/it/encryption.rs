@@ -2,8 +2,8 @@
 
 use stack::postgres::{Postgres, shared};
 
-use crate::pki::{Authority, Identity};
 use crate::{check, check_line, private, run, url};
+use probe_testkit::{Authority, Identity};
 
 const HBA: &str = "
 host    all all    127.0.0.1/32 scram-sha-256

@@ -6,7 +6,6 @@ mod healthy;
 mod hosts;
 mod impostors;
 mod logins;
-mod pki;
 mod promises;
 mod roles;
 mod settings;

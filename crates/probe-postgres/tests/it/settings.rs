@@ -2,7 +2,7 @@
 
 use probe_postgres::KIND;
 
-use crate::pki::Authority;
+use probe_testkit::Authority;
 
 fn check_mistakes(toml: &str, expected: &[&str]) {
     assert_eq!(probe_testkit::mistakes(&KIND, "postgres", toml), expected);

@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use probe_testkit::{Outcome, mistakes, run};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use probe_testkit::{Authority, Identity, Outcome, mistakes, run};
 use stack::redis::Redis;
 
 use crate::support::{MOMENT, ONE, ask, check};
@@ -13,22 +12,22 @@ struct Encrypted {
     server: Redis,
     port: u16,
     ca: String,
-    certificate: String,
-    private_key: String,
+    client: Identity,
 }
 
 impl Encrypted {
     fn start(auth_clients: &str) -> Self {
-        let ca = authority();
-        let (certificate, private_key) = issue(&ca, "127.0.0.1");
-        let folder = tempfile();
+        let ca = Authority::new("authority");
+        let own = ca.issue("127.0.0.1");
+        // The server reads them only while it starts.
+        let folder = tempfile::tempdir().unwrap();
         for (name, text) in
-            [("ca", &ca.pem()), ("certificate", &certificate), ("private_key", &private_key)]
+            [("ca", &ca.pem), ("certificate", &own.certificate), ("private_key", &own.key)]
         {
-            fs::write(folder.join(name), text).unwrap();
+            fs::write(folder.path().join(name), text).unwrap();
         }
         let port = stack::free_port().unwrap();
-        let folder = folder.display();
+        let folder = folder.path().display();
         let server = Redis::start(&[
             &format!("tls-port {port}"),
             &format!("tls-cert-file {folder}/certificate"),
@@ -37,8 +36,8 @@ impl Encrypted {
             &format!("tls-auth-clients {auth_clients}"),
         ])
         .unwrap();
-        let (certificate, private_key) = issue(&ca, "health-gateway");
-        Self { server, port, ca: ca.pem(), certificate, private_key }
+        let client = ca.issue_for_user("health-gateway");
+        Self { server, port, ca: ca.pem, client }
     }
 
     /// One run with these settings beside the URL.
@@ -54,29 +53,9 @@ impl Encrypted {
     fn client(&self) -> String {
         format!(
             "certificate = '''{}'''\nprivate_key = '''{}'''",
-            self.certificate, self.private_key
+            self.client.certificate, self.client.key
         )
     }
-}
-
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-fn issue(ca: &CertifiedIssuer<'static, KeyPair>, name: &str) -> (String, String) {
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    (params.signed_by(&key, ca).unwrap().pem(), key.serialize_pem())
-}
-
-/// A folder that goes with the workspace's other throw-away data: the server reads it only while it starts.
-fn tempfile() -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("health-gateway-tls-{}", rand::random::<u64>()));
-    fs::create_dir(&folder).unwrap();
-    folder
 }
 
 #[tokio::test]
@@ -88,7 +67,7 @@ async fn a_server_of_our_authority_is_trusted() {
 #[tokio::test]
 async fn a_server_of_an_unknown_authority_is_not_trusted() {
     let encrypted = Encrypted::start("no");
-    let unknown = format!("ca = '''{}'''", authority().pem());
+    let unknown = format!("ca = '''{}'''", Authority::new("unknown").pem);
     let line = encrypted.ask(&unknown).await.line().to_owned();
     let expected = "tls: certificate is not trusted: ";
     assert!(line.starts_with(expected), "{line}");
@@ -137,7 +116,7 @@ async fn a_server_that_wants_tls_hangs_up_on_plain_text() {
 
 #[test]
 fn certificates_without_tls_are_a_mistake() {
-    let ca = authority().pem();
+    let ca = Authority::new("unknown").pem;
     assert_eq!(
         mistakes(&ONE, "redis", &format!("url = 'redis://h'\nca = '''{ca}'''")),
         ["2: redis.ca: expected only with a `url` that begins with `rediss`"]

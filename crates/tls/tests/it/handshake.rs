@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::pki::{Authority, Identity};
 use crate::read;
+use probe_testkit::{Authority, Identity};
 
 /// Connects to `server` as `localhost`, and reads the one byte that it sends.
 async fn talk(

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod handshake;
-mod pki;
 mod reading;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What is wrong with settings, told without quoting them.
 
-use crate::pki::Authority;
 use crate::read;
+use probe_testkit::Authority;
 
 fn check_mistakes(keys: &[(&str, &str)], expected: &[&str]) {
     let mistakes: Vec<_> = read(keys).unwrap_err().iter().map(ToString::to_string).collect();

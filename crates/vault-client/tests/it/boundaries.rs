@@ -1,59 +1,35 @@
 //! What crosses the wire and what does not: TLS, redirects, servers that are not Vault.
 
 use probe::Steps;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use probe_testkit::Authority;
 use stack::vault::{Node, ROOT_TOKEN, Tls};
 
 use crate::bench::{read_failure, session};
 use crate::listener::Listener;
 
-/// An authority and a certificate that it issued, for servers on 127.0.0.1 and for their clients.
-struct Authority {
-    ca: String,
-    certificate: String,
-    private_key: String,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = params.self_signed(&key).unwrap();
-        let issuer = Issuer::new(params, key);
-        let leaf_key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        let leaf = leaf.signed_by(&leaf_key, &issuer).unwrap();
-        Self { ca: ca.pem(), certificate: leaf.pem(), private_key: leaf_key.serialize_pem() }
-    }
-
-    fn tls(&self, client_ca: Option<&Self>) -> Tls {
-        Tls {
-            certificate: self.certificate.clone(),
-            private_key: self.private_key.clone(),
-            client_ca: client_ca.map(|client| client.ca.clone()),
-        }
-    }
-}
-
 #[tokio::test]
 async fn an_authority_of_our_own_and_a_client_certificate_are_used() {
     let (server, client) = (Authority::new("servers"), Authority::new("clients"));
-    let mut node = Node::start(Some(&server.tls(Some(&client)))).unwrap();
+    let (at_the_server, ours) = (server.issue("127.0.0.1"), client.issue_for_user("health"));
+    let tls = Tls {
+        certificate: at_the_server.certificate,
+        private_key: at_the_server.key,
+        client_ca: Some(client.pem.clone()),
+    };
+    let mut node = Node::start(Some(&tls)).unwrap();
     node.initialize().unwrap();
     let base = format!("url = 'https://127.0.0.1:{}'\ntoken = '{ROOT_TOKEN}'\n", node.tls_port());
-    let trusting = format!("{base}ca = '''{}'''\n", server.ca);
+    let trusting = format!("{base}ca = '''{}'''\n", server.pem);
     let shown = format!(
         "{trusting}certificate = '''{}'''\nprivate_key = '''{}'''\n",
-        client.certificate, client.private_key
+        ours.certificate, ours.key
     );
     let health = session(&shown).health(&Steps::new()).await;
     assert!(health.unwrap_or_else(|failure| panic!("{}", failure.line(""))).initialized);
     assert!(session(&shown).lookup_self(&Steps::new()).await.is_ok());
     check(&trusting, "health: the server refused the handshake: it demands a client certificate")
         .await;
-    let other = format!("{base}ca = '''{}'''\n", client.ca);
+    let other = format!("{base}ca = '''{}'''\n", client.pem);
     check(&other, "tls: certificate is not trusted: unknown issuer").await;
     let plain = base.replace("https", "http");
     check(&plain, "health: status 400, not Vault: Client sent an HTTP request to an HTTPS server")

@@ -40,11 +40,9 @@ async fn the_token_of_a_service_account_is_read_anew_for_each_login() {
     let allowed = r#"path "secret/data/app" { capabilities = ["read"] }"#;
     vault.root("PUT", "sys/policies/acl/health", &json!({"policy": allowed}));
     vault.root("POST", "sys/auth/clusters/one", &json!({"type": "kubernetes"}));
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
     let config = json!({
         // It is demanded, though nothing here is encrypted.
-        "kubernetes_ca_cert": certificate.pem(),
+        "kubernetes_ca_cert": probe_testkit::Authority::new("clusters").pem,
         "kubernetes_host": format!("http://{}", kubernetes.address),
         "token_reviewer_jwt": JWT,
         "disable_local_ca_jwt": true,

@@ -1,0 +1,60 @@
+//! Authorities and the certificates that they issue, made anew in memory, for servers with TLS and for their clients.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+/// Somebody who issues certificates.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its own certificate as PEM.
+    pub pem: String,
+}
+
+/// A certificate with its key.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate as PEM.
+    pub certificate: String,
+    /// Its private key as PEM.
+    pub key: String,
+}
+
+impl Authority {
+    /// An authority that nobody knows yet.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a certificate can be made");
+        let pem = params.self_signed(&key).expect("a certificate can be made").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate for a host: a name or an address.
+    pub fn issue(&self, host: &str) -> Identity {
+        self.sign(&CertificateParams::new([host.to_owned()]).expect("a certificate can be made"))
+    }
+
+    /// A certificate for a host that is not valid any more.
+    pub fn issue_expired(&self, host: &str) -> Identity {
+        let mut params =
+            CertificateParams::new([host.to_owned()]).expect("a certificate can be made");
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        self.sign(&params)
+    }
+
+    /// A certificate for a user: its common name is who shows it.
+    pub fn issue_for_user(&self, user: &str) -> Identity {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, user);
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Identity {
+        let key = KeyPair::generate().expect("a certificate can be made");
+        let certificate =
+            params.signed_by(&key, &self.issuer).expect("a certificate can be made").pem();
+        Identity { certificate, key: key.serialize_pem() }
+    }
+}

@@ -16,7 +16,9 @@ pub fn free_port() -> Result<u16> {
     /// The lock files of the ports that this process holds, and where it looks next.
     static HELD: Mutex<(Vec<File>, u16)> = Mutex::new((Vec::new(), 0));
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = crate::place::make(crate::place::state().join("ports"))?;
+    // Not in this checkout: the tests of another one may run at the same time.
+    let name = format!("health-gateway-ports-{}", rustix::process::geteuid().as_raw());
+    let folder = crate::place::make(std::env::temp_dir().join(name))?;
     for port in PORTS.skip(usize::from(held.1)) {
         held.1 += 1;
         let Ok(lock) = File::create(folder.join(port.to_string())) else { continue };

@@ -44,6 +44,13 @@ impl Server {
         self.signal(Signal::CONT);
     }
 
+    /// Asks its main process to end when its work is done, by `SIGTERM`, and does not wait for that.
+    pub fn ask_to_end(&self) {
+        if let Some((process, _)) = &self.running {
+            process.signal(Signal::TERM);
+        }
+    }
+
     /// Ends it at once; its port refuses connections when this returns.
     pub fn stop(&mut self) {
         if let Some((process, mut child)) = self.running.take() {

@@ -12,8 +12,11 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// How long past its deadline a check's thread may take to come back before it counts as blocked.
+/// How long past its deadline a check's thread is waited for.
 const GRACE: Duration = Duration::from_millis(20);
+
+/// How much longer it may take on a busy machine to come back before it counts as blocked.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -75,20 +78,20 @@ impl Running {
         let finished = match timeout(self.deadline + GRACE, &mut self.thread).await {
             Ok(Ok(finished)) => finished?,
             Ok(Err(error)) => self.failed(self.panicked(error), false),
-            Err(_) => {
-                let reason = format!("the check blocks its thread for {:?}", self.deadline);
-                self.failed(Failure::because(self.steps.current(), reason), true)
-            }
+            Err(_) => self.failed(no_answer(&self.steps, self.deadline), true),
         };
-        let Finished { result, at_deadline, took } = finished;
-        let failure = result.err();
-        Some(Outcome {
-            step: failure.as_ref().map(Failure::step),
-            failure: failure.map(|failure| failure.line(self.check.target()).into()),
-            took,
-            done: Instant::now(),
-            at_deadline,
-        })
+        Some(self.told(finished))
+    }
+
+    /// The outcome of a check that did not end at its deadline, nor long after it; `None` if its thread comes back.
+    pub(super) async fn blocked(&mut self) -> Option<Outcome> {
+        if self.is_over() {
+            return None;
+        }
+        timeout(BUSY, &mut self.thread).await.err()?;
+        let reason = format!("no answer within {:?}, the check blocks its thread", self.deadline);
+        let failure = Failure::because(self.steps.current(), reason);
+        Some(self.told(self.failed(failure, true)))
     }
 
     /// Waits until the thread is free again, which for a blocking check may be long after its outcome.
@@ -102,6 +105,18 @@ impl Running {
     /// Whether the thread is free again.
     pub(super) fn is_over(&self) -> bool {
         self.thread.is_finished()
+    }
+
+    fn told(&self, finished: Finished) -> Outcome {
+        let Finished { result, at_deadline, took } = finished;
+        let failure = result.err();
+        Outcome {
+            step: failure.as_ref().map(Failure::step),
+            failure: failure.map(|failure| failure.line(self.check.target()).into()),
+            took,
+            done: Instant::now(),
+            at_deadline,
+        }
     }
 
     /// What stands in for a thread that brought nothing back.

@@ -152,19 +152,26 @@ impl Slot {
         let Some(Ok(_turn)) = turn else { return };
         let mut running = Running::start(self.check.clone(), steps, self.limits.timeout, cancel);
         if let Some(outcome) = running.outcome().await {
-            self.log_change(&outcome);
-            let mut state = self.state();
-            state.last = Some(outcome.clone());
-            // Who asks from now on gets a run that began after the question.
-            if running.is_over() {
-                state.forget(id);
-            }
-            drop(state);
+            self.note(id, &outcome, running.is_over());
+            publish.send_replace(Some(outcome));
+        }
+        if let Some(outcome) = running.blocked().await {
+            self.note(id, &outcome, false);
             publish.send_replace(Some(outcome));
         }
         // As long as its thread is blocked, a check is not started again.
         running.over().await;
         self.state().forget(id);
+    }
+
+    /// Keeps an outcome. If its run is over, who asks from now on gets one that began after the question.
+    fn note(&self, id: u64, outcome: &Outcome, over: bool) {
+        self.log_change(outcome);
+        let mut state = self.state();
+        state.last = Some(outcome.clone());
+        if over {
+            state.forget(id);
+        }
     }
 
     fn log_change(&self, outcome: &Outcome) {

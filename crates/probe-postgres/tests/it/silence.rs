@@ -1,7 +1,5 @@
 //! A server that is down, silent, restarted, or on its way out.
 
-use std::process::Command;
-
 use crate::{IMPATIENCE, check, check_line, private, run, url};
 
 #[tokio::test]
@@ -60,9 +58,8 @@ async fn a_server_that_shuts_down_says_so_to_new_sessions_and_serves_the_old_one
     let server = private(&[]);
     let kept = check(&url(server.port()), "");
     run(&kept).await.expect_working();
-    // `SIGTERM` lets sessions end by themselves.
-    let pid = server.server.pid().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    // This lets sessions end by themselves.
+    server.server.ask_to_end();
     let expected = "connect: the database system is shutting down, SQLSTATE 57P03 (127.0.0.1:PORT)";
     let fresh = check(&url(server.port()), "connection = 'fresh'");
     // The server takes a moment to notice the signal.

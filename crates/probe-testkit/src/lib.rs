@@ -9,6 +9,7 @@
     reason = "this crate is for tests, which fail by panicking"
 )]
 
+mod line;
 mod panics;
 mod pki;
 mod promises;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::config::{Mistake, Node};
-use probe::{Component, DynCheck, Failure, MAX_LINE, Shared};
+use probe::{Component, DynCheck, Failure, Shared};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::panics::Panics;
-use crate::{FaultProxy, Outcome, Subject, checks, run};
+use crate::{FaultProxy, Outcome, Subject, checks, line, run};
 
 /// A bound for what takes no time to speak of, on however busy a machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -200,7 +200,7 @@ impl Suite {
     fn note(&self, failure: &Failure, line: &str, check: &dyn DynCheck) {
         self.say(line.to_owned());
         self.say(format!("{failure:?}"));
-        if let Err(fault) = judge(failure.step(), line, check.target()) {
+        if let Err(fault) = line::judge(failure.step(), line, check.target()) {
             self.begin("a failure is one line: a step, a cause and the target");
             self.broken(&format!("{fault} in `{line}`"));
         }
@@ -228,29 +228,4 @@ impl Suite {
 pub(crate) struct Run {
     pub(crate) name: String,
     pub(crate) outcome: Outcome,
-}
-
-/// Says what is wrong with a failure's line.
-fn judge(step: &str, line: &str, target: &str) -> Result<(), &'static str> {
-    let tail = match target {
-        "" => String::new(),
-        target => format!(" ({target})"),
-    };
-    let Some(cause) = line.strip_prefix(step).and_then(|rest| rest.strip_suffix(&tail)) else {
-        return Err("no step at the beginning, or no target at the end");
-    };
-    if !step.starts_with(|c: char| c.is_ascii_lowercase()) || step.chars().any(char::is_uppercase) {
-        return Err("a step that is not in lower case");
-    }
-    if line.chars().any(char::is_control) {
-        return Err("more than one line");
-    }
-    if line.chars().count() > MAX_LINE {
-        return Err("too many characters");
-    }
-    match cause.strip_prefix(": ") {
-        None | Some("") => Err("no cause"),
-        Some(cause) if cause.ends_with('.') => Err("a final dot"),
-        Some(_) => Ok(()),
-    }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use probe::GATEWAY_KEYS;
 use probe::config::{Mistake, Node, Value};
 
-use super::tree::{self, LINE};
+use super::tree::{self, LINE, Path, below};
 use crate::suite::Suite;
 use crate::{FaultProxy, checks, secrets};
 
@@ -17,15 +18,11 @@ const NONSENSE: Value = Value::Other("a date");
 /// In every table, an unknown key and each known key of a wrong type are told, both at once.
 pub(crate) async fn tells_every_mistake(suite: &Suite) {
     let config = long_config(suite, &suite.proxy()).await;
-    for (table, written) in tree::tables(&config) {
-        let unknown = tree::with(&config, &tree::below(&table, UNHEARD_OF), Value::Boolean(true));
-        let told = mistakes(suite, &unknown, UNHEARD_OF).await;
-        for key in written.into_iter().chain(known_keys(&told)) {
-            let wrong = tree::with(&unknown, &tree::below(&table, &key), NONSENSE);
-            let told = mistakes(suite, &wrong, &key).await;
-            if !names(&told, UNHEARD_OF) {
-                suite.broken(&format!("beside a wrong `{key}`, an unknown key is not told"));
-            }
+    for (table, key) in settings(suite, &config).await {
+        let wrong = tree::with(&with_unknown_key(&config, &table), &below(&table, &key), NONSENSE);
+        let told = mistakes(suite, &wrong, &table, &key).await;
+        if !names(suite, &told, &table, UNHEARD_OF) {
+            suite.broken(&format!("beside a wrong `{key}`, an unknown key is not told"));
         }
     }
 }
@@ -35,14 +32,10 @@ pub(crate) async fn survives_anything(suite: &Suite) {
     let proxy = suite.proxy();
     let config = long_config(suite, &proxy).await;
     let mut wrong = vec![Node { line: LINE, value: Value::Table(Vec::new()) }];
-    for (table, written) in tree::tables(&config) {
-        let unknown = tree::with(&config, &tree::below(&table, UNHEARD_OF), Value::Boolean(true));
-        let told = mistakes(suite, &unknown, UNHEARD_OF).await;
-        for key in written.into_iter().chain(known_keys(&told)) {
-            let path = tree::below(&table, &key);
-            wrong.push(tree::without(&config, &path));
-            wrong.extend(odd_values(suite).map(|value| tree::with(&config, &path, value)));
-        }
+    for (table, key) in settings(suite, &config).await {
+        let path = below(&table, &key);
+        wrong.push(tree::without(&config, &path));
+        wrong.extend(odd_values(suite).map(|value| tree::with(&config, &path, value)));
     }
     for wrong in wrong {
         if let Ok(component) = suite.build(suite.subject.section, &wrong, &Arc::default()).await {
@@ -66,23 +59,50 @@ pub(crate) async fn long_config(suite: &Suite, proxy: &FaultProxy) -> Node {
     tree::in_long_form(&suite.config(proxy), &component)
 }
 
-/// What is told of a configuration in which `key` is wrong.
-async fn mistakes(suite: &Suite, wrong: &Node, key: &str) -> Vec<Mistake> {
+/// Every table with each of its keys: those that are written, and those that the mistake about an unknown key lists.
+async fn settings(suite: &Suite, config: &Node) -> Vec<(Path, String)> {
+    let mut settings = Vec::new();
+    for (table, written) in tree::tables(config) {
+        let unknown = with_unknown_key(config, &table);
+        let told = mistakes(suite, &unknown, &table, UNHEARD_OF).await;
+        let mut keys: Vec<_> = written.into_iter().chain(known_keys(&told)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        settings.extend(keys.into_iter().map(|key| (table.clone(), key)));
+    }
+    settings
+}
+
+fn with_unknown_key(config: &Node, table: &[String]) -> Node {
+    tree::with(config, &below(table, UNHEARD_OF), Value::Boolean(true))
+}
+
+/// What is told of a configuration in which `key` of `table` is wrong.
+async fn mistakes(suite: &Suite, wrong: &Node, table: &[String], key: &str) -> Vec<Mistake> {
     match suite.build(suite.subject.section, wrong, &Arc::default()).await {
         Ok(_) => suite.broken(&format!("a wrong `{key}` is taken for right")),
-        Err(told) if names(&told, key) => told,
+        Err(told) if names(suite, &told, table, key) => told,
         Err(told) => suite.broken(&format!("a wrong `{key}` is not told with its line: {told:?}")),
     }
 }
 
-fn names(told: &[Mistake], key: &str) -> bool {
-    told.iter().any(|mistake| mistake.line == LINE && mistake.to_string().contains(key))
+/// Whether one of the mistakes is that of `key`, and not just a list in which it stands.
+fn names(suite: &Suite, told: &[Mistake], table: &[String], key: &str) -> bool {
+    let table = [&[suite.subject.section.to_owned()], table].concat().join(".");
+    let (own, unknown) = (format!("{table}.{key}"), format!("unknown key `{key}`"));
+    told.iter().filter(|mistake| mistake.line == LINE).any(|mistake| {
+        mistake.key == own || (mistake.key == table && mistake.message.starts_with(&unknown))
+    })
 }
 
-/// The keys that the mistake about an unknown one lists.
+/// The keys that the mistake about an unknown one lists, without those that the gateway reads.
 fn known_keys(told: &[Mistake]) -> Vec<String> {
     let lists = told.iter().filter_map(|mistake| mistake.message.split_once("expected one of "));
-    lists.flat_map(|(_, list)| list.split('`').skip(1).step_by(2)).map(ToOwned::to_owned).collect()
+    lists
+        .flat_map(|(_, list)| list.split('`').skip(1).step_by(2))
+        .filter(|key| !GATEWAY_KEYS.contains(key))
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
 /// Values of every type, most of them with a secret inside.

@@ -5,17 +5,20 @@ use std::time::{Duration, Instant};
 
 use probe::{Component, Shared};
 
-use crate::suite::{PATIENCE, Run, Suite};
+use crate::suite::{Run, Suite};
 use crate::{FaultProxy, Outcome};
 
 /// How many points between a run's beginning and a little after its end.
-const POINTS: u32 = 100;
+const POINTS: u32 = 80;
+
+/// A longer run has its last part left out, so that a busy machine does not make the suite endless.
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// Whatever point a run is dropped at, the next one works, and so does one beside it that shares its connection.
 pub(crate) async fn leaves_nothing(suite: &Suite) {
     let proxy = suite.proxy();
     // Slow enough to hit every wait.
-    proxy.delay(Duration::from_millis(2));
+    proxy.delay(Duration::from_millis(1));
     let shared = Arc::<Shared>::default();
     let one = suite.component_sharing(&proxy, &shared).await;
     let other = suite.component_sharing(&proxy, &shared).await;
@@ -65,5 +68,5 @@ async fn expect_no_failure(suite: &Suite, component: &Component, deadline: Durat
 async fn time(suite: &Suite, component: &Component) -> Duration {
     let begun = Instant::now();
     suite.expect_working(component, "through a slow network").await;
-    begun.elapsed().min(PATIENCE / POINTS)
+    begun.elapsed().min(LONGEST)
 }

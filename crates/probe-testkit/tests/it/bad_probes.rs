@@ -94,6 +94,11 @@ async fn a_borrowed_connection_is_caught() {
 }
 
 #[tokio::test]
+async fn a_setting_that_takes_anything_is_caught() {
+    breaks!(TakesAnything, "every mistake in a table is told with its place: a wrong `word`");
+}
+
+#[tokio::test]
 async fn a_secret_in_a_failure_is_caught() {
     breaks!(SecretInFailure, "nothing it says holds a secret: it said");
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use probe::config::{Fields, Url};
+use probe::config::{Fields, FromNode, Node, Refused, Url};
 use probe::{
     Cause, Check, Component, Connect, Failure, Kept, Kind, Secret, Section, Shared, Steps,
 };
@@ -34,6 +34,7 @@ pub(crate) enum Flaw {
     SecretInFailure,
     SecretInTarget,
     ShoutedStep,
+    TakesAnything,
     TargetOfTwoLines,
     TimeoutOfItsOwn,
 }
@@ -112,7 +113,10 @@ pub(crate) fn build_group(section: &Section<'_>) -> Option<Component> {
 
 fn toy(fields: &mut Fields<'_>, shared: &Shared, flaw: Flaw) -> Option<Toy> {
     let url = fields.url("url", &["toy"]);
-    let _word = fields.optional::<String>("word");
+    let _word = match flaw {
+        Flaw::TakesAnything => fields.optional::<Anything>("word").map(|_| String::new()),
+        _ => fields.optional::<String>("word"),
+    };
     let url: Url = url?;
     let target = url.authority(7);
     if flaw == Flaw::ConnectsInBuild {
@@ -131,6 +135,15 @@ fn toy(fields: &mut Fields<'_>, shared: &Shared, flaw: Flaw) -> Option<Toy> {
         _ => target,
     };
     Some(Toy { kept, target, flaw, failed: AtomicBool::new(false) })
+}
+
+/// A setting of a type to which everything belongs.
+struct Anything;
+
+impl FromNode for Anything {
+    fn from_node(_: &Node) -> Result<Self, Refused> {
+        Ok(Self)
+    }
 }
 
 struct Toy {

@@ -110,8 +110,8 @@ impl Slot {
     }
 
     fn not_finished(&self, step: &'static str, waited: Option<Duration>) -> Answer {
-        let waited = waited.unwrap_or_default();
-        let reason = format!("not finished within the {waited:.0?} that the caller waits");
+        let seconds = waited.unwrap_or_default().as_secs_f64();
+        let reason = format!("not finished within the {seconds:.0}s that the caller waits");
         let status = Failure::because(step, reason).line(self.check.target());
         Answer { line: Line { status, response_time: Duration::ZERO }, age: None, step: None }
     }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
 use crate::install::Need;
-use crate::program::Program;
+use crate::program::{Program, listening};
 use crate::server::{Server, private_folder};
 use crate::service::Service;
 use crate::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES_DATABASE, port};
@@ -25,12 +25,16 @@ pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
 /// The account that PostgreSQL runs as when we are root, which it refuses to be.
 const ACCOUNT: &str = "postgres";
 
+/// Its immediate shutdown, which takes its children and its shared memory along.
+const STOP: Signal = Signal::QUIT;
+
 pub(crate) const SERVICE: Service = Service {
     name: "postgres",
     port: crate::POSTGRES.port(),
     needs: &[Need::Debian { package: "postgresql", file: "/usr/lib/postgresql/*/bin/initdb" }],
     prepare: |service, home| prepare(home, service.port, &[]),
     seed: |service| seed(service.port),
+    stop: STOP,
 };
 
 /// A private PostgreSQL with the users and the database of the shared one.
@@ -176,8 +180,7 @@ fn program(home: &Path) -> Result<Program> {
         .user(ACCOUNT)
         .args([Path::new("-D"), home])
         .ready(move || ready(&pidfile))
-        // Its immediate shutdown, which takes its children and its shared memory along.
-        .stop(Signal::QUIT))
+        .stop(STOP))
 }
 
 /// Adds lines to `postgresql.conf`; a later line wins over an earlier one.
@@ -188,12 +191,13 @@ fn configure(home: &Path, settings: &[&str]) -> Result<()> {
     append(&path).context(|| format!("write {}", path.display()))
 }
 
-/// The server listens before it serves; its own file says when it does.
+/// The server listens before it serves, and its own file says when it does; one that was killed leaves its file, but does not listen.
 fn ready(pidfile: &Path) -> std::result::Result<(), String> {
     let text = fs::read_to_string(pidfile).unwrap_or_default();
-    match text.lines().nth(7).map(str::trim) {
-        Some("ready") => Ok(()),
-        state => Err(format!("its state is {}", state.unwrap_or("unknown"))),
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    match (lines.get(3).and_then(|port| port.parse().ok()), lines.get(7)) {
+        (Some(port), Some(&"ready")) => listening(port),
+        (_, state) => Err(format!("its state is {}", state.unwrap_or(&"unknown"))),
     }
 }
 

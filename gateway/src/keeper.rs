@@ -74,17 +74,17 @@ impl Keeper {
         self.read_secrets(&namespace, began).await;
         loop {
             let period = if self.vaulted.values().all(Result::is_ok) { READ } else { READ_MISSING };
-            tokio::select! {
+            let due = tokio::select! {
                 () = namespace.wake.notified() => {
                     sleep_until((began + PAUSE).into()).await;
-                    began = Instant::now();
-                    self.read_secrets(&namespace, began).await;
+                    true
                 }
-                () = sleep_until((began + period).into()) => {
-                    began = Instant::now();
-                    self.read_secrets(&namespace, began).await;
-                }
-                () = sleep(LOOK) => {}
+                () = sleep_until((began + period).into()) => true,
+                () = sleep(LOOK) => false,
+            };
+            if due {
+                began = Instant::now();
+                self.read_secrets(&namespace, began).await;
             }
             self.follow_files(&namespace).await;
         }

@@ -148,11 +148,6 @@ pub fn shared() -> Result<SocketAddr> {
     crate::service::require(&FIRST)
 }
 
-/// The second shared server's address, once `cargo xtask up` has started it.
-pub fn shared_second() -> Result<SocketAddr> {
-    crate::service::require(&SECOND)
-}
-
 /// It listens before it has read its users, and may still end then; only an answer shows that it serves.
 fn ready(port: u16) -> std::result::Result<(), String> {
     let mut answer = [0];

@@ -22,6 +22,8 @@ pub enum Outcome {
     Cut {
         /// The step that got no answer; `start` if none was begun.
         step: &'static str,
+        /// The line that callers read.
+        line: String,
     },
 }
 
@@ -31,7 +33,7 @@ impl Outcome {
         matches!(self, Self::Working)
     }
 
-    /// The failure's line; fails the test if there is none.
+    /// The line of a failure that the check found by itself, before any deadline; fails the test if there is none.
     #[track_caller]
     pub fn line(&self) -> &str {
         match self {
@@ -44,7 +46,16 @@ impl Outcome {
     #[track_caller]
     pub fn cut_step(&self) -> &'static str {
         match self {
-            Self::Cut { step } => step,
+            Self::Cut { step, .. } => step,
+            other => panic!("expected a run that was cut by its deadline, got {other:?}"),
+        }
+    }
+
+    /// The line of a run that its deadline cut; fails the test if it was not.
+    #[track_caller]
+    pub fn cut_line(&self) -> &str {
+        match self {
+            Self::Cut { line, .. } => line,
             other => panic!("expected a run that was cut by its deadline, got {other:?}"),
         }
     }
@@ -65,7 +76,10 @@ pub async fn run(check: &Arc<dyn DynCheck>, deadline: Duration) -> Outcome {
             let line = failure.line(check.target());
             Outcome::Failed { failure, line }
         }
-        Err(_) => Outcome::Cut { step: steps.current() },
+        Err(_) => {
+            let line = steps.unanswered(deadline).line(check.target());
+            Outcome::Cut { step: steps.current(), line }
+        }
     }
 }
 

@@ -145,12 +145,14 @@ impl Suite {
                 Ok(Err(_)) => self.broken(&format!("`{name}` panicked")),
                 Err(_) => self.broken(&format!("`{name}` blocks its thread past its deadline")),
             };
-            if let Outcome::Cut { step: "start" } = outcome {
+            if let Outcome::Cut { step: "start", .. } = outcome {
                 self.begin("every wait belongs to a step");
                 self.broken(&format!("`{name}` was cut by its deadline before it began one"));
             }
-            if let Outcome::Failed { failure, line } = &outcome {
-                self.note(failure, line, check.as_ref());
+            match &outcome {
+                Outcome::Working => {}
+                Outcome::Failed { failure, line } => self.note(failure, line, check.as_ref()),
+                Outcome::Cut { line, .. } => self.say(line.clone()),
             }
             runs.push(Run { name, outcome });
         }

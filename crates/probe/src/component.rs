@@ -249,6 +249,45 @@ mod tests {
         );
     }
 
+    const NESTED: Kind = Kind {
+        name: "nested",
+        build: |section| {
+            let mut fields = section.fields();
+            let parts = fields.each("parts", |name, part| {
+                let size: Option<u64> = part.optional("size");
+                format!("{name} {size:?}")
+            });
+            if parts.iter().any(|part| part == "b Some(2)") {
+                fields.wrong("parts", "expected no b of 2");
+            }
+            fields.single(|| Some(Nothing))
+        },
+    };
+
+    #[test]
+    fn a_table_within_a_section_is_read_like_the_section() {
+        check_mistakes(
+            &NESTED,
+            "[parts.a]\nsize = 'x'\ncolour = 'red'\n[parts.b]\nsize = 2\n",
+            &[
+                "1: it.parts: expected no b of 2",
+                "2: it.parts.a.size: expected a whole number, found a string",
+                "3: it.parts.a: unknown key `colour`, expected one of `size`",
+            ],
+        );
+        check_mistakes(
+            &NESTED,
+            "parts = ['a', 3]\n",
+            &["1: it.parts: expected a string, found an integer"],
+        );
+        check_mistakes(
+            &NESTED,
+            "parts = 'a'\n",
+            &["1: it.parts: expected an array of names or a table of tables, found a string"],
+        );
+        assert!(build(&NESTED, "parts = ['a', 'b']\n").is_ok());
+    }
+
     #[tokio::test]
     async fn a_value_that_is_not_known_yet_keeps_the_checks_place_and_answers_with_the_reason() {
         let mut node = Node::parse("a = 'x'\nb = 'y'\n").expect("this is TOML");

@@ -65,7 +65,7 @@ impl Running {
                 let work = cancelled.run_until_cancelled(timeout(deadline, check.check(&steps)));
                 let (result, at_deadline) = match runtime.block_on(work)? {
                     Ok(result) => (result, false),
-                    Err(_) => (Err(no_answer(&steps, deadline)), true),
+                    Err(_) => (Err(steps.unanswered(deadline)), true),
                 };
                 Some(Finished { result, at_deadline, took: started.elapsed() })
             }
@@ -78,7 +78,7 @@ impl Running {
         let finished = match timeout(self.deadline + GRACE, &mut self.thread).await {
             Ok(Ok(finished)) => finished?,
             Ok(Err(error)) => self.failed(self.panicked(error), false),
-            Err(_) => self.failed(no_answer(&self.steps, self.deadline), true),
+            Err(_) => self.failed(self.steps.unanswered(self.deadline), true),
         };
         Some(self.told(finished))
     }
@@ -135,8 +135,4 @@ impl Running {
         };
         Failure::because(self.steps.current(), reason)
     }
-}
-
-fn no_answer(steps: &Steps, deadline: Duration) -> Failure {
-    Failure::because(steps.current(), format!("no answer within {deadline:?}"))
 }

@@ -75,7 +75,7 @@ pub(crate) async fn cut_short(suite: &Suite) {
         let component = suite.component(&proxy).await;
         proxy.cut_after(bytes);
         for Run { name, outcome } in suite.run(&component, PATIENCE).await {
-            if let Outcome::Cut { step } = outcome {
+            if let Outcome::Cut { step, .. } = outcome {
                 suite.broken(&format!(
                     "`{name}` waits on in `{step}` although its connection ended after {bytes} bytes"
                 ));

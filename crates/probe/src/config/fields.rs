@@ -41,6 +41,20 @@ impl<'a> Fields<'a> {
         fields
     }
 
+    /// A table with nothing in it, for a name that stands alone on `line`.
+    fn empty(path: String, line: usize, mistakes: &'a RefCell<Vec<Mistake>>) -> Self {
+        Self {
+            path,
+            line,
+            entries: &[],
+            asked: Vec::new(),
+            others: &[],
+            unknown: None,
+            mistakes,
+            clean: true,
+        }
+    }
+
     /// The same, with keys that somebody else reads: they may stand here, too.
     #[must_use]
     pub fn besides(mut self, others: &'static [&'static str]) -> Self {
@@ -60,17 +74,7 @@ impl<'a> Fields<'a> {
     pub fn optional<T: FromNode>(&mut self, key: &'static str) -> Option<T> {
         self.asked.push(key);
         let node = self.find(key)?;
-        match T::from_node(node) {
-            Ok(value) => Some(value),
-            Err(Refused::Unknown(failure)) => {
-                self.unknown.get_or_insert(failure);
-                None
-            }
-            Err(Refused::Wrong(message)) => {
-                self.note(node.line, Some(key), message);
-                None
-            }
-        }
+        T::from_node(node).map_err(|refused| self.refuse(node.line, key, refused)).ok()
     }
 
     /// The value of `key`, or `default` when it is absent.
@@ -103,6 +107,48 @@ impl<'a> Fields<'a> {
         let known: Vec<_> = schemes.iter().map(|scheme| format!("`{scheme}://`")).collect();
         self.wrong(key, format!("expected a URL that begins with {}", known.join(" or ")));
         None
+    }
+
+    /// What `read` makes of each entry under `key`: of the tables in a table, or of the names in an array, which are tables with nothing in them.
+    pub fn each<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&str, &mut Self) -> T,
+    ) -> Vec<T> {
+        self.asked.push(key);
+        let Some(node) = self.find(key) else { return Vec::new() };
+        let mut entries = Vec::new();
+        match &node.value {
+            Value::Table(tables) => {
+                for (name, table) in tables {
+                    let path = format!("{}.{key}.{name}", self.path);
+                    entries.push((name.clone(), Self::new(path, table, self.mistakes)));
+                }
+            }
+            Value::Array(names) => {
+                for node in names {
+                    match String::from_node(node) {
+                        Ok(name) => {
+                            let path = format!("{}.{key}.{name}", self.path);
+                            entries.push((name, Self::empty(path, node.line, self.mistakes)));
+                        }
+                        Err(refused) => self.refuse(node.line, key, refused),
+                    }
+                }
+            }
+            other => {
+                let refused = Refused::expected("an array of names or a table of tables", other);
+                self.refuse(node.line, key, refused);
+            }
+        }
+        let mut all = Vec::new();
+        for (name, mut fields) in entries {
+            all.push(read(&name, &mut fields));
+            fields.note_keys_nobody_asked_for();
+            self.clean &= fields.clean;
+            self.unknown = self.unknown.take().or(fields.unknown);
+        }
+        all
     }
 
     /// Whether `key` is written, right or wrong.
@@ -175,6 +221,13 @@ impl<'a> Fields<'a> {
 
     fn find(&self, key: &str) -> Option<&'a Node> {
         self.entries.iter().find(|(known, _)| known == key).map(|(_, node)| node)
+    }
+
+    fn refuse(&mut self, line: usize, key: &'static str, refused: Refused) {
+        match refused {
+            Refused::Unknown(failure) => drop(self.unknown.get_or_insert(failure)),
+            Refused::Wrong(message) => self.note(line, Some(key), message),
+        }
     }
 
     fn note(&mut self, line: usize, key: Option<&str>, message: String) {

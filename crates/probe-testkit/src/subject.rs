@@ -20,6 +20,8 @@ pub struct Subject {
     /// The server must insist on each: with another in its place, the checks may not all say that they work.
     pub secrets: Vec<String>,
     /// How many connections the component keeps to the server at rest, all its checks together.
+    ///
+    /// None at all means that each run of a check opens one of its own, because a new connection is what its clients need.
     pub connections: usize,
 }
 

@@ -156,6 +156,7 @@ impl<'a> Section<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{FromNode, Refused};
     use crate::{Failure, Steps};
 
     struct Nothing;
@@ -285,7 +286,39 @@ mod tests {
             "parts = 'a'\n",
             &["1: it.parts: expected an array of names or a table of tables, found a string"],
         );
+        check_mistakes(
+            &NESTED,
+            "parts = ['a', 'b', 'a']\n",
+            &["1: it.parts: expected each name once"],
+        );
         assert!(build(&NESTED, "parts = ['a', 'b']\n").is_ok());
+    }
+
+    const NAMED: Kind = Kind {
+        name: "named",
+        build: |section| {
+            let mut fields = section.fields();
+            let values = fields.named("values", |name, node| match name {
+                "odd" => Err(Refused::Wrong("expected another name".to_owned())),
+                _ => String::from_node(node),
+            });
+            fields.single(|| (values?.len() == 2).then_some(Nothing))
+        },
+    };
+
+    #[test]
+    fn each_value_in_a_table_of_names_is_read_and_told_by_its_own() {
+        check_mistakes(
+            &NAMED,
+            "[values]\na = 1\nb = 'x'\nodd = 'y'\n",
+            &[
+                "2: it.values.a: expected a string, found an integer",
+                "4: it.values.odd: expected another name",
+            ],
+        );
+        let expected = "1: it.values: expected a table, found an array";
+        check_mistakes(&NAMED, "values = ['a']\n", &[expected]);
+        assert!(build(&NAMED, "values = { a = 'x', b = 'y' }\n").is_ok());
     }
 
     #[tokio::test]

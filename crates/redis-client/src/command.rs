@@ -28,6 +28,8 @@ pub enum Answer {
     Number(i64),
     /// A value or a word such as `OK`.
     Text(String),
+    /// Several answers in one.
+    List(Vec<Self>),
     /// Something that none of our commands is answered with.
     Other,
 }

@@ -20,7 +20,7 @@ use crate::deployment::{Deployment, Layout};
 use crate::{Answer, Command, client, diagnosis, words};
 
 /// Opens connections to one deployment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Connector(Arc<Deployment>);
 
 impl Connector {
@@ -196,6 +196,7 @@ fn answer(value: Value) -> Answer {
         Value::Integer(number) => Answer::Number(number),
         Value::String(text) => Answer::Text(text.to_string()),
         Value::Bytes(bytes) => Answer::Text(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::Array(items) => Answer::List(items.into_iter().map(answer).collect()),
         _ => Answer::Other,
     }
 }

@@ -18,4 +18,5 @@ mod words;
 
 pub use canary::Canary;
 pub use command::{Answer, Command};
+pub use place::is_encrypted;
 pub use redis::Redis;

@@ -6,7 +6,7 @@ use probe::config::{Fields, Url};
 use crate::deployment::{Credentials, Deployment, Layout, Node};
 
 /// The schemes that a `url` may have; the double `s` stands for TLS.
-const SCHEMES: &[&str] =
+pub(crate) const SCHEMES: &[&str] =
     &["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
 
 /// What one URL says: the deployment, the database in it, and its name in failures.
@@ -18,25 +18,25 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Reads `url`, `ca`, `certificate` and `private_key`.
-    pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let url = fields.url("url", SCHEMES);
-        let settings = tls::Settings::read(fields);
-        let (url, settings) = (url?, settings?);
-        let encrypted = url.scheme().starts_with("rediss");
-        if !encrypted && !settings.is_default() {
-            let key = if settings.has_ca() { "ca" } else { "certificate" };
-            fields.wrong(key, "expected only with a `url` that begins with `rediss`");
-            return None;
-        }
-        let read = parse(&url);
+    /// What `url`, which stands under `key`, says; what is wrong with it is noted.
+    pub(crate) fn read(
+        fields: &mut Fields<'_>,
+        key: &'static str,
+        url: &Url,
+        settings: &tls::Settings,
+    ) -> Option<Self> {
         let (layout, nodes, database) =
-            read.map_err(|message| fields.wrong("url", message)).ok()?;
+            parse(url).map_err(|message| fields.wrong(key, message)).ok()?;
         let credentials = Credentials::new(url.username(), url.password().cloned());
         let target = url.authority(nodes[0].port);
-        let tls = encrypted.then_some(settings);
+        let tls = is_encrypted(url).then(|| settings.clone());
         Some(Self { deployment: Deployment { layout, nodes, credentials, tls }, database, target })
     }
+}
+
+/// Whether the URL asks for TLS.
+pub fn is_encrypted(url: &Url) -> bool {
+    url.scheme().starts_with("rediss")
 }
 
 /// The layout, its nodes and the database; the error quotes nothing.

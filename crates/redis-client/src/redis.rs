@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use probe::config::Fields;
+use probe::config::{Fields, Url};
 use probe::{Failure, Kept, Shared, Steps};
 
 use crate::connection::Connector;
 use crate::deployment::Layout;
-use crate::place::Place;
+use crate::place::{Place, SCHEMES, is_encrypted};
 use crate::{Answer, Command};
 
 /// One database of one deployment. Everything that names the same deployment shares one connection to it.
@@ -24,11 +24,38 @@ impl Redis {
     /// Reads `url`, `ca`, `certificate`, `private_key` and `connection`; what is wrong is noted in `fields`.
     pub fn read(shared: &Shared, fields: &mut Fields<'_>) -> Option<Self> {
         let fresh = fields.word("connection", &[("kept", false), ("fresh", true)]);
-        let Place { deployment, database, target } = Place::read(fields)?;
+        let url = fields.url("url", SCHEMES);
+        let settings = tls::Settings::read(fields);
+        let (url, settings) = (url?, settings?);
+        settings.expect_use(fields, is_encrypted(&url), "a `url` that begins with `rediss`")?;
+        Some(Self { fresh: fresh?, ..Self::at(shared, fields, "url", &url, &settings)? })
+    }
+
+    /// The Redis that `url` names, which stands under `key`; what is wrong with it is noted in `fields`.
+    pub fn at(
+        shared: &Shared,
+        fields: &mut Fields<'_>,
+        key: &'static str,
+        url: &Url,
+        settings: &tls::Settings,
+    ) -> Option<Self> {
+        let Place { deployment, database, target } = Place::read(fields, key, url, settings)?;
         let cluster = matches!(deployment.layout, Layout::Cluster);
         let identity = deployment.identity();
         let kept = shared.get_or_insert(&identity, || Kept::new(Connector::new(deployment)));
-        Some(Self { kept, database, cluster, fresh: fresh?, target })
+        Some(Self { kept, database, cluster, fresh: false, target })
+    }
+
+    /// The same on a connection of its own, for commands that wait: whoever shares a connection with them would wait, too.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let kept = Arc::new(Kept::new(self.kept.connector().clone()));
+        Self { kept, target: self.target.clone(), ..*self }
+    }
+
+    /// The number of the database.
+    pub fn database(&self) -> u16 {
+        self.database
     }
 
     /// The server's `host:port`, as failures name it.

@@ -64,6 +64,16 @@ impl Settings {
         Some(Self::new(ca, client, identity))
     }
 
+    /// Notes a mistake if any of the three is written although nothing in the section speaks TLS; `what` would.
+    pub fn expect_use(&self, fields: &mut Fields<'_>, encrypted: bool, what: &str) -> Option<()> {
+        if encrypted || self.is_default() {
+            return Some(());
+        }
+        let key = if self.0.ca.is_some() { "ca" } else { "certificate" };
+        fields.wrong(key, format!("expected only with {what}"));
+        None
+    }
+
     /// Whether none of the three was written: the system's authorities, no certificate of our own.
     pub fn is_default(&self) -> bool {
         self.0.ca.is_none() && self.0.client.is_none()

@@ -6,8 +6,8 @@ mod bad_probes;
 mod proxy;
 mod toy;
 
-use probe::Kind;
-use probe_testkit::promises;
+use probe::{Kind, Section};
+use probe_testkit::{Subject, promises};
 
 use toy::{Flaw, Server};
 
@@ -16,6 +16,14 @@ async fn a_good_probe_keeps_every_promise() {
     let server = Server::start().await;
     let kind = Kind { name: "toy", build: |section| toy::build(section, Flaw::None) };
     promises(server.subject(kind)).await;
+}
+
+#[tokio::test]
+async fn a_good_probe_that_connects_for_each_run_keeps_every_promise() {
+    let server = Server::start().await;
+    let build = |section: &Section<'_>| toy::build(section, Flaw::ConnectionPerCheck);
+    let subject = server.subject(Kind { name: "toy", build });
+    promises(Subject { connections: 0, ..subject }).await;
 }
 
 #[tokio::test]

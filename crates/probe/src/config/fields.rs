@@ -142,11 +142,42 @@ impl<'a> Fields<'a> {
             }
         }
         let mut all = Vec::new();
+        for (place, (name, _)) in entries.iter().enumerate() {
+            if entries[..place].iter().any(|(earlier, _)| earlier == name) {
+                self.wrong(key, "expected each name once");
+            }
+        }
         for (name, mut fields) in entries {
             all.push(read(&name, &mut fields));
             fields.note_keys_nobody_asked_for();
             self.clean &= fields.clean;
             self.unknown = self.unknown.take().or(fields.unknown);
+        }
+        all
+    }
+
+    /// What `read` makes of each value in the table under `key`, whose keys are names of the writer's own; `None` when one of them is wrong or not known yet.
+    pub fn named<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&str, &Node) -> Result<T, Refused>,
+    ) -> Option<Vec<T>> {
+        self.asked.push(key);
+        let Some(node) = self.find(key) else { return Some(Vec::new()) };
+        if !matches!(node.value, Value::Table(_)) {
+            self.refuse(node.line, key, Refused::expected("a table", &node.value));
+            return None;
+        }
+        let mut all = Some(Vec::new());
+        for (name, node) in node.entries() {
+            match (read(name, node), &mut all) {
+                (Ok(value), Some(all)) => all.push(value),
+                (Ok(_), None) => {}
+                (Err(refused), _) => {
+                    self.refuse(node.line, &format!("{key}.{name}"), refused);
+                    all = None;
+                }
+            }
         }
         all
     }
@@ -223,7 +254,7 @@ impl<'a> Fields<'a> {
         self.entries.iter().find(|(known, _)| known == key).map(|(_, node)| node)
     }
 
-    fn refuse(&mut self, line: usize, key: &'static str, refused: Refused) {
+    fn refuse(&mut self, line: usize, key: &str, refused: Refused) {
         match refused {
             Refused::Unknown(failure) => drop(self.unknown.get_or_insert(failure)),
             Refused::Wrong(message) => self.note(line, Some(key), message),

@@ -188,6 +188,19 @@ impl Url {
         self.parsed.path()
     }
 
+    /// The path and the query as a request's first line has them, percent-encoded. The query may hold a secret.
+    pub fn path_and_query(&self) -> &str {
+        &self.parsed[url::Position::BeforePath..url::Position::AfterQuery]
+    }
+
+    /// The path, decoded; the error says what is wrong with it and quotes nothing.
+    pub fn decoded_path(&self) -> Result<String, String> {
+        let decoded = percent_decode_str(self.path()).decode_utf8();
+        decoded
+            .map(std::borrow::Cow::into_owned)
+            .map_err(|_| "expected a URL whose path is UTF-8, percent-encoded".to_owned())
+    }
+
     /// The query's parameters, decoded, in their order.
     pub fn query(&self) -> Vec<(String, String)> {
         self.parsed.query_pairs().into_owned().collect()

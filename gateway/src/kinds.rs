@@ -6,12 +6,18 @@ use probe::Kind;
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "probe-cache")]
     probe_cache::KIND,
+    #[cfg(feature = "probe-celery")]
+    probe_celery::KIND,
     #[cfg(feature = "probe-postgres")]
     probe_postgres::KIND,
+    #[cfg(feature = "probe-rabbit")]
+    probe_rabbit::KIND,
     #[cfg(feature = "probe-redis")]
     probe_redis::KIND,
     #[cfg(feature = "probe-vault")]
     probe_vault::KIND,
+    #[cfg(feature = "probe-websocket")]
+    probe_websocket::KIND,
 ];
 
 /// The kind called `name`.

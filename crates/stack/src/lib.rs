@@ -23,6 +23,7 @@ mod server;
 mod service;
 mod updown;
 pub mod vault;
+pub mod websocket;
 
 pub use error::{Error, Result};
 pub use place::{state, workspace};
@@ -40,6 +41,8 @@ pub const REDIS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 26379);
 pub const REDIS2: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 26380);
 /// OpenBao, which speaks Vault's API.
 pub const VAULT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28200);
+/// The WebSocket server.
+pub const WEBSOCKET: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28765);
 
 /// The user that the gateway is to every backend.
 pub const HEALTH_USER: &str = "health";

@@ -29,10 +29,13 @@ pub(crate) fn program(name: &str) -> PathBuf {
     environment().join("bin").join(name)
 }
 
-/// Whether exactly this requirement is installed.
+/// Whether exactly this requirement is installed, in an environment that will not be made anew.
 pub(crate) fn has(requirement: &str) -> bool {
-    fs::read(mark(requirement))
-        .is_ok_and(|place| place == environment().as_os_str().as_encoded_bytes())
+    let marked = |requirement| {
+        fs::read(mark(requirement))
+            .is_ok_and(|place| place == environment().as_os_str().as_encoded_bytes())
+    };
+    marked(UV) && marked(requirement)
 }
 
 /// Whether Python is there with its `venv` module.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::error::{Context, Error, Result};
 use crate::{
     HEALTH_PASSWORD, HEALTH_USER, NAMESPACE, POSTGRES, POSTGRES_DATABASE, REDIS, REDIS2, VAULT,
-    place, vault,
+    WEBSOCKET, place, vault,
 };
 
 /// The name of the policy and of the `AppRole`.
@@ -96,6 +96,9 @@ url = "http://{VAULT}"
 login = "approle"
 role_id = "${{file:role-id}}"
 secret_id = "${{file:secret-id}}"
+
+[websocket]
+url = "ws://{WEBSOCKET}/"
 "#
     )
 }

@@ -13,11 +13,11 @@ use crate::install::Need;
 use crate::place;
 use crate::process::{POLL, Process};
 use crate::program::{Lifetime, Program, listening};
-use crate::{postgres, redis, vault};
+use crate::{postgres, redis, vault, websocket};
 
 /// Every server of the shared stack; a further one is a file of its own and a row here.
 pub(crate) const SERVICES: &[Service] =
-    &[postgres::SERVICE, redis::FIRST, redis::SECOND, vault::SERVICE];
+    &[postgres::SERVICE, redis::FIRST, redis::SECOND, vault::SERVICE, websocket::SERVICE];
 
 /// One server of the shared stack.
 pub(crate) struct Service {

@@ -21,6 +21,8 @@ const FROM_FILE: &str = "planted/from@file%41";
 const FROM_VAULT: &str = "planted\"from\\vault";
 const VAULT_TOKEN: &str = "planted-vault-token";
 const SECRET_ID: &str = "planted-secret-id";
+const WEBSOCKET: &str = "planted-websocket-header";
+const WEBSOCKET_USER: &str = "planted-websocket-password";
 const BAD_URL: &str = "planted-in-a-bad-url";
 const BAD_TIME: &str = "planted-as-a-duration";
 const BAD_PEM: &str = "planted-as-pem";
@@ -38,6 +40,8 @@ const PLANTED: &[&str] = &[
     FROM_VAULT,
     VAULT_TOKEN,
     SECRET_ID,
+    WEBSOCKET,
+    WEBSOCKET_USER,
     BAD_URL,
     BAD_TIME,
     BAD_PEM,
@@ -80,6 +84,7 @@ impl Servers {
     fn file(&self) -> String {
         let (vault, redis, full) = (self.vault.port(), self.redis.port(), self.full.port());
         let silent = self.silent.local_addr().unwrap().port();
+        let websocket = stack::WEBSOCKET;
         let file = format!(
             r#"namespace = "tests"
 access_token = "{ACCESS}"
@@ -111,6 +116,14 @@ url = "redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{redis}"
 [sentinel]
 kind = "redis"
 url = "redis-sentinel://:{REDIS}@127.0.0.1:{redis}/0?sentinelServiceName=main&sentinelPassword={SENTINEL}"
+[websocket_rejected]
+kind = "websocket"
+url = "ws://{websocket}/private"
+headers = {{ X-Api-Key = "{WEBSOCKET}", Authorization = "Bearer {WEBSOCKET}" }}
+[websocket_quoted]
+kind = "websocket"
+url = "ws://{websocket}/close/1008/{WEBSOCKET}?key={WEBSOCKET}"
+headers = {{ Authorization = "Bearer {WEBSOCKET}" }}
 [cluster]
 kind = "redis"
 url = "redis-cluster://:{REDIS}@127.0.0.1:{full}"
@@ -126,6 +139,9 @@ url = "redis://health:{REDIS}@127.0.0.1:{port}"
 [redis_tls_{name}]
 kind = "redis"
 url = "rediss://health:{REDIS}@127.0.0.1:{port}"
+[websocket_{name}]
+kind = "websocket"
+url = "ws://health:{WEBSOCKET_USER}@127.0.0.1:{port}/?key={WEBSOCKET}"
 [cache_{name}]
 kind = "cache"
 data = "redis://:{REDIS}@127.0.0.1:{port}/3"
@@ -167,6 +183,12 @@ ca = "{BAD_PEM}"
 [cache]
 data = {{ url = "redis://:{BAD_URL}@[", key_prefix = ["{BAD_URL}"] }}
 pages = ["{BAD_URL}"]
+[websocket]
+url = "ws://user:{BAD_URL}@app:port/?key={BAD_URL}"
+headers = {{ Authorization = "{BAD_URL}\n", Upgrade = "{BAD_URL}" }}
+origin = "{BAD_URL}\n"
+subprotocol = "{BAD_URL} "
+expect = "{BAD_URL}"
 [vault]
 url = "http://user:{BAD_URL}@vault:8200:8200"
 token = ["{VAULT_TOKEN}"]
@@ -201,6 +223,8 @@ fn no_secret_appears_in_any_answer_log_or_message() {
         ("/postgres", "authenticate: "),
         ("/wrong_vault_token", ""),
         ("/wrong_vault_login", "login: "),
+        ("/websocket_rejected", "authenticate: the server answered 401 "),
+        ("/websocket_quoted", "ping: the server closed the WebSocket with code 1008 "),
     ] {
         let said = crate::running::status(&report, path);
         assert!(said.starts_with(step) && said != "working", "{path}: {said}");

@@ -1,0 +1,283 @@
+//! The handle of an open connection: what can be asked through it.
+
+use std::sync::{Mutex, PoisonError};
+
+use amq_protocol::frame::{AMQPContentHeader, AMQPFrame};
+use amq_protocol::protocol::{AMQPClass, basic, exchange, queue};
+use amq_protocol::types::FieldTable;
+use probe::{Cause, Connect, Failure, Steps};
+use tokio::sync::{mpsc, watch};
+
+use crate::channel::{Channel, Numbers};
+use crate::mailbox::Listeners;
+use crate::message::short;
+use crate::place::Place;
+use crate::task::{Order, State, Task};
+use crate::words::{Broken, NOT_FOUND, alarm, unexpected};
+use crate::{Letters, Message, Publication, handshake};
+
+/// More channels than that are not kept for the next conversations.
+const IDLE_CHANNELS: usize = 4;
+/// The class of messages in the protocol.
+const BASIC: u16 = 60;
+
+/// Opens connections to one broker.
+pub(crate) struct Connector(pub(crate) Place);
+
+impl Connect for Connector {
+    type Connection = Connection;
+
+    async fn connect(&self, steps: &Steps) -> Result<Connection, Failure> {
+        let opened = handshake::open(&self.0, steps).await?;
+        steps.run("mailbox", Connection::start(opened, &self.0.queue_prefix)).await
+    }
+
+    fn is_closed(connection: &Connection) -> bool {
+        connection.state.borrow().ended.is_some() || connection.mailbox_channel.is_over()
+    }
+}
+
+/// How full a queue is, and how many take from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that are ready to be taken.
+    pub messages: u64,
+    /// Consumers, whether they are alive or not.
+    pub consumers: u64,
+}
+
+/// An open connection. Its task ends, and closes the socket, when this is dropped.
+pub struct Connection {
+    mailbox: String,
+    mailbox_channel: Channel,
+    idle: Mutex<Vec<Channel>>,
+    numbers: Numbers,
+    orders: mpsc::UnboundedSender<Order>,
+    state: watch::Receiver<State>,
+    listeners: Listeners,
+}
+
+impl Connection {
+    async fn start(opened: handshake::Opened, queue_prefix: &str) -> Result<Self, Cause> {
+        let (orders, received) = mpsc::unbounded_channel();
+        let (sender, state) = watch::channel(State::default());
+        let (listeners, numbers) = (Listeners::default(), Numbers::default());
+        let task = Task::new(opened, received, sender, listeners.clone(), numbers.clone());
+        tokio::spawn(task.run());
+        let mut mailbox_channel = Channel::open(&numbers, &orders, &state).await?;
+        let mailbox = format!("{queue_prefix}health-gateway.{:032x}", rand::random::<u128>());
+        open_mailbox(&mut mailbox_channel, &mailbox).await?;
+        let idle = Mutex::default();
+        Ok(Self { mailbox, mailbox_channel, idle, numbers, orders, state, listeners })
+    }
+
+    /// The queue of this connection, which is gone with it.
+    pub fn mailbox(&self) -> &str {
+        &self.mailbox
+    }
+
+    /// Listens for messages in the mailbox.
+    pub fn listen(&self, wants: impl Fn(&Message) -> bool + Send + 'static) -> Letters {
+        self.listeners.add(wants)
+    }
+
+    /// Publishes and waits until the broker has confirmed it; the answer is whether any queue got it, for which its exchange must exist.
+    pub async fn publish(&self, publication: &Publication) -> Result<bool, Cause> {
+        let mut channel = self.channel().await?;
+        let mut state = self.state.clone();
+        let blocked = async {
+            let blocked = state.wait_for(|state| state.blocked.is_some()).await;
+            match blocked.map(|state| state.blocked.clone().unwrap_or_default()) {
+                Ok(reason) => alarm(&reason),
+                // The connection is over, which the channel tells.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let routed = tokio::select! {
+            biased;
+            cause = blocked => return Err(cause),
+            routed = publish(&mut channel, publication, &self.mailbox) => routed,
+        };
+        match routed {
+            Ok(routed) => {
+                self.put_back(channel);
+                Ok(routed)
+            }
+            Err(Broken::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(false),
+            Err(broken) => Err(broken.into()),
+        }
+    }
+
+    /// How full each of these queues is; `None` for one that does not exist.
+    pub async fn depths(&self, names: &[&str]) -> Result<Vec<Option<Depth>>, Cause> {
+        let mut depths = Vec::with_capacity(names.len());
+        while depths.len() < names.len() {
+            let mut channel = self.channel().await?;
+            let left = &names[depths.len()..];
+            let questions: Result<Vec<_>, _> = left.iter().map(|name| passive(name)).collect();
+            channel.send(questions?);
+            for _ in left {
+                match channel.next().await {
+                    Ok(AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok))) => {
+                        let (messages, consumers) = (ok.message_count, ok.consumer_count);
+                        depths.push(Some(Depth {
+                            messages: messages.into(),
+                            consumers: consumers.into(),
+                        }));
+                    }
+                    Ok(_) => return Err(unexpected("an answer")),
+                    // It also closes the channel, and with it what was asked after it.
+                    Err(Broken::Refused(refusal)) if refusal.code == NOT_FOUND => {
+                        depths.push(None);
+                        break;
+                    }
+                    Err(broken) => return Err(broken.into()),
+                }
+            }
+            self.put_back(channel);
+        }
+        Ok(depths)
+    }
+
+    async fn channel(&self) -> Result<Channel, Broken> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle.filter(|channel| !channel.is_over()) {
+            Some(channel) => Ok(channel),
+            None => Channel::open(&self.numbers, &self.orders, &self.state).await,
+        }
+    }
+
+    /// Keeps a channel whose conversation came to its end.
+    fn put_back(&self, channel: Channel) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !channel.is_over() && idle.len() < IDLE_CHANNELS {
+            idle.push(channel);
+        }
+    }
+}
+
+/// Declares the mailbox, for this connection alone, and takes whatever comes to it.
+async fn open_mailbox(channel: &mut Channel, name: &str) -> Result<(), Broken> {
+    let declare = queue::Declare {
+        queue: short(name)?,
+        passive: false,
+        durable: false,
+        exclusive: true,
+        auto_delete: true,
+        nowait: false,
+        arguments: FieldTable::default(),
+    };
+    let consume = basic::Consume {
+        queue: declare.queue.clone(),
+        consumer_tag: short("")?,
+        no_local: false,
+        no_ack: true,
+        exclusive: true,
+        nowait: false,
+        arguments: FieldTable::default(),
+    };
+    channel.send([
+        AMQPClass::Queue(queue::AMQPMethod::Declare(declare)),
+        AMQPClass::Basic(basic::AMQPMethod::Consume(consume)),
+    ]);
+    channel
+        .expect("an answer", |method| {
+            matches!(method, AMQPClass::Queue(queue::AMQPMethod::DeclareOk(_))).then_some(())
+        })
+        .await?;
+    channel
+        .expect("an answer", |method| {
+            matches!(method, AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(_))).then_some(())
+        })
+        .await
+}
+
+async fn publish(
+    channel: &mut Channel,
+    publication: &Publication,
+    mailbox: &str,
+) -> Result<bool, Broken> {
+    let number = channel.number;
+    let mut frames = Vec::new();
+    if let Some(exchange) = publication.answers_through {
+        let methods = path_to(mailbox, exchange)?;
+        frames.extend(methods.map(|method| AMQPFrame::Method(number, method)));
+    }
+    let publish = basic::Publish {
+        exchange: short(&publication.exchange)?,
+        routing_key: short(&publication.routing_key)?,
+        mandatory: true,
+        immediate: false,
+    };
+    let body = publication.body.clone().into_bytes();
+    let header = AMQPContentHeader {
+        class_id: BASIC,
+        body_size: body.len() as u64,
+        properties: publication.properties()?,
+    };
+    frames.push(AMQPFrame::Method(number, AMQPClass::Basic(basic::AMQPMethod::Publish(publish))));
+    frames.push(AMQPFrame::Header(number, header));
+    frames.push(AMQPFrame::Body(number, body));
+    channel.published += 1;
+    channel.send_frames(frames);
+    confirmed(channel).await
+}
+
+/// Waits until the broker has taken the last message; it says before whether nobody wants it.
+async fn confirmed(channel: &mut Channel) -> Result<bool, Broken> {
+    let mut routed = true;
+    loop {
+        match channel.next().await? {
+            AMQPClass::Exchange(exchange::AMQPMethod::DeclareOk(_))
+            | AMQPClass::Queue(queue::AMQPMethod::BindOk(_)) => {}
+            AMQPClass::Basic(basic::AMQPMethod::Return(_)) => routed = false,
+            AMQPClass::Basic(basic::AMQPMethod::Ack(ack)) => {
+                if ack.delivery_tag == channel.published {
+                    return Ok(routed);
+                }
+            }
+            AMQPClass::Basic(basic::AMQPMethod::Nack(_)) => {
+                return Err(Cause::because("the broker could not take the message").into());
+            }
+            _ => return Err(unexpected("an answer").into()),
+        }
+    }
+}
+
+/// Makes `exchange`, as others do who use it, and lets it lead to the mailbox.
+fn path_to(mailbox: &str, exchange: &str) -> Result<[AMQPClass; 2], Cause> {
+    let declare = exchange::Declare {
+        exchange: short(exchange)?,
+        kind: short("direct")?,
+        passive: false,
+        durable: false,
+        auto_delete: false,
+        internal: false,
+        nowait: false,
+        arguments: FieldTable::default(),
+    };
+    let bind = queue::Bind {
+        queue: short(mailbox)?,
+        exchange: short(exchange)?,
+        routing_key: short(mailbox)?,
+        nowait: false,
+        arguments: FieldTable::default(),
+    };
+    Ok([
+        AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare)),
+        AMQPClass::Queue(queue::AMQPMethod::Bind(bind)),
+    ])
+}
+
+fn passive(name: &str) -> Result<AMQPClass, Cause> {
+    let declare = queue::Declare {
+        queue: short(name)?,
+        passive: true,
+        durable: false,
+        exclusive: false,
+        auto_delete: false,
+        nowait: false,
+        arguments: FieldTable::default(),
+    };
+    Ok(AMQPClass::Queue(queue::AMQPMethod::Declare(declare)))
+}

@@ -1,0 +1,54 @@
+//! Who waits for which message: everything that comes to the connection's mailbox is shown to all who listen.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+
+use crate::Message;
+
+/// Those who listen; shared by the connection's handle and its task.
+#[derive(Clone, Default)]
+pub(crate) struct Listeners(Arc<Mutex<Vec<Listener>>>);
+
+struct Listener {
+    wants: Box<dyn Fn(&Message) -> bool + Send>,
+    letters: mpsc::UnboundedSender<Message>,
+}
+
+/// The messages that one listener wants, until it is dropped or the connection ends.
+#[derive(Debug)]
+pub struct Letters(mpsc::UnboundedReceiver<Message>);
+
+impl Letters {
+    /// The next message; `None` when the connection is over.
+    pub async fn next(&mut self) -> Option<Message> {
+        self.0.recv().await
+    }
+}
+
+impl Listeners {
+    pub(crate) fn add(&self, wants: impl Fn(&Message) -> bool + Send + 'static) -> Letters {
+        let (letters, receiver) = mpsc::unbounded_channel();
+        let mut all = self.all();
+        // Who is gone is noticed when the next one comes.
+        all.retain(|listener| !listener.letters.is_closed());
+        all.push(Listener { wants: Box::new(wants), letters });
+        Letters(receiver)
+    }
+
+    /// Hands a message to all who want it; it may be nobody, when an answer comes too late.
+    pub(crate) fn hand_out(&self, message: &Message) {
+        self.all().retain(|listener| {
+            !(listener.wants)(message) || listener.letters.send(message.clone()).is_ok()
+        });
+    }
+
+    /// Nothing will come any more.
+    pub(crate) fn end(&self) {
+        self.all().clear();
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Listener>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,120 @@
+//! Celery on AMQP.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use amqp::{Amqp, Connection, Letters, Publication};
+use probe::config::{Fields, Url};
+use probe::{Cause, Failure, Shared, Steps};
+
+use crate::findings::{Backlog, Report};
+use crate::question::{EXCHANGE, Question, REPLY_EXCHANGE};
+use crate::task::Task;
+
+/// A worker that was stopped must not find a heap of old questions when it goes on.
+const QUESTION_EXPIRES: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+pub(crate) struct AmqpBroker(Amqp);
+
+impl AmqpBroker {
+    pub(crate) fn read(
+        shared: &Shared,
+        fields: &mut Fields<'_>,
+        url: &Url,
+        tls: &tls::Settings,
+    ) -> Option<Self> {
+        Amqp::read(shared, fields, "broker", url, tls).map(Self)
+    }
+
+    pub(crate) fn target(&self) -> &str {
+        self.0.target()
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        steps: &Steps,
+        question: &Question,
+        queues: &[String],
+        report: &Report,
+    ) -> Result<(), Failure> {
+        // A kept connection that is lost proves nothing, so the question is put twice at most.
+        for _ in 0..2 {
+            let put = self.0.run(steps, |connection| put(connection, steps, question, queues));
+            let (letters, asked, depths) = tokio::select! {
+                () = report.abandoned() => return Ok(()),
+                put = put => put?,
+            };
+            report.asked(asked, depths);
+            tokio::select! {
+                () = report.abandoned() => return Ok(()),
+                () = hear(letters, report) => {}
+            }
+        }
+        Err(Failure::new("ask", Cause::because("connection closed").connection_lost()))
+    }
+
+    /// Publishes the task to the default exchange, which leads to the queue of this name.
+    pub(crate) async fn send(
+        &self,
+        steps: &Steps,
+        queue: &str,
+        task: &Task,
+        lifetime: Duration,
+    ) -> Result<Letters, Failure> {
+        let send = |connection: Arc<Connection>| async move {
+            let id = task.id().to_owned();
+            let letters = connection.listen(move |message| message.correlation_id() == Some(&id));
+            let publication = Publication {
+                routing_key: queue.to_owned(),
+                headers: task.headers(),
+                body: Task::body(),
+                correlation_id: task.id().to_owned(),
+                reply_to: connection.mailbox().to_owned(),
+                expires: Some(lifetime),
+                ..Publication::default()
+            };
+            if steps.run("canary", connection.publish(&publication)).await? {
+                return Ok(letters);
+            }
+            Err(Failure::because("canary", format!("{queue} does not exist")))
+        };
+        self.0.run(steps, send).await
+    }
+}
+
+/// Puts the question, and looks how full the queues are while the workers answer it.
+async fn put(
+    connection: Arc<Connection>,
+    steps: &Steps,
+    question: &Question,
+    queues: &[String],
+) -> Result<(Letters, Option<u64>, BTreeMap<String, Backlog>), Failure> {
+    let ticket = question.ticket().to_owned();
+    let letters = connection.listen(move |message| message.header("ticket") == Some(&ticket));
+    let publication = Publication {
+        exchange: EXCHANGE.to_owned(),
+        answers_through: Some(REPLY_EXCHANGE),
+        headers: Question::headers(),
+        body: question.body(connection.mailbox()),
+        expires: Some(QUESTION_EXPIRES),
+        ..Publication::default()
+    };
+    let routed = steps.run("ask", connection.publish(&publication)).await?;
+    let names: Vec<_> = queues.iter().map(String::as_str).collect();
+    let depths = steps.run("queues", connection.depths(&names)).await?;
+    let backlogs = depths.into_iter().map(|depth| depth.map_or(Backlog::Missing, Backlog::Known));
+    let backlogs = queues.iter().cloned().zip(backlogs).collect();
+    // The broker says whether it went to anybody, but not to how many.
+    Ok((letters, (!routed).then_some(0), backlogs))
+}
+
+/// Reports every answer, until the connection is lost.
+async fn hear(mut letters: Letters, report: &Report) {
+    while let Some(letter) = letters.next().await {
+        if let Some(reply) = Question::read(letter.body()) {
+            report.answered(reply);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The settings of a Celery application.
+
+use std::sync::Arc;
+
+use probe::config::{Fields, FromNode, Node, Refused, Url, Value};
+use probe::{CheckName, Secret, Shared};
+
+use crate::PING;
+use crate::broker::Broker;
+use crate::canary::Canary;
+use crate::results::Results;
+
+/// What a section says.
+pub(crate) struct Settings {
+    pub(crate) broker: Option<Broker>,
+    pub(crate) workers: Option<Workers>,
+    pub(crate) queues: Vec<QueueSettings>,
+    results: Option<Results>,
+}
+
+/// What is expected of one queue.
+pub(crate) struct QueueSettings {
+    pub(crate) name: String,
+    pub(crate) max_messages: Option<u64>,
+    pub(crate) canary: bool,
+}
+
+impl QueueSettings {
+    pub(crate) fn check_name(&self) -> String {
+        format!("queues.{}", self.name)
+    }
+}
+
+/// Which workers must answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Workers {
+    /// So many, whoever they are.
+    AtLeast(usize),
+    /// The nodes of these names.
+    Named(Vec<String>),
+}
+
+impl Settings {
+    pub(crate) fn read(shared: &Shared, fields: &mut Fields<'_>) -> Self {
+        let url = fields.url("broker", Broker::SCHEMES);
+        let result_backend: Option<ResultBackend> = fields.optional("result_backend");
+        let tls = tls::Settings::read(fields);
+        let workers = if fields.has("workers") {
+            fields.optional("workers")
+        } else {
+            Some(Workers::AtLeast(1))
+        };
+        let max_messages: Option<u64> = fields.optional("max_messages");
+        let canary = fields.or("canary", false);
+        let queues = fields.each("queues", |name, queue| QueueSettings {
+            name: name.to_owned(),
+            max_messages: queue.optional("max_messages").or(max_messages),
+            canary: queue.or("canary", canary),
+        });
+        if queues.iter().any(|queue| queue.canary) && !fields.has("result_backend") {
+            fields
+                .wrong("canary", "expected `result_backend` beside it, as the application has it");
+        }
+        for key in ["max_messages", "canary"] {
+            if fields.has(key) && !fields.has("queues") {
+                fields.wrong(key, "expected `queues` beside it");
+            }
+        }
+        let mut settings = Self { broker: None, workers, queues, results: None };
+        if let (Some(url), Some(tls)) = (url, tls) {
+            settings.connect(shared, fields, &url, result_backend, &tls);
+        }
+        settings
+    }
+
+    /// The names of all checks, in the order of the file.
+    pub(crate) fn names(&self, fields: &mut Fields<'_>) -> Vec<CheckName> {
+        let names = std::iter::once(PING.to_owned());
+        let names = names.chain(self.queues.iter().map(QueueSettings::check_name));
+        let mut valid = Vec::new();
+        for name in names {
+            match CheckName::new(name) {
+                Ok(name) => valid.push(name),
+                Err(message) => fields.wrong("queues", message),
+            }
+        }
+        valid
+    }
+
+    /// The canary of a queue, when the result backend is known.
+    pub(crate) fn canary_of(&self, queue: &QueueSettings) -> Option<Arc<Canary>> {
+        let (broker, results) = (self.broker.clone()?, self.results.clone()?);
+        Some(Arc::new(Canary::new(broker, results, &queue.name)))
+    }
+
+    fn connect(
+        &mut self,
+        shared: &Shared,
+        fields: &mut Fields<'_>,
+        url: &Url,
+        result_backend: Option<ResultBackend>,
+        tls: &tls::Settings,
+    ) {
+        let backend_url = match &result_backend {
+            Some(ResultBackend::Url(url)) => Some(url),
+            _ => None,
+        };
+        let encrypted = Broker::is_encrypted(url) || backend_url.is_some_and(Broker::is_encrypted);
+        let read_tls = tls.expect_use(fields, encrypted, "a URL that asks for TLS");
+        self.broker = read_tls.and_then(|()| Broker::read(shared, fields, url, tls));
+        self.results = match result_backend {
+            None => None,
+            Some(ResultBackend::Url(url)) => Results::read(shared, fields, &url, tls),
+            Some(ResultBackend::Rpc) => match &self.broker {
+                Some(Broker::Redis(_)) => {
+                    fields.wrong("result_backend", "expected `rpc://` only with a broker on AMQP");
+                    None
+                }
+                _ => Some(Results::Rpc),
+            },
+        };
+    }
+}
+
+/// Where results go, as it is written.
+enum ResultBackend {
+    Rpc,
+    Url(Url),
+}
+
+impl FromNode for ResultBackend {
+    fn from_node(node: &Node) -> Result<Self, Refused> {
+        let text = Secret::from_node(node)?;
+        if text.expose() == "rpc://" {
+            return Ok(Self::Rpc);
+        }
+        let url = Url::parse(text.expose())?;
+        if Results::SCHEMES.contains(&url.scheme()) {
+            return Ok(Self::Url(url));
+        }
+        Err("expected `rpc://`, or a URL that begins with `redis://` or `rediss://`"
+            .to_owned()
+            .into())
+    }
+}
+
+impl FromNode for Workers {
+    fn from_node(node: &Node) -> Result<Self, Refused> {
+        let wrong = || {
+            Refused::Wrong(
+                "expected a number of at least 1, or names of nodes such as `[\"w1@host\"]`"
+                    .to_owned(),
+            )
+        };
+        match &node.value {
+            Value::Integer(_) => {
+                let number = u64::from_node(node).map_err(|_| wrong())?;
+                let number = usize::try_from(number).ok().filter(|number| *number > 0);
+                number.map(Self::AtLeast).ok_or_else(wrong)
+            }
+            Value::Array(names) if !names.is_empty() => Ok(Self::Named(Vec::from_node(node)?)),
+            Value::Unknown(failure) => Err(Refused::Unknown(failure.clone())),
+            _ => Err(wrong()),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A header of the request whose value may be a secret.
+
+use data_encoding::BASE64;
+use http::{HeaderName, HeaderValue};
+use probe::Secret;
+use probe::config::{FromNode, Node, Refused, Url};
+
+/// What HTTP and the handshake say by themselves, or a setting of its own does.
+const OURS: &[&str] = &["connection", "content-length", "origin", "transfer-encoding", "upgrade"];
+
+/// A name and a value that can stand in a request.
+pub(crate) struct Header {
+    name: String,
+    value: Secret,
+}
+
+impl Header {
+    /// Reads one entry of `headers`.
+    pub(crate) fn read(name: &str, node: &Node) -> Result<Self, Refused> {
+        let value = Secret::from_node(node)?;
+        let lower = name.to_ascii_lowercase();
+        if !is_token(name) {
+            return Err("expected the name of an HTTP header".to_owned().into());
+        }
+        if OURS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+            let ours = "expected another header: the handshake writes this one, `origin` and `subprotocol` are settings";
+            return Err(ours.to_owned().into());
+        }
+        if HeaderValue::from_str(value.expose()).is_err() {
+            return Err("expected a value without line breaks".to_owned().into());
+        }
+        Ok(Self { name: name.to_owned(), value })
+    }
+
+    /// The user in `url` as HTTP's Basic authorization.
+    pub(crate) fn of_user(url: &Url) -> Option<Self> {
+        let password = url.password().map(Secret::expose).unwrap_or_default();
+        if url.username().is_empty() && password.is_empty() {
+            return None;
+        }
+        let user = BASE64.encode(format!("{}:{password}", url.username()).as_bytes());
+        let value = Secret::new(format!("Basic {user}"));
+        Some(Self { name: "Authorization".to_owned(), value })
+    }
+
+    /// The name as written.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value.
+    pub(crate) fn value(&self) -> &Secret {
+        &self.value
+    }
+
+    /// Whether this is its name, in any case.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// What must not be seen of it: an authorization's scheme is no secret, and what follows may be quoted without it.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = Secret> + use<> {
+        let credentials = self.value.expose().split_once(' ').filter(|_| self.is("authorization"));
+        let credentials = credentials.map(|(_, credentials)| Secret::new(credentials));
+        credentials.into_iter().chain([self.value.clone()])
+    }
+}
+
+/// Whether HTTP takes this as a name.
+pub(crate) fn is_token(name: &str) -> bool {
+    HeaderName::from_bytes(name.as_bytes()).is_ok()
+}

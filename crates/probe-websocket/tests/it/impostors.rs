@@ -1,0 +1,121 @@
+//! Servers that are no WebSocket servers, or broken ones.
+
+use std::net::SocketAddr;
+
+use async_tungstenite::tungstenite::handshake::derive_accept_key;
+use probe_testkit::run;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::{PATIENCE, check};
+
+/// What a real server answers; `{accept}` is what belongs to the request.
+const UPGRADE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n";
+
+/// Answers the first bytes of each connection with `head`, then sends `frames`, and ends it when the client does.
+async fn impostor(head: String, frames: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let read = stream.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..read]).into_owned();
+            let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap_or_default();
+            let accept = derive_accept_key(key.trim().as_bytes());
+            let answer = head.replace("{accept}", &accept);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(frames).await.unwrap();
+            // A client that goes on talks to nobody.
+            let _gone = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    address
+}
+
+async fn assert_says(head: &str, frames: &'static [u8], expected: &str) {
+    let address = impostor(head.to_owned(), frames).await;
+    let outcome = run(&check(address, "/", ""), PATIENCE).await;
+    assert_eq!(outcome.line(), format!("{expected} ({address})"), "{head}");
+}
+
+#[tokio::test]
+async fn a_status_in_http_1_0_is_quoted_as_well() {
+    let expected = "handshake: the server answered 503 Service Unavailable in place of the upgrade";
+    assert_says("HTTP/1.0 503 No server is available\r\n\r\n", b"", expected).await;
+    let expected = "handshake: the server answered 599 in place of the upgrade";
+    assert_says("HTTP/1.1 599 Whatever\r\n\r\n", b"", expected).await;
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_said_to_be_none() {
+    let expected = "handshake: the answer is not HTTP/1.1";
+    assert_says("-ERR unknown command\r\n", b"", expected).await;
+}
+
+#[tokio::test]
+async fn a_server_with_tls_is_told_from_one_without() {
+    let expected = "handshake: the server speaks TLS, which `ws` does not: `wss` does";
+    assert_says("\x15\x03\x01\0\x02\x02\x46", b"", expected).await;
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_not_read_for_ever() {
+    let head = format!("HTTP/1.1 404 X\r\nx: {}", "x".repeat(70_000));
+    assert_says(&head, b"", "handshake: the answer's head is larger than 64 KiB").await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_not_ours_is_none() {
+    for (from, to, expected) in [
+        (
+            "{accept}",
+            "dGhlIHNhbXBsZQ==",
+            "the server's `Sec-WebSocket-Accept` does not belong to our request: a cache, or no WebSocket server",
+        ),
+        (
+            "Upgrade: websocket",
+            "Upgrade: h2c",
+            "the server switches to another protocol than WebSocket",
+        ),
+        ("Connection: Upgrade\r\n", "", "the server switches to another protocol than WebSocket"),
+        (
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
+            "the server selects a subprotocol, and none was offered",
+        ),
+        (
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+            "the server uses an extension that was not offered",
+        ),
+    ] {
+        let head = UPGRADE.replacen(from, to, 1);
+        assert_says(&head, b"", &format!("handshake: {expected}")).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_in_other_letters_among_other_words_is_one() {
+    let head = UPGRADE
+        .replace("Connection: Upgrade", "connection: keep-alive, UPGRADE")
+        .replace("Upgrade: websocket", "upgrade: WebSocket");
+    // The first frame comes with the head, and the end of the conversation right behind it.
+    let expected = "ping: the server closed the WebSocket without a code";
+    assert_says(&head, b"\x81\x02hi\x88\x00", expected).await;
+}
+
+#[tokio::test]
+async fn frames_that_break_the_protocol_are_told() {
+    for (frames, expected) in [
+        (&b"\xc1\x00"[..], "the server breaks the protocol: reserved bits are non-zero"),
+        (
+            b"\x81\x82\0\0\0\0hi",
+            "the server breaks the protocol: received a masked frame from server",
+        ),
+        (b"\x82\x7f\0\0\x00\x01\0\0\0\0", "a message is larger than 1024 KiB"),
+        (b"\x81\x02\xff\xff", "a text message is not UTF-8"),
+    ] {
+        assert_says(UPGRADE, frames, &format!("ping: {expected}")).await;
+    }
+}

@@ -1,0 +1,109 @@
+//! A WebSocket server, in the shared stack and as a test's private one: it echoes, and misbehaves on the paths that its script lists.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::error::{Context, Error, Result};
+use crate::install::Need;
+use crate::process::POLL;
+use crate::program::Program;
+use crate::server::{Server, private_folder};
+use crate::service::Service;
+use crate::{HEALTH_PASSWORD, port};
+
+const SCRIPT: &str = include_str!("websocket.py");
+/// Longer than a connection ever took to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) const SERVICE: Service = Service {
+    name: "websocket",
+    port: crate::WEBSOCKET.port(),
+    needs: &[Need::Python { requirement: "websockets==17.4" }],
+    prepare: |service, home| prepare(home, service.port, None),
+    seed: |_| Ok(()),
+    stop: Signal::KILL,
+};
+
+/// A private server.
+pub struct Websocket {
+    /// The process, to be paused, stopped and restarted.
+    pub server: Server,
+    port: u16,
+    home: PathBuf,
+    _folder: TempDir,
+}
+
+/// How a private server speaks TLS; everything is PEM.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The server's certificate.
+    pub certificate: String,
+    /// Its private key.
+    pub private_key: String,
+    /// Demands client certificates that this authority has issued.
+    pub client_ca: Option<String>,
+}
+
+impl Websocket {
+    /// Starts one, with TLS or without.
+    pub fn start(tls: Option<&Tls>) -> Result<Self> {
+        let port = port::free_port()?;
+        let folder = private_folder("websocket")?;
+        let home = folder.path().join("data");
+        let server = Server::start(prepare(&home, port, tls)?)?;
+        Ok(Self { server, port, home, _folder: folder })
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Waits until no WebSocket is open, and tells how many were closed with each code; 1006 is one that broke.
+    pub fn closed(&self) -> Result<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(self.home.join("connections.json")).unwrap_or_default();
+            let mut counts: Value = serde_json::from_str(&text).unwrap_or_default();
+            if counts["open"] == 0 {
+                counts.as_object_mut().and_then(|counts| counts.remove("open"));
+                return Ok(counts);
+            }
+            if Instant::now() > deadline {
+                return Err(Error::new(format!("websocket: some stay open: {text}")));
+            }
+            thread::sleep(POLL);
+        }
+    }
+}
+
+/// The shared server's address, once `cargo xtask up` has started it.
+pub fn shared() -> Result<SocketAddr> {
+    crate::service::require(&SERVICE)
+}
+
+fn prepare(home: &Path, port: u16, tls: Option<&Tls>) -> Result<Program> {
+    crate::place::fresh(home)?;
+    let write = |name: &str, text: Option<&String>| {
+        let path = home.join(name);
+        let Some(text) = text else { return Ok(PathBuf::new()) };
+        fs::write(&path, text).context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    };
+    let script = write("server.py", Some(&SCRIPT.to_owned()))?;
+    let certificate = write("server.pem", tls.map(|tls| &tls.certificate))?;
+    let key = write("server.key", tls.map(|tls| &tls.private_key))?;
+    let client_ca = write("client-ca.pem", tls.and_then(|tls| tls.client_ca.as_ref()))?;
+    Ok(Program::new("websocket", crate::python::program("python"), home)
+        .args([script])
+        .args([&port.to_string(), HEALTH_PASSWORD])
+        .args([certificate, key, client_ca])
+        .ready_on(port))
+}

@@ -7,6 +7,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+pub mod celery;
 mod debian;
 mod error;
 pub mod http;
@@ -17,6 +18,7 @@ pub mod postgres;
 mod process;
 mod program;
 mod python;
+pub mod rabbit;
 pub mod redis;
 mod seed;
 mod server;
@@ -39,6 +41,8 @@ pub const POSTGRES: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 25432)
 pub const REDIS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 26379);
 /// The Redis of `redis2` and the four caches.
 pub const REDIS2: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 26380);
+/// `RabbitMQ`.
+pub const RABBIT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 25672);
 /// OpenBao, which speaks Vault's API.
 pub const VAULT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28200);
 /// The WebSocket server.
@@ -50,5 +54,9 @@ pub const HEALTH_USER: &str = "health";
 pub const HEALTH_PASSWORD: &str = "health-of-a-throw-away-stack";
 /// The database of the application that the demo plays.
 pub const POSTGRES_DATABASE: &str = "app";
+/// The virtual host of the application on the broker.
+pub const RABBIT_VHOST: &str = "app";
+/// The queues of the application's Celery workers.
+pub const CELERY_QUEUES: [&str; 3] = ["high_priority", "medium_priority", "low_priority"];
 /// The namespace of the demo.
 pub const NAMESPACE: &str = "demo";

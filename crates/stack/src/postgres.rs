@@ -30,10 +30,10 @@ const STOP: Signal = Signal::QUIT;
 
 pub(crate) const SERVICE: Service = Service {
     name: "postgres",
-    port: crate::POSTGRES.port(),
+    port: Some(crate::POSTGRES.port()),
     needs: &[Need::Debian { package: "postgresql", file: "/usr/lib/postgresql/*/bin/initdb" }],
-    prepare: |service, home| prepare(home, service.port, &[]),
-    seed: |service| seed(service.port),
+    prepare: |_, home| prepare(home, crate::POSTGRES.port(), &[]),
+    seed: |_| seed(crate::POSTGRES.port()),
     stop: STOP,
 };
 

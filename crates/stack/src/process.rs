@@ -76,12 +76,13 @@ impl Process {
         tree
     }
 
-    /// Ends the whole tree: first with `signal`, and whatever is left after `patience` with `SIGKILL`.
+    /// Ends the whole tree: first its root with `signal`, and whatever is left after `patience` with `SIGKILL`.
     pub(crate) fn end(self, signal: Signal, patience: Duration) {
         let tree = self.tree();
         signal_all(&tree, Signal::CONT);
         self.signal(signal);
-        if !gone_within(&tree, patience) {
+        // Who was killed cannot take anybody along.
+        if signal == Signal::KILL || !gone_within(&tree, patience) {
             signal_all(&tree, Signal::KILL);
             gone_within(&tree, Duration::from_secs(10));
         }

@@ -30,6 +30,7 @@ pub struct Program {
     name: String,
     executable: OsString,
     args: Vec<OsString>,
+    envs: Vec<(&'static str, OsString)>,
     user: Option<&'static str>,
     home: PathBuf,
     log: PathBuf,
@@ -54,6 +55,7 @@ impl Program {
             name: name.to_owned(),
             executable: executable.as_ref().to_owned(),
             args: Vec::new(),
+            envs: Vec::new(),
             user: None,
             home: home.to_owned(),
             log: home.with_extension("log"),
@@ -66,6 +68,13 @@ impl Program {
     #[must_use]
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of its environment, which is clean otherwise.
+    #[must_use]
+    pub fn env(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
+        self.envs.push((name, value.as_ref().to_owned()));
         self
     }
 
@@ -173,7 +182,8 @@ impl Program {
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", &self.home)
-            .env("LC_ALL", "C.UTF-8");
+            .env("LC_ALL", "C.UTF-8")
+            .envs(self.envs.iter().map(|(name, value)| (name, value)));
         command
     }
 }

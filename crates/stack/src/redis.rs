@@ -37,9 +37,11 @@ pub(crate) const SECOND: Service = service("redis2", crate::REDIS2.port());
 const fn service(name: &'static str, port: u16) -> Service {
     Service {
         name,
-        port,
+        port: Some(port),
         needs: &[Need::Debian { package: "redis-server", file: "/usr/bin/redis-server" }],
-        prepare: |service, home| prepare(service.name, home, service.port, &[&users()]),
+        prepare: |service, home| {
+            prepare(service.name, home, service.port.unwrap_or_default(), &[&users()])
+        },
         seed: |_| Ok(()),
         stop: Signal::KILL,
     }

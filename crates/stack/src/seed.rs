@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::error::{Context, Error, Result};
 use crate::{
-    HEALTH_PASSWORD, HEALTH_USER, NAMESPACE, POSTGRES, POSTGRES_DATABASE, REDIS, REDIS2, VAULT,
-    WEBSOCKET, place, vault,
+    CELERY_QUEUES, HEALTH_PASSWORD, HEALTH_USER, NAMESPACE, POSTGRES, POSTGRES_DATABASE, RABBIT,
+    RABBIT_VHOST, REDIS, REDIS2, VAULT, WEBSOCKET, place, vault,
 };
 
 /// The name of the policy and of the `AppRole`.
@@ -40,7 +40,8 @@ pub(crate) fn vault() -> Result<()> {
     }
     write_secret("postgres", "password", HEALTH_PASSWORD)?;
     write_secret("redis", "password", HEALTH_PASSWORD)?;
-    let read = ["health", "postgres", "redis"]
+    write_secret("rabbit", "password", HEALTH_PASSWORD)?;
+    let read = ["health", "postgres", "rabbit", "redis"]
         .map(|name| format!("path \"{}\" {{ capabilities = [\"read\"] }}\n", path(name)));
     api("PUT", &format!("sys/policies/acl/{ROLE}"), &json!({"policy": read.concat()}))?;
     let role = format!("auth/approle/role/{ROLE}");
@@ -68,7 +69,8 @@ pub(crate) fn demo() -> Result<()> {
 fn demo_toml() -> String {
     let secret =
         |name: &str| format!("{HEALTH_USER}:${{vault:secret/{NAMESPACE}/{name}#password}}");
-    let (redis, postgres) = (secret("redis"), secret("postgres"));
+    let (redis, postgres, rabbit) = (secret("redis"), secret("postgres"), secret("rabbit"));
+    let queues = CELERY_QUEUES.map(|queue| format!("\"{queue}\"")).join(", ");
     format!(
         r#"# The gateway's configuration for `cargo xtask demo`, written by `cargo xtask up`.
 
@@ -81,8 +83,18 @@ pages = "redis://{redis}@{REDIS2}/2"
 task_lock = "redis://{redis}@{REDIS2}/3"
 task_queue = "redis://{redis}@{REDIS2}/4"
 
+[celery]
+broker = "amqp://{rabbit}@{RABBIT}/{RABBIT_VHOST}"
+result_backend = "rpc://"
+canary = true
+max_messages = 1000
+queues = [{queues}]
+
 [postgres]
 url = "postgres://{postgres}@{POSTGRES}/{POSTGRES_DATABASE}?sslmode=disable"
+
+[rabbit]
+url = "amqp://{rabbit}@{RABBIT}/{RABBIT_VHOST}"
 
 [redis2]
 kind = "redis"

@@ -13,18 +13,25 @@ use crate::install::Need;
 use crate::place;
 use crate::process::{POLL, Process};
 use crate::program::{Lifetime, Program, listening};
-use crate::{postgres, redis, vault, websocket};
+use crate::{celery, postgres, rabbit, redis, vault, websocket};
 
 /// Every server of the shared stack; a further one is a file of its own and a row here.
-pub(crate) const SERVICES: &[Service] =
-    &[postgres::SERVICE, redis::FIRST, redis::SECOND, vault::SERVICE, websocket::SERVICE];
+pub(crate) const SERVICES: &[Service] = &[
+    postgres::SERVICE,
+    redis::FIRST,
+    redis::SECOND,
+    rabbit::SERVICE,
+    celery::SERVICE,
+    vault::SERVICE,
+    websocket::SERVICE,
+];
 
 /// One server of the shared stack.
 pub(crate) struct Service {
     /// Its name on the terminal, and of its files.
     pub(crate) name: &'static str,
-    /// Its port on 127.0.0.1.
-    pub(crate) port: u16,
+    /// Its port on 127.0.0.1, if it listens at all.
+    pub(crate) port: Option<u16>,
     /// What must be installed for it.
     pub(crate) needs: &'static [Need],
     /// Makes a fresh folder for its data and tells how to start it there.
@@ -53,7 +60,7 @@ impl Service {
         match Process::from_record(&record).filter(|process| process.is_alive()) {
             Some(process) if record.trim_end().ends_with(SEEDED) => State::Up(process),
             Some(_) => State::Unfinished,
-            None if listening(self.port).is_ok() => State::Taken,
+            None if self.is_listening() => State::Taken,
             None => State::Down,
         }
     }
@@ -79,7 +86,7 @@ impl Service {
             waitpid(Some(process.pid()), WaitOptions::NOHANG).ok();
             // A process counts as ended when its first thread is gone; its sockets go with its last.
             let deadline = Instant::now() + STOP_WITHIN;
-            while listening(self.port).is_ok() && Instant::now() < deadline {
+            while self.is_listening() && Instant::now() < deadline {
                 thread::sleep(POLL);
             }
         }
@@ -88,6 +95,15 @@ impl Service {
                 .context(|| format!("{}: remove its record", self.name))?;
         }
         Ok(process)
+    }
+
+    /// Where it is, as messages say it.
+    pub(crate) fn place(&self) -> String {
+        self.port.map(|port| format!(" on 127.0.0.1:{port}")).unwrap_or_default()
+    }
+
+    fn is_listening(&self) -> bool {
+        self.port.is_some_and(|port| listening(port).is_ok())
     }
 
     fn write_record(&self, text: &str) -> Result<()> {
@@ -106,11 +122,26 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// The address of a service that runs and is seeded.
 pub(crate) fn require(service: &Service) -> Result<SocketAddr> {
-    match service.state() {
-        State::Up(_) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, service.port))),
+    match (service.state(), service.port) {
+        (State::Up(_), Some(port)) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         _ => Err(Error::new(format!(
             "{} of the shared stack is not up; run `cargo xtask up` first",
             service.name
         ))),
     }
 }
+
+/// Waits until another service is up, for one that needs it: all are started at once.
+pub(crate) fn wait_for(service: &Service) -> Result<()> {
+    let deadline = Instant::now() + NEEDED_WITHIN;
+    while !matches!(service.state(), State::Up(_)) {
+        if Instant::now() > deadline {
+            return Err(Error::new(format!("{} did not come up", service.name)));
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// Longer than a service takes that others need.
+const NEEDED_WITHIN: Duration = Duration::from_mins(1);

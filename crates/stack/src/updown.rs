@@ -29,8 +29,9 @@ pub fn up() -> Result<Up> {
                 say(service, &format!("is up (process {}{held})", process.id()));
             }
             State::Taken => taken.push(format!(
-                "{}: 127.0.0.1:{} belongs to a process that this project did not start; nothing was touched",
-                service.name, service.port
+                "{}: its port{} belongs to a process that this project did not start; nothing was touched",
+                service.name,
+                service.place()
             )),
             State::Unfinished | State::Down => to_start.push(service),
         }
@@ -63,7 +64,7 @@ pub fn down() -> Result<()> {
 fn start_all(services: &[&'static Service]) -> Result<()> {
     let start = |service: &'static Service| {
         service.stop()?;
-        say(service, &format!("starts on 127.0.0.1:{}", service.port));
+        say(service, &format!("starts{}", service.place()));
         service.start()?;
         say(service, "is up");
         Ok(())

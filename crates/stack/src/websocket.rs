@@ -24,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) const SERVICE: Service = Service {
     name: "websocket",
-    port: crate::WEBSOCKET.port(),
+    port: Some(crate::WEBSOCKET.port()),
     needs: &[Need::Python { requirement: "websockets==17.4" }],
-    prepare: |service, home| prepare(home, service.port, None),
+    prepare: |_, home| prepare(home, crate::WEBSOCKET.port(), None),
     seed: |_| Ok(()),
     stop: Signal::KILL,
 };

@@ -1,0 +1,195 @@
+//! A Celery application: its worker in the shared stack, and the workers and tasks of a test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::error::{Context, Error, Result};
+use crate::install::Need;
+use crate::process::POLL;
+use crate::program::Program;
+use crate::server::{Server, private_folder};
+use crate::service::{Service, wait_for};
+use crate::{CELERY_QUEUES, RABBIT, RABBIT_VHOST, place, python, rabbit};
+
+/// The application itself.
+const APP: &str = include_str!("celery/app.py");
+/// Longer than a task ever took to begin on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) const SERVICE: Service = Service {
+    name: "celery",
+    port: None,
+    needs: &[Need::Python { requirement: "celery[redis]==5.7.0" }],
+    prepare: |_, home| {
+        wait_for(&rabbit::SERVICE)?;
+        place::fresh(home)?;
+        let (user, password) = (rabbit::ADMIN_USER, rabbit::ADMIN_PASSWORD);
+        let broker = format!("amqp://{user}:{password}@{RABBIT}/{RABBIT_VHOST}");
+        worker(home, &broker, "rpc://", "demo@localhost", Pool::Prefork, &CELERY_QUEUES)
+    },
+    seed: |_| Ok(()),
+    stop: Signal::KILL,
+};
+
+/// How a worker does its tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// In a child process; the parent answers meanwhile.
+    Prefork,
+    /// By itself, and it answers nobody meanwhile.
+    Solo,
+}
+
+/// An application with a broker of a test's own.
+pub struct App {
+    broker: String,
+    results: String,
+    folder: TempDir,
+}
+
+/// A running worker with one child.
+pub struct Worker {
+    /// The processes, to be paused, stopped and restarted.
+    pub server: Server,
+    name: String,
+}
+
+/// A task that keeps a worker's child busy until this is dropped.
+pub struct Hold(PathBuf);
+
+impl App {
+    /// An application on this broker, with this result backend.
+    pub fn new(broker: &str, results: &str) -> Result<Self> {
+        let folder = private_folder("celery")?;
+        write_app(folder.path())?;
+        Ok(Self { broker: broker.to_owned(), results: results.to_owned(), folder })
+    }
+
+    /// Starts a worker called `<name>@localhost` for these queues.
+    pub fn worker(&self, name: &str, pool: Pool, queues: &[&str]) -> Result<Worker> {
+        let home = self.folder.path().join(name);
+        place::fresh(&home)?;
+        let name = format!("{name}@localhost");
+        let program = worker(&home, &self.broker, &self.results, &name, pool, queues)?;
+        Ok(Worker { server: Server::start(program)?, name })
+    }
+
+    /// Puts so many tasks that do nothing into a queue, which is made if it does not exist.
+    pub fn send(&self, queue: &str, count: usize, priority: u8) -> Result<()> {
+        let send = format!("app.send_task('nothing', queue='{queue}', priority={priority})");
+        self.run(&format!("[{send} for _ in range({count})]")).map(drop)
+    }
+
+    /// Sends a task that keeps a child busy, and waits until it does.
+    pub fn hold(&self, queue: &str) -> Result<Hold> {
+        let file = tempfile::Builder::new().prefix("hold-").tempfile_in(self.folder.path());
+        let file = file.context(|| "create a file".to_owned())?.into_temp_path();
+        let path = file.keep().context(|| "keep a file".to_owned())?;
+        let text = path.display().to_string();
+        let hold = Hold(path);
+        self.run(&format!("app.send_task('hold', ['{text}'], queue='{queue}')"))?;
+        let deadline = Instant::now() + PATIENCE;
+        while !Path::new(&format!("{text}.begun")).exists() {
+            if Instant::now() > deadline {
+                return Err(Error::new(format!("no worker took the task from {queue}")));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(hold)
+    }
+
+    /// How long Celery's own `inspect ping` takes, without the start of its interpreter.
+    pub fn inspect_ping(&self) -> Result<Duration> {
+        inspect_ping(self.folder.path(), &self.broker, &self.results)
+    }
+
+    fn run(&self, statement: &str) -> Result<String> {
+        run(self.folder.path(), &self.broker, &self.results, statement)
+    }
+}
+
+impl Worker {
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // The task ends when the file is gone; if it is gone already, so much the better.
+        fs::remove_file(&self.0).ok();
+    }
+}
+
+/// Has Python do this with the application; gives what it prints.
+fn run(home: &Path, broker: &str, results: &str, statement: &str) -> Result<String> {
+    let output = Command::new(python::program("python"))
+        .args(["-c", &format!("from app import app\n{statement}")])
+        .current_dir(home)
+        .env("BROKER", broker)
+        .env("RESULTS", results)
+        .env("QUEUES", CELERY_QUEUES.join(","))
+        .output()
+        .context(|| "start python".to_owned())?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Err(Error::new(format!("celery: {statement}: {}", errors.trim_end())))
+}
+
+fn inspect_ping(home: &Path, broker: &str, results: &str) -> Result<Duration> {
+    let printed = run(
+        home,
+        broker,
+        results,
+        "from time import monotonic as now\n\
+         app.control.ping(timeout=0)\n\
+         begun = now()\n\
+         replies = app.control.inspect().ping()\n\
+         print(now() - begun if replies else 'no worker replied')",
+    )?;
+    let seconds: f64 =
+        printed.parse().map_err(|_| Error::new(format!("celery inspect ping: {printed}")))?;
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn worker(
+    home: &Path,
+    broker: &str,
+    results: &str,
+    name: &str,
+    pool: Pool,
+    queues: &[&str],
+) -> Result<Program> {
+    write_app(home)?;
+    let log = home.with_extension("log");
+    let pool = match pool {
+        Pool::Prefork => "prefork",
+        Pool::Solo => "solo",
+    };
+    Ok(Program::new("celery", python::program("python"), home)
+        .args(["-m", "celery", "--app", "app", "worker", "--loglevel", "INFO"])
+        .args(["--hostname", name, "--pool", pool, "--concurrency", "1"])
+        .args(["--queues", &queues.join(",")])
+        .env("BROKER", broker)
+        .env("RESULTS", results)
+        .env("QUEUES", CELERY_QUEUES.join(","))
+        // What it says last before it takes tasks.
+        .ready(move || match fs::read_to_string(&log) {
+            Ok(text) if text.contains(" ready.") => Ok(()),
+            _ => Err("it does not say that it is ready".to_owned()),
+        }))
+}
+
+fn write_app(home: &Path) -> Result<()> {
+    let path = home.join("app.py");
+    fs::write(&path, APP).context(|| format!("write {}", path.display()))
+}

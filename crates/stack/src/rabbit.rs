@@ -35,8 +35,15 @@ pub const HEALTH_PERMISSIONS: [&str; 3] = [
 
 /// The programs themselves: Debian's wrappers in the path want to be root or `rabbitmq`.
 const BIN: &str = "/usr/lib/rabbitmq/bin";
-/// The port of the shared server for its own tools.
-const SHARED_TOOLS_PORT: u16 = crate::RABBIT.port() + 1;
+/// Starts the server, with Erlang's port mapper as its child: the one that Erlang starts by itself would outlive it.
+const START: &str = r#"
+epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 &
+until epmd -port "$ERL_EPMD_PORT" -names > /dev/null 2>&1; do sleep 0.02; done
+exec "$1/rabbitmq-server"
+"#;
+/// One thread is enough for a test, and it need not be awake for nothing.
+const ERLANG_ARGS: &str = "+S 1:1 +sbwt none";
+const SERVER_ARGS: &str = "+S 1:1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}";
 /// Longer than a change ever took to show on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -76,15 +83,21 @@ pub struct Counts {
 struct Node {
     home: PathBuf,
     port: u16,
+    /// Of Erlang's port mapper, and of the server's own tools: how `rabbitmqctl` finds it.
+    epmd_port: u16,
     tools_port: u16,
 }
 
 impl Rabbit {
     /// Starts one with these further lines of `rabbitmq.conf`.
     pub fn start(settings: &[&str]) -> Result<Self> {
-        let (port, tools_port) = (port::free_port()?, port::free_port()?);
         let folder = private_folder("rabbit")?;
-        let node = Node { home: folder.path().join("data"), port, tools_port };
+        let node = Node {
+            home: folder.path().join("data"),
+            port: port::free_port()?,
+            epmd_port: port::free_port()?,
+            tools_port: port::free_port()?,
+        };
         let server = Server::start(prepare(&node, settings)?)?;
         Ok(Self { server, node, _folder: folder })
     }
@@ -138,19 +151,11 @@ impl Node {
             ("RABBITMQ_CONF_ENV_FILE", file("no-rabbitmq-env.conf")),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", file("plugins")),
             ("RABBITMQ_PID_FILE", file("pid")),
-            // Erlang's port mapper would outlive its server; without one, its tools find it by its fixed port.
-            (
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-                self.erlang("-kernel inet_dist_use_interface {127,0,0,1}"),
-            ),
-            ("RABBITMQ_CTL_ERL_ARGS", self.erlang("-dist_listen false")),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", SERVER_ARGS.into()),
+            ("RABBITMQ_CTL_ERL_ARGS", ERLANG_ARGS.into()),
+            ("ERL_EPMD_PORT", self.epmd_port.to_string().into()),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
         ]
-    }
-
-    /// One thread is enough for a test, and it need not be awake for nothing.
-    fn erlang(&self, more: &str) -> OsString {
-        let port = self.tools_port;
-        format!("-start_epmd false -erl_epmd_port {port} +S 1:1 +sbwt none {more}").into()
     }
 
     fn ctl(&self, words: &[&str]) -> Result<String> {
@@ -189,7 +194,8 @@ impl Node {
 }
 
 fn shared_node(home: &Path) -> Node {
-    Node { home: home.to_owned(), port: crate::RABBIT.port(), tools_port: SHARED_TOOLS_PORT }
+    let port = crate::RABBIT.port();
+    Node { home: home.to_owned(), port, epmd_port: port + 1, tools_port: port + 2 }
 }
 
 fn wait_for(node: &Node, wanted: Counts) -> Result<()> {
@@ -224,7 +230,8 @@ fn prepare(node: &Node, settings: &[&str]) -> Result<Program> {
     );
     fs::write(&conf, text).context(|| format!("write {}", conf.display()))?;
     let port = node.port;
-    let mut program = Program::new("rabbit", Path::new(BIN).join("rabbitmq-server"), &node.home);
+    let mut program =
+        Program::new("rabbit", "sh", &node.home).args(["-c", START, "start-rabbit", BIN]);
     for (name, value) in node.environment() {
         program = program.env(name, value);
     }

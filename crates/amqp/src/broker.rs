@@ -19,15 +19,15 @@ pub struct Amqp {
 }
 
 impl Amqp {
-    /// Takes what `url`, which stands under `key`, says, and reads `queue_prefix`; what is wrong is noted in `fields`.
+    /// The broker that `url` names, which stands under `key`, with our own queues named as `queue_prefix` says; what is wrong is noted in `fields`.
     pub fn read(
         shared: &Shared,
         fields: &mut Fields<'_>,
         key: &'static str,
         url: &Url,
         settings: &tls::Settings,
+        queue_prefix: String,
     ) -> Option<Self> {
-        let queue_prefix = fields.or("queue_prefix", String::new());
         let place = Place::read(fields, key, url, settings, queue_prefix)?;
         let target = place.target.clone();
         let kept = shared.get_or_insert(&place.identity(), || Kept::new(Connector(place)));

@@ -1,6 +1,6 @@
 //! The handle of an open connection: what can be asked through it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use amq_protocol::frame::{AMQPContentHeader, AMQPFrame};
 use amq_protocol::protocol::{AMQPClass, basic, exchange, queue};
@@ -77,13 +77,12 @@ impl Connection {
     }
 
     /// Listens for messages in the mailbox.
-    pub fn listen(&self, wants: impl Fn(&Message) -> bool + Send + 'static) -> Letters {
-        self.listeners.add(wants)
+    pub fn listen(self: &Arc<Self>, wants: impl Fn(&Message) -> bool + Send + 'static) -> Letters {
+        Letters { letters: self.listeners.add(wants), _connection: self.clone() }
     }
 
     /// Publishes and waits until the broker has confirmed it; the answer is whether any queue got it, for which its exchange must exist.
     pub async fn publish(&self, publication: &Publication) -> Result<bool, Cause> {
-        let mut channel = self.channel().await?;
         let mut state = self.state.clone();
         let blocked = async {
             let blocked = state.wait_for(|state| state.blocked.is_some()).await;
@@ -93,18 +92,11 @@ impl Connection {
                 Err(_) => std::future::pending().await,
             }
         };
-        let routed = tokio::select! {
+        // The broker reads nothing at all from a connection that it blocks.
+        tokio::select! {
             biased;
-            cause = blocked => return Err(cause),
-            routed = publish(&mut channel, publication, &self.mailbox) => routed,
-        };
-        match routed {
-            Ok(routed) => {
-                self.put_back(channel);
-                Ok(routed)
-            }
-            Err(Broken::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(false),
-            Err(broken) => Err(broken.into()),
+            cause = blocked => Err(cause),
+            routed = self.publish_on_a_channel(publication) => routed,
         }
     }
 
@@ -137,6 +129,18 @@ impl Connection {
             self.put_back(channel);
         }
         Ok(depths)
+    }
+
+    async fn publish_on_a_channel(&self, publication: &Publication) -> Result<bool, Cause> {
+        let mut channel = self.channel().await?;
+        match publish(&mut channel, publication, &self.mailbox).await {
+            Ok(routed) => {
+                self.put_back(channel);
+                Ok(routed)
+            }
+            Err(Broken::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(false),
+            Err(broken) => Err(broken.into()),
+        }
     }
 
     async fn channel(&self) -> Result<Channel, Broken> {

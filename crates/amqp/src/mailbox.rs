@@ -1,10 +1,11 @@
 //! Who waits for which message: everything that comes to the connection's mailbox is shown to all who listen.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
-use crate::Message;
+use crate::{Connection, Message};
 
 /// Those who listen; shared by the connection's handle and its task.
 #[derive(Clone, Default)]
@@ -15,25 +16,36 @@ struct Listener {
     letters: mpsc::UnboundedSender<Message>,
 }
 
-/// The messages that one listener wants, until it is dropped or the connection ends.
-#[derive(Debug)]
-pub struct Letters(mpsc::UnboundedReceiver<Message>);
+/// The messages that one listener wants. The connection stays open for them, even if nobody else uses it any more.
+pub struct Letters {
+    pub(crate) letters: mpsc::UnboundedReceiver<Message>,
+    pub(crate) _connection: Arc<Connection>,
+}
 
 impl Letters {
     /// The next message; `None` when the connection is over.
     pub async fn next(&mut self) -> Option<Message> {
-        self.0.recv().await
+        self.letters.recv().await
+    }
+}
+
+impl fmt::Debug for Letters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Letters").finish_non_exhaustive()
     }
 }
 
 impl Listeners {
-    pub(crate) fn add(&self, wants: impl Fn(&Message) -> bool + Send + 'static) -> Letters {
+    pub(crate) fn add(
+        &self,
+        wants: impl Fn(&Message) -> bool + Send + 'static,
+    ) -> mpsc::UnboundedReceiver<Message> {
         let (letters, receiver) = mpsc::unbounded_channel();
         let mut all = self.all();
         // Who is gone is noticed when the next one comes.
         all.retain(|listener| !listener.letters.is_closed());
         all.push(Listener { wants: Box::new(wants), letters });
-        Letters(receiver)
+        receiver
     }
 
     /// Hands a message to all who want it; it may be nobody, when an answer comes too late.

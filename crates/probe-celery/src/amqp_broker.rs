@@ -24,8 +24,9 @@ impl AmqpBroker {
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &tls::Settings,
+        queue_prefix: String,
     ) -> Option<Self> {
-        Amqp::read(shared, fields, "broker", url, tls).map(Self)
+        Amqp::read(shared, fields, "broker", url, tls, queue_prefix).map(Self)
     }
 
     pub(crate) fn target(&self) -> &str {

@@ -29,11 +29,16 @@ impl Broker {
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &tls::Settings,
+        queue_prefix: String,
     ) -> Option<Self> {
         if url.scheme().starts_with("amqp") {
-            return AmqpBroker::read(shared, fields, url, tls).map(Self::Amqp);
+            return AmqpBroker::read(shared, fields, url, tls, queue_prefix).map(Self::Amqp);
         }
-        RedisBroker::read(shared, fields, url, tls).map(|broker| Self::Redis(Arc::new(broker)))
+        if fields.has("queue_prefix") {
+            fields.wrong("queue_prefix", "expected only with a broker on AMQP");
+            return None;
+        }
+        RedisBroker::read(shared, fields, url, tls).map(Self::Redis)
     }
 
     pub(crate) fn is_encrypted(url: &Url) -> bool {

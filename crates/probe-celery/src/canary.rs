@@ -94,6 +94,7 @@ impl Canary {
         }
         let (sender, stage) = watch::channel(Stage::Leaving);
         let flight = Flight { begun: Instant::now(), steps: Arc::default(), stage };
+        flight.steps.begin(STEP);
         tokio::spawn(self.clone().run(flight.steps.clone(), sender));
         *current = Some(flight.clone());
         flight

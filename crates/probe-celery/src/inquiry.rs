@@ -63,6 +63,7 @@ impl Inquiries {
         }
         let (report, findings) = Report::new();
         let inquiry = Arc::new(Inquiry { report, steps: Arc::default() });
+        inquiry.steps.begin("ask");
         last.number += 1;
         last.inquiry = Some((Instant::now(), Arc::downgrade(&inquiry)));
         seen.0.store(last.number, Ordering::Relaxed);

@@ -25,7 +25,9 @@ mod ping;
 mod question;
 mod queue;
 mod redis_broker;
+mod reply_path;
 mod results;
+mod session;
 mod settings;
 mod task;
 

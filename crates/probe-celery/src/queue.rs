@@ -72,10 +72,11 @@ impl Queue {
             0 => String::new(),
             others => format!(", {} answered", count(others, "other worker")),
         };
+        if findings.is_complete() && others.is_empty() {
+            return fail(format!("no worker is connected ({known})"));
+        }
         if findings.is_complete() {
-            let who =
-                if others.is_empty() { "no worker is connected" } else { "no worker consumes it" };
-            return fail(format!("{who} ({known}{others})"));
+            return fail(format!("no worker consumes {} ({known}{others})", self.name));
         }
         let silence = format!("no worker that consumes {} answered", self.name);
         steps.begin_with(STEP, silence, format!("{known}{others}"));

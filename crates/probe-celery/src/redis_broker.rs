@@ -2,44 +2,38 @@
 //!
 //! The transport: `kombu/transport/redis.py` and `kombu/transport/virtual/base.py` of kombu 5.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use probe::config::{Fields, Url};
-use probe::{Failure, Shared, Steps};
+use probe::{Failure, Secret, Shared, Steps};
 use redis_client::{Answer, Command, Redis};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::findings::{Backlog, Report};
-use crate::question::{EXCHANGE, Question, REPLY_EXCHANGE};
+use crate::question::{EXCHANGE, Question, Reply};
+use crate::reply_path::{SEPARATOR, abandoned, table};
+use crate::session::Session;
 use crate::task::Task;
 
-/// What kombu puts between the parts of a name.
-const SEPARATOR: &str = "\u{6}\u{16}";
 /// The priorities that have lists of their own; the first one has the queue's bare name.
 const PRIORITIES: [&str; 4] = ["", "3", "6", "9"];
-/// What the names of our ways back begin with; the time follows.
-const OURS: &str = "health-gateway.";
-/// No question lives as long.
-const ABANDONED: Duration = Duration::from_hours(1);
-/// How long the server holds back its answer when there is none yet, in seconds.
-const WAIT: &str = "5";
 /// So long the answers of workers that nobody waits for any more are still taken in, so that they lie around nowhere.
 const STRAGGLERS: Duration = Duration::from_secs(1);
-/// So long putting things in order may take when the server does not answer.
-const TIDYING: Duration = Duration::from_secs(5);
 
+/// One database of a Redis as a broker, shared by every section that names it.
 pub(crate) struct RedisBroker {
-    commands: Redis,
-    answers: Redis,
+    pub(crate) commands: Redis,
+    pub(crate) answers: Redis,
+    /// Where answers come in while anybody waits for some.
+    session: Mutex<Option<Arc<Session>>>,
     /// Lists to which a worker may have pushed an answer after they were deleted.
     late: Mutex<Vec<String>>,
     /// Whether it was looked for what an earlier gateway left when it was killed.
-    swept: AtomicBool,
+    swept: Mutex<bool>,
 }
 
 impl RedisBroker {
@@ -48,10 +42,16 @@ impl RedisBroker {
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &tls::Settings,
-    ) -> Option<Self> {
+    ) -> Option<Arc<Self>> {
         let commands = Redis::at(shared, fields, "broker", url, tls)?;
-        let answers = commands.apart();
-        Some(Self { commands, answers, late: Mutex::default(), swept: AtomicBool::new(false) })
+        let identity = Secret::new(commands.identity().expose());
+        Some(shared.get_or_insert(&identity, || Self {
+            answers: commands.apart(),
+            commands,
+            session: Mutex::default(),
+            late: Mutex::default(),
+            swept: Mutex::default(),
+        }))
     }
 
     pub(crate) fn target(&self) -> &str {
@@ -59,24 +59,22 @@ impl RedisBroker {
     }
 
     pub(crate) async fn ask(
-        &self,
+        self: &Arc<Self>,
         steps: &Steps,
         question: &Question,
         queues: &[String],
         report: &Report,
     ) -> Result<(), Failure> {
-        let path = ReplyPath::new(question);
+        let (sender, mut replies) = mpsc::unbounded_channel();
+        let place = self.listen(question, sender);
+        let session = place.session.clone();
+        let heard = self.put_and_hear(steps, question, &session, queues, report, &mut replies);
         let result = tokio::select! {
-            () = report.abandoned() => Ok(true),
-            put = self.put(steps, question, &path, queues, report) => put,
+            () = gone(report) => Ok(()),
+            heard = heard => heard,
         };
-        let result = match result {
-            Ok(true) => Ok(()),
-            Ok(false) => self.hear_all(steps, &path, report).await,
-            Err(failure) => Err(failure),
-        };
-        // Whoever asked next finds out that the server does not answer.
-        let _tidied = tokio::time::timeout(TIDYING, self.tidy(path)).await;
+        drop(place);
+        session.tidy(self).await;
         result
     }
 
@@ -113,15 +111,50 @@ impl RedisBroker {
         self.commands.ask(steps, &[remove]).await.map(drop)
     }
 
-    /// Puts the question and looks how full the queues are; whether nobody was asked.
+    /// Takes a place where the answers to this question come in.
+    fn listen(
+        self: &Arc<Self>,
+        question: &Question,
+        sender: mpsc::UnboundedSender<Result<Reply, Failure>>,
+    ) -> Place {
+        let ticket = question.ticket().to_owned();
+        let mut current = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = current.take().filter(|session| session.listen(&ticket, sender.clone()));
+        let session = known.unwrap_or_else(|| Session::start(self.clone(), &ticket, sender));
+        *current = Some(session.clone());
+        Place { session, ticket }
+    }
+
+    /// Puts the question, looks how full the queues are, and reports every answer until all have come.
+    async fn put_and_hear(
+        &self,
+        steps: &Steps,
+        question: &Question,
+        session: &Session,
+        queues: &[String],
+        report: &Report,
+        replies: &mut mpsc::UnboundedReceiver<Result<Reply, Failure>>,
+    ) -> Result<(), Failure> {
+        if self.put(steps, question, session, queues, report).await? == 0 {
+            return Ok(());
+        }
+        while let Some(reply) = replies.recv().await {
+            if report.answered(reply?) {
+                return Ok(());
+            }
+        }
+        Err(Failure::because("ask", "nobody listens for answers"))
+    }
+
+    /// Puts the question and looks how full the queues are; to how many it went.
     async fn put(
         &self,
         steps: &Steps,
         question: &Question,
-        path: &ReplyPath,
+        session: &Session,
         queues: &[String],
         report: &Report,
-    ) -> Result<bool, Failure> {
+    ) -> Result<u64, Failure> {
         let channel = format!("/{}.{EXCHANGE}", self.commands.database());
         let properties = json!({
             "delivery_mode": 2,
@@ -130,58 +163,38 @@ impl RedisBroker {
             "body_encoding": "base64",
             "delivery_tag": question.ticket(),
         });
-        let message = envelope(&question.body(&path.name), &Question::headers(), &properties);
+        let path = session.path();
+        let message = envelope(&question.body(path.name()), &Question::headers(), &properties);
         let mut commands = vec![path.bind(), Command::new("ask", "PUBLISH", [&channel, &message])];
         commands.extend(self.late().drain(..).map(|list| Command::new("ask", "DEL", [&list])));
         let before = commands.len();
         for queue in queues {
             commands.extend(lists(queue).map(|list| Command::new("queues", "LLEN", [&list])));
         }
+        steps.begin("ask");
+        let _opening = session.way.lock().await;
         let answers = self.commands.ask(steps, &commands).await?;
         let asked = number(&answers[1]);
         let lengths = answers[before..].chunks(PRIORITIES.len());
         let backlogs = lengths.map(|lengths| Backlog::Waiting(lengths.iter().map(number).sum()));
-        report.asked(Some(asked), queues.iter().cloned().zip(backlogs).collect::<BTreeMap<_, _>>());
-        Ok(asked == 0)
+        report.asked(Some(asked), queues.iter().cloned().zip(backlogs).collect());
+        Ok(asked)
     }
 
-    /// Reports every answer, until all have come or nobody waits any more.
-    async fn hear_all(
-        &self,
-        steps: &Steps,
-        path: &ReplyPath,
-        report: &Report,
-    ) -> Result<(), Failure> {
-        let enough = async {
-            report.abandoned().await;
-            tokio::time::sleep(STRAGGLERS).await;
-        };
-        let hear = async {
-            loop {
-                let wait = Command::new("ask", "BRPOP", [&path.list, WAIT]);
-                let answers = self.answers.ask(steps, &[wait]).await?;
-                let reply = read(answers.first()).and_then(|body| Question::read(&body));
-                if reply.is_some_and(|reply| report.answered(reply)) {
-                    return Ok(());
-                }
-            }
-        };
-        tokio::select! {
-            () = enough => Ok(()),
-            heard = hear => heard,
-        }
-    }
-
-    /// Takes back what lets answers come, and whatever came.
-    async fn tidy(&self, path: ReplyPath) -> Result<(), Failure> {
-        let commands = [path.unbind(), Command::new("ask", "DEL", [&path.list])];
-        // A worker may have looked up the way just before.
-        self.late().push(path.list);
-        self.commands.ask(&Steps::new(), &commands).await?;
-        if self.swept.swap(true, Ordering::Relaxed) {
+    /// Takes back what lets answers come in, and whatever came, unless somebody waits for answers.
+    pub(crate) async fn close(&self, session: &Session) -> Result<(), Failure> {
+        let closing = session.way.lock().await;
+        if !session.is_idle() {
             return Ok(());
         }
-        self.sweep().await
+        let path = session.path();
+        let commands = [path.unbind(), Command::new("ask", "DEL", [path.list()])];
+        // A worker may have looked up the way just before.
+        self.late().push(path.list().to_owned());
+        self.commands.ask(&Steps::new(), &commands).await?;
+        drop(closing);
+        let swept = std::mem::replace(&mut *lock(&self.swept), true);
+        if swept { Ok(()) } else { self.sweep().await }
     }
 
     /// Removes what a gateway left behind that was killed while it asked.
@@ -189,11 +202,10 @@ impl RedisBroker {
         let entries = Command::new("ask", "SMEMBERS", [&table()]);
         let answers = self.commands.ask(&Steps::new(), &[entries]).await?;
         let Some(Answer::List(entries)) = answers.first() else { return Ok(()) };
-        let now = seconds_since_epoch();
         let mut commands = Vec::new();
         for entry in entries {
             let Answer::Text(entry) = entry else { continue };
-            if let Some(list) = abandoned(entry, now) {
+            if let Some(list) = abandoned(entry) {
                 commands.push(Command::new("ask", "SREM", [&table(), entry]));
                 commands.push(Command::new("ask", "DEL", [list]));
             }
@@ -204,52 +216,31 @@ impl RedisBroker {
         self.commands.ask(&Steps::new(), &commands).await.map(drop)
     }
 
-    fn late(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    fn late(&self) -> MutexGuard<'_, Vec<String>> {
+        lock(&self.late)
     }
 }
 
-/// The way by which answers come back: a worker looks it up, and drops its answer if there is none.
-struct ReplyPath {
-    name: String,
-    list: String,
+/// Where the answers to one question come in; dropped, nobody waits for them any more.
+struct Place {
+    session: Arc<Session>,
+    ticket: String,
 }
 
-impl ReplyPath {
-    fn new(question: &Question) -> Self {
-        let name = format!("{OURS}{}.{}", seconds_since_epoch(), question.ticket());
-        Self { list: format!("{name}.{REPLY_EXCHANGE}"), name }
-    }
-
-    fn bind(&self) -> Command {
-        Command::new("ask", "SADD", [&table(), &self.entry()])
-    }
-
-    fn unbind(&self) -> Command {
-        Command::new("ask", "SREM", [&table(), &self.entry()])
-    }
-
-    /// Routing key, pattern and queue.
-    fn entry(&self) -> String {
-        [&self.name, "", &self.list].join(SEPARATOR)
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.session.leave(&self.ticket);
     }
 }
 
-/// Where kombu keeps what the exchange for answers leads to.
-fn table() -> String {
-    format!("_kombu.binding.{REPLY_EXCHANGE}")
+/// Nobody waits for answers any more, for so long that those of slow workers have come in as well.
+async fn gone(report: &Report) {
+    report.abandoned().await;
+    tokio::time::sleep(STRAGGLERS).await;
 }
 
-/// The list of an entry in that table, if it is a gateway's and much older than any question lives.
-fn abandoned(entry: &str, now: u64) -> Option<&str> {
-    let (begun, _) = entry.strip_prefix(OURS)?.split_once('.')?;
-    let begun: u64 = begun.parse().ok()?;
-    let old = begun < now.saturating_sub(ABANDONED.as_secs());
-    entry.rsplit(SEPARATOR).next().filter(|_| old)
-}
-
-fn seconds_since_epoch() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The lists of a queue, one for each priority.
@@ -272,14 +263,6 @@ fn envelope(body: &str, headers: &Value, properties: &Value) -> String {
     .to_string()
 }
 
-/// The body of the message that `BRPOP` gave; `None` if there was none yet.
-fn read(answer: Option<&Answer>) -> Option<Vec<u8>> {
-    let Some(Answer::List(parts)) = answer else { return None };
-    let Some(Answer::Text(message)) = parts.get(1) else { return None };
-    let message: Value = serde_json::from_str(message).ok()?;
-    STANDARD.decode(message.get("body")?.as_str()?).ok()
-}
-
 fn number(answer: &Answer) -> u64 {
     match answer {
         Answer::Number(number) => u64::try_from(*number).unwrap_or_default(),
@@ -294,20 +277,5 @@ mod tests {
     #[test]
     fn a_queue_has_a_list_for_each_priority() {
         assert_eq!(lists("a"), ["a", "a\x06\x163", "a\x06\x166", "a\x06\x169"]);
-    }
-
-    #[test]
-    fn only_an_old_entry_of_a_gateway_is_abandoned() {
-        let entry = "health-gateway.1000.t\x06\x16\x06\x16the-list";
-        assert_eq!(abandoned(entry, 1000 + 3601), Some("the-list"));
-        assert_eq!(abandoned(entry, 1000 + 3599), None);
-        assert_eq!(abandoned("some-celery-client\x06\x16\x06\x16its-list", 9999), None);
-    }
-
-    #[test]
-    fn the_way_back_is_an_entry_as_kombu_reads_it() {
-        let path = ReplyPath { name: "me".into(), list: "me.reply.celery.pidbox".into() };
-        assert_eq!(path.entry(), "me\x06\x16\x06\x16me.reply.celery.pidbox");
-        assert_eq!(table(), "_kombu.binding.reply.celery.pidbox");
     }
 }

@@ -50,6 +50,7 @@ impl Settings {
         } else {
             Some(Workers::AtLeast(1))
         };
+        let queue_prefix = fields.or("queue_prefix", String::new());
         let max_messages: Option<u64> = fields.optional("max_messages");
         let canary = fields.or("canary", false);
         let queues = fields.each("queues", |name, queue| QueueSettings {
@@ -68,7 +69,7 @@ impl Settings {
         }
         let mut settings = Self { broker: None, workers, queues, results: None };
         if let (Some(url), Some(tls)) = (url, tls) {
-            settings.connect(shared, fields, &url, result_backend, &tls);
+            settings.connect(shared, fields, &url, queue_prefix, result_backend, &tls);
         }
         settings
     }
@@ -98,6 +99,7 @@ impl Settings {
         shared: &Shared,
         fields: &mut Fields<'_>,
         url: &Url,
+        queue_prefix: String,
         result_backend: Option<ResultBackend>,
         tls: &tls::Settings,
     ) {
@@ -107,7 +109,7 @@ impl Settings {
         };
         let encrypted = Broker::is_encrypted(url) || backend_url.is_some_and(Broker::is_encrypted);
         let read_tls = tls.expect_use(fields, encrypted, "a URL that asks for TLS");
-        self.broker = read_tls.and_then(|()| Broker::read(shared, fields, url, tls));
+        self.broker = read_tls.and_then(|()| Broker::read(shared, fields, url, tls, queue_prefix));
         self.results = match result_backend {
             None => None,
             Some(ResultBackend::Url(url)) => Results::read(shared, fields, &url, tls),
@@ -134,13 +136,10 @@ impl FromNode for ResultBackend {
         if text.expose() == "rpc://" {
             return Ok(Self::Rpc);
         }
-        let url = Url::parse(text.expose())?;
-        if Results::SCHEMES.contains(&url.scheme()) {
-            return Ok(Self::Url(url));
-        }
-        Err("expected `rpc://`, or a URL that begins with `redis://` or `rediss://`"
-            .to_owned()
-            .into())
+        let url = Url::parse(text.expose()).ok();
+        let url = url.filter(|url| Results::SCHEMES.contains(&url.scheme()));
+        let expected = "expected `rpc://`, or a URL that begins with `redis://` or `rediss://`";
+        url.map(Self::Url).ok_or_else(|| expected.to_owned().into())
     }
 }
 

@@ -20,6 +20,8 @@
 
 mod queues;
 
+use std::sync::Arc;
+
 use amqp::{Amqp, Connection, Publication};
 use probe::config::Fields;
 use probe::{Cause, Check, Component, Failure, Kind, Section, Steps};
@@ -39,9 +41,10 @@ fn build(section: &Section<'_>) -> Option<Component> {
 fn broker(section: &Section<'_>, fields: &mut Fields<'_>) -> Option<Amqp> {
     let url = fields.url("url", amqp::SCHEMES);
     let settings = tls::Settings::read(fields);
+    let queue_prefix = fields.or("queue_prefix", String::new());
     let (url, settings) = (url?, settings?);
     settings.expect_use(fields, amqp::is_encrypted(&url), "a `url` that begins with `amqps`")?;
-    Amqp::read(section.shared(), fields, "url", &url, &settings)
+    Amqp::read(section.shared(), fields, "url", &url, &settings, queue_prefix)
 }
 
 struct RabbitCheck {
@@ -55,7 +58,7 @@ impl Check for RabbitCheck {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let ask = |connection: std::sync::Arc<Connection>| async move {
+        let ask = |connection: Arc<Connection>| async move {
             through_a_queue(&connection, steps).await?;
             if self.queues.is_empty() {
                 return Ok(());
@@ -69,7 +72,7 @@ impl Check for RabbitCheck {
 }
 
 /// A message to our own queue, and back.
-async fn through_a_queue(connection: &Connection, steps: &Steps) -> Result<(), Failure> {
+async fn through_a_queue(connection: &Arc<Connection>, steps: &Steps) -> Result<(), Failure> {
     let id = format!("{:032x}", rand::random::<u128>());
     let publication = Publication {
         routing_key: connection.mailbox().to_owned(),

@@ -9,6 +9,7 @@
     reason = "this crate is for tests, which fail by panicking"
 )]
 
+mod cutting;
 mod line;
 mod panics;
 mod pki;
@@ -20,6 +21,7 @@ mod secrets;
 mod subject;
 mod suite;
 
+pub use cutting::cut_at_random;
 pub use pki::{Authority, Identity};
 pub use promises::promises;
 pub use proxy::{Counts, FaultProxy};

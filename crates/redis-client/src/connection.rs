@@ -11,7 +11,7 @@ use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use probe::{Connect, Failure, Steps};
+use probe::{Connect, Failure, Secret, Steps};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::AbortHandle;
 
@@ -26,6 +26,11 @@ pub(crate) struct Connector(Arc<Deployment>);
 impl Connector {
     pub(crate) fn new(deployment: Deployment) -> Self {
         Self(Arc::new(deployment))
+    }
+
+    /// What distinguishes the deployment from others.
+    pub(crate) fn identity(&self) -> Secret {
+        self.0.identity()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use probe::config::{Fields, Url};
-use probe::{Failure, Kept, Shared, Steps};
+use probe::{Failure, Kept, Secret, Shared, Steps};
 
 use crate::connection::Connector;
 use crate::deployment::Layout;
@@ -51,6 +51,12 @@ impl Redis {
     pub fn apart(&self) -> Self {
         let kept = Arc::new(Kept::new(self.kept.connector().clone()));
         Self { kept, target: self.target.clone(), ..*self }
+    }
+
+    /// What distinguishes this database of this deployment from others, for the key of something shared.
+    pub fn identity(&self) -> Secret {
+        let deployment = self.kept.connector().identity();
+        Secret::new(format!("{}\0{}", deployment.expose(), self.database))
     }
 
     /// The number of the database.

@@ -182,10 +182,9 @@ fn worker(
         .env("BROKER", broker)
         .env("RESULTS", results)
         .env("QUEUES", CELERY_QUEUES.join(","))
-        // What it says last before it takes tasks.
         .ready(move || match fs::read_to_string(&log) {
-            Ok(text) if text.contains(" ready.") => Ok(()),
-            _ => Err("it does not say that it is ready".to_owned()),
+            Ok(text) if text.contains("it answers") => Ok(()),
+            _ => Err("it does not say that it answers".to_owned()),
         }))
 }
 

@@ -1,10 +1,12 @@
 """The Celery application of the stack's workers; the environment says which broker it serves."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
 from celery import Celery
+from celery.signals import worker_ready
 from kombu import Exchange, Queue
 
 app = Celery("stack", broker=os.environ["BROKER"], backend=os.environ.get("RESULTS"))
@@ -23,7 +25,20 @@ def nothing():
 
 @app.task(name="hold", ignore_result=True)
 def hold(path):
-    """Keeps its process busy for as long as the file is there."""
+    """Keeps its process busy for as long as the file is there, and its worker."""
     Path(path + ".begun").touch()
-    while os.path.exists(path):
+    parent = os.getppid()
+    while os.path.exists(path) and os.getppid() == parent:
         time.sleep(0.005)
+
+
+@worker_ready.connect
+def say_when_it_answers(sender, **_):
+    """A worker calls itself ready before it has asked its broker for questions."""
+
+    def ask():
+        while not app.control.ping(destination=[sender.hostname], timeout=0.5):
+            pass
+        print("it answers", flush=True)
+
+    threading.Thread(target=ask, daemon=True).start()

@@ -1,0 +1,124 @@
+//! A private broker with an application on it, and its section of the configuration: every play is given on both transports.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use probe::Component;
+use probe_celery::KIND;
+use probe_testkit::{Outcome, checks, component, run};
+use stack::celery::{App, Pool, Worker};
+use stack::rabbit::Rabbit;
+use stack::redis::Redis;
+
+use crate::PATIENCE;
+
+/// The queues that the plays are about.
+pub(crate) const QUEUES: [&str; 2] = ["high_priority", "low_priority"];
+
+/// A broker of either kind.
+pub(crate) enum Broker {
+    Amqp(Rabbit),
+    Redis(Redis),
+}
+
+/// See the module.
+pub(crate) struct Stage {
+    pub(crate) broker: Broker,
+    pub(crate) app: App,
+}
+
+impl Stage {
+    pub(crate) fn amqp() -> Self {
+        let rabbit = Rabbit::start(&[]).unwrap();
+        let app = App::new(&rabbit.admin_url(), "rpc://").unwrap();
+        Self { broker: Broker::Amqp(rabbit), app }
+    }
+
+    pub(crate) fn redis() -> Self {
+        let redis = Redis::start(&[]).unwrap();
+        let url = format!("redis://127.0.0.1:{}", redis.port());
+        let app = App::new(&format!("{url}/1"), &format!("{url}/2")).unwrap();
+        Self { broker: Broker::Redis(redis), app }
+    }
+
+    /// A prefork worker with one child on all queues.
+    pub(crate) fn worker(&self, name: &str) -> Worker {
+        self.app.worker(name, Pool::Prefork, &QUEUES).unwrap()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        match &self.broker {
+            Broker::Amqp(rabbit) => rabbit.port(),
+            Broker::Redis(redis) => redis.port(),
+        }
+    }
+
+    pub(crate) fn is_amqp(&self) -> bool {
+        matches!(self.broker, Broker::Amqp(_))
+    }
+
+    /// The section, with further lines.
+    pub(crate) fn section(&self, lines: &str) -> String {
+        let port = self.port();
+        let (broker, results) = match &self.broker {
+            Broker::Amqp(rabbit) => (rabbit.admin_url(), "rpc://".to_owned()),
+            Broker::Redis(_) => {
+                (format!("redis://127.0.0.1:{port}/1"), format!("redis://127.0.0.1:{port}/2"))
+            }
+        };
+        format!("broker = '{broker}'\nresult_backend = '{results}'\n{lines}")
+    }
+
+    /// The checks of the section, with further lines.
+    pub(crate) fn celery(&self, lines: &str) -> Component {
+        component(&KIND, "celery", &self.section(lines))
+    }
+
+    /// One run of every check of the section, with further lines.
+    pub(crate) async fn ask(&self, lines: &str) -> Report {
+        ask(&self.celery(lines), PATIENCE).await
+    }
+}
+
+/// What each check said.
+pub(crate) struct Report(BTreeMap<String, Outcome>);
+
+impl Report {
+    /// What the check of this name said: `working`, or its line without the target.
+    pub(crate) fn said(&self, name: &str) -> String {
+        let line = match self.0.get(name) {
+            Some(Outcome::Working) => return "working".to_owned(),
+            Some(Outcome::Failed { line, .. } | Outcome::Cut { line, .. }) => line,
+            None => panic!("there is no check `{name}`"),
+        };
+        line.rsplit_once(" (127.0.0.1:").map_or(line.as_str(), |(line, _)| line).to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&self, expected: &[(&str, &str)]) {
+        let said: Vec<_> = expected.iter().map(|(name, _)| (*name, self.said(name))).collect();
+        let expected: Vec<_> =
+            expected.iter().map(|(name, line)| (*name, (*line).to_owned())).collect();
+        assert_eq!(said, expected);
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_working(&self) {
+        for (name, outcome) in &self.0 {
+            assert!(outcome.is_working(), "`{name}`: {outcome:?}");
+        }
+    }
+}
+
+/// One run of every check at once, as the gateway does it.
+pub(crate) async fn ask(component: &Component, deadline: Duration) -> Report {
+    let runs: Vec<_> = checks(component)
+        .into_iter()
+        .map(|(name, check)| (name, tokio::spawn(async move { run(&check, deadline).await })))
+        .collect();
+    let mut report = BTreeMap::new();
+    for (name, run) in runs {
+        report.insert(name, run.await.unwrap());
+    }
+    Report(report)
+}

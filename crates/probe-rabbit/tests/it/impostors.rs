@@ -1,0 +1,81 @@
+//! Something that listens on the port, and is no broker or an evil one: hand-written peers.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::outcome;
+
+/// Answers each message from a client with the next of `answers`.
+async fn impostor(answers: Vec<Vec<u8>>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answers = answers.clone();
+            tokio::spawn(async move {
+                let mut question = [0; 4096];
+                for answer in &answers {
+                    let Ok(1..) = stream.read(&mut question).await else { return };
+                    if stream.write_all(answer).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+async fn check_line(answers: Vec<Vec<u8>>, expected: &str) {
+    let port = impostor(answers).await;
+    let line = outcome(&format!("url = 'amqp://127.0.0.1:{port}'")).await;
+    assert_eq!(line.line(), format!("{expected} (127.0.0.1:{port})"));
+}
+
+/// A frame of a method on channel 0.
+fn method(payload: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&[1, 0, 0][..], &size, payload, &[0xce]].concat()
+}
+
+/// `connection.start` with an empty table, this mechanism and one locale.
+fn start(mechanism: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(mechanism.len()).unwrap().to_be_bytes();
+    method(
+        &[&[0, 10, 0, 10, 0, 9, 0, 0, 0, 0][..], &length, mechanism, b"\0\0\0\x05en_US"].concat(),
+    )
+}
+
+#[tokio::test]
+async fn who_speaks_another_protocol_is_no_broker() {
+    let no_amqp = "handshake: the server does not speak AMQP 0-9-1";
+    check_line(vec![b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()], no_amqp).await;
+    check_line(vec![b"-ERR unknown command\r\n".to_vec()], no_amqp).await;
+    // A frame of two gigabytes.
+    check_line(vec![b"\x01\0\0\x7f\xff\xff\xff".to_vec()], no_amqp).await;
+    check_line(
+        vec![b"AMQP\0\x01\0\0".to_vec()],
+        "handshake: the server speaks another version of AMQP",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn who_hangs_up_is_told_where() {
+    check_line(vec![Vec::new()], "handshake: connection closed").await;
+    check_line(vec![start(b"PLAIN"), Vec::new()], "authenticate: connection closed").await;
+}
+
+#[tokio::test]
+async fn who_offers_no_login_that_we_know_is_told() {
+    let expected = "handshake: the broker offers no authentication by PLAIN";
+    check_line(vec![start(b"EXTERNAL")], expected).await;
+}
+
+#[tokio::test]
+async fn a_method_out_of_place_is_no_answer() {
+    // `connection.open-ok`, before anybody asked.
+    let expected = "authenticate: the broker sent a method, which does not belong here";
+    check_line(vec![start(b"PLAIN"), method(b"\0\x0a\0\x29\0")], expected).await;
+}

@@ -1,0 +1,82 @@
+//! Who may do what: each refusal is told apart.
+
+use stack::rabbit::{ADMIN_PASSWORD, ADMIN_USER, Rabbit};
+use stack::{HEALTH_PASSWORD, HEALTH_USER, free_port};
+
+use crate::outcome;
+
+async fn check_refused(url: &str, expected: &str) {
+    assert_eq!(outcome(&format!("url = '{url}'")).await.line(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_refusal_has_its_own_words() {
+    let broker = Rabbit::start(&[]).unwrap();
+    let port = broker.port();
+    check_refused(
+        &broker.url(ADMIN_USER, "not-the-password"),
+        &format!(
+            "authenticate: ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile (127.0.0.1:{port})"
+        ),
+    )
+    .await;
+    check_refused(
+        &format!("amqp://{ADMIN_USER}:{ADMIN_PASSWORD}@127.0.0.1:{port}/nowhere"),
+        &format!("virtual host: NOT_ALLOWED - vhost nowhere not found (127.0.0.1:{port})"),
+    )
+    .await;
+    check_refused(
+        &format!("amqp://{HEALTH_USER}:{HEALTH_PASSWORD}@127.0.0.1:{port}"),
+        &format!(
+            "virtual host: NOT_ALLOWED - access to vhost '/' refused for user '{HEALTH_USER}' (127.0.0.1:{port})"
+        ),
+    )
+    .await;
+    let closed = free_port().unwrap();
+    check_refused(
+        &format!("amqp://127.0.0.1:{closed}"),
+        &format!("connect: connection refused (127.0.0.1:{closed})"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_permission_is_needed_and_together_they_are_enough() {
+    let broker = Rabbit::start(&[]).unwrap();
+    broker.ctl(&["add_user", "me", "my-password"]).unwrap();
+    let url = format!("url = '{}'", broker.url("me", "my-password"));
+    let own = r"^health-gateway\..*$";
+    for (configure, write, read, expected) in [
+        (own, r"^amq\.default$", own, None),
+        (
+            "^$",
+            r"^amq\.default$",
+            own,
+            Some("mailbox: ACCESS_REFUSED - access to queue 'health-gateway."),
+        ),
+        (own, "^$", own, Some("publish: ACCESS_REFUSED - access to exchange 'amq.default'")),
+        (
+            own,
+            r"^amq\.default$",
+            "^$",
+            Some("mailbox: ACCESS_REFUSED - access to queue 'health-gateway."),
+        ),
+    ] {
+        broker.ctl(&["set_permissions", "-p", "app", "me", configure, write, read]).unwrap();
+        let outcome = outcome(&url).await;
+        match expected {
+            None => outcome.expect_working(),
+            Some(expected) => assert!(outcome.line().starts_with(expected), "{}", outcome.line()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_keeps_within_the_names_of_the_application() {
+    let broker = Rabbit::start(&[]).unwrap();
+    broker.ctl(&["add_user", "me", "my-password"]).unwrap();
+    let own = r"^app\..*$";
+    broker.ctl(&["set_permissions", "-p", "app", "me", own, r"^amq\.default$", own]).unwrap();
+    let url = format!("url = '{}'\nqueue_prefix = 'app.'", broker.url("me", "my-password"));
+    outcome(&url).await.expect_working();
+}

@@ -1,0 +1,60 @@
+//! The contract's promises, and that a healthy broker stays as it was.
+
+use probe_rabbit::KIND;
+use probe_testkit::{Subject, promises, run};
+use stack::rabbit::{Rabbit, shared};
+use stack::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST};
+
+use crate::{PATIENCE, check};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_its_promises() {
+    promises(Subject {
+        kind: KIND,
+        section: "broker",
+        config: Box::new(|address| {
+            format!(
+                "url = 'amqp://{HEALTH_USER}:{HEALTH_PASSWORD}@{address}/{RABBIT_VHOST}'\n\
+                 [queues.high_priority]\nmin_consumers = 1\n"
+            )
+        }),
+        upstream: shared().unwrap(),
+        secrets: vec![HEALTH_PASSWORD.to_owned()],
+        connections: 1,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_runs_leave_nothing_behind() {
+    let broker = Rabbit::start(&[]).unwrap();
+    let before = broker.counts().unwrap();
+    let rabbit = check(&format!("url = '{}'", broker.admin_url()));
+    for _ in 0..100 {
+        run(&rabbit, PATIENCE).await.expect_working();
+    }
+    assert_eq!(broker.ctl(&["list_queues", "-p", "app", "messages"]).unwrap(), "messages\n0");
+    drop(rabbit);
+    broker.wait_for(before).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_was_restarted_is_working_in_the_very_next_run() {
+    let mut broker = Rabbit::start(&[]).unwrap();
+    let rabbit = check(&format!("url = '{}'", broker.admin_url()));
+    run(&rabbit, PATIENCE).await.expect_working();
+    broker.server.restart().unwrap();
+    run(&rabbit, PATIENCE).await.expect_working();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_broker_is_cut_where_it_is_silent() {
+    let broker = Rabbit::start(&[]).unwrap();
+    let rabbit = check(&format!("url = '{}'", broker.admin_url()));
+    run(&rabbit, PATIENCE).await.expect_working();
+    broker.server.pause();
+    assert_eq!(run(&rabbit, crate::MOMENT).await.cut_step(), "publish");
+    assert_eq!(run(&rabbit, crate::MOMENT).await.cut_step(), "handshake");
+    broker.server.resume();
+    run(&rabbit, PATIENCE).await.expect_working();
+}

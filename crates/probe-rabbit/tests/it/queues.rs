@@ -1,0 +1,63 @@
+//! What the configuration expects of named queues.
+
+use probe_rabbit::KIND;
+use probe_testkit::mistakes;
+use stack::celery::App;
+use stack::rabbit::Rabbit;
+
+use crate::outcome;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_must_exist_be_consumed_and_not_overflow() {
+    let broker = Rabbit::start(&[]).unwrap();
+    let app = App::new(&broker.admin_url(), "rpc://").unwrap();
+    app.send("high_priority", 3, 0).unwrap();
+    app.send("low_priority", 1, 0).unwrap();
+    let rabbit = |lines: &str| format!("url = '{}'\n{lines}", broker.admin_url());
+    let port = broker.port();
+
+    outcome(&rabbit("queues = ['high_priority', 'low_priority']")).await.expect_working();
+    let lines = "max_messages = 2\nmin_consumers = 1\n[queues]\nhigh_priority = {min_consumers = 0}\nmissing = {}\nlow_priority = {exempt = true}\n";
+    assert_eq!(
+        outcome(&rabbit(lines)).await.line(),
+        format!(
+            "queues: high_priority has 3 messages and 0 consumers, expected at most 2 messages; missing does not exist (127.0.0.1:{port})"
+        )
+    );
+    let lines = "min_consumers = 1\n[queues]\nlow_priority = {}\n";
+    assert_eq!(
+        outcome(&rabbit(lines)).await.line(),
+        format!(
+            "queues: low_priority has 1 message and 0 consumers, expected at least 1 consumer (127.0.0.1:{port})"
+        )
+    );
+}
+
+#[test]
+fn what_is_wrong_is_told_at_once() {
+    let toml = "url = 'http://rabbit'\nmin_consumers = 'many'\nqueue_prefix = 3\n[queues.a]\nexempt = true\nmax_messages = 1\n[queues.b]\nsize = 3\n";
+    assert_eq!(
+        mistakes(&KIND, "rabbit", toml),
+        [
+            "1: rabbit.url: expected a URL that begins with `amqp://` or `amqps://`",
+            "2: rabbit.min_consumers: expected a whole number, found a string",
+            "3: rabbit.queue_prefix: expected a string, found an integer",
+            "5: rabbit.queues.a.exempt: expected no bound beside it",
+            "8: rabbit.queues.b: unknown key `size`, expected one of `min_consumers`, `max_messages`, `exempt`",
+        ]
+    );
+    assert_eq!(
+        mistakes(&KIND, "rabbit", "url = 'amqp://rabbit?heartbeat=1'\nmax_messages = 1\n"),
+        [
+            "1: rabbit.url: expected no `?` and no parameters",
+            "2: rabbit.max_messages: expected `queues` beside it",
+        ]
+    );
+    assert_eq!(
+        mistakes(&KIND, "rabbit", "url = 'amqp://rabbit'\ncertificate = 'x'\n"),
+        [
+            "2: rabbit.certificate: expected `private_key` beside it",
+            "2: rabbit.certificate: expected PEM with at least one certificate; a file is read with `${file:/path}`",
+        ]
+    );
+}

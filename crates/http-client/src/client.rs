@@ -12,6 +12,10 @@ use crate::connection::Connector;
 /// The largest body of an answer that is read; a larger one is a failure.
 pub const MAX_ANSWER: usize = 1024 * 1024;
 
+/// Among a request's extensions: it may be sent again although the server may have acted on it, whatever its method.
+#[derive(Clone, Copy, Debug)]
+pub struct Repeatable;
+
 /// A client of one server.
 ///
 /// Requests take turns, since HTTP/1.1 answers them in order anyway: a caller that gives up halfway closes the connection, and whoever comes next opens another without having lost anything on the first.
@@ -44,7 +48,7 @@ impl Client {
     /// Sends `request`, whose URI is a path with its query, in the step `step`, and reads the whole answer.
     ///
     /// A connection that was kept may turn out closed. A request that did not leave us is then sent again on a fresh one;
-    /// so is one that got no answer, if its method is idempotent: nobody knows whether the server has acted on it.
+    /// so is one that got no answer, if its method is idempotent or it is [`Repeatable`]: nobody knows whether the server has acted on it.
     pub async fn send(
         &self,
         steps: &Steps,

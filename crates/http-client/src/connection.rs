@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::SetOnce;
 use tokio::task::AbortHandle;
 
-use crate::MAX_ANSWER;
+use crate::{MAX_ANSWER, Repeatable};
 
 /// The largest head of an answer, and the size of the buffer.
 const MAX_HEAD: usize = 64 * 1024;
@@ -113,7 +113,8 @@ impl Connection {
     }
 
     async fn try_exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Cause> {
-        let repeatable = request.method().is_idempotent();
+        let repeatable =
+            request.method().is_idempotent() || request.extensions().get::<Repeatable>().is_some();
         if poll_fn(|task| self.sender().poll_ready(task)).await.is_err() {
             return Err(self.not_sent().await);
         }

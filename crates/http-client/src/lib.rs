@@ -5,4 +5,4 @@
 mod client;
 mod connection;
 
-pub use client::{Client, MAX_ANSWER};
+pub use client::{Client, MAX_ANSWER, Repeatable};

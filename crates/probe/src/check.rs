@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::{Failure, Steps};
 
@@ -16,6 +17,13 @@ pub trait Check: Send + Sync + 'static {
     ///
     /// The future may be dropped at any `.await` when its deadline passes, and the next call must still be right.
     fn check(&self, steps: &Steps) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// How old a result may be before the gateway asks again, unless the configuration says otherwise, for a check that costs its backend more than a glance: one that leaves something behind, for instance.
+    ///
+    /// Nobody can have such a check run sooner, whatever they ask for, and a run that was begun goes on if they hang up. The check itself need not keep count.
+    fn at_most_every(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// [`Check`] in the form that fits into one list with others; every check has it by itself.
@@ -28,6 +36,9 @@ pub trait DynCheck: Send + Sync + 'static {
         &'a self,
         steps: &'a Steps,
     ) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+    /// See [`Check::at_most_every`].
+    fn at_most_every(&self) -> Option<Duration>;
 }
 
 impl<C: Check> DynCheck for C {
@@ -40,5 +51,9 @@ impl<C: Check> DynCheck for C {
         steps: &'a Steps,
     ) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>> {
         Box::pin(Check::check(self, steps))
+    }
+
+    fn at_most_every(&self) -> Option<Duration> {
+        Check::at_most_every(self)
     }
 }

@@ -294,6 +294,58 @@ mod tests {
         assert!(build(&NESTED, "parts = ['a', 'b']\n").is_ok());
     }
 
+    const PARTS: Kind = Kind {
+        name: "parts",
+        build: |section| {
+            let mut fields = section.fields();
+            let first = fields.table("first", |part| part.required::<String>("url"));
+            let second = fields.table("second", |part| part.required::<String>("url"));
+            fields.single(|| Some(Said(format!("{first:?} {second:?}"))))
+        },
+    };
+
+    /// Fails with its own words.
+    struct Said(String);
+
+    impl Check for Said {
+        fn target(&self) -> &'static str {
+            ""
+        }
+
+        async fn check(&self, _: &Steps) -> Result<(), Failure> {
+            Err(Failure::because("said", self.0.clone()))
+        }
+    }
+
+    #[test]
+    fn a_single_table_within_a_section_may_be_left_out() {
+        check_mistakes(
+            &PARTS,
+            "[first]\nurl = 7\ncolour = 'red'\n[second]\n",
+            &[
+                "2: it.first.url: expected a string, found an integer",
+                "3: it.first: unknown key `colour`, expected one of `url`",
+                "4: it.second: missing `url`",
+            ],
+        );
+        let expected = "1: it.first: expected a table, found a string";
+        check_mistakes(&PARTS, "first = 'x'\n", &[expected, "1: it.first: missing `url`"]);
+        assert!(build(&PARTS, "[first]\nurl = 'x'\n").is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_known_in_a_table_concerns_this_table_alone() {
+        let mut node =
+            Node::parse("first = { url = 'x' }\nsecond = { url = 'y' }\n").expect("TOML");
+        let Value::Table(tables) = &mut node.value else { panic!("a table") };
+        let Value::Table(first) = &mut tables[0].1.value else { panic!("a table") };
+        first[0].1.value = Value::Unknown(Failure::because("read secret", "sealed"));
+        let built = PARTS.component("it", &node, &Shared::default()).expect("a component");
+        let Component::Single(check) = built else { panic!("a check") };
+        let said = check.check(&Steps::new()).await.expect_err("what was read").line("");
+        assert!(said.contains("Some(Err(") && said.ends_with("Some(Ok(\"y\"))"), "{said}");
+    }
+
     const NAMED: Kind = Kind {
         name: "named",
         build: |section| {

@@ -77,6 +77,8 @@ impl App {
         place::fresh(&home)?;
         let name = format!("{name}@localhost");
         let program = worker(&home, &self.broker, &self.results, &name, pool, queues)?;
+        // It would listen for neighbours for a second first, to learn what they have revoked.
+        let program = program.args(["--without-mingle"]);
         Ok(Worker { server: Server::start(program)?, name })
     }
 

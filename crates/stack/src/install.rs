@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::Result;
+use crate::pinned::Pinned;
 use crate::{debian, python};
 
 /// One thing that must be installed.
@@ -12,26 +13,34 @@ pub(crate) enum Need {
     Debian { package: &'static str, file: &'static str },
     /// A Python package with its version, as in `name==1.2`.
     Python { requirement: &'static str },
+    /// Python packages with the versions of all that they need.
+    Pinned(&'static Pinned),
 }
 
 /// Installs those of the needs that this machine lacks, and says on standard error what it does.
 pub(crate) fn install(needs: impl Iterator<Item = Need>) -> Result<()> {
     let mut packages = Vec::new();
     let mut requirements = Vec::new();
+    let mut environments = Vec::new();
     for need in needs {
         match need {
             Need::Debian { package, file } if find(file).is_none() => packages.push(package),
             Need::Python { requirement } if !python::has(requirement) => {
                 requirements.push(requirement);
             }
-            Need::Debian { .. } | Need::Python { .. } => {}
+            Need::Pinned(pinned) if !pinned.is_installed() && !environments.contains(&pinned) => {
+                environments.push(pinned);
+            }
+            Need::Debian { .. } | Need::Python { .. } | Need::Pinned(_) => {}
         }
     }
-    if !requirements.is_empty() && !python::can_make_environments() {
+    let python_needed = !requirements.is_empty() || !environments.is_empty();
+    if python_needed && !python::can_make_environments() {
         packages.push(python::PACKAGE);
     }
     debian::install(packages)?;
-    python::install(requirements)
+    python::install(requirements)?;
+    environments.into_iter().try_for_each(Pinned::install)
 }
 
 /// The file of this name; for a folder `*` in it, the highest number that fits is taken.

@@ -12,6 +12,11 @@ if [ ! -e "$policy" ] || grep -q health-gateway "$policy"; then
     chmod 755 "$policy"
 fi
 
+enabled() {
+    find /etc/systemd/system -type l 2> /dev/null || true
+}
+before=$(enabled)
+
 apt-get update
 apt-get -o DPkg::Lock::Timeout=500 install -y --no-install-recommends "$@"
 
@@ -19,4 +24,12 @@ for package in "$@"; do
     if [ -e "/etc/init.d/$package" ]; then
         update-rc.d "$package" disable
     fi
+done
+
+# What they need brings services as well: Erlang's port mapper would listen on every address from the next boot on.
+enabled | while read -r link; do
+    case "$before" in
+        *"$link"*) ;;
+        *) rm "$link" ;;
+    esac
 done

@@ -7,11 +7,18 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+pub mod aws;
 pub mod celery;
+pub mod clickhouse;
 mod debian;
+pub mod edge;
 mod error;
+pub mod history;
 pub mod http;
 mod install;
+pub mod localstack;
+pub mod moto;
+mod pinned;
 mod place;
 mod port;
 pub mod postgres;
@@ -45,6 +52,16 @@ pub const REDIS2: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 26380);
 pub const RABBIT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 25672);
 /// OpenBao, which speaks Vault's API.
 pub const VAULT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28200);
+/// `ClickHouse`, by HTTP.
+pub const CLICKHOUSE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28123);
+/// localstack, which is S3 and `EventBridge`.
+pub const LOCALSTACK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 24566);
+/// moto, which is `CloudFront`.
+pub const MOTO: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 25000);
+/// The history service, which puts the events of the bus into `ClickHouse`.
+pub const HISTORY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28081);
+/// An edge of `CloudFront`.
+pub const EDGE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28082);
 /// The WebSocket server.
 pub const WEBSOCKET: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28765);
 

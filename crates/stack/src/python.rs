@@ -12,7 +12,7 @@ use crate::place;
 pub(crate) const PACKAGE: &str = "python3-venv";
 
 /// Debian's own Python: one that a developer put before it may be of any version.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// `uv` knows nothing of pip's configuration, so we hand it over: how pip names a setting, and uv's variable for it.
 const SETTINGS: &[(&str, &str)] = &[
@@ -56,14 +56,21 @@ pub(crate) fn install(mut requirements: Vec<&str>) -> Result<()> {
     if requirements.is_empty() {
         return Ok(());
     }
+    let mut uv = uv()?;
+    eprintln!("installing the Python packages {}", requirements.join(" "));
+    uv.args(["pip", "install", "--python"]).arg(program("python")).args(&requirements);
+    run(&mut uv, "uv")?;
+    requirements.into_iter().try_for_each(set_mark)
+}
+
+/// A call of `uv` with pip's settings, after our environment with it was made if it was missing.
+pub(crate) fn uv() -> Result<Command> {
     if !has(UV) {
         make_environment()?;
     }
-    eprintln!("installing the Python packages {}", requirements.join(" "));
     let mut uv = Command::new(program("uv"));
-    uv.args(["pip", "install", "--python"]).arg(program("python")).args(&requirements);
-    run(uv.envs(pip_settings()?), "uv")?;
-    requirements.into_iter().try_for_each(set_mark)
+    uv.envs(pip_settings()?);
+    Ok(uv)
 }
 
 /// What makes the environment complete.
@@ -103,7 +110,8 @@ fn as_uv_settings(list: &str) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-fn run(command: &mut Command, name: &str) -> Result<()> {
+/// Runs a command that must succeed, with its output on standard error.
+pub(crate) fn run(command: &mut Command, name: &str) -> Result<()> {
     let status = command
         .stdin(Stdio::null())
         .stdout(io::stderr())

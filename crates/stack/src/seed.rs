@@ -6,10 +6,14 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
+use crate::clickhouse::{DATABASE, TABLE};
 use crate::error::{Context, Error, Result};
+use crate::localstack::{BUS, CONNECTION, DESTINATION, HISTORY_BUCKET, RULE};
 use crate::{
-    CELERY_QUEUES, HEALTH_PASSWORD, HEALTH_USER, NAMESPACE, POSTGRES, POSTGRES_DATABASE, RABBIT,
-    RABBIT_VHOST, REDIS, REDIS2, VAULT, WEBSOCKET, place, vault,
+    CELERY_QUEUES, CLICKHOUSE, HEALTH_PASSWORD, HEALTH_USER, HISTORY, LOCALSTACK, NAMESPACE,
+    POSTGRES, POSTGRES_DATABASE, RABBIT, RABBIT_VHOST, REDIS, REDIS2, VAULT, WEBSOCKET, place,
+    vault,
 };
 
 /// The name of the policy and of the `AppRole`.
@@ -41,7 +45,9 @@ pub(crate) fn vault() -> Result<()> {
     write_secret("postgres", "password", HEALTH_PASSWORD)?;
     write_secret("redis", "password", HEALTH_PASSWORD)?;
     write_secret("rabbit", "password", HEALTH_PASSWORD)?;
-    let read = ["health", "postgres", "rabbit", "redis"]
+    write_secret("clickhouse", "password", HEALTH_PASSWORD)?;
+    write_secret("aws", "secret_access_key", SECRET_ACCESS_KEY)?;
+    let read = ["aws", "clickhouse", "health", "postgres", "rabbit", "redis"]
         .map(|name| format!("path \"{}\" {{ capabilities = [\"read\"] }}\n", path(name)));
     api("PUT", &format!("sys/policies/acl/{ROLE}"), &json!({"policy": read.concat()}))?;
     let role = format!("auth/approle/role/{ROLE}");
@@ -55,14 +61,15 @@ pub(crate) fn vault() -> Result<()> {
 
 /// Writes the gateway's configuration for the demo, and what it refers to when that is gone.
 pub(crate) fn demo() -> Result<()> {
-    if ["role-id", "secret-id"].iter().any(|file| !place::state().join(file).exists()) {
-        vault()?;
-    }
     let config = demo_config();
     let text = demo_toml();
-    if fs::read_to_string(&config).is_ok_and(|written| written == text) {
+    let same = fs::read_to_string(&config).is_ok_and(|written| written == text);
+    let missing = |file: &&str| !place::state().join(file).exists();
+    if same && !["role-id", "secret-id"].iter().any(missing) {
         return Ok(());
     }
+    // It may refer to secrets that a Vault of an earlier day does not hold.
+    vault()?;
     fs::write(&config, text).context(|| format!("write {}", config.display()))
 }
 
@@ -70,6 +77,7 @@ fn demo_toml() -> String {
     let secret =
         |name: &str| format!("{HEALTH_USER}:${{vault:secret/{NAMESPACE}/{name}#password}}");
     let (redis, postgres, rabbit) = (secret("redis"), secret("postgres"), secret("rabbit"));
+    let history = history_toml();
     let queues = CELERY_QUEUES.map(|queue| format!("\"{queue}\"")).join(", ");
     format!(
         r#"# The gateway's configuration for `cargo xtask demo`, written by `cargo xtask up`.
@@ -90,6 +98,7 @@ canary = true
 max_messages = 1000
 queues = [{queues}]
 
+{history}
 [postgres]
 url = "postgres://{postgres}@{POSTGRES}/{POSTGRES_DATABASE}?sslmode=disable"
 
@@ -111,6 +120,47 @@ secret_id = "${{file:secret-id}}"
 
 [websocket]
 url = "ws://{WEBSOCKET}/"
+"#
+    )
+}
+
+fn history_toml() -> String {
+    let secret = |name: &str| format!("vault:secret/{NAMESPACE}/{name}");
+    let (clickhouse, aws) = (secret("clickhouse#password"), secret("aws#secret_access_key"));
+    let place = format!(
+        r#"endpoint_url = "http://{LOCALSTACK}"
+region = "{REGION}"
+access_key_id = "{ACCESS_KEY_ID}"
+secret_access_key = "{aws}""#
+    );
+    format!(
+        r#"[history.clickhouse]
+url = "http://{CLICKHOUSE}"
+user = "{HEALTH_USER}"
+password = "{clickhouse}"
+database = "{DATABASE}"
+table = "{TABLE}"
+writes = true
+
+[history.e2e]
+time_column = "received"
+
+[history.event_bridge]
+bus = "{BUS}"
+rule = "{RULE}"
+api_destination = "{DESTINATION}"
+connection = "{CONNECTION}"
+{place}
+
+[history.api]
+url = "http://{HISTORY}/health"
+contains = "ok"
+
+[history.files]
+bucket = "{HISTORY_BUCKET}"
+access = ["list", "read", "write", "delete"]
+path_style = true
+{place}
 "#
     )
 }

@@ -13,7 +13,9 @@ use crate::install::Need;
 use crate::place;
 use crate::process::{POLL, Process};
 use crate::program::{Lifetime, Program, listening};
-use crate::{celery, postgres, rabbit, redis, vault, websocket};
+use crate::{
+    celery, clickhouse, edge, history, localstack, moto, postgres, rabbit, redis, vault, websocket,
+};
 
 /// Every server of the shared stack; a further one is a file of its own and a row here.
 pub(crate) const SERVICES: &[Service] = &[
@@ -24,7 +26,15 @@ pub(crate) const SERVICES: &[Service] = &[
     celery::SERVICE,
     vault::SERVICE,
     websocket::SERVICE,
+    clickhouse::SERVICE,
+    localstack::SERVICE,
+    history::SERVICE,
+    moto::SERVICE,
+    edge::SERVICE,
 ];
+
+/// Who starts anew with whom: a worker would take seconds to find its broker again. The leader's row comes first.
+const FOLLOWERS: &[(&Service, &Service)] = &[(&celery::SERVICE, &rabbit::SERVICE)];
 
 /// One server of the shared stack.
 pub(crate) struct Service {
@@ -63,6 +73,13 @@ impl Service {
             None if self.is_listening() => State::Taken,
             None => State::Down,
         }
+    }
+
+    /// Whether it starts anew because one of these does.
+    pub(crate) fn follows(&self, started: &[&Self]) -> bool {
+        FOLLOWERS.iter().any(|(follower, leader)| {
+            follower.name == self.name && started.iter().any(|one| one.name == leader.name)
+        })
     }
 
     /// Starts it on a fresh folder, waits until it is ready, and seeds it.

@@ -24,6 +24,7 @@ pub fn up() -> Result<Up> {
     let mut taken = Vec::new();
     for service in SERVICES {
         match service.state() {
+            State::Up(_) if service.follows(&to_start) => to_start.push(service),
             State::Up(process) => {
                 let held = if process.is_stopped() { ", held by SIGSTOP" } else { "" };
                 say(service, &format!("is up (process {}{held})", process.id()));

@@ -76,6 +76,7 @@ impl Slot {
     /// The check's answer to one caller, who wants it `fresh` or not, and waits until `patience` at most.
     pub(super) async fn ask(self: &Arc<Self>, fresh: bool, patience: Option<Instant>) -> Answer {
         let asked = Instant::now();
+        let fresh = fresh && !self.is_paced();
         let (mut waiter, overdue) = {
             let mut state = self.state();
             if let Some(last) = state.last.as_ref().filter(|_| !fresh) {
@@ -136,7 +137,13 @@ impl Slot {
         let steps = Arc::new(Steps::new());
         let cancel = CancellationToken::new();
         tokio::spawn(self.clone().drive(id, steps.clone(), cancel.clone(), publish));
-        Run { id, outcome, steps, cancel, waiting: 0, background: false }
+        // What a paced check has begun is done, whoever hangs up: else the next caller would have it begin again.
+        Run { id, outcome, steps, cancel, waiting: 0, background: self.is_paced() }
+    }
+
+    /// Whether the check must not run more often than its results may be old, whatever a caller wants.
+    fn is_paced(&self) -> bool {
+        self.check.at_most_every().is_some()
     }
 
     /// Sees a run through: its turn, its outcome, its end.

@@ -14,6 +14,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A check whose behaviour the test chooses, and which counts what happens to it.
 struct Puppet {
+    paced: bool,
     act: watch::Sender<Act>,
     begun: AtomicUsize,
     dropped: Arc<Notify>,
@@ -32,8 +33,17 @@ enum Act {
 
 impl Puppet {
     fn new(act: Act) -> Arc<Self> {
+        Arc::new(Self::of(act, false))
+    }
+
+    /// One that must not run often.
+    fn paced(act: Act) -> Arc<Self> {
+        Arc::new(Self::of(act, true))
+    }
+
+    fn of(act: Act, paced: bool) -> Self {
         let dropped = Arc::new(Notify::new());
-        Arc::new(Self { act: watch::Sender::new(act), begun: AtomicUsize::new(0), dropped })
+        Self { paced, act: watch::Sender::new(act), begun: AtomicUsize::new(0), dropped }
     }
 
     fn runs(&self) -> usize {
@@ -55,6 +65,10 @@ struct Strings(Arc<Puppet>);
 impl Check for Strings {
     fn target(&self) -> &'static str {
         "puppet:1"
+    }
+
+    fn at_most_every(&self) -> Option<Duration> {
+        self.0.paced.then_some(LIMITS.max_age)
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
@@ -156,6 +170,34 @@ async fn a_caller_who_wants_a_fresh_answer_gets_a_run() {
 }
 
 #[tokio::test]
+async fn nobody_has_a_paced_check_run_sooner() {
+    let puppet = Puppet::paced(Act::Fail);
+    let board = board(&[("it", &puppet)], LIMITS);
+    for _ in 0..50 {
+        assert_eq!(status(&board, FRESH).await, "ask: wrong answer (puppet:1)");
+    }
+    assert_eq!(puppet.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_paced_run_goes_on_when_its_last_caller_hangs_up() {
+    let puppet = Puppet::paced(Act::Wait);
+    let board = board(&[("it", &puppet)], Limits { timeout: SOON, ..LIMITS });
+    let caller = tokio::spawn({
+        let board = board.clone();
+        async move { board.ask(PLAIN).await }
+    });
+    while puppet.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    caller.abort();
+    assert!(caller.await.is_err());
+    puppet.act.send_replace(Act::Work);
+    assert_eq!(status(&board, FRESH).await, "working");
+    assert_eq!(puppet.runs(), 1);
+}
+
+#[tokio::test]
 async fn without_max_age_every_question_is_a_run() {
     let puppet = Puppet::new(Act::Work);
     let board = board(&[("it", &puppet)], Limits { max_age: Duration::ZERO, ..LIMITS });
@@ -196,7 +238,9 @@ async fn a_silent_backend_costs_the_next_caller_a_short_wait_only_and_recovers_a
 #[tokio::test]
 async fn a_check_that_panics_keeps_its_place_and_can_recover() {
     let (panicking, working) = (Puppet::new(Act::Panic), Puppet::new(Act::Work));
-    let board = board(&[("it", &panicking), ("other", &working)], LIMITS);
+    // A panic that is told with its backtrace takes a while on a busy machine.
+    let limits = Limits { timeout: SOON, ..LIMITS };
+    let board = board(&[("it", &panicking), ("other", &working)], limits);
     let answered = board.ask(PLAIN).await;
     assert_eq!(
         line(&answered, "it").status,

@@ -89,6 +89,12 @@ pub(super) fn limits(fields: &mut Fields<'_>, defaults: Limits) -> Limits {
     }
 }
 
+/// The defaults of a check that must not run often: only a `max_age` of its own is shorter.
+fn paced(limits: Limits, check: &Arc<dyn DynCheck>) -> Limits {
+    let max_age = check.at_most_every().map_or(limits.max_age, |pace| pace.max(limits.max_age));
+    Limits { max_age, ..limits }
+}
+
 fn component(
     name: &str,
     node: &Node,
@@ -125,13 +131,15 @@ fn component(
                     "this component is a single check, its limits stand in the section itself",
                 );
             }
-            Checks::Single(check, limits)
+            let default = if fields.has("max_age") { limits } else { paced(limits, &check) };
+            Checks::Single(check, default)
         }
         probe::Component::Group(checks) => {
             let own = ours.get("checks");
             note_unknown_checks(name, own, &checks, mistakes);
             let with_limits = |(check_name, check): (probe::CheckName, _)| {
                 let check_name = check_name.as_str().to_owned();
+                let limits = paced(limits, &check);
                 let limits = own.and_then(|own| own.get(&check_name)).map_or(limits, |own| {
                     let path = format!("{name}.checks.{check_name}");
                     let mut fields = Fields::new(path, own, mistakes);

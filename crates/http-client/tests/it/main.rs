@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
-use http_client::{Client, MAX_ANSWER};
+use http_client::{Client, MAX_ANSWER, Repeatable};
 use probe::{Failure, Steps};
 use tokio::sync::Notify;
 
@@ -93,6 +93,18 @@ async fn a_request_that_may_have_been_acted_on_is_not_repeated() {
     );
     assert_eq!((peer.connections(), peer.requests()), (1, 2));
     assert_eq!(ask(&client, Method::POST).await.expect("an answer on another connection"), "ok");
+}
+
+#[tokio::test]
+async fn a_request_that_may_be_repeated_is_whatever_its_method() {
+    let peer = forgetful().await;
+    let client = client(peer.address);
+    for _ in 0..2 {
+        let request = Request::post("/question").extension(Repeatable).body(Bytes::new());
+        let answer = client.send(&Steps::new(), "ask", request.expect("a request")).await;
+        assert_eq!(answer.expect("an answer").body(), "ok");
+    }
+    assert_eq!((peer.connections(), peer.requests()), (2, 3));
 }
 
 #[tokio::test]

@@ -109,6 +109,26 @@ impl<'a> Fields<'a> {
         None
     }
 
+    /// What `read` makes of the table under `key`; `None` when there is none, or a mistake was noted.
+    ///
+    /// A value in it that is not known yet concerns this table alone: its failure is what the checks that need the table answer, while others can do without.
+    pub fn table<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Result<T, Failure>> {
+        self.asked.push(key);
+        let node = self.find(key)?;
+        let mut fields = Self::new(format!("{}.{key}", self.path), node, self.mistakes);
+        let made = read(&mut fields);
+        fields.note_keys_nobody_asked_for();
+        self.clean &= fields.clean;
+        match fields.unknown {
+            Some(failure) => Some(Err(failure)),
+            None => made.map(Ok),
+        }
+    }
+
     /// What `read` makes of each entry under `key`: of the tables in a table, or of the names in an array, which are tables with nothing in them.
     pub fn each<T>(
         &mut self,

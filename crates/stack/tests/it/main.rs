@@ -1,5 +1,9 @@
 //! Private servers: they start, pause, restart, and never outlive their test.
 
+mod aws;
+mod brokers;
+mod history;
+
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -8,12 +8,16 @@ pub const KINDS: &[Kind] = &[
     probe_cache::KIND,
     #[cfg(feature = "probe-celery")]
     probe_celery::KIND,
+    #[cfg(feature = "probe-cloudfront")]
+    probe_cloudfront::KIND,
     #[cfg(feature = "probe-postgres")]
     probe_postgres::KIND,
     #[cfg(feature = "probe-rabbit")]
     probe_rabbit::KIND,
     #[cfg(feature = "probe-redis")]
     probe_redis::KIND,
+    #[cfg(feature = "probe-s3")]
+    probe_s3::KIND,
     #[cfg(feature = "probe-vault")]
     probe_vault::KIND,
     #[cfg(feature = "probe-websocket")]

@@ -18,8 +18,8 @@ pub fn start() {
         .fold(Targets::new().with_default(LevelFilter::WARN), |filter, target| {
             filter.with_target(*target, LevelFilter::INFO)
         })
-        // Its failures reach the report by way of the check; its own words add nothing but noise.
-        .with_target("fred", LevelFilter::OFF);
+        // Their failures reach the report by way of the checks; their own words add nothing but noise, and whole answers.
+        .with_targets([("fred", LevelFilter::OFF), ("aws_config", LevelFilter::OFF)]);
     let lines = tracing_subscriber::fmt::layer().with_writer(Scrubbed);
     let layer = if io::stderr().is_terminal() {
         lines.boxed()

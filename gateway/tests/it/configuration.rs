@@ -47,7 +47,7 @@ url = "mongodb://db"
             "production.toml:7: postgres.timeout: expected a timeout of at least `1ms`",
             "production.toml:8: postgres: unknown key `colour`, expected one of `url`, `role`, `connection`, `ca`, `certificate`, `private_key`, `kind`, `timeout`, `max_age`, `overdue_wait`, `checks`",
             "production.toml:11: redis.url: the environment variable `NONE` is not set",
-            "production.toml:13: mongo: no probe is called `mongo`: name the section after one, or set `kind` to one of `cache`, `celery`, `postgres`, `rabbit`, `redis`, `vault`, `websocket`",
+            "production.toml:13: mongo: no probe is called `mongo`: name the section after one, or set `kind` to one of `cache`, `celery`, `cloud_front`, `postgres`, `rabbit`, `redis`, `s3`, `vault`, `websocket`",
         ],
     );
 }
@@ -99,6 +99,36 @@ timeout = "1s"
         })
         .collect();
     assert_eq!(limits, [("data", 9, 3), ("pages", 1, 3)]);
+}
+
+#[test]
+fn a_check_that_must_not_run_often_has_results_that_may_be_old_unless_its_own_table_says_otherwise()
+{
+    let max_ages = |more: &str| {
+        let configuration = read(&format!(
+            r#"{GOOD}
+[history]
+max_age = "3s"
+[history.clickhouse]
+url = "http://clickhouse:8123"
+table = "events"
+[history.event_bridge]
+bus = "a"
+rule = "b"
+api_destination = "c"
+connection = "d"
+region = "eu-central-1"
+[history.e2e]
+{more}"#
+        ))
+        .expect("this file is right");
+        let Checks::Group(checks) = &configuration.components[0].checks else { panic!("a group") };
+        let ages = checks.iter().map(|(_, _, limits)| limits.max_age.as_secs());
+        ages.take(3).collect::<Vec<_>>()
+    };
+    assert_eq!(max_ages(""), [3, 60, 3]);
+    assert_eq!(max_ages("[history.checks.e2e]\ntimeout = \"20s\"\n"), [3, 60, 3]);
+    assert_eq!(max_ages("[history.checks.e2e]\nmax_age = \"5s\"\n"), [3, 5, 3]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use stack::moto::{Keys, Moto};
 use stack::redis::Redis;
 use stack::vault::{ROOT_TOKEN, Vault};
 
@@ -21,8 +22,13 @@ const FROM_FILE: &str = "planted/from@file%41";
 const FROM_VAULT: &str = "planted\"from\\vault";
 const VAULT_TOKEN: &str = "planted-vault-token";
 const SECRET_ID: &str = "planted-secret-id";
+const RABBIT: &str = "planted-rabbit-password";
+const CELERY: &str = "planted-celery-password";
 const WEBSOCKET: &str = "planted-websocket-header";
 const WEBSOCKET_USER: &str = "planted-websocket-password";
+const ACCESS_KEY: &str = "planted-access-key-id";
+const SECRET_KEY: &str = "planted/secret+access=key";
+const SESSION_TOKEN: &str = "planted-session-token";
 const BAD_URL: &str = "planted-in-a-bad-url";
 const BAD_TIME: &str = "planted-as-a-duration";
 const BAD_PEM: &str = "planted-as-pem";
@@ -40,14 +46,20 @@ const PLANTED: &[&str] = &[
     FROM_VAULT,
     VAULT_TOKEN,
     SECRET_ID,
+    RABBIT,
+    CELERY,
     WEBSOCKET,
     WEBSOCKET_USER,
+    ACCESS_KEY,
+    SECRET_KEY,
+    SESSION_TOKEN,
     BAD_URL,
     BAD_TIME,
     BAD_PEM,
     BAD_SYNTAX,
     "planted",
     "from%40file",
+    "secret%2Baccess",
     "from%22",
     ROOT_TOKEN,
 ];
@@ -64,6 +76,7 @@ struct Servers {
     redis: Redis,
     full: Redis,
     silent: TcpListener,
+    aws: (Moto, Keys),
 }
 
 impl Servers {
@@ -77,6 +90,7 @@ impl Servers {
             redis: Redis::start(&["requirepass something-else"]).unwrap(),
             full: Redis::start(&["maxmemory 1"]).unwrap(),
             silent: TcpListener::bind("127.0.0.1:0").unwrap(),
+            aws: Moto::start_checking(&["s3:ListBucket"]).unwrap(),
         }
     }
 
@@ -84,7 +98,9 @@ impl Servers {
     fn file(&self) -> String {
         let (vault, redis, full) = (self.vault.port(), self.redis.port(), self.full.port());
         let silent = self.silent.local_addr().unwrap().port();
-        let websocket = stack::WEBSOCKET;
+        let (rabbit, websocket) = (stack::RABBIT, stack::WEBSOCKET);
+        let (moto, keys) = &self.aws;
+        let (moto, known_key) = (moto.port(), &keys.id);
         let file = format!(
             r#"namespace = "tests"
 access_token = "{ACCESS}"
@@ -116,6 +132,16 @@ url = "redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{redis}"
 [sentinel]
 kind = "redis"
 url = "redis-sentinel://:{REDIS}@127.0.0.1:{redis}/0?sentinelServiceName=main&sentinelPassword={SENTINEL}"
+[s3_wrong_secret]
+kind = "s3"
+[s3_wrong_secret.files]
+bucket = "app-files"
+access = ["list"]
+endpoint_url = "http://127.0.0.1:{moto}"
+region = "eu-central-1"
+access_key_id = "{known_key}"
+secret_access_key = "{SECRET_KEY}"
+session_token = "{SESSION_TOKEN}"
 [websocket_rejected]
 kind = "websocket"
 url = "ws://{websocket}/private"
@@ -124,6 +150,12 @@ headers = {{ X-Api-Key = "{WEBSOCKET}", Authorization = "Bearer {WEBSOCKET}" }}
 kind = "websocket"
 url = "ws://{websocket}/close/1008/{WEBSOCKET}?key={WEBSOCKET}"
 headers = {{ Authorization = "Bearer {WEBSOCKET}" }}
+[rabbit_wrong_password]
+kind = "rabbit"
+url = "amqp://health:{RABBIT}@{rabbit}/app"
+[celery_wrong_password]
+kind = "celery"
+broker = "amqp://health:{CELERY}@{rabbit}/app"
 [cluster]
 kind = "redis"
 url = "redis-cluster://:{REDIS}@127.0.0.1:{full}"
@@ -131,17 +163,60 @@ url = "redis-cluster://:{REDIS}@127.0.0.1:{full}"
         );
         let kinds =
             [("refused", 1), ("wrong", redis), ("full", full), ("silent", silent), ("http", vault)];
-        let sections = kinds.map(|(name, port)| {
-            format!(
-                r#"[redis_{name}]
+        let sections = kinds.map(|(name, port)| sections_at(name, port));
+        let postgres = stack::POSTGRES;
+        let wrong_password = format!(
+            "[postgres]\nurl = \"postgres://health:{POSTGRES}@{postgres}/app?sslmode=disable\"\n"
+        );
+        file + &sections.concat() + &wrong_password
+    }
+}
+
+/// A section of every kind for the server at `port`, named after what is wrong with it.
+fn sections_at(name: &str, port: u16) -> String {
+    format!(
+        r#"[redis_{name}]
 kind = "redis"
 url = "redis://health:{REDIS}@127.0.0.1:{port}"
 [redis_tls_{name}]
 kind = "redis"
 url = "rediss://health:{REDIS}@127.0.0.1:{port}"
+[rabbit_{name}]
+kind = "rabbit"
+url = "amqp://health:{RABBIT}@127.0.0.1:{port}/app"
+[rabbit_tls_{name}]
+kind = "rabbit"
+url = "amqps://health:{RABBIT}@127.0.0.1:{port}/app"
+[celery_{name}]
+kind = "celery"
+broker = "redis://health:{CELERY}@127.0.0.1:{port}/1"
+result_backend = "redis://health:{CELERY}@127.0.0.1:{port}/2"
+canary = true
+queues = ["high_priority"]
 [websocket_{name}]
 kind = "websocket"
 url = "ws://health:{WEBSOCKET_USER}@127.0.0.1:{port}/?key={WEBSOCKET}"
+[s3_{name}]
+kind = "s3"
+[s3_{name}.files]
+bucket = "app-files"
+access = ["list", "read", "write", "delete"]
+endpoint_url = "http://127.0.0.1:{port}"
+region = "eu-central-1"
+access_key_id = "{ACCESS_KEY}"
+secret_access_key = "{SECRET_KEY}"
+session_token = "{SESSION_TOKEN}"
+[cloud_front_{name}]
+kind = "cloud_front"
+[cloud_front_{name}.api]
+distribution = "E123"
+endpoint_url = "https://127.0.0.1:{port}"
+access_key_id = "{ACCESS_KEY}"
+secret_access_key = "{SECRET_KEY}"
+[cloud_front_{name}.edge]
+domain = "cdn.app.example"
+object = "/health.txt"
+address = "http://127.0.0.1:{port}"
 [cache_{name}]
 kind = "cache"
 data = "redis://:{REDIS}@127.0.0.1:{port}/3"
@@ -152,14 +227,7 @@ url = "postgres://health:{POSTGRES}@127.0.0.1:{port}/app?sslmode=prefer"
 kind = "postgres"
 url = "postgres://health:{POSTGRES}@127.0.0.1:{port}/app?sslmode=verify-full"
 "#
-            )
-        });
-        let postgres = stack::POSTGRES;
-        let wrong_password = format!(
-            "[postgres]\nurl = \"postgres://health:{POSTGRES}@{postgres}/app?sslmode=disable\"\n"
-        );
-        file + &sections.concat() + &wrong_password
-    }
+    )
 }
 
 /// A file with a mistake around each secret.
@@ -189,6 +257,24 @@ headers = {{ Authorization = "{BAD_URL}\n", Upgrade = "{BAD_URL}" }}
 origin = "{BAD_URL}\n"
 subprotocol = "{BAD_URL} "
 expect = "{BAD_URL}"
+[s3]
+files = "{BAD_URL}"
+[s3.more]
+bucket = "{BAD_URL}_"
+access = ["{BAD_URL}"]
+prefix = "{BAD_URL}\n"
+object = "{BAD_URL}\n"
+region = "{BAD_URL} "
+endpoint_url = "http://user:{BAD_URL}@app:port/"
+access_key_id = "{BAD_URL} "
+secret_access_key = ["{BAD_URL}"]
+profile = "{BAD_URL}"
+[cloud_front.site]
+distribution = "{BAD_URL}"
+object = "{BAD_URL}"
+domain = "{BAD_URL}.."
+address = "http://user:{BAD_URL}@edge/{BAD_URL}"
+session_token = "{BAD_URL}"
 [vault]
 url = "http://user:{BAD_URL}@vault:8200:8200"
 token = ["{VAULT_TOKEN}"]
@@ -224,6 +310,12 @@ fn no_secret_appears_in_any_answer_log_or_message() {
         ("/wrong_vault_token", ""),
         ("/wrong_vault_login", "login: "),
         ("/websocket_rejected", "authenticate: the server answered 401 "),
+        ("/s3_refused/files", "connect: "),
+        ("/s3_silent/files", "list: no answer "),
+        ("/s3_wrong_secret/files", "authenticate: "),
+        ("/cloud_front_refused/api", "connect: "),
+        ("/cloud_front_http/api", "tls: "),
+        ("/cloud_front_wrong/edge", "fetch: "),
         ("/websocket_quoted", "ping: the server closed the WebSocket with code 1008 "),
     ] {
         let said = crate::running::status(&report, path);

@@ -1,0 +1,46 @@
+//! The probe against moto's API and an edge that answers as CloudFront's do.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod distributions;
+mod objects;
+mod promises;
+mod settings;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use probe::DynCheck;
+use probe_cloudfront::KIND;
+use probe_testkit::{Outcome, checks, component, run};
+use stack::aws::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
+
+/// Far longer than any answer takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The settings of the half that asks the API.
+fn api(server: SocketAddr, id: &str) -> String {
+    api_for(server, id, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+}
+
+fn api_for(server: SocketAddr, id: &str, access_key_id: &str, secret_access_key: &str) -> String {
+    format!(
+        "distribution = '{id}'\nendpoint_url = 'http://{server}'\naccess_key_id = '{access_key_id}'\nsecret_access_key = '{secret_access_key}'\n"
+    )
+}
+
+/// The settings of the half that fetches an object.
+fn edge(server: SocketAddr, object: &str) -> String {
+    format!("object = '{object}'\naddress = 'http://{server}'\n")
+}
+
+/// The check `site` with these lines as its settings.
+fn check(lines: &str) -> Arc<dyn DynCheck> {
+    let group = component(&KIND, "cloud_front", &format!("[site]\n{lines}"));
+    checks(&group).remove(0).1
+}
+
+/// One run of the check `site` with these lines as its settings.
+async fn outcome(lines: &str) -> Outcome {
+    run(&check(lines), PATIENCE).await
+}

@@ -1,0 +1,46 @@
+//! The contract's promises, for each half: they ask different servers.
+
+use probe_cloudfront::KIND;
+use probe_testkit::{Subject, promises};
+use stack::edge::{CONTENT, OBJECT};
+use stack::moto::{ALTERNATE_DOMAIN, Moto};
+
+use crate::{api_for, edge};
+
+#[tokio::test]
+async fn the_half_that_asks_the_api_keeps_its_promises() {
+    let (moto, keys) = Moto::start_checking(&["cloudfront:GetDistribution"]).unwrap();
+    let id = moto.distribution().unwrap().id;
+    let secrets = vec![keys.id.clone(), keys.secret.clone()];
+    promises(Subject {
+        kind: KIND,
+        section: "distributions",
+        config: Box::new(move |address| {
+            let lines = api_for(address, &id, &keys.id, &keys.secret);
+            format!("[site]\n{lines}")
+        }),
+        upstream: ([127, 0, 0, 1], moto.port()).into(),
+        secrets,
+        connections: 1,
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_half_that_fetches_an_object_keeps_its_promises() {
+    promises(Subject {
+        kind: KIND,
+        section: "edges",
+        config: Box::new(|address| {
+            let content = CONTENT.trim_end();
+            format!(
+                "[site]\ndomain = '{ALTERNATE_DOMAIN}'\ncontains = '{content}'\n{}",
+                edge(address, OBJECT)
+            )
+        }),
+        upstream: stack::edge::shared().unwrap(),
+        secrets: Vec::new(),
+        connections: 1,
+    })
+    .await;
+}

@@ -1,0 +1,33 @@
+//! Asks each bucket for the kinds of access that the application needs, and for no others.
+//!
+//! ```toml
+//! [s3.files]
+//! bucket = "app-files"
+//! region = "eu-central-1"
+//! access = ["list", "read", "write", "delete"]
+//! prefix = "tmp/"          # where the gateway's own objects go: `tmp/health-gateway/...`
+//! ```
+//!
+//! What is asked, and how it is told, is in `aws-client`, since the history's files are such a bucket, too.
+
+use aws_client::s3::Bucket;
+use probe::{Check, Component, Failure, Kind, Section, Steps};
+
+/// The kind of section that holds buckets, each under its name.
+pub const KIND: Kind = Kind { name: "s3", build };
+
+fn build(section: &Section<'_>) -> Option<Component> {
+    section.group_by_key(|_, fields| Bucket::read(fields, section.shared()).map(BucketCheck))
+}
+
+struct BucketCheck(Bucket);
+
+impl Check for BucketCheck {
+    fn target(&self) -> &str {
+        self.0.target()
+    }
+
+    async fn check(&self, steps: &Steps) -> Result<(), Failure> {
+        self.0.check(steps).await
+    }
+}

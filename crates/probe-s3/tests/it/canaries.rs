@@ -1,0 +1,89 @@
+//! What the check writes, and that nothing of it is left.
+
+use std::time::Duration;
+
+use probe_s3::KIND;
+use probe_testkit::{cut_at_random, run};
+use serde_json::json;
+use stack::localstack::{APP_BUCKET, Localstack};
+
+use crate::{PATIENCE, check, outcome, place};
+
+const ALL: &str = "access = ['list', 'read', 'write', 'delete']";
+
+fn lines(server: &Localstack, more: &str) -> String {
+    let address = ([127, 0, 0, 1], server.port()).into();
+    format!("bucket = '{APP_BUCKET}'\n{more}\n{}", place(address))
+}
+
+fn put(server: &Localstack, key: &str) {
+    let object = json!({"Bucket": APP_BUCKET, "Key": key, "Body": "an object"});
+    server.aws.call("s3", "put_object", &object).unwrap();
+}
+
+#[tokio::test]
+async fn no_object_is_left_after_a_hundred_runs_and_none_after_runs_that_were_cut() {
+    let server = Localstack::start().unwrap();
+    let check = check(&lines(&server, ALL));
+    for _ in 0..100 {
+        run(&check, PATIENCE).await.expect_working();
+    }
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
+    cut_at_random(KIND, "s3", format!("[files]\n{}", lines(&server, ALL)), 100).await;
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_left_is_swept_up_and_what_others_wrote_is_not() {
+    let server = Localstack::start().unwrap();
+    let (old, young) = ("1700000000-0123456789abcdef", "99999999999-0123456789abcdef");
+    let prefixed = |name: &str| format!("app/health-gateway/{name}");
+    for name in [old, young, "report.txt"] {
+        put(&server, &prefixed(name));
+    }
+    put(&server, "app/1700000000-0123456789abcdef");
+    let check = check(&lines(&server, &format!("prefix = 'app/'\n{ALL}")));
+    run(&check, PATIENCE).await.expect_working();
+    assert_eq!(
+        server.objects(APP_BUCKET).unwrap(),
+        ["app/1700000000-0123456789abcdef".to_owned(), prefixed(young), prefixed("report.txt")]
+    );
+}
+
+#[tokio::test]
+async fn who_may_not_delete_overwrites_one_object() {
+    let server = Localstack::start().unwrap();
+    let check = check(&lines(&server, "access = ['write', 'read']\nprefix = 'app/'"));
+    for _ in 0..3 {
+        run(&check, PATIENCE).await.expect_working();
+    }
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), ["app/health-gateway/canary"]);
+}
+
+#[tokio::test]
+async fn who_may_not_write_leaves_nothing() {
+    let server = Localstack::start().unwrap();
+    put(&server, "a.txt");
+    put(&server, "empty");
+    for access in [
+        "access = ['list']",
+        "access = ['list', 'read']",
+        "access = ['read']\nobject = 'a.txt'",
+        "access = ['delete']",
+        "access = ['list', 'read', 'delete']\nobject = 'a.txt'",
+    ] {
+        outcome(&lines(&server, access)).await.expect_working();
+    }
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), ["a.txt", "empty"]);
+}
+
+#[tokio::test]
+async fn a_silent_server_is_named_by_its_step_and_is_well_when_it_goes_on() {
+    let server = Localstack::start().unwrap();
+    let check = check(&lines(&server, ALL));
+    run(&check, PATIENCE).await.expect_working();
+    server.server.pause();
+    assert_eq!(run(&check, Duration::from_millis(300)).await.cut_step(), "list");
+    server.server.resume();
+    run(&check, PATIENCE).await.expect_working();
+}

@@ -1,0 +1,82 @@
+//! What is wrong in the configuration is told at once, and quotes nothing.
+
+use probe_s3::KIND;
+use probe_testkit::mistakes;
+
+use crate::check as build;
+
+fn check(lines: &str, expected: &[&str]) {
+    assert_eq!(mistakes(&KIND, "s3", &format!("[files]\n{lines}")), expected);
+}
+
+#[test]
+fn a_bucket_needs_its_name_its_region_and_what_is_asked_of_it() {
+    check(
+        "",
+        &[
+            "1: s3.files: missing `bucket`",
+            "1: s3.files: missing `access`",
+            "1: s3.files: missing `region`",
+        ],
+    );
+    check(
+        "bucket = 'App_Files'\nregion = 'Frankfurt'\naccess = ['list', 'raed']\nprefix = ''\n",
+        &[
+            "2: s3.files.bucket: expected a name of 3 to 63 lower-case letters, digits, dots and dashes",
+            "3: s3.files.region: expected a region such as `eu-central-1`",
+            "4: s3.files.access: expected one or more of `list`, `read`, `write` and `delete`",
+            "5: s3.files.prefix: expected 1 to 900 bytes without control characters",
+        ],
+    );
+}
+
+#[test]
+fn reading_alone_needs_something_to_read() {
+    check(
+        "bucket = 'files'\nregion = 'eu-central-1'\naccess = ['read']\n",
+        &[
+            "4: s3.files.access: expected `object` beside `read` alone: without `list` or `write`, S3 does not tell a missing object from a missing permission",
+        ],
+    );
+    check(
+        "bucket = 'files'\nregion = 'eu-central-1'\naccess = ['list']\nobject = 'a.txt'\n",
+        &["5: s3.files.object: expected only with `read` in `access`"],
+    );
+}
+
+#[test]
+fn keys_come_in_pairs_and_not_beside_a_profile() {
+    let files = "bucket = 'files'\nregion = 'eu-central-1'\naccess = ['list']\n";
+    check(
+        &format!("{files}access_key_id = 'a'\nsession_token = ' '\nprofile = 'p'\n"),
+        &[
+            "5: s3.files.access_key_id: expected `secret_access_key` beside it",
+            "6: s3.files.session_token: expected visible ASCII characters without spaces",
+            "7: s3.files.profile: expected either a profile or an access key",
+        ],
+    );
+    check(
+        &format!("{files}endpoint_url = 'http://me:pw@h'\nca = 'x'\n"),
+        &[
+            "5: s3.files.endpoint_url: expected a URL without user, query and fragment",
+            "6: s3.files.ca: expected PEM with at least one certificate; a file is read with `${file:/path}`",
+        ],
+    );
+}
+
+#[test]
+fn the_target_is_the_host_that_is_connected_to() {
+    let target = |lines: &str| {
+        build(&format!("region = 'eu-central-1'\naccess = ['list']\n{lines}")).target().to_owned()
+    };
+    let bucket = "bucket = 'files'\n";
+    assert_eq!(target(bucket), "files.s3.eu-central-1.amazonaws.com:443");
+    assert_eq!(target("bucket = 'my.files'\n"), "s3.eu-central-1.amazonaws.com:443");
+    assert_eq!(
+        target(&format!("{bucket}endpoint_url = 'http://minio:9000'\n")),
+        "files.minio:9000"
+    );
+    let minio = "endpoint_url = 'http://minio:9000'\npath_style = true\n";
+    assert_eq!(target(&format!("{bucket}{minio}")), "minio:9000");
+    assert_eq!(target(&format!("{bucket}endpoint_url = 'https://10.0.0.7'\n")), "10.0.0.7:443");
+}

@@ -11,6 +11,7 @@ pub mod aws;
 pub mod celery;
 pub mod clickhouse;
 mod debian;
+mod demo;
 pub mod edge;
 mod error;
 pub mod history;
@@ -34,11 +35,12 @@ mod updown;
 pub mod vault;
 pub mod websocket;
 
+pub use demo::demo_config;
 pub use error::{Error, Result};
 pub use place::{state, workspace};
 pub use port::free_port;
 pub use program::Program;
-pub use seed::{access_token, demo_config};
+pub use seed::access_token;
 pub use server::Server;
 pub use updown::{Up, down, up};
 

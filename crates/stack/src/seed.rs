@@ -1,28 +1,16 @@
-//! What the shared Vault holds, and the gateway's configuration for the demo.
+//! What the shared Vault holds: the demo's secrets, and the role with which its gateway logs in.
 
 use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
-use crate::clickhouse::{DATABASE, TABLE};
+use crate::aws::SECRET_ACCESS_KEY;
 use crate::error::{Context, Error, Result};
-use crate::localstack::{BUS, CONNECTION, DESTINATION, HISTORY_BUCKET, RULE};
-use crate::{
-    CELERY_QUEUES, CLICKHOUSE, HEALTH_PASSWORD, HEALTH_USER, HISTORY, LOCALSTACK, NAMESPACE,
-    POSTGRES, POSTGRES_DATABASE, RABBIT, RABBIT_VHOST, REDIS, REDIS2, VAULT, WEBSOCKET, place,
-    vault,
-};
+use crate::{HEALTH_PASSWORD, NAMESPACE, VAULT, place, vault};
 
 /// The name of the policy and of the `AppRole`.
 const ROLE: &str = "health-gateway";
-
-/// Where the gateway's configuration for the demo is written.
-pub fn demo_config() -> PathBuf {
-    place::state().join("demo.toml")
-}
 
 /// The token of the demo's namespace, as the shared Vault holds it.
 pub fn access_token() -> Result<String> {
@@ -57,112 +45,6 @@ pub(crate) fn vault() -> Result<()> {
     let state = place::state();
     place::write_secret(&state.join("role-id"), &text(&role_id, "/data/role_id")?)?;
     place::write_secret(&state.join("secret-id"), &text(&secret_id, "/data/secret_id")?)
-}
-
-/// Writes the gateway's configuration for the demo, and what it refers to when that is gone.
-pub(crate) fn demo() -> Result<()> {
-    let config = demo_config();
-    let text = demo_toml();
-    let same = fs::read_to_string(&config).is_ok_and(|written| written == text);
-    let missing = |file: &&str| !place::state().join(file).exists();
-    if same && !["role-id", "secret-id"].iter().any(missing) {
-        return Ok(());
-    }
-    // It may refer to secrets that a Vault of an earlier day does not hold.
-    vault()?;
-    fs::write(&config, text).context(|| format!("write {}", config.display()))
-}
-
-fn demo_toml() -> String {
-    let secret =
-        |name: &str| format!("{HEALTH_USER}:${{vault:secret/{NAMESPACE}/{name}#password}}");
-    let (redis, postgres, rabbit) = (secret("redis"), secret("postgres"), secret("rabbit"));
-    let history = history_toml();
-    let queues = CELERY_QUEUES.map(|queue| format!("\"{queue}\"")).join(", ");
-    format!(
-        r#"# The gateway's configuration for `cargo xtask demo`, written by `cargo xtask up`.
-
-namespace = "{NAMESPACE}"
-access_token = "vault:secret/{NAMESPACE}/health#access_token"
-
-[cache]
-data = "redis://{redis}@{REDIS2}/1"
-pages = "redis://{redis}@{REDIS2}/2"
-task_lock = "redis://{redis}@{REDIS2}/3"
-task_queue = "redis://{redis}@{REDIS2}/4"
-
-[celery]
-broker = "amqp://{rabbit}@{RABBIT}/{RABBIT_VHOST}"
-result_backend = "rpc://"
-canary = true
-max_messages = 1000
-queues = [{queues}]
-
-{history}
-[postgres]
-url = "postgres://{postgres}@{POSTGRES}/{POSTGRES_DATABASE}?sslmode=disable"
-
-[rabbit]
-url = "amqp://{rabbit}@{RABBIT}/{RABBIT_VHOST}"
-
-[redis2]
-kind = "redis"
-url = "redis://{redis}@{REDIS2}/0"
-
-[redis]
-url = "redis://{redis}@{REDIS}/0"
-
-[vault]
-url = "http://{VAULT}"
-login = "approle"
-role_id = "${{file:role-id}}"
-secret_id = "${{file:secret-id}}"
-
-[websocket]
-url = "ws://{WEBSOCKET}/"
-"#
-    )
-}
-
-fn history_toml() -> String {
-    let secret = |name: &str| format!("vault:secret/{NAMESPACE}/{name}");
-    let (clickhouse, aws) = (secret("clickhouse#password"), secret("aws#secret_access_key"));
-    let place = format!(
-        r#"endpoint_url = "http://{LOCALSTACK}"
-region = "{REGION}"
-access_key_id = "{ACCESS_KEY_ID}"
-secret_access_key = "{aws}""#
-    );
-    format!(
-        r#"[history.clickhouse]
-url = "http://{CLICKHOUSE}"
-user = "{HEALTH_USER}"
-password = "{clickhouse}"
-database = "{DATABASE}"
-table = "{TABLE}"
-writes = true
-
-[history.e2e]
-time_column = "received"
-
-[history.event_bridge]
-bus = "{BUS}"
-rule = "{RULE}"
-api_destination = "{DESTINATION}"
-connection = "{CONNECTION}"
-{place}
-
-[history.api]
-url = "http://{HISTORY}/health"
-contains = "ok"
-
-[history.files]
-bucket = "{HISTORY_BUCKET}"
-access = ["list", "read", "write", "delete"]
-path_style = true
-{place}
-"#
-    )
 }
 
 fn api(method: &str, path: &str, body: &Value) -> Result<Value> {

@@ -7,7 +7,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Context, Error, Result};
 use crate::service::{SERVICES, Service, State};
-use crate::{install, place, seed};
+use crate::{demo, install, place};
 
 /// What [`up`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub fn up() -> Result<Up> {
         to_start.iter().try_for_each(|service| service.stop().map(drop))?;
         return Err(error);
     }
-    seed::demo()?;
+    demo::write()?;
     Ok(Up { started: !to_start.is_empty() })
 }
 

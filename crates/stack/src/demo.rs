@@ -1,0 +1,159 @@
+//! The gateway's configuration for the demo: every component of the report, on the shared stack.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::aws::{ACCESS_KEY_ID, REGION};
+use crate::clickhouse::{DATABASE, TABLE};
+use crate::error::{Context, Result};
+use crate::localstack::{APP_BUCKET, BUS, CONNECTION, DESTINATION, HISTORY_BUCKET, RULE};
+use crate::{
+    CELERY_QUEUES, CLICKHOUSE, EDGE, HEALTH_USER, HISTORY, LOCALSTACK, MOTO, NAMESPACE, POSTGRES,
+    POSTGRES_DATABASE, RABBIT, RABBIT_VHOST, REDIS, REDIS2, VAULT, WEBSOCKET, edge, moto, place,
+    seed,
+};
+
+/// Where the gateway's configuration for the demo is written.
+pub fn demo_config() -> PathBuf {
+    place::state().join("demo.toml")
+}
+
+/// Writes the gateway's configuration for the demo, and what it refers to when that is gone.
+pub(crate) fn write() -> Result<()> {
+    let config = demo_config();
+    let text = demo_toml()?;
+    let same = fs::read_to_string(&config).is_ok_and(|written| written == text);
+    let missing = |file: &&str| !place::state().join(file).exists();
+    if same && !["role-id", "secret-id"].iter().any(missing) {
+        return Ok(());
+    }
+    // It may refer to secrets that a Vault of an earlier day does not hold.
+    seed::vault()?;
+    fs::write(&config, text).context(|| format!("write {}", config.display()))
+}
+
+fn demo_toml() -> Result<String> {
+    let secret =
+        |name: &str| format!("{HEALTH_USER}:${{vault:secret/{NAMESPACE}/{name}#password}}");
+    let (redis, postgres, rabbit) = (secret("redis"), secret("postgres"), secret("rabbit"));
+    let (cloud_front, history, s3) = (cloud_front_toml()?, history_toml(), s3_toml());
+    let queues = CELERY_QUEUES.map(|queue| format!("\"{queue}\"")).join(", ");
+    Ok(format!(
+        r#"# The gateway's configuration for `cargo xtask demo`, written by `cargo xtask up`.
+
+namespace = "{NAMESPACE}"
+access_token = "vault:secret/{NAMESPACE}/health#access_token"
+
+[cache]
+data = "redis://{redis}@{REDIS2}/1"
+pages = "redis://{redis}@{REDIS2}/2"
+task_lock = "redis://{redis}@{REDIS2}/3"
+task_queue = "redis://{redis}@{REDIS2}/4"
+
+[celery]
+broker = "amqp://{rabbit}@{RABBIT}/{RABBIT_VHOST}"
+result_backend = "rpc://"
+canary = true
+max_messages = 1000
+queues = [{queues}]
+
+{cloud_front}
+{history}
+{s3}
+[postgres]
+url = "postgres://{postgres}@{POSTGRES}/{POSTGRES_DATABASE}?sslmode=disable"
+
+[rabbit]
+url = "amqp://{rabbit}@{RABBIT}/{RABBIT_VHOST}"
+
+[redis2]
+kind = "redis"
+url = "redis://{redis}@{REDIS2}/0"
+
+[redis]
+url = "redis://{redis}@{REDIS}/0"
+
+[vault]
+url = "http://{VAULT}"
+login = "approle"
+role_id = "${{file:role-id}}"
+secret_id = "${{file:secret-id}}"
+
+[websocket]
+url = "ws://{WEBSOCKET}/"
+"#
+    ))
+}
+
+fn cloud_front_toml() -> Result<String> {
+    let (distribution, keys) = (moto::shared_distribution()?.id, aws_keys());
+    let (object, content) = (edge::OBJECT, edge::CONTENT.trim_end());
+    Ok(format!(
+        r#"[cloud_front.site]
+distribution = "{distribution}"
+object = "{object}"
+contains = "{content}"
+# The domain of a distribution that AWS did not make does not resolve.
+address = "http://{EDGE}"
+endpoint_url = "http://{MOTO}"
+{keys}
+"#
+    ))
+}
+
+fn s3_toml() -> String {
+    let keys = aws_keys();
+    format!(
+        r#"[s3.files]
+bucket = "{APP_BUCKET}"
+access = ["list", "read", "write", "delete"]
+path_style = true
+endpoint_url = "http://{LOCALSTACK}"
+{keys}
+"#
+    )
+}
+
+/// How every section appears to AWS.
+fn aws_keys() -> String {
+    format!(
+        r#"region = "{REGION}"
+access_key_id = "{ACCESS_KEY_ID}"
+secret_access_key = "vault:secret/{NAMESPACE}/aws#secret_access_key""#
+    )
+}
+
+fn history_toml() -> String {
+    let keys = aws_keys();
+    let place = format!("endpoint_url = \"http://{LOCALSTACK}\"\n{keys}");
+    format!(
+        r#"[history.clickhouse]
+url = "http://{CLICKHOUSE}"
+user = "{HEALTH_USER}"
+password = "vault:secret/{NAMESPACE}/clickhouse#password"
+database = "{DATABASE}"
+table = "{TABLE}"
+writes = true
+
+[history.e2e]
+time_column = "received"
+
+[history.event_bridge]
+bus = "{BUS}"
+rule = "{RULE}"
+api_destination = "{DESTINATION}"
+connection = "{CONNECTION}"
+{place}
+
+[history.api]
+url = "http://{HISTORY}/health"
+contains = "ok"
+
+[history.files]
+bucket = "{HISTORY_BUCKET}"
+access = ["list", "read", "write", "delete"]
+path_style = true
+{place}
+"#
+    )
+}

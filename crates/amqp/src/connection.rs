@@ -2,24 +2,21 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use amq_protocol::frame::{AMQPContentHeader, AMQPFrame};
-use amq_protocol::protocol::{AMQPClass, basic, exchange, queue};
+use amq_protocol::protocol::{AMQPClass, queue};
 use amq_protocol::types::FieldTable;
 use probe::{Cause, Connect, Failure, Steps};
 use tokio::sync::{mpsc, watch};
 
 use crate::channel::{Channel, Numbers};
-use crate::mailbox::Listeners;
+use crate::mailbox::{self, Listeners};
 use crate::message::short;
 use crate::place::Place;
 use crate::task::{Order, State, Task};
 use crate::words::{Broken, NOT_FOUND, alarm, unexpected};
-use crate::{Letters, Message, Publication, handshake};
+use crate::{Letters, Message, Publication, handshake, publish};
 
 /// More channels than that are not kept for the next conversations.
 const IDLE_CHANNELS: usize = 4;
-/// The class of messages in the protocol.
-const BASIC: u16 = 60;
 
 /// Opens connections to one broker.
 pub(crate) struct Connector(pub(crate) Place);
@@ -66,7 +63,7 @@ impl Connection {
         tokio::spawn(task.run());
         let mut mailbox_channel = Channel::open(&numbers, &orders, &state).await?;
         let mailbox = format!("{queue_prefix}health-gateway.{:032x}", rand::random::<u128>());
-        open_mailbox(&mut mailbox_channel, &mailbox).await?;
+        mailbox::open(&mut mailbox_channel, &mailbox).await?;
         let idle = Mutex::default();
         Ok(Self { mailbox, mailbox_channel, idle, numbers, orders, state, listeners })
     }
@@ -133,7 +130,7 @@ impl Connection {
 
     async fn publish_on_a_channel(&self, publication: &Publication) -> Result<bool, Cause> {
         let mut channel = self.channel().await?;
-        match publish(&mut channel, publication, &self.mailbox).await {
+        match publish::publish(&mut channel, publication, &self.mailbox).await {
             Ok(routed) => {
                 self.put_back(channel);
                 Ok(routed)
@@ -158,119 +155,6 @@ impl Connection {
             idle.push(channel);
         }
     }
-}
-
-/// Declares the mailbox, for this connection alone, and takes whatever comes to it.
-async fn open_mailbox(channel: &mut Channel, name: &str) -> Result<(), Broken> {
-    let declare = queue::Declare {
-        queue: short(name)?,
-        passive: false,
-        durable: false,
-        exclusive: true,
-        auto_delete: true,
-        nowait: false,
-        arguments: FieldTable::default(),
-    };
-    let consume = basic::Consume {
-        queue: declare.queue.clone(),
-        consumer_tag: short("")?,
-        no_local: false,
-        no_ack: true,
-        exclusive: true,
-        nowait: false,
-        arguments: FieldTable::default(),
-    };
-    channel.send([
-        AMQPClass::Queue(queue::AMQPMethod::Declare(declare)),
-        AMQPClass::Basic(basic::AMQPMethod::Consume(consume)),
-    ]);
-    channel
-        .expect("an answer", |method| {
-            matches!(method, AMQPClass::Queue(queue::AMQPMethod::DeclareOk(_))).then_some(())
-        })
-        .await?;
-    channel
-        .expect("an answer", |method| {
-            matches!(method, AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(_))).then_some(())
-        })
-        .await
-}
-
-async fn publish(
-    channel: &mut Channel,
-    publication: &Publication,
-    mailbox: &str,
-) -> Result<bool, Broken> {
-    let number = channel.number;
-    let mut frames = Vec::new();
-    if let Some(exchange) = publication.answers_through {
-        let methods = path_to(mailbox, exchange)?;
-        frames.extend(methods.map(|method| AMQPFrame::Method(number, method)));
-    }
-    let publish = basic::Publish {
-        exchange: short(&publication.exchange)?,
-        routing_key: short(&publication.routing_key)?,
-        mandatory: true,
-        immediate: false,
-    };
-    let body = publication.body.clone().into_bytes();
-    let header = AMQPContentHeader {
-        class_id: BASIC,
-        body_size: body.len() as u64,
-        properties: publication.properties()?,
-    };
-    frames.push(AMQPFrame::Method(number, AMQPClass::Basic(basic::AMQPMethod::Publish(publish))));
-    frames.push(AMQPFrame::Header(number, header));
-    frames.push(AMQPFrame::Body(number, body));
-    channel.published += 1;
-    channel.send_frames(frames);
-    confirmed(channel).await
-}
-
-/// Waits until the broker has taken the last message; it says before whether nobody wants it.
-async fn confirmed(channel: &mut Channel) -> Result<bool, Broken> {
-    let mut routed = true;
-    loop {
-        match channel.next().await? {
-            AMQPClass::Exchange(exchange::AMQPMethod::DeclareOk(_))
-            | AMQPClass::Queue(queue::AMQPMethod::BindOk(_)) => {}
-            AMQPClass::Basic(basic::AMQPMethod::Return(_)) => routed = false,
-            AMQPClass::Basic(basic::AMQPMethod::Ack(ack)) => {
-                if ack.delivery_tag == channel.published {
-                    return Ok(routed);
-                }
-            }
-            AMQPClass::Basic(basic::AMQPMethod::Nack(_)) => {
-                return Err(Cause::because("the broker could not take the message").into());
-            }
-            _ => return Err(unexpected("an answer").into()),
-        }
-    }
-}
-
-/// Makes `exchange`, as others do who use it, and lets it lead to the mailbox.
-fn path_to(mailbox: &str, exchange: &str) -> Result<[AMQPClass; 2], Cause> {
-    let declare = exchange::Declare {
-        exchange: short(exchange)?,
-        kind: short("direct")?,
-        passive: false,
-        durable: false,
-        auto_delete: false,
-        internal: false,
-        nowait: false,
-        arguments: FieldTable::default(),
-    };
-    let bind = queue::Bind {
-        queue: short(mailbox)?,
-        exchange: short(exchange)?,
-        routing_key: short(mailbox)?,
-        nowait: false,
-        arguments: FieldTable::default(),
-    };
-    Ok([
-        AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare)),
-        AMQPClass::Queue(queue::AMQPMethod::Bind(bind)),
-    ])
 }
 
 fn passive(name: &str) -> Result<AMQPClass, Cause> {

@@ -15,6 +15,7 @@ mod handshake;
 mod mailbox;
 mod message;
 mod place;
+mod publish;
 mod task;
 mod words;
 

@@ -1,10 +1,15 @@
-//! Who waits for which message: everything that comes to the connection's mailbox is shown to all who listen.
+//! The queue that a connection has for itself, and who waits for which message in it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use amq_protocol::protocol::{AMQPClass, basic, queue};
+use amq_protocol::types::FieldTable;
 use tokio::sync::mpsc;
 
+use crate::channel::Channel;
+use crate::message::short;
+use crate::words::Broken;
 use crate::{Connection, Message};
 
 /// Those who listen; shared by the connection's handle and its task.
@@ -63,4 +68,40 @@ impl Listeners {
     fn all(&self) -> MutexGuard<'_, Vec<Listener>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Declares the mailbox, for this connection alone, and takes whatever comes to it.
+pub(crate) async fn open(channel: &mut Channel, name: &str) -> Result<(), Broken> {
+    let declare = queue::Declare {
+        queue: short(name)?,
+        passive: false,
+        durable: false,
+        exclusive: true,
+        auto_delete: true,
+        nowait: false,
+        arguments: FieldTable::default(),
+    };
+    let consume = basic::Consume {
+        queue: declare.queue.clone(),
+        consumer_tag: short("")?,
+        no_local: false,
+        no_ack: true,
+        exclusive: true,
+        nowait: false,
+        arguments: FieldTable::default(),
+    };
+    channel.send([
+        AMQPClass::Queue(queue::AMQPMethod::Declare(declare)),
+        AMQPClass::Basic(basic::AMQPMethod::Consume(consume)),
+    ]);
+    channel
+        .expect("an answer", |method| {
+            matches!(method, AMQPClass::Queue(queue::AMQPMethod::DeclareOk(_))).then_some(())
+        })
+        .await?;
+    channel
+        .expect("an answer", |method| {
+            matches!(method, AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(_))).then_some(())
+        })
+        .await
 }

@@ -21,6 +21,7 @@ mod broker;
 mod canary;
 mod findings;
 mod inquiry;
+mod kombu;
 mod ping;
 mod question;
 mod queue;

@@ -1,26 +1,21 @@
 //! Celery on Redis, as kombu's transport uses it: a queue is a list (one for each priority), a question is published, and answers are pushed onto a list.
-//!
-//! The transport: `kombu/transport/redis.py` and `kombu/transport/virtual/base.py` of kombu 5.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use probe::config::{Fields, Url};
 use probe::{Failure, Secret, Shared, Steps};
 use redis_client::{Answer, Command, Redis};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::findings::{Backlog, Report};
+use crate::kombu::{PRIORITIES, envelope, lists};
 use crate::question::{EXCHANGE, Question, Reply};
-use crate::reply_path::{SEPARATOR, abandoned, table};
+use crate::reply_path::{abandoned, table};
 use crate::session::Session;
 use crate::task::Task;
 
-/// The priorities that have lists of their own; the first one has the queue's bare name.
-const PRIORITIES: [&str; 4] = ["", "3", "6", "9"];
 /// So long the answers of workers that nobody waits for any more are still taken in, so that they lie around nowhere.
 const STRAGGLERS: Duration = Duration::from_secs(1);
 
@@ -243,39 +238,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The lists of a queue, one for each priority.
-fn lists(queue: &str) -> [String; 4] {
-    PRIORITIES.map(|priority| match priority {
-        "" => queue.to_owned(),
-        priority => format!("{queue}{SEPARATOR}{priority}"),
-    })
-}
-
-/// A message in the form of kombu's virtual transports.
-fn envelope(body: &str, headers: &Value, properties: &Value) -> String {
-    json!({
-        "body": STANDARD.encode(body),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": headers,
-        "properties": properties,
-    })
-    .to_string()
-}
-
 fn number(answer: &Answer) -> u64 {
     match answer {
         Answer::Number(number) => u64::try_from(*number).unwrap_or_default(),
         _ => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_has_a_list_for_each_priority() {
-        assert_eq!(lists("a"), ["a", "a\x06\x163", "a\x06\x166", "a\x06\x169"]);
     }
 }

@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use probe::{Failure, Steps};
 use redis_client::{Answer, Command};
-use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
+use crate::kombu::opened;
 use crate::question::{Question, Reply};
 use crate::redis_broker::RedisBroker;
 use crate::reply_path::ReplyPath;
@@ -132,12 +130,11 @@ impl Session {
     }
 }
 
-/// The message that `BRPOP` gave, and the ticket of its question; `None` if there was none yet.
+/// The reply that `BRPOP` gave, and the ticket of its question; `None` if there was none yet.
 fn read(answer: Option<&Answer>) -> Option<(String, Reply)> {
     let Some(Answer::List(parts)) = answer else { return None };
     let Some(Answer::Text(message)) = parts.get(1) else { return None };
-    let message: Value = serde_json::from_str(message).ok()?;
-    let ticket = message.pointer("/headers/ticket")?.as_str()?.to_owned();
-    let body = STANDARD.decode(message.get("body")?.as_str()?).ok()?;
+    let (headers, body) = opened(message)?;
+    let ticket = headers.get("ticket")?.as_str()?.to_owned();
     Some((ticket, Question::read(&body)?))
 }

@@ -1,6 +1,5 @@
 //! Celery on AMQP.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,7 +90,7 @@ async fn put(
     steps: &Steps,
     question: &Question,
     queues: &[String],
-) -> Result<(Letters, Option<u64>, BTreeMap<String, Backlog>), Failure> {
+) -> Result<(Letters, Option<u64>, Vec<(String, Backlog)>), Failure> {
     let ticket = question.ticket().to_owned();
     let letters = connection.listen(move |message| message.header("ticket") == Some(&ticket));
     let publication = Publication {

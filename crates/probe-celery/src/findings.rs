@@ -15,8 +15,8 @@ pub(crate) const SAME_RUN: Duration = Duration::from_millis(100);
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
-    /// How full the queues are, from the moment when the broker has taken the question.
-    pub(crate) depths: Option<BTreeMap<String, Backlog>>,
+    /// How full the queues are, in the order of the configuration, from the moment when the broker has taken the question.
+    pub(crate) depths: Option<Vec<(String, Backlog)>>,
     /// How many workers the question went to, where the broker tells.
     pub(crate) asked: Option<u64>,
     /// The workers that answered, and the queues that each of them takes from.
@@ -40,6 +40,12 @@ impl Findings {
     /// Whether everybody whom the question went to has answered.
     pub(crate) fn is_complete(&self) -> bool {
         self.asked.is_some_and(|asked| self.workers.len() as u64 >= asked)
+    }
+
+    /// How full a queue is, as soon as that is known.
+    pub(crate) fn backlog_of(&self, queue: &str) -> Option<Backlog> {
+        let mut depths = self.depths.iter().flatten();
+        depths.find(|(name, _)| name == queue).map(|(_, backlog)| *backlog)
     }
 
     /// The workers that answered and take from this queue.
@@ -107,7 +113,7 @@ impl Report {
     }
 
     /// The broker has taken the question, for so many workers if it tells.
-    pub(crate) fn asked(&self, asked: Option<u64>, depths: BTreeMap<String, Backlog>) {
+    pub(crate) fn asked(&self, asked: Option<u64>, depths: Vec<(String, Backlog)>) {
         self.0.send_modify(|findings| {
             findings.asked = asked;
             findings.depths = Some(depths);

@@ -51,7 +51,7 @@ impl Queue {
     }
 
     fn judge(&self, findings: &Findings, steps: &Steps) -> Option<Result<Backlog, Failure>> {
-        let backlog = *findings.depths.as_ref()?.get(&self.name)?;
+        let backlog = findings.backlog_of(&self.name)?;
         let known = backlog.brief();
         let fail = |reason: String| Some(Err(Failure::because(STEP, reason)));
         match backlog {

@@ -10,6 +10,8 @@ pub const KINDS: &[Kind] = &[
     probe_celery::KIND,
     #[cfg(feature = "probe-cloudfront")]
     probe_cloudfront::KIND,
+    #[cfg(feature = "probe-history")]
+    probe_history::KIND,
     #[cfg(feature = "probe-postgres")]
     probe_postgres::KIND,
     #[cfg(feature = "probe-rabbit")]

@@ -154,6 +154,9 @@ bucket = "{HISTORY_BUCKET}"
 access = ["list", "read", "write", "delete"]
 path_style = true
 {place}
+
+[history.checks.e2e]
+timeout = "20s"
 "#
     )
 }

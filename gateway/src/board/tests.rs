@@ -72,9 +72,9 @@ impl Check for Strings {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
+        steps.begin("ask");
         self.0.begun.fetch_add(1, Ordering::SeqCst);
         let mut act = self.0.act.subscribe();
-        steps.begin("ask");
         let now = *act.borrow();
         match now {
             Act::Work => Ok(()),
@@ -317,6 +317,10 @@ async fn a_caller_who_waits_less_is_told_so_and_the_run_goes_on() {
     let puppet = Puppet::new(Act::Wait);
     let board = board(&[("it", &puppet)], Limits { timeout: SOON, ..LIMITS });
     let hurried = Ask { fresh: false, wait: Some(Duration::ZERO) };
+    // It may take a moment to begin, and says so.
+    while puppet.runs() == 0 {
+        assert!(status(&board, hurried).await.contains("not finished within the 0s"));
+    }
     assert_eq!(
         status(&board, hurried).await,
         "ask: not finished within the 0s that the caller waits (puppet:1)"

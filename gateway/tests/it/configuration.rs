@@ -47,7 +47,7 @@ url = "mongodb://db"
             "production.toml:7: postgres.timeout: expected a timeout of at least `1ms`",
             "production.toml:8: postgres: unknown key `colour`, expected one of `url`, `role`, `connection`, `ca`, `certificate`, `private_key`, `kind`, `timeout`, `max_age`, `overdue_wait`, `checks`",
             "production.toml:11: redis.url: the environment variable `NONE` is not set",
-            "production.toml:13: mongo: no probe is called `mongo`: name the section after one, or set `kind` to one of `cache`, `celery`, `cloud_front`, `postgres`, `rabbit`, `redis`, `s3`, `vault`, `websocket`",
+            "production.toml:13: mongo: no probe is called `mongo`: name the section after one, or set `kind` to one of `cache`, `celery`, `cloud_front`, `history`, `postgres`, `rabbit`, `redis`, `s3`, `vault`, `websocket`",
         ],
     );
 }

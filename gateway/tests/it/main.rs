@@ -9,6 +9,7 @@
 mod command;
 mod configuration;
 mod contract;
+mod history;
 mod reloading;
 mod report;
 mod running;

@@ -29,6 +29,8 @@ const WEBSOCKET_USER: &str = "planted-websocket-password";
 const ACCESS_KEY: &str = "planted-access-key-id";
 const SECRET_KEY: &str = "planted/secret+access=key";
 const SESSION_TOKEN: &str = "planted-session-token";
+const CLICKHOUSE: &str = "planted/clickhouse'password";
+const HISTORY: &str = "planted-history-header";
 const BAD_URL: &str = "planted-in-a-bad-url";
 const BAD_TIME: &str = "planted-as-a-duration";
 const BAD_PEM: &str = "planted-as-pem";
@@ -53,6 +55,8 @@ const PLANTED: &[&str] = &[
     ACCESS_KEY,
     SECRET_KEY,
     SESSION_TOKEN,
+    CLICKHOUSE,
+    HISTORY,
     BAD_URL,
     BAD_TIME,
     BAD_PEM,
@@ -99,6 +103,7 @@ impl Servers {
         let (vault, redis, full) = (self.vault.port(), self.redis.port(), self.full.port());
         let silent = self.silent.local_addr().unwrap().port();
         let (rabbit, websocket) = (stack::RABBIT, stack::WEBSOCKET);
+        let clickhouse = stack::CLICKHOUSE;
         let (moto, keys) = &self.aws;
         let (moto, known_key) = (moto.port(), &keys.id);
         let file = format!(
@@ -142,6 +147,24 @@ region = "eu-central-1"
 access_key_id = "{known_key}"
 secret_access_key = "{SECRET_KEY}"
 session_token = "{SESSION_TOKEN}"
+[history_wrong_password]
+kind = "history"
+[history_wrong_password.clickhouse]
+url = "http://{clickhouse}"
+user = "health"
+password = "{CLICKHOUSE}"
+table = "events"
+[history_wrong_password.api]
+url = "http://{clickhouse}/?user=health&password={HISTORY}&query={HISTORY}"
+[history_wrong_password.event_bridge]
+bus = "history"
+rule = "to-history"
+api_destination = "history"
+connection = "history"
+endpoint_url = "http://127.0.0.1:{moto}"
+region = "eu-central-1"
+access_key_id = "{known_key}"
+secret_access_key = "{SECRET_KEY}"
 [websocket_rejected]
 kind = "websocket"
 url = "ws://{websocket}/private"
@@ -217,6 +240,25 @@ secret_access_key = "{SECRET_KEY}"
 domain = "cdn.app.example"
 object = "/health.txt"
 address = "http://127.0.0.1:{port}"
+[history_{name}]
+kind = "history"
+[history_{name}.clickhouse]
+url = "http://127.0.0.1:{port}"
+password = "{CLICKHOUSE}"
+table = "events"
+[history_{name}.e2e]
+[history_{name}.event_bridge]
+bus = "a"
+rule = "b"
+api_destination = "c"
+connection = "d"
+endpoint_url = "http://127.0.0.1:{port}"
+region = "eu-central-1"
+access_key_id = "{ACCESS_KEY}"
+secret_access_key = "{SECRET_KEY}"
+[history_{name}.api]
+url = "http://127.0.0.1:{port}/health?key={HISTORY}"
+headers = {{ X-Api-Key = "{HISTORY}", Authorization = "Bearer {HISTORY}" }}
 [cache_{name}]
 kind = "cache"
 data = "redis://:{REDIS}@127.0.0.1:{port}/3"
@@ -275,6 +317,21 @@ object = "{BAD_URL}"
 domain = "{BAD_URL}.."
 address = "http://user:{BAD_URL}@edge/{BAD_URL}"
 session_token = "{BAD_URL}"
+[history.clickhouse]
+url = "http://user:{BAD_URL}@clickhouse:port"
+password = "{BAD_URL}\n"
+database = ["{BAD_URL}"]
+[history.e2e]
+id_column = "{BAD_URL}\n"
+[history.event_bridge]
+bus = "{BAD_URL} "
+secret_access_key = "{BAD_URL} "
+[history.api]
+url = "http://user:{BAD_URL}@history:8080/?key={BAD_URL}#{BAD_URL}"
+headers = {{ Authorization = "{BAD_URL}\n", Upgrade = "{BAD_URL}" }}
+status = "{BAD_URL}"
+[history.files]
+bucket = "{BAD_URL}_"
 [vault]
 url = "http://user:{BAD_URL}@vault:8200:8200"
 token = ["{VAULT_TOKEN}"]
@@ -316,6 +373,11 @@ fn no_secret_appears_in_any_answer_log_or_message() {
         ("/cloud_front_refused/api", "connect: "),
         ("/cloud_front_http/api", "tls: "),
         ("/cloud_front_wrong/edge", "fetch: "),
+        ("/history_wrong_password/clickhouse", "authenticate: "),
+        ("/history_wrong_password/event_bridge.rule", "authenticate: "),
+        ("/history_wrong_password/api", "authenticate: expected status 200, got 401 "),
+        ("/history_refused/e2e", "connect: "),
+        ("/history_silent/api", "get: no answer "),
         ("/websocket_quoted", "ping: the server closed the WebSocket with code 1008 "),
     ] {
         let said = crate::running::status(&report, path);

@@ -1,0 +1,99 @@
+//! The event that the history's check sends through a real pipeline: how often, and who waits for it.
+
+use serde_json::{Value, json};
+use stack::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
+use stack::clickhouse::{Clickhouse, DATABASE, TABLE};
+use stack::history::{Behaviour, History};
+use stack::localstack::{BUS, CONNECTION, DESTINATION, Localstack, RULE, SOURCES};
+use stack::{HEALTH_PASSWORD, HEALTH_USER};
+
+use crate::running::{FILE, Gateway, TOKEN, status, wait_for};
+
+/// A pipeline of a test's own.
+struct Pipeline {
+    clickhouse: Clickhouse,
+    history: History,
+    localstack: Localstack,
+}
+
+impl Pipeline {
+    fn start() -> Self {
+        let clickhouse = Clickhouse::start().unwrap();
+        let history = History::start(clickhouse.port(), Behaviour::Works).unwrap();
+        let localstack = Localstack::start().unwrap();
+        localstack.bus(history.port()).unwrap();
+        Self { clickhouse, history, localstack }
+    }
+
+    fn file(&self) -> String {
+        let (localstack, clickhouse) = (self.localstack.port(), self.clickhouse.port());
+        format!(
+            r#"{FILE}
+[history.clickhouse]
+url = "http://127.0.0.1:{clickhouse}"
+user = "{HEALTH_USER}"
+password = "{HEALTH_PASSWORD}"
+database = "{DATABASE}"
+table = "{TABLE}"
+[history.event_bridge]
+bus = "{BUS}"
+rule = "{RULE}"
+api_destination = "{DESTINATION}"
+connection = "{CONNECTION}"
+endpoint_url = "http://127.0.0.1:{localstack}"
+region = "{REGION}"
+access_key_id = "{ACCESS_KEY_ID}"
+secret_access_key = "{SECRET_ACCESS_KEY}"
+[history.e2e]
+[history.checks.e2e]
+timeout = "20s"
+"#
+        )
+    }
+
+    /// How many events of the gateway came out of the pipeline. One that is put behind them has arrived as well.
+    fn events(&self) -> String {
+        let last = json!({
+            "EventBusName": BUS, "Source": SOURCES[0], "DetailType": "last", "Detail": "{}",
+        });
+        self.localstack.aws.call("events", "put_events", &json!({"Entries": [last]})).unwrap();
+        let count = |source: &str| {
+            let query = format!("SELECT count() FROM {DATABASE}.{TABLE} WHERE source = '{source}'");
+            self.clickhouse.sql(&query).unwrap()
+        };
+        wait_for("the last event", || match count(SOURCES[0]).as_str() {
+            "0" => Err("nothing".to_owned()),
+            _ => Ok(()),
+        });
+        count("health-gateway")
+    }
+}
+
+fn expect_working(report: &Value) {
+    for (name, check) in report["history"].as_object().unwrap() {
+        assert_eq!(check["status"], "working", "{name}");
+    }
+}
+
+#[test]
+fn fifty_reports_within_a_minute_put_one_event_on_the_bus() {
+    let pipeline = Pipeline::start();
+    let gateway = Gateway::start(&pipeline.file());
+    for fresh in [&[][..], &["Cache-Control: no-cache"]].iter().cycle().take(50) {
+        expect_working(&gateway.report_with(TOKEN, fresh));
+    }
+    assert_eq!(pipeline.events(), "1");
+}
+
+#[test]
+fn an_event_goes_on_its_way_when_nobody_waits_for_it_any_more() {
+    let pipeline = Pipeline::start();
+    let gateway = Gateway::start(&pipeline.file());
+    pipeline.history.server.pause();
+    let hurried = gateway.report_with(TOKEN, &["Prefer: wait=2"]);
+    let said = status(&hurried, "/history/e2e");
+    assert!(said.starts_with("arrive: not finished within the 2s "), "{said}");
+    pipeline.history.server.resume();
+    expect_working(&gateway.report());
+    assert_eq!(pipeline.events(), "1");
+}

@@ -10,6 +10,8 @@ pub mod kinds;
 pub mod log;
 pub mod namespace;
 pub mod namespaces;
+pub mod own_health;
+pub mod probing;
 pub mod report;
 mod throttle;
 mod tokens;

@@ -10,13 +10,13 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts the log: our own events from `info` on, those of libraries from `warn` on.
-pub fn start() {
+/// Starts the log: our own events from `level` on, those of libraries from `warn` on at most.
+pub fn start(level: LevelFilter) {
     let ours = ["gateway", "health_gateway", "vault_client", "redis_client", "http_client"];
     let filter = ours
         .iter()
-        .fold(Targets::new().with_default(LevelFilter::WARN), |filter, target| {
-            filter.with_target(*target, LevelFilter::INFO)
+        .fold(Targets::new().with_default(level.min(LevelFilter::WARN)), |filter, target| {
+            filter.with_target(*target, level)
         })
         // Their failures reach the report by way of the checks; their own words add nothing but noise, and whole answers.
         .with_targets([("fred", LevelFilter::OFF), ("aws_config", LevelFilter::OFF)]);

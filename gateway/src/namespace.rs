@@ -85,6 +85,16 @@ impl Namespace {
         self.live().failure_status
     }
 
+    /// The names of all components, and of the checks in their groups, such as `cache.data`.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.live().board.names()
+    }
+
+    /// Asks only what has one of these `names`.
+    pub(crate) async fn ask_only(&self, names: &[String], ask: Ask) -> Report {
+        self.live().board.only(names).ask(ask).await.report
+    }
+
     /// Asks every check.
     pub async fn ask(&self, ask: Ask) -> Report {
         let live = self.live();
@@ -120,9 +130,13 @@ impl Namespace {
 
     /// Waits until the secrets have been read for the first time; not for ever.
     pub(crate) async fn read_once(&self) {
+        drop(timeout(UNKNOWN_TOKEN_WAIT, self.tried()).await);
+    }
+
+    /// Waits until the keeper has tried to read the secrets for the first time, for which it takes its own time.
+    pub(crate) async fn tried(&self) {
         if self.live().session.is_some() {
-            let mut read = self.read.subscribe();
-            drop(timeout(UNKNOWN_TOKEN_WAIT, read.wait_for(Option::is_some)).await);
+            drop(self.read.subscribe().wait_for(Option::is_some).await);
         }
     }
 

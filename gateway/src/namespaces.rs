@@ -168,7 +168,8 @@ impl Namespaces {
         }
     }
 
-    fn all(&self) -> Vec<Arc<Namespace>> {
+    /// All that are open, in the order of their files.
+    pub(crate) fn all(&self) -> Vec<Arc<Namespace>> {
         self.opened().values().map(|open| open.namespace.clone()).collect()
     }
 

@@ -75,6 +75,37 @@ impl Board {
         Self { components: components.into_iter().map(place).collect() }
     }
 
+    /// The names of all components, and of the checks in their groups, such as `cache.data`.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for Placed { component, slots } in &self.components {
+            names.push(component.name.clone());
+            if let Slots::Group(checks) = slots {
+                names.extend(checks.iter().map(|(check, _)| path(&component.name, check)));
+            }
+        }
+        names
+    }
+
+    /// A board of those components and checks alone that have one of these `names`; it shares runs and results with this one.
+    #[must_use]
+    pub fn only(&self, names: &[String]) -> Self {
+        let chosen = |name: &String| names.contains(name);
+        let part = |Placed { component, slots }: &Placed| {
+            let slots = match slots {
+                slots if chosen(&component.name) => slots.clone(),
+                Slots::Single(_) => return None,
+                Slots::Group(checks) => {
+                    let chosen = |(check, _): &&(String, _)| chosen(&path(&component.name, check));
+                    let checks: Vec<_> = checks.iter().filter(chosen).cloned().collect();
+                    (!checks.is_empty()).then_some(Slots::Group(checks))?
+                }
+            };
+            Some(Placed { component: component.clone(), slots })
+        };
+        Self { components: self.components.iter().filter_map(part).collect() }
+    }
+
     /// Asks every check and waits for the slowest.
     pub async fn ask(&self, ask: Ask) -> Answered {
         let patience = ask.wait.map(|wait| Instant::now() + wait);
@@ -148,10 +179,14 @@ fn slots(component: &Component, gate: &Gate) -> Slots {
             checks
                 .iter()
                 .map(|(name, check, limits)| {
-                    let path = format!("{}.{name}", component.name);
-                    (name.clone(), slot(path, check, *limits))
+                    (name.clone(), slot(path(&component.name, name), check, *limits))
                 })
                 .collect(),
         ),
     }
+}
+
+/// The full name of a check in a group.
+fn path(component: &str, check: &str) -> String {
+    format!("{component}.{check}")
 }

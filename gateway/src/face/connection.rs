@@ -39,7 +39,7 @@ pub(super) async fn attend<S, B>(
 ) where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send>,
     S: Clone + Send + 'static,
-    B: Body<Data = Bytes, Error = BoxError> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     // An answer is written at once, and must not wait for the last one's acknowledgement.
     if stream.set_nodelay(true).is_err() {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// As much of JSON as the answers need.
-pub(super) enum Json<'a> {
+pub(crate) enum Json<'a> {
     /// A string.
     Text(Cow<'a, str>),
     /// A list.
@@ -14,12 +14,12 @@ pub(super) enum Json<'a> {
 
 impl<'a> Json<'a> {
     /// A string.
-    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self::Text(text.into())
     }
 
     /// The text, indented by so many spaces, or on one line without any if it is 0.
-    pub(super) fn write(&self, indent: usize) -> String {
+    pub(crate) fn write(&self, indent: usize) -> String {
         let mut writer = Writer { out: String::new(), indent, depth: 0 };
         writer.value(self);
         writer.out

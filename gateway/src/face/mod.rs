@@ -29,8 +29,10 @@ use negotiate::{Format, Refusal, negotiate};
 use target::Target;
 use write::Body;
 
+pub(crate) use json::Json;
 pub use serve::{Limits, serve};
 pub use stack::app;
+pub(crate) use write::{report_json, seconds};
 
 /// Who decides which token opens what, and who answers for it: [`Namespaces`], or a test's stand-in.
 pub trait Authority: Send + Sync + 'static {

@@ -56,7 +56,7 @@ pub async fn serve<S, B>(
 ) where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send>,
     S: Clone + Send + 'static,
-    B: Body<Data = Bytes, Error = BoxError> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limits.connections.into()));
     let stopped = CancellationToken::new();

@@ -138,7 +138,8 @@ fn text(status: StatusCode, kind: HeaderValue, text: String) -> Response<Body> {
     response
 }
 
-fn report_json(report: &Report) -> Json<'_> {
+/// The report as JSON, without what the endpoint puts around it.
+pub(crate) fn report_json(report: &Report) -> Json<'_> {
     let component = |(name, entry)| (String::as_str(name), entry_json(entry));
     Json::Object(
         report.components.iter().map(|(name, entry)| (name, entry)).map(component).collect(),
@@ -163,7 +164,7 @@ fn line_json(line: &Line) -> Json<'_> {
 }
 
 /// Decimal seconds, to the microsecond.
-pub(super) fn seconds(time: Duration) -> String {
+pub(crate) fn seconds(time: Duration) -> String {
     format!("{}.{:06}", time.as_secs(), time.subsec_micros())
 }
 

@@ -10,6 +10,8 @@ mod command;
 mod configuration;
 mod contract;
 mod history;
+mod own_health;
+mod probing;
 mod reloading;
 mod report;
 mod running;

@@ -45,6 +45,11 @@ impl Gateway {
 
     /// Starts it on several files.
     pub(crate) fn start_with(files: &[(&str, &str)]) -> Self {
+        Self::start_with_arguments(files, &[])
+    }
+
+    /// Starts it on several files, with more arguments.
+    pub(crate) fn start_with_arguments(files: &[(&str, &str)], arguments: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("health-gateway-").tempdir().unwrap();
         let (home, config) = (folder.path().join("home"), folder.path().join("config"));
         fs::create_dir(&home).unwrap();
@@ -54,7 +59,9 @@ impl Gateway {
         }
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().unwrap()));
         let program = Program::new("health-gateway", env!("CARGO_BIN_EXE_health-gateway"), &home)
-            .args(["serve", "--listen", &address.to_string(), "--config"])
+            .args(["serve", "--listen", &address.to_string()])
+            .args(arguments)
+            .args(["--config"])
             .args([&config])
             .ready_on(address.port())
             .stop(Signal::TERM);
@@ -149,21 +156,26 @@ pub(crate) fn get(address: SocketAddr, token: &str, headers: &[&str]) -> Answer 
 
 /// Asks for the report of a token; `None` if the connection ends before the answer does.
 pub(crate) fn try_get(address: SocketAddr, token: &str, headers: &[&str]) -> Option<Answer> {
+    receive(send(address, "GET", &format!("/api/health/{token}/"), headers)?)
+}
+
+/// Sends a request on a connection of its own; its answer is there to be received.
+pub(crate) fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    let request = format!("GET /api/health/{token}/ HTTP/1.1");
+    let request = format!("{method} {path} HTTP/1.1");
     let lines = [&[request.as_str(), "Host: gateway", "Connection: close"], headers, &["", ""]];
-    stream
-        .write_all(
-            lines
-                .concat()
-                .join(
-                    "
-",
-                )
-                .as_bytes(),
-        )
-        .ok()?;
+    stream.write_all(lines.concat().join("\r\n").as_bytes()).ok()?;
+    Some(stream)
+}
+
+/// The answer to the one request that was sent on a connection; `None` if the connection ends before the answer does.
+pub(crate) fn receive(mut stream: TcpStream) -> Option<Answer> {
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;

@@ -422,3 +422,32 @@ fn no_secret_appears_in_what_check_config_says() {
         check("a message", &String::from_utf8_lossy(&output.stdout));
     }
 }
+
+#[test]
+fn no_secret_appears_in_what_probe_prints() {
+    let servers = Servers::start();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("password.txt"), format!("{FROM_FILE}\n")).unwrap();
+    fs::write(folder.path().join("tests.toml"), servers.file()).unwrap();
+    fs::write(folder.path().join("bad.toml"), bad_file()).unwrap();
+    for (arguments, code) in [
+        (&["--config", "tests.toml"][..], 1),
+        (&["--config", "tests.toml", "--json"], 1),
+        (&["--config", "bad.toml"], 2),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+            .arg("probe")
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{printed}{said}");
+        // The secret from Vault was read, and refused by the server that it is for.
+        assert_eq!(printed.contains("authenticate: "), code == 1, "{printed}");
+        assert!(!printed.contains("not read from vault yet"), "{printed}");
+        check("what was printed", &printed);
+        check("a message", &said);
+    }
+}

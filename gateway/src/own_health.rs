@@ -1,0 +1,60 @@
+//! The gateway's own health, on a listener of its own: whether this process serves, whatever its backends do.
+//!
+//! It knows no token and tells no report, and what supervises the process asks every few seconds, so its requests are not logged.
+
+use std::convert::Infallible;
+use std::future::pending;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{Empty, Full};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::service_fn;
+
+use crate::face::{self, Limits};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+const DRAINING: &str = "draining: asked to end, finishing the answers under way\n";
+
+/// Answers for ever, so that there is an answer until the process ends; `draining` is cancelled once it has been asked to end.
+///
+/// Whoever calls this has loaded the configuration and opened the endpoint: until then callers wait in the backlog.
+pub async fn serve(listener: TcpListener, draining: CancellationToken) {
+    let app = service_fn(move |request: Request<Empty<Bytes>>| {
+        let answer = answer(request.method(), request.uri().path(), draining.is_cancelled());
+        async { Ok::<_, Infallible>(answer) }
+    });
+    face::serve(listener, app, Limits::default(), pending()).await;
+}
+
+/// Answers `HEAD` like `GET`; the server leaves out the body.
+fn answer(method: &Method, path: &str, draining: bool) -> Response<Full<Bytes>> {
+    let known = ["/livez", "/readyz", "/version"].contains(&path);
+    let allowed = matches!(*method, Method::GET | Method::HEAD);
+    let (status, kind, text) = match path {
+        _ if known && !allowed => {
+            (StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned())
+        }
+        "/livez" => (StatusCode::OK, TEXT, "working\n".to_owned()),
+        "/readyz" if draining => (StatusCode::SERVICE_UNAVAILABLE, TEXT, DRAINING.to_owned()),
+        "/readyz" => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+        "/version" => {
+            let version = json!({"name": "health-gateway", "version": env!("CARGO_PKG_VERSION")});
+            (StatusCode::OK, JSON, version.to_string())
+        }
+        _ => (StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned()),
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}

@@ -1,0 +1,106 @@
+//! One run of every check without a server, and what it found as text: `health-gateway probe`.
+
+use futures_util::future::join_all;
+
+use crate::board::Ask;
+use crate::face::{Json, report_json, seconds};
+use crate::namespace::Namespace;
+use crate::namespaces::Namespaces;
+use crate::report::{Entry, Line, Report};
+
+/// The reports of one run.
+#[derive(Debug)]
+pub struct Found {
+    /// Each with its namespace's name.
+    reports: Vec<(String, Report)>,
+    /// Whether there is more than one namespace, each of which may or may not have what was asked for.
+    several: bool,
+}
+
+/// Asks every check, or `only` those components and checks whose names these are: all at once, and afresh.
+///
+/// Says so if one of these names is not known in any namespace.
+pub async fn probe(namespaces: &Namespaces, only: &[String]) -> Result<Found, String> {
+    let all = namespaces.all();
+    let names: Vec<_> = all.iter().flat_map(|namespace| namespace.names()).collect();
+    note_unknown(only, names)?;
+    let mut reports = join_all(all.iter().map(|namespace| run(namespace, only))).await;
+    if !only.is_empty() {
+        reports.retain(|(_, report)| !report.components.is_empty());
+    }
+    Ok(Found { reports, several: all.len() > 1 })
+}
+
+async fn run(namespace: &Namespace, only: &[String]) -> (String, Report) {
+    // What Vault has not told by then, the checks that need it say.
+    namespace.tried().await;
+    let ask = Ask { fresh: true, wait: None };
+    let report = match only {
+        [] => namespace.ask(ask).await,
+        only => namespace.ask_only(only, ask).await,
+    };
+    (namespace.name(), report)
+}
+
+fn note_unknown(only: &[String], mut known: Vec<String>) -> Result<(), String> {
+    let unknown: Vec<_> = only.iter().filter(|name| !known.contains(name)).cloned().collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    known.sort();
+    known.dedup();
+    let list = |names: Vec<String>| {
+        names.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
+    };
+    Err(format!("--only: nothing is called {}, expected one of {}", list(unknown), list(known)))
+}
+
+impl Found {
+    /// Whether every check works.
+    pub fn all_working(&self) -> bool {
+        self.reports.iter().all(|(_, report)| report.all_working())
+    }
+
+    /// What the endpoint would answer; of several namespaces, an object with the answer of each under its name.
+    pub fn json(&self) -> String {
+        let json = |(name, report)| (String::as_str(name), report_json(report));
+        let mut answers = self.reports.iter().map(|(name, report)| (name, report)).map(json);
+        let json = match answers.next() {
+            Some((_, answer)) if !self.several => answer,
+            first => Json::Object(first.into_iter().chain(answers).collect()),
+        };
+        json.write(0) + "\n"
+    }
+
+    /// A line for each check, in columns; what is wrong comes last, since it may be long.
+    pub fn table(&self) -> String {
+        let head = ["namespace", "check", "seconds", "status"].map(str::to_owned);
+        let rows: Vec<_> = std::iter::once(head).chain(self.rows()).collect();
+        let width = |column: usize| {
+            rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+        };
+        let (first, second, third) = (width(0), width(1), width(2));
+        let line = |[namespace, check, time, status]: &[String; 4]| {
+            let line = format!("{check:second$}  {time:>third$}  {status}\n");
+            if self.several { format!("{namespace:first$}  {line}") } else { line }
+        };
+        rows.iter().map(line).collect()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = [String; 4]> {
+        self.reports.iter().flat_map(|(namespace, report)| {
+            report.components.iter().flat_map(move |(component, entry)| {
+                let row = |check: String, line: &Line| {
+                    [namespace.clone(), check, seconds(line.response_time), line.status.clone()]
+                };
+                match entry {
+                    Entry::Check(line) => vec![row(component.clone(), line)],
+                    Entry::Group(lines) => {
+                        let path = |name| format!("{component}.{name}");
+                        lines.iter().map(|(name, line)| row(path(name), line)).collect()
+                    }
+                }
+            })
+        })
+    }
+}

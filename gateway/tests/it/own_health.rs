@@ -1,0 +1,114 @@
+//! The gateway's own health: on a listener of its own, whatever the backends do, until the process ends.
+
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use stack::redis::Redis;
+
+use crate::running::{Answer, FILE, Gateway, TOKEN, receive, send, status, wait_for};
+
+/// A gateway, and where it answers for itself.
+fn start(file: &str) -> (Gateway, SocketAddr) {
+    let own = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().unwrap()));
+    let arguments = ["--health-listen", &own.to_string()];
+    (Gateway::start_with_arguments(&[("tests.toml", file)], &arguments), own)
+}
+
+fn get(own: SocketAddr, path: &str) -> Answer {
+    receive(send(own, "GET", path, &[]).expect("it listens")).expect("a whole answer")
+}
+
+/// The status and the header `Allow` that the answer to a request has.
+fn head(own: SocketAddr, method: &str, path: &str) -> (u16, Option<String>) {
+    let mut text = String::new();
+    send(own, method, path, &[]).expect("it listens").read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
+    assert_eq!(body.is_empty(), method == "HEAD", "{text}");
+    let allow = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("allow").then(|| value.to_owned())
+    });
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), allow)
+}
+
+#[test]
+fn a_gateway_whose_backends_are_all_down_is_alive_and_ready() {
+    let (gateway, own) = start(&format!("{FILE}[redis]\nurl = \"redis://127.0.0.1:1\"\n"));
+    assert!(gateway.status("/redis").starts_with("connect: "));
+    for (path, body) in
+        [("/livez", "working\n"), ("/readyz", "ready\n"), ("/readyz?verbose", "ready\n")]
+    {
+        let answer = get(own, path);
+        assert_eq!((answer.status, answer.body.as_str()), (200, body), "{path}");
+        assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+}
+
+#[test]
+fn it_says_which_version_it_is() {
+    let (_gateway, own) = start(FILE);
+    let answer = get(own, "/version");
+    assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, "application/json"));
+    let said: Value = serde_json::from_str(&answer.body).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_health-gateway")).arg("--version").output();
+    let printed = String::from_utf8(output.unwrap().stdout).unwrap();
+    let version = printed.trim().rsplit(' ').next().unwrap();
+    assert_eq!(said, json!({"name": "health-gateway", "version": version}));
+}
+
+#[test]
+fn other_paths_are_not_found_and_other_methods_not_allowed() {
+    let (gateway, own) = start(FILE);
+    for path in ["/livez", "/readyz", "/version"] {
+        assert_eq!(head(own, "HEAD", path), (200, None), "{path}");
+        assert_eq!(head(own, "POST", path), (405, Some("GET, HEAD".to_owned())), "{path}");
+    }
+    let report = format!("/api/health/{TOKEN}/");
+    for path in ["/", "/livez/", "/healthz", &report] {
+        assert_eq!(head(own, "GET", path), (404, None), "{path}");
+        assert_eq!(head(own, "POST", path), (404, None), "{path}");
+    }
+    // Nor does the endpoint answer for the gateway itself.
+    assert_eq!(head(gateway.address, "GET", "/livez"), (404, None));
+}
+
+#[test]
+fn while_it_finishes_its_answers_it_is_alive_and_not_ready() {
+    let redis = Redis::start(&[]).unwrap();
+    let section = format!("[redis]\nurl = \"redis://127.0.0.1:{}\"\n", redis.port());
+    let (mut gateway, own) = start(&format!("{FILE}timeout = \"8s\"\n{section}"));
+    assert_eq!(gateway.status("/redis"), "working");
+    redis.server.pause();
+    let caller = send(gateway.address, "GET", &format!("/api/health/{TOKEN}/"), &[]).unwrap();
+    assert_eq!(get(own, "/readyz").status, 200);
+    gateway.server.ask_to_end();
+    let answer = wait_for("the end to begin", || match get(own, "/readyz") {
+        answer if answer.status == 503 => Ok(answer),
+        answer => Err(format!("{answer:?}")),
+    });
+    assert_eq!(answer.body, "draining: asked to end, finishing the answers under way\n");
+    assert_eq!(get(own, "/livez").status, 200);
+    redis.server.resume();
+    let answer = receive(caller).expect("a whole answer");
+    assert_eq!(status(&serde_json::from_str(&answer.body).unwrap(), "/redis"), "working");
+    gateway.server.stop();
+    assert!(send(own, "GET", "/livez", &[]).is_none(), "it has ended");
+    assert!(gateway.log().contains("stopped"), "{}", gateway.log());
+}
+
+#[test]
+fn it_does_not_start_on_an_address_that_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+        .args(["serve", "--config", "/nowhere", "--listen", "127.0.0.1:0"])
+        .args(["--health-listen", &address])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, format!("cannot listen on {address}: address already in use\n"));
+}

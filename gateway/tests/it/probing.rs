@@ -1,0 +1,181 @@
+//! `health-gateway probe`: one run in a terminal, what it prints, and how it exits.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use stack::redis::Redis;
+use stack::vault::{ROOT_TOKEN, Vault};
+use tempfile::TempDir;
+
+use crate::running::{FILE, Gateway, TOKEN, get, status};
+
+/// A component that is one check, and one that is a group, on the same server.
+fn file(port: u16) -> String {
+    format!(
+        "{FILE}[redis]\nurl = \"redis://127.0.0.1:{port}\"\n[cache]\n\
+         data = \"redis://127.0.0.1:{port}/1\"\npages = \"redis://127.0.0.1:{port}/2\"\n"
+    )
+}
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn probe(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+        .args(["probe", "--config", "."])
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+/// What was printed by a run that ended with `code`, and said nothing else.
+fn printed(folder: &Path, arguments: &[&str], code: i32) -> String {
+    let output = probe(folder, arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), said.as_str()), (Some(code), ""), "{printed}");
+    printed
+}
+
+/// What was said by a run that could not be.
+fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let output = probe(folder, arguments);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// A text with 0 in place of each digit, so that only the form of its times is left.
+fn form(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
+}
+
+#[test]
+fn a_table_says_that_every_check_works() {
+    let redis = Redis::start(&[]).unwrap();
+    let folder = folder(&[("tests.toml", &file(redis.port()))]);
+    let table = printed(folder.path(), &[], 0);
+    let expected = "check         seconds  status\n\
+                    cache.data   0.000000  working\n\
+                    cache.pages  0.000000  working\n\
+                    redis        0.000000  working\n";
+    assert_eq!(form(&table), expected);
+}
+
+#[test]
+fn a_check_that_does_not_work_is_told_and_fails_the_run() {
+    let folder = folder(&[("tests.toml", &file(1))]);
+    let table = printed(folder.path(), &["--only", "redis"], 1);
+    let status = table.trim_end().rsplit("  ").next().unwrap();
+    assert_eq!(status, "connect: connection refused (127.0.0.1:1)");
+}
+
+#[test]
+fn its_json_is_the_answer_of_the_endpoint() {
+    let redis = Redis::start(&[]).unwrap();
+    let file =
+        format!("{}[other]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:1\"\n", file(redis.port()));
+    let gateway = Gateway::start(&file);
+    let folder = folder(&[("tests.toml", &file)]);
+    let printed = printed(folder.path(), &["--json"], 1);
+    let answer = get(gateway.address, TOKEN, &[]);
+    assert_eq!(form(&printed), form(&answer.body) + "\n");
+}
+
+#[test]
+fn of_several_namespaces_each_has_its_part() {
+    let redis = Redis::start(&[]).unwrap();
+    let (port, token) = (redis.port(), "access_token = \"t\"");
+    let one =
+        format!("namespace = \"one\"\n{token}\n[redis]\nurl = \"redis://127.0.0.1:{port}\"\n");
+    let two =
+        format!("namespace = \"two\"\n{token}\n[cache]\ndata = \"redis://127.0.0.1:{port}\"\n");
+    let folder = folder(&[("1.toml", &one), ("2.toml", &two)]);
+    let table = printed(folder.path(), &[], 0);
+    let expected = "namespace  check        seconds  status\n\
+                    one        redis       0.000000  working\n\
+                    two        cache.data  0.000000  working\n";
+    assert_eq!(form(&table), expected);
+    let report: Value = serde_json::from_str(&printed(folder.path(), &["--json"], 0)).unwrap();
+    assert_eq!(status(&report, "/one/redis"), "working");
+    assert_eq!(status(&report, "/two/cache/data"), "working");
+    // Whoever has nothing of what was asked for is left out, and what is left has the same form.
+    let report = printed(folder.path(), &["--json", "--only", "cache"], 0);
+    let expected = r#"{"two":{"cache":{"data":{"status":"working","response_time":"0.000000"}}}}"#;
+    assert_eq!(form(&report).trim_end(), expected);
+}
+
+#[test]
+fn only_what_was_asked_for_is_run() {
+    let (redis, other) = (Redis::start(&[]).unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let silent = other.local_addr().unwrap();
+    let file =
+        format!("{}[redis2]\nkind = \"redis\"\nurl = \"redis://{silent}\"\n", file(redis.port()));
+    let folder = folder(&[("tests.toml", &file)]);
+    let names = |only: &str| -> Vec<String> {
+        let table = printed(folder.path(), &["--only", only], 0);
+        table.lines().skip(1).map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("redis,cache.pages"), ["cache.pages", "redis"]);
+    assert_eq!(names("cache"), ["cache.data", "cache.pages"]);
+    assert_eq!(names("cache,cache.data"), ["cache.data", "cache.pages"]);
+    other.set_nonblocking(true).unwrap();
+    assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "it was asked");
+}
+
+#[test]
+fn a_name_that_nothing_has_is_a_mistake() {
+    let folder = folder(&[("tests.toml", &file(1))]);
+    assert_eq!(
+        refused(folder.path(), &["--only", "redis,cache.date,data"]),
+        "--only: nothing is called `cache.date`, `data`, \
+         expected one of `cache`, `cache.data`, `cache.pages`, `redis`\n"
+    );
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_told_as_serve_tells_it() {
+    let folder = folder(&[("tests.toml", "namespace = \"a\"\naccess_token = \"t\"\ncolour = 1\n")]);
+    let said = refused(folder.path(), &[]);
+    assert!(said.starts_with("./tests.toml:3: unknown key `colour`, expected one of"), "{said}");
+    let served = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--config", "."])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(served.stderr).unwrap(), said);
+}
+
+#[test]
+fn secrets_are_read_from_vault_before_the_run() {
+    let redis = Redis::start(&["requirepass some-password"]).unwrap();
+    let mut vault = Vault::start().unwrap();
+    let secret = json!({"data": {"password": "some-password"}});
+    vault.api("POST", "secret/data/tests/redis", &secret).unwrap();
+    // The access token is not needed, and need not be there.
+    let file = format!(
+        "namespace = \"tests\"\n[vault]\nurl = \"http://127.0.0.1:{}\"\ntoken = \"{ROOT_TOKEN}\"\n\
+         [redis]\nurl = \"redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{}\"\n",
+        vault.port(),
+        redis.port()
+    );
+    let folder = folder(&[("tests.toml", &file)]);
+    let report: Value = serde_json::from_str(&printed(folder.path(), &["--json"], 0)).unwrap();
+    assert_eq!(status(&report, "/redis"), "working");
+    vault.server.stop();
+    let report: Value = serde_json::from_str(&printed(folder.path(), &["--json"], 1)).unwrap();
+    assert_eq!(
+        status(&report, "/redis"),
+        "read secret: connect: connection refused (vault:secret/tests/redis#password)"
+    );
+}

@@ -7,11 +7,12 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
-pub use tokio_rustls::client::TlsStream;
+
+use crate::TlsStream;
 
 /// Wraps `stream` into TLS with the server `host`: a name or an IP address, IPv6 with or without its brackets.
 ///
-/// A server may refuse our client certificate only after this: in TLS 1.3 that shows at the first read, and [`crate::cause`] says it in words.
+/// A server may refuse our client certificate only after this: in TLS 1.3 that shows at the first read or write, and [`crate::cause`] says it in words.
 pub async fn connect<S>(
     config: Arc<ClientConfig>,
     host: &str,
@@ -23,5 +24,6 @@ where
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let name = ServerName::try_from(bare.to_owned())
         .map_err(|_| Cause::because("the host is neither a DNS name nor an IP address"))?;
-    TlsConnector::from(config).connect(name, stream).await.map_err(crate::cause)
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(crate::cause)?;
+    Ok(TlsStream(stream))
 }

@@ -6,11 +6,13 @@ mod connect;
 mod error;
 mod roots;
 mod settings;
+mod stream;
 mod verifier;
 
-pub use connect::{TlsStream, connect};
+pub use connect::connect;
 pub use error::cause;
 pub use settings::Settings;
+pub use stream::TlsStream;
 
 /// How much of a server's certificate is verified.
 ///

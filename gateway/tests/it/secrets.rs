@@ -110,7 +110,7 @@ impl Servers {
             r#"namespace = "tests"
 access_token = "{ACCESS}"
 max_age = "0s"
-timeout = "700ms"
+timeout = "2s"
 [vault]
 url = "http://127.0.0.1:{vault}"
 token = "{ROOT_TOKEN}"

@@ -25,10 +25,8 @@ async fn a_stuck_child(stage: Stage) {
     assert!(said.starts_with("canary: no task came back within 1s ("), "{said}");
     // The next run waits for the same one.
     let said = ask(&celery, MOMENT).await.said("queues.high_priority");
-    assert!(
-        said.starts_with("canary: a task sent 1 s ago did not come back within 1s ("),
-        "{said}"
-    );
+    assert!(said.starts_with("canary: a task sent "), "{said}");
+    assert!(said.contains(" s ago did not come back within 1s ("), "{said}");
     drop(hold);
     ask(&celery, PATIENCE).await.expect_working();
 }

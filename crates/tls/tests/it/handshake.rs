@@ -131,6 +131,26 @@ async fn a_demanded_client_certificate_that_we_lack_is_named() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_came_before_we_wrote_anything_is_named_too() {
+    let ca = Authority::new("ours");
+    let server = server(&ca.issue("localhost"), Some(&ca));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let refusing = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        // Closing resets the connection, as it does when something that we sent was not read.
+        stream.set_zero_linger().unwrap();
+        assert!(TlsAcceptor::from(Arc::new(server)).accept(stream).await.is_err());
+    });
+    let stream = TcpStream::connect(address).await.unwrap();
+    let config = read(&[("ca", &ca.pem)]).unwrap().client_config(Verification::Full).unwrap();
+    let mut stream = tls::connect(config, "localhost", stream).await.unwrap();
+    refusing.await.unwrap();
+    let cause = tls::cause(stream.write_all(b"hello").await.unwrap_err());
+    assert_eq!(cause.text(), "the server refused the handshake: it demands a client certificate");
+}
+
+#[tokio::test]
 async fn a_server_without_tls_is_called_that() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

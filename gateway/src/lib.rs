@@ -11,6 +11,7 @@ pub mod log;
 pub mod namespace;
 pub mod namespaces;
 pub mod own_health;
+pub mod permissions;
 pub mod probing;
 pub mod report;
 mod throttle;

@@ -1,6 +1,6 @@
 //! The command line of `health-gateway`.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use gateway::namespaces::Namespaces;
-use gateway::{config, face, log, own_health, probing};
+use gateway::{config, face, log, own_health, permissions, probing};
 use probe::Cause;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
 /// Asks every backend of an application whether it can do its work right now, and answers on one endpoint.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "health-gateway", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -54,6 +54,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the gateway that runs in this container whether it serves, whatever its backends do.
+    ///
+    /// Exits with 0 if it does and with 1 otherwise.
+    Healthcheck {
+        /// Where it answers for itself: what `serve` was given.
+        #[arg(long, env = "HEALTH_GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS:PORT")]
+        health_listen: SocketAddr,
+    },
+    /// Print what each backend must grant for these configuration files and nothing more, without contacting anything.
+    ///
+    /// Exits with 0 if that is all, and with 1 if a file is wrong or something is not known.
+    Permissions {
+        /// Configuration files, or folders of `*.toml` files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
     /// Say everything that is wrong with configuration files, without contacting anything.
     ///
     /// Exits with 0 if nothing is wrong and with 1 otherwise.
@@ -77,12 +93,17 @@ struct Files {
     config: Vec<PathBuf>,
 }
 
+/// So many threads at least are shared by all, however few cores there are: a check that blocks one day, after it never did, takes one of them.
+const THREADS: usize = 4;
+
 /// The gateway could not start, or could not do what it was asked for.
 const CANNOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::CheckConfig { files } => check_config(&files),
+        Command::Permissions { files } => permissions(&files),
+        Command::Healthcheck { health_listen } => healthcheck(health_listen),
         Command::Probe { files, only, json } => {
             // What the checks say is printed; only what nobody would learn otherwise is logged.
             log::start(LevelFilter::ERROR);
@@ -96,7 +117,10 @@ fn main() -> ExitCode {
 }
 
 fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let threads =
+        std::thread::available_parallelism().map_or(THREADS, |cores| THREADS.max(cores.get()));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let ended =
         runtime.map_err(|error| format!("cannot start the runtime: {error}")).and_then(|runtime| {
             let ended = runtime.block_on(command);
@@ -108,6 +132,16 @@ fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
         eprintln!("{message}");
         ExitCode::from(CANNOT_RUN)
     })
+}
+
+fn healthcheck(address: SocketAddr) -> ExitCode {
+    match own_health::ask(address) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn check_config(files: &[PathBuf]) -> ExitCode {
@@ -127,15 +161,38 @@ fn check_config(files: &[PathBuf]) -> ExitCode {
     }
 }
 
+fn permissions(files: &[PathBuf]) -> ExitCode {
+    let permissions = match permissions::permissions(files) {
+        Ok(permissions) => permissions,
+        Err(wrong) => {
+            for mistakes in wrong {
+                eprintln!("{mistakes}");
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(message) = print(&permissions.to_string()) {
+        eprintln!("{message}");
+        return ExitCode::from(CANNOT_RUN);
+    }
+    for line in permissions.unknown() {
+        eprintln!("{line}");
+    }
+    if permissions.unknown().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print(text: &str) -> Result<(), String> {
+    let printed = io::stdout().write_all(text.as_bytes());
+    printed.map_err(|error| format!("cannot print: {}", Cause::from(error).text()))
+}
+
 async fn probe(config: &[PathBuf], only: &[String], json: bool) -> Result<ExitCode, String> {
     let namespaces = open(config)?;
     let found = probing::probe(&namespaces, only).await;
     namespaces.close().await;
     let found = found?;
     let text = if json { found.json() } else { found.table() };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| format!("cannot print: {}", Cause::from(error).text()))?;
+    print(&text)?;
     Ok(if found.all_working() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -144,16 +201,17 @@ async fn serve(
     listen: SocketAddr,
     health_listen: Option<SocketAddr>,
 ) -> Result<ExitCode, String> {
-    // The endpoint opens last: whoever finds it open finds the other one as well.
     let own = match health_listen {
-        Some(address) => Some((address, bind(address).await?)),
+        Some(address) => Some((address, bind(address)?)),
         None => None,
     };
-    let listener = bind(listen).await?;
+    let endpoint = bind(listen)?;
     let namespaces = open(config)?;
     let stop = stop().map_err(|error| format!("cannot wait for signals: {error}"))?;
     let draining = CancellationToken::new();
-    if let Some((address, listener)) = own {
+    // The endpoint opens last: whoever finds it open finds the configuration read, and the other one open as well.
+    if let Some((address, socket)) = own {
+        let listener = listening(address, socket)?;
         tracing::info!(listen = %address, "listening for questions about the gateway itself");
         tokio::spawn(own_health::serve(listener, draining.clone()));
     }
@@ -161,6 +219,7 @@ async fn serve(
         stop.await;
         draining.cancel();
     };
+    let listener = listening(listen, endpoint)?;
     tracing::info!(%listen, "listening");
     let limits = face::Limits::default();
     face::serve(listener, face::app(Arc::clone(&namespaces)), limits, stop).await;
@@ -169,9 +228,27 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| format!("cannot listen on {address}: {}", Cause::from(error).text()))
+/// How many connections the system keeps that were not accepted yet.
+const BACKLOG: u32 = 4096;
+
+/// Takes an address, at which nobody is heard yet.
+fn bind(address: SocketAddr) -> Result<TcpSocket, String> {
+    let bound = || -> io::Result<TcpSocket> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Connections of a gateway that has just ended do not keep its address.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(|error| cannot_listen(address, error))
+}
+
+fn listening(address: SocketAddr, socket: TcpSocket) -> Result<TcpListener, String> {
+    socket.listen(BACKLOG).map_err(|error| cannot_listen(address, error))
+}
+
+fn cannot_listen(address: SocketAddr, error: io::Error) -> String {
+    format!("cannot listen on {address}: {}", Cause::from(error).text())
 }
 
 fn open(config: &[PathBuf]) -> Result<Arc<Namespaces>, String> {
@@ -182,7 +259,7 @@ fn open(config: &[PathBuf]) -> Result<Arc<Namespaces>, String> {
 }
 
 /// Completes when the process is asked to end.
-fn stop() -> std::io::Result<impl Future<Output = ()>> {
+fn stop() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {

@@ -1,6 +1,10 @@
 //! The report: what every check said, in the order of the answer, before it is written as JSON or HTML.
 
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 /// What `status` says of a check that passed.
 pub const WORKING: &str = "working";
@@ -9,9 +13,37 @@ pub const WORKING: &str = "working";
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Every component by its name.
-    pub components: Vec<(String, Entry)>,
+    pub components: Arc<Components>,
     /// The age of the oldest stored result in it; `None` if every check ran for this report.
     pub age: Option<Duration>,
+}
+
+/// The components of a report, in its order. They are shared by all who are answered from the same results.
+#[derive(Debug, Default)]
+pub struct Components {
+    entries: Vec<(String, Entry)>,
+    written: OnceLock<Bytes>,
+}
+
+impl Components {
+    /// Its text in the usual form, made by `write` for the first who needs it.
+    pub(crate) fn written(&self, write: impl FnOnce() -> String) -> Bytes {
+        self.written.get_or_init(|| write().into()).clone()
+    }
+}
+
+impl From<Vec<(String, Entry)>> for Components {
+    fn from(entries: Vec<(String, Entry)>) -> Self {
+        Self { entries, written: OnceLock::new() }
+    }
+}
+
+impl Deref for Components {
+    type Target = [(String, Entry)];
+
+    fn deref(&self) -> &Self::Target {
+        &self.entries
+    }
 }
 
 /// A component in the report.

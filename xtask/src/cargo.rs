@@ -20,6 +20,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     if status.success() { Ok(()) } else { Err(Error::new(format!("`{name}` failed"))) }
 }
 
+/// Runs a command that must succeed, and gives what it prints; its errors go to ours.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let name = describe(command);
+    let output = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Error::new(format!("start `{name}`: {error}")))?;
+    if !output.status.success() {
+        return Err(Error::new(format!("`{name}` failed")));
+    }
+    String::from_utf8(output.stdout)
+        .map_err(|error| Error::new(format!("read the output of `{name}`: {error}")))
+}
+
 /// The command as one would type it.
 pub(crate) fn describe(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());

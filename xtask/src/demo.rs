@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use stack::{Error, Result};
+use stack::{Backends, Error, Result, Way};
 
 use crate::gateway::Gateway;
 use crate::table::{rows, table};
@@ -38,7 +38,7 @@ pub(crate) fn once(listen: SocketAddr) -> Result<()> {
 
 /// Starts everything; gives the path of the report with its token.
 fn start(listen: SocketAddr) -> Result<(Gateway, String)> {
-    stack::up()?;
+    stack::up(&Backends::all(), Way::Automatic)?;
     let gateway = Gateway::start(&stack::demo_config(), listen)?;
     Ok((gateway, format!("/api/health/{}/", stack::access_token()?)))
 }

@@ -2,18 +2,25 @@
 //!
 //! This file is the command line only; each task is a file of its own.
 
+mod bench;
 mod cargo;
 mod demo;
 mod deny;
 mod gateway;
+mod image;
+mod manifests;
 mod new_probe;
+mod release;
 mod table;
 mod test;
+mod workspace;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use stack::{Backends, Way};
 
 /// The project's tasks.
 #[derive(Parser)]
@@ -25,8 +32,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Start the backends on this machine, installing what is missing.
-    Up,
+    /// Start the backends: in containers if an engine can pull images, otherwise on this machine, installing what is missing.
+    Up {
+        /// Start them on this machine, whatever engine there is.
+        #[arg(long, conflicts_with = "compose")]
+        native: bool,
+        /// Start them in containers, by docker-compose.yml.
+        #[arg(long)]
+        compose: bool,
+    },
     /// Stop the backends that `up` started.
     Down,
     /// Show the report of the real backends, and serve it until Ctrl-C.
@@ -38,8 +52,31 @@ enum Task {
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:28080")]
         listen: SocketAddr,
     },
-    /// Check everything that must hold, with all tests against the real backends.
-    Test,
+    /// Check everything that must hold, with all tests against the real backends; or run the tests of single crates.
+    Test {
+        /// Crates: only the backends that their tests need are brought up, and only their tests are run.
+        #[arg(value_name = "CRATE")]
+        crates: Vec<String>,
+    },
+    /// Check what needs no backends: format, lints, and the rules for dependencies.
+    Lint,
+    /// Print the crates to be tested anew after a change, as JSON: those that changed and those that depend on them.
+    Changed {
+        /// The commit that the change began at.
+        #[arg(long, value_name = "COMMIT")]
+        since: String,
+    },
+    /// Build the container image, start it, and get the report of the real backends from it.
+    Image,
+    /// Measure the release binary beside its limits; fail if a bound is missed by more than the noise.
+    Bench {
+        /// Where to write the figures as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// The rows to measure, in place of all.
+        #[arg(long, value_name = "ROW", value_delimiter = ',')]
+        only: Vec<String>,
+    },
     /// Make a new probe crate and register it.
     NewProbe {
         /// What it probes: lower-case letters, digits and dashes.
@@ -49,11 +86,16 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
-        Task::Up => stack::up().map(|_| ()),
-        Task::Down => stack::down(),
+        Task::Up { native, compose } => stack::up(&Backends::all(), way(native, compose)).map(drop),
+        Task::Down => stack::down(&Backends::all()),
         Task::Demo { once: false, listen } => demo::serve(listen),
         Task::Demo { once: true, listen } => demo::once(listen),
-        Task::Test => test::run(),
+        Task::Test { crates } if crates.is_empty() => test::everything(),
+        Task::Test { crates } => test::crates(&crates),
+        Task::Lint => test::lint(),
+        Task::Changed { since } => changed(&since),
+        Task::Image => image::run(),
+        Task::Bench { json, only } => bench::run(json.as_deref(), &only),
         Task::NewProbe { name } => new_probe::run(&name),
     };
     match result {
@@ -63,4 +105,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn way(native: bool, compose: bool) -> Way {
+    match (native, compose) {
+        (true, _) => Way::Native,
+        (false, true) => Way::Compose,
+        (false, false) => Way::Automatic,
+    }
+}
+
+fn changed(since: &str) -> stack::Result<()> {
+    let workspace = workspace::Workspace::read()?;
+    println!("{}", serde_json::json!(workspace.changed_since(since)?));
+    Ok(())
 }

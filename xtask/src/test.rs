@@ -3,12 +3,29 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use stack::{Error, Result};
+use stack::{Backends, Error, Result, Way};
 
-use crate::{cargo, deny};
+use crate::workspace::Workspace;
+use crate::{cargo, deny, manifests};
 
 /// Runs every step until one fails; the last line counts the tests.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn everything() -> Result<()> {
+    lint()?;
+    on(&Backends::all(), &["--workspace"])
+}
+
+/// Runs the tests of these crates on the backends that they need; the last line counts them.
+pub(crate) fn crates(names: &[String]) -> Result<()> {
+    let workspace = Workspace::read()?;
+    let packages = workspace.named(names)?;
+    let backends: Vec<_> =
+        packages.iter().map(|package| package.backends()).collect::<Result<_>>()?;
+    let chosen: Vec<_> = names.iter().flat_map(|name| ["--package", name]).collect();
+    on(&Backends::named(&backends.concat()), &chosen)
+}
+
+/// Checks what needs no backends.
+pub(crate) fn lint() -> Result<()> {
     step("format");
     cargo::run(&mut cargo::cargo(&["fmt", "--all", "--check"]))?;
     step("clippy");
@@ -19,13 +36,19 @@ pub(crate) fn run() -> Result<()> {
     cargo::run(cargo::cargo(&bare).args(["--", "-D", "warnings"]))?;
     step("cargo deny");
     deny::check()?;
+    step("manifests");
+    manifests::check()
+}
+
+/// Brings these backends up, runs the tests of the chosen packages, and ends what was not up before.
+fn on(backends: &Backends, packages: &[&str]) -> Result<()> {
     step("backends");
-    let started = stack::up()?.started;
+    // Wherever the shared servers run, a test's own are native.
+    backends.install()?;
+    let started = stack::up(backends, Way::Automatic)?;
     step("tests");
-    let counted = tests();
-    if started {
-        stack::down()?;
-    }
+    let counted = tests(packages);
+    stack::down(&started)?;
     let (counts, passed) = counted?;
     println!("{} passed, {} failed", counts.passed, counts.failed);
     if passed { Ok(()) } else { Err(Error::new("the tests failed")) }
@@ -56,9 +79,9 @@ impl Counts {
     }
 }
 
-/// Runs all tests of the workspace and shows what they say; tells how many there were, and whether all is well.
-fn tests() -> Result<(Counts, bool)> {
-    let args = ["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"];
+/// Runs the tests of these packages and shows what they say; tells how many there were, and whether all is well.
+fn tests(packages: &[&str]) -> Result<(Counts, bool)> {
+    let args = [&["test", "--all-features", "--locked", "--no-fail-fast"], packages].concat();
     let failure = |error| Error::new(format!("`cargo test`: {error}"));
     let mut cargo = cargo::cargo(&args).stdout(Stdio::piped()).spawn().map_err(failure)?;
     let mut counts = Counts::default();

@@ -39,6 +39,11 @@ impl Amqp {
         &self.target
     }
 
+    /// Where it is, and as whom we appear there.
+    pub(crate) fn place(&self) -> &Place {
+        &self.kept.connector().0
+    }
+
     /// Does `work` on the kept connection, or on a fresh one if there is none or it turns out lost.
     pub async fn run<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
     where

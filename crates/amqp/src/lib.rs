@@ -11,6 +11,7 @@ mod channel;
 mod connection;
 mod content;
 mod frames;
+mod grants;
 mod handshake;
 mod mailbox;
 mod message;

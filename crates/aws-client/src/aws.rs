@@ -8,8 +8,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
-use probe::Steps;
 use probe::config::Url;
+use probe::{Holder, Steps};
 
 use crate::Hosts;
 use crate::credentials::Used;
@@ -25,6 +25,8 @@ pub struct Aws {
     pub(crate) endpoint: Option<Url>,
     pub(crate) region: String,
     pub(crate) hosts: Hosts,
+    /// To whom these credentials belong.
+    pub(crate) holder: Holder,
 }
 
 impl Aws {

@@ -14,6 +14,7 @@ mod aws;
 mod clock;
 mod codes;
 mod credentials;
+mod grants;
 mod hosts;
 mod refusal;
 mod run;
@@ -22,5 +23,6 @@ pub mod s3;
 mod settings;
 
 pub use aws::Aws;
+pub use grants::Scope;
 pub use hosts::Hosts;
 pub use refusal::Refusal;

@@ -13,10 +13,11 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use probe::config::{Fields, Url};
-use probe::{Kept, Secret, Shared};
+use probe::{Holder, Kept, Secret, Shared};
 
 use crate::Aws;
 use crate::credentials::{Account, Chain, Provider};
+use crate::grants::IAM;
 use crate::hosts::Hosts;
 
 impl Aws {
@@ -35,6 +36,7 @@ impl Aws {
         let (region, endpoint, source, tls) = (region?, endpoint.ok()?, account?, tls?);
         let plain = endpoint.as_ref().is_some_and(|url| url.scheme() == "http");
         tls.expect_use(fields, !plain, "an `endpoint_url` that begins with `https`")?;
+        let holder = source.holder(endpoint.as_ref());
         let account = source.account(shared, &region);
         let hosts = Hosts::shared(shared, &tls);
         Some(Self {
@@ -42,17 +44,15 @@ impl Aws {
             hosts,
             endpoint,
             region,
+            holder,
         })
     }
 }
 
 fn region(fields: &mut Fields<'_>, default: Option<&str>) -> Option<String> {
     let region: String = match default {
-        Some(default) if !fields.has("region") => {
-            fields.optional::<String>("region");
-            default.to_owned()
-        }
-        _ => fields.required("region")?,
+        Some(default) => fields.or("region", default.to_owned()),
+        None => fields.required("region")?,
     };
     // It becomes a part of host names.
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -65,11 +65,11 @@ fn region(fields: &mut Fields<'_>, default: Option<&str>) -> Option<String> {
 
 /// The endpoint, if one is written; the error is a mistake that is noted, or a value that is not known yet.
 fn endpoint(fields: &mut Fields<'_>) -> Result<Option<Url>, ()> {
+    let url = fields.optional_url("endpoint_url", &["http", "https"]);
     if !fields.has("endpoint_url") {
-        fields.optional::<Url>("endpoint_url");
         return Ok(None);
     }
-    let url = fields.url("endpoint_url", &["http", "https"]).ok_or(())?;
+    let url = url.ok_or(())?;
     let bare = url.username().is_empty() && url.password().is_none() && url.query().is_empty();
     if !bare || url.text().expose().contains(['?', '#']) {
         fields.wrong("endpoint_url", "expected a URL without user, query and fragment");
@@ -132,6 +132,22 @@ fn source(fields: &mut Fields<'_>) -> Option<Source> {
 }
 
 impl Source {
+    /// Who is granted what the credentials need. Policies of AWS hold for all its services, those of another server for that one.
+    fn holder(&self, endpoint: Option<&Url>) -> Holder {
+        let server = endpoint.map_or_else(|| "AWS".to_owned(), |url| url.authority(443));
+        match self {
+            Self::Keys { id, .. } => {
+                Holder::new(&IAM, server, "the access key of the configuration").apart(id)
+            }
+            Self::Chain { profile: None } => {
+                Holder::new(&IAM, server, "the credentials of the environment")
+            }
+            Self::Chain { profile: Some(profile) } => {
+                Holder::new(&IAM, server, format!("the profile {profile}"))
+            }
+        }
+    }
+
     /// The account that everybody with this source shares.
     fn account(self, shared: &Shared, region: &str) -> Arc<Account> {
         match self {

@@ -14,8 +14,8 @@
 //! The key is `<key_prefix>health-gateway:<random>`; it is written with an expiry, read and removed in one round trip.
 //! The user needs `+set`, `+get`, `+del` and that key pattern, with a database other than 0 also `+select`.
 
-use probe::{Check, Component, Failure, Kind, Section, Steps};
-use redis_client::{Answer, Canary, Redis};
+use probe::{Check, Component, Failure, Grant, Kind, Section, Steps};
+use redis_client::{Answer, Canary, Command, Redis};
 
 /// The kind of section that holds caches, each under its alias.
 pub const KIND: Kind = Kind { name: "cache", build };
@@ -40,10 +40,18 @@ impl Check for CacheCheck {
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         let canary = Canary::new(&self.key_prefix);
-        let commands = [canary.write(), canary.read(), canary.delete()];
-        let answers = self.redis.ask(steps, &commands).await?;
+        let answers = self.redis.ask(steps, &commands(&canary)).await?;
         judge(&answers, canary.value())
     }
+
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        let commands = commands(&Canary::new(&self.key_prefix));
+        Ok(self.redis.grants(&commands, &[Canary::pattern(&self.key_prefix)]))
+    }
+}
+
+fn commands(canary: &Canary) -> [Command; 3] {
+    [canary.write(), canary.read(), canary.delete()]
 }
 
 /// Whether the cache gave back what it was given and then removed it.

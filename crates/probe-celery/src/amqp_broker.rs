@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use amqp::{Amqp, Connection, Letters, Publication};
 use probe::config::{Fields, Url};
-use probe::{Cause, Failure, Shared, Steps};
+use probe::{Cause, Failure, Grant, Shared, Steps};
 
 use crate::findings::{Backlog, Report};
 use crate::question::{EXCHANGE, Question, REPLY_EXCHANGE};
@@ -30,6 +30,14 @@ impl AmqpBroker {
 
     pub(crate) fn target(&self) -> &str {
         self.0.target()
+    }
+
+    pub(crate) fn grants(&self) -> Vec<Grant> {
+        self.0.grants(&[&to_the_workers()])
+    }
+
+    pub(crate) fn grants_to_send(&self) -> Vec<Grant> {
+        self.0.grants(&[&Publication::default()])
     }
 
     pub(crate) async fn ask(
@@ -94,12 +102,10 @@ async fn put(
     let ticket = question.ticket().to_owned();
     let letters = connection.listen(move |message| message.header("ticket") == Some(&ticket));
     let publication = Publication {
-        exchange: EXCHANGE.to_owned(),
-        answers_through: Some(REPLY_EXCHANGE),
         headers: Question::headers(),
         body: question.body(connection.mailbox()),
         expires: Some(QUESTION_EXPIRES),
-        ..Publication::default()
+        ..to_the_workers()
     };
     let routed = steps.run("ask", connection.publish(&publication)).await?;
     let names: Vec<_> = queues.iter().map(String::as_str).collect();
@@ -108,6 +114,12 @@ async fn put(
     let backlogs = queues.iter().cloned().zip(backlogs).collect();
     // The broker says whether it went to anybody, but not to how many.
     Ok((letters, (!routed).then_some(0), backlogs))
+}
+
+/// The way to all workers, and back.
+fn to_the_workers() -> Publication {
+    let (exchange, answers_through) = (EXCHANGE.to_owned(), Some(REPLY_EXCHANGE));
+    Publication { exchange, answers_through, ..Publication::default() }
 }
 
 /// Reports every answer, until the connection is lost.

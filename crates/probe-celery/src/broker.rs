@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::config::{Fields, Url};
-use probe::{Failure, Shared, Steps};
+use probe::{Failure, Grant, Shared, Steps};
 
 use crate::amqp_broker::AmqpBroker;
 use crate::findings::Report;
@@ -50,6 +50,22 @@ impl Broker {
         match self {
             Self::Amqp(broker) => broker.target(),
             Self::Redis(broker) => broker.target(),
+        }
+    }
+
+    /// What it takes to ask the workers, and how full these queues are.
+    pub(crate) fn grants(&self, queues: &[String]) -> Vec<Grant> {
+        match self {
+            Self::Amqp(broker) => broker.grants(),
+            Self::Redis(broker) => broker.grants(queues),
+        }
+    }
+
+    /// What it takes to send a task through this queue.
+    pub(crate) fn grants_to_send(&self, queue: &str) -> Vec<Grant> {
+        match self {
+            Self::Amqp(broker) => broker.grants_to_send(),
+            Self::Redis(broker) => broker.grants_to_send(queue),
         }
     }
 

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use probe::{Failure, Steps};
+use probe::{Failure, Grant, Steps};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -55,6 +55,12 @@ impl Canary {
             flight: Mutex::default(),
             lost: Mutex::default(),
         }
+    }
+
+    /// What it takes to send one, and to see it come back.
+    pub(crate) fn grants(&self) -> Vec<Grant> {
+        let sent = self.broker.grants_to_send(&self.queue).into_iter();
+        sent.chain(self.results.grants()).collect()
     }
 
     /// Waits for the canary that is away, or sends one; `known` is what else is known of the queue.

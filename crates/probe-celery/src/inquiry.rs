@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
-use probe::{Failure, Steps};
+use probe::{Failure, Grant, Steps};
 use tokio::sync::watch;
 
 use crate::broker::Broker;
@@ -48,6 +48,11 @@ impl Inquiries {
     /// The broker's `host:port`.
     pub(crate) fn target(&self) -> &str {
         self.broker.target()
+    }
+
+    /// What it takes to ask.
+    pub(crate) fn grants(&self) -> Vec<Grant> {
+        self.broker.grants(&self.queues)
     }
 
     /// Joins the inquiry that another check of this run has begun, or begins one.

@@ -34,7 +34,7 @@ mod task;
 
 use std::sync::Arc;
 
-use probe::{Check, Component, Failure, Kind, Section, Steps};
+use probe::{Check, Component, Failure, Grant, Kind, Section, Steps};
 
 use crate::inquiry::Inquiries;
 use crate::ping::Ping;
@@ -56,7 +56,7 @@ fn build(section: &Section<'_>) -> Option<Component> {
         let inquiries = inquiries.clone()?;
         let queue = settings.queues.iter().find(|queue| queue.check_name() == name.as_str());
         Some(match queue {
-            None => CeleryCheck::Ping(Ping::new(inquiries, settings.workers.clone()?)),
+            None => CeleryCheck::Ping(Ping::new(inquiries, settings.workers.clone())),
             Some(queue) => {
                 let canary = if queue.canary { Some(settings.canary_of(queue)?) } else { None };
                 CeleryCheck::Queue(Queue::new(inquiries, queue, canary))
@@ -86,5 +86,12 @@ impl Check for CeleryCheck {
             Self::Ping(ping) => ping.check(steps).await,
             Self::Queue(queue) => queue.check(steps).await,
         }
+    }
+
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        Ok(match self {
+            Self::Ping(ping) => ping.grants(),
+            Self::Queue(queue) => queue.grants(),
+        })
     }
 }

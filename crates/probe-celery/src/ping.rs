@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use probe::{Failure, Steps};
+use probe::{Failure, Grant, Steps};
 
 use crate::PING;
 use crate::findings::{Findings, count};
@@ -22,6 +22,10 @@ impl Ping {
 
     pub(crate) fn target(&self) -> &str {
         self.inquiries.target()
+    }
+
+    pub(crate) fn grants(&self) -> Vec<Grant> {
+        self.inquiries.grants()
     }
 
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {

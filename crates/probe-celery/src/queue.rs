@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amqp::Depth;
-use probe::{Failure, Steps};
+use probe::{Failure, Grant, Steps};
 
 use crate::canary::Canary;
 use crate::findings::{Backlog, Findings, count};
@@ -39,6 +39,11 @@ impl Queue {
 
     pub(crate) fn target(&self) -> &str {
         self.inquiries.target()
+    }
+
+    pub(crate) fn grants(&self) -> Vec<Grant> {
+        let canary = self.canary.iter().flat_map(|canary| canary.grants());
+        self.inquiries.grants().into_iter().chain(canary).collect()
     }
 
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {

@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use probe::config::{Fields, Url};
-use probe::{Failure, Secret, Shared, Steps};
-use redis_client::{Answer, Command, Redis};
+use probe::{Failure, Grant, Secret, Shared, Steps};
+use redis_client::{Answer, Command, Redis, literal};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::findings::{Backlog, Report};
 use crate::kombu::{PRIORITIES, envelope, lists};
 use crate::question::{EXCHANGE, Question, Reply};
-use crate::reply_path::{abandoned, table};
+use crate::reply_path::{abandoned, pattern, table};
 use crate::session::Session;
 use crate::task::Task;
 
@@ -51,6 +51,30 @@ impl RedisBroker {
 
     pub(crate) fn target(&self) -> &str {
         self.commands.target()
+    }
+
+    /// All that is asked of it but the tasks that go through its queues.
+    pub(crate) fn grants(&self, queues: &[String]) -> Vec<Grant> {
+        let count = if queues.is_empty() { None } else { Some("LLEN") };
+        let names =
+            ["SADD", "PUBLISH", "BRPOP", "SREM", "DEL", "SMEMBERS"].into_iter().chain(count);
+        let commands: Vec<_> = names.map(|name| Command::new("ask", name, [])).collect();
+        let channel = format!("&{}", literal(&self.channel()));
+        let ours = [channel, format!("~{}", literal(&table())), format!("~{}", pattern())];
+        let lists =
+            queues.iter().flat_map(|queue| lists(queue)).map(|list| format!("~{}", literal(&list)));
+        self.commands.grants(&commands, &ours.into_iter().chain(lists).collect::<Vec<_>>())
+    }
+
+    /// A task is pushed onto its queue's list, and taken back from it when it does not come back.
+    pub(crate) fn grants_to_send(&self, queue: &str) -> Vec<Grant> {
+        let commands = ["LPUSH", "LREM"].map(|name| Command::new("canary", name, []));
+        self.commands.grants(&commands, &[format!("~{}", literal(queue))])
+    }
+
+    /// Where questions are published.
+    fn channel(&self) -> String {
+        format!("/{}.{EXCHANGE}", self.commands.database())
     }
 
     pub(crate) async fn ask(
@@ -150,7 +174,7 @@ impl RedisBroker {
         queues: &[String],
         report: &Report,
     ) -> Result<u64, Failure> {
-        let channel = format!("/{}.{EXCHANGE}", self.commands.database());
+        let channel = self.channel();
         let properties = json!({
             "delivery_mode": 2,
             "delivery_info": {"exchange": EXCHANGE, "routing_key": ""},

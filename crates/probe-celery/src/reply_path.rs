@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use redis_client::Command;
+use redis_client::{Command, literal};
 
 use crate::question::REPLY_EXCHANGE;
 
@@ -48,6 +48,11 @@ impl ReplyPath {
     fn entry(&self) -> String {
         [&self.name, "", &self.list].join(SEPARATOR)
     }
+}
+
+/// The pattern of all our lists.
+pub(crate) fn pattern() -> String {
+    format!("{}*.{}", literal(OURS), literal(REPLY_EXCHANGE))
 }
 
 /// Where kombu keeps what the exchange for answers leads to.

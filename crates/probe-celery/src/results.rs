@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use amqp::Letters;
 use probe::config::{Fields, Url};
-use probe::{Cause, Failure, Shared, Steps};
+use probe::{Cause, Failure, Grant, Shared, Steps};
 use redis_client::{Answer, Command, Redis};
 use serde_json::Value;
 
 use crate::broker::Sent;
-use crate::task::Task;
+use crate::task::{PREFIX, Task};
 
 /// The step in which a result is waited for or judged.
 const STEP: &str = "canary";
 /// The step in which the result backend fails: it is another server than the one that failures name.
 const BACKEND: &str = "result backend";
+/// What the keys of results begin with; the task's id follows.
+const META: &str = "celery-task-meta-";
 /// How soon a result is looked for, and how often when it takes longer.
 const SOON: Duration = Duration::from_millis(1);
 const OFTEN: Duration = Duration::from_millis(50);
@@ -40,6 +42,13 @@ impl Results {
     ) -> Option<Self> {
         let redis = Redis::at(shared, fields, "result_backend", url, tls)?;
         Some(Self::Redis(std::sync::Arc::new(redis)))
+    }
+
+    /// Results that are messages come to the mailbox, which needs nothing more.
+    pub(crate) fn grants(&self) -> Vec<Grant> {
+        let Self::Redis(redis) = self else { return Vec::new() };
+        let commands = ["GET", "DEL"].map(|name| Command::new(BACKEND, name, []));
+        redis.grants(&commands, &[format!("~{META}{PREFIX}*")])
     }
 
     /// Waits until the task is done, and leaves no result behind.
@@ -105,7 +114,7 @@ async fn from_redis(redis: &Redis, task: &Task) -> Result<(), Failure> {
 }
 
 fn key(task: &Task) -> String {
-    format!("celery-task-meta-{}", task.id())
+    format!("{META}{}", task.id())
 }
 
 /// What a result says; `None` if the task goes on. A result that is not in JSON has come back as well.

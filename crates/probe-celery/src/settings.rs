@@ -1,5 +1,6 @@
 //! The settings of a Celery application.
 
+use std::fmt;
 use std::sync::Arc;
 
 use probe::config::{Fields, FromNode, Node, Refused, Url, Value};
@@ -13,7 +14,7 @@ use crate::results::Results;
 /// What a section says.
 pub(crate) struct Settings {
     pub(crate) broker: Option<Broker>,
-    pub(crate) workers: Option<Workers>,
+    pub(crate) workers: Workers,
     pub(crate) queues: Vec<QueueSettings>,
     results: Option<Results>,
 }
@@ -32,7 +33,7 @@ impl QueueSettings {
 }
 
 /// Which workers must answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Workers {
     /// So many, whoever they are.
     AtLeast(usize),
@@ -45,18 +46,14 @@ impl Settings {
         let url = fields.url("broker", Broker::SCHEMES);
         let result_backend: Option<ResultBackend> = fields.optional("result_backend");
         let tls = tls::Settings::read(fields);
-        let workers = if fields.has("workers") {
-            fields.optional("workers")
-        } else {
-            Some(Workers::AtLeast(1))
-        };
+        let workers = fields.or("workers", Workers::AtLeast(1));
         let queue_prefix = fields.or("queue_prefix", String::new());
         let max_messages: Option<u64> = fields.optional("max_messages");
         let canary = fields.or("canary", false);
         let queues = fields.each("queues", |name, queue| QueueSettings {
             name: name.to_owned(),
             max_messages: queue.optional("max_messages").or(max_messages),
-            canary: queue.or("canary", canary),
+            canary: queue.optional("canary").unwrap_or(canary),
         });
         if queues.iter().any(|queue| queue.canary) && !fields.has("result_backend") {
             fields
@@ -140,6 +137,16 @@ impl FromNode for ResultBackend {
         let url = url.filter(|url| Results::SCHEMES.contains(&url.scheme()));
         let expected = "expected `rpc://`, or a URL that begins with `redis://` or `rediss://`";
         url.map(Self::Url).ok_or_else(|| expected.to_owned().into())
+    }
+}
+
+/// As it is written.
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(number) => number.fmt(f),
+            Self::Named(names) => names.fmt(f),
+        }
     }
 }
 

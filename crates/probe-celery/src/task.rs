@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// What the ids of all canaries begin with.
+pub(crate) const PREFIX: &str = "health-gateway-";
+
 /// One canary.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
@@ -18,7 +21,7 @@ pub(crate) struct Task {
 impl Task {
     /// A new one, which a worker throws away if it comes to it only after its `lifetime`.
     pub(crate) fn new(lifetime: Duration) -> Self {
-        let id = format!("health-gateway-{:032x}", rand::random::<u128>());
+        let id = format!("{PREFIX}{:032x}", rand::random::<u128>());
         Self { id, expires: SystemTime::now() + lifetime }
     }
 

@@ -1,6 +1,6 @@
 //! The check: the distribution's state, then an object through it.
 
-use probe::{Check, Failure, Steps};
+use probe::{Check, Failure, Grant, Steps};
 
 use crate::distribution::Distribution;
 use crate::edge::Edge;
@@ -40,6 +40,11 @@ impl Check for CloudFront {
             Some(edge) => fetch_beside(edge, steps, &domain).await,
             None => Ok(()),
         }
+    }
+
+    /// What an edge serves, it serves to everybody.
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        Ok(self.distribution.iter().map(Distribution::grant).collect())
     }
 }
 

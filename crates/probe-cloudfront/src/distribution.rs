@@ -1,11 +1,12 @@
 //! The half that asks the API: whether the distribution is enabled and deployed, and under which domain.
 
-use aws_client::Aws;
+use aws_client::{Aws, Scope};
 use aws_sdk_cloudfront::Client;
 use aws_sdk_cloudfront::types::DistributionConfig;
-use probe::{Failure, Steps};
+use probe::{Failure, Grant, Steps};
 
 const STEP: &str = "distribution";
+const PERMISSION: &str = "cloudfront:GetDistribution";
 
 /// A distribution as the API knows it.
 pub(crate) struct Distribution {
@@ -24,9 +25,15 @@ impl Distribution {
         self.aws.target("cloudfront")
     }
 
+    /// What it takes to ask for it.
+    pub(crate) fn grant(&self) -> Grant {
+        let name = format!("distribution/{}", self.id);
+        self.aws.grant(PERMISSION, Scope::Account, &name)
+    }
+
     /// Its own domain, once it is seen to be enabled and deployed.
     pub(crate) async fn domain(&self, steps: &Steps) -> Result<String, Failure> {
-        let permission = format!("`cloudfront:GetDistribution` on the distribution `{}`", self.id);
+        let permission = format!("`{PERMISSION}` on the distribution `{}`", self.id);
         let request = || self.client.get_distribution().id(&self.id).send();
         let answer = self.aws.call(steps, STEP, &permission, request).await;
         let answer = answer.map_err(|refusal| match refusal.code() {

@@ -73,11 +73,11 @@ fn read_edge(fields: &mut Fields<'_>, knows_domain: bool) -> Option<Expected> {
 
 /// Where to connect in place of the domain, if that is written; the error is a mistake that is noted, or a value that is not known yet.
 fn address(fields: &mut Fields<'_>) -> Result<Option<Url>, ()> {
+    let url = fields.optional_url("address", &["http", "https"]);
     if !fields.has("address") {
-        fields.optional::<Url>("address");
         return Ok(None);
     }
-    let url = fields.url("address", &["http", "https"]).ok_or(())?;
+    let url = url.ok_or(())?;
     if !url.username().is_empty() || url.password().is_some() || url.path_and_query() != "/" {
         fields.wrong("address", "expected a URL of nothing but scheme, host and port");
         return Err(());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_eventbridge::types::builders::PutEventsRequestEntryBuilder;
 use probe::config::Fields;
-use probe::{Failure, Steps};
+use probe::{Failure, Grant, Steps};
 use tokio::time::{sleep, timeout};
 
 use crate::clickhouse::{Table, is_word};
@@ -89,6 +89,12 @@ impl EndToEnd {
         self.event_bridge.target()
     }
 
+    pub(crate) fn grants(&self) -> Vec<Grant> {
+        let mut grants = self.table.grants_to_search(self.columns());
+        grants.push(self.event_bridge.grant_to_put());
+        grants
+    }
+
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         let own_id = unique();
         let id = self.event_bridge.put(steps, self.event.entry(&own_id)).await?;
@@ -119,9 +125,13 @@ impl EndToEnd {
 
     /// Whether the row is there. A history may keep the bus's id of an event, or the one that stands in its detail.
     async fn has_arrived(&self, ids: [&str; 2]) -> Result<bool, Failure> {
-        let columns = (self.event.id_column.as_str(), self.event.time_column.as_deref());
         // The steps of a question are of no interest: what is waited for is the row.
-        self.table.has(&Steps::new(), ARRIVE, columns, ids).await
+        self.table.has(&Steps::new(), ARRIVE, self.columns(), ids).await
+    }
+
+    /// The column that holds an event's id, and the one that holds its time if there is one.
+    fn columns(&self) -> (&str, Option<&str>) {
+        (&self.event.id_column, self.event.time_column.as_deref())
     }
 
     fn unreadable(&self, id: &str, failure: &Failure) -> Failure {

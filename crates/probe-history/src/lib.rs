@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_client::s3::Bucket;
-use probe::{Check, Component, Failure, Kind, Section, Steps};
+use probe::{Check, Component, Failure, Grant, Kind, Section, Steps};
 
 use crate::api::Api;
 use crate::clickhouse::Table;
@@ -89,6 +89,17 @@ impl Check for HistoryCheck {
             Self::Files(bucket) => bucket.check(steps).await,
             Self::Unknown(failure) => Err(failure.clone()),
         }
+    }
+
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        Ok(match self {
+            Self::Clickhouse(table) => table.grants(),
+            Self::EndToEnd(e2e) => e2e.grants(),
+            Self::EventBridge(event_bridge, link) => event_bridge.grants(*link),
+            Self::Api(_) => Vec::new(),
+            Self::Files(bucket) => bucket.grants(),
+            Self::Unknown(failure) => return Err(failure.clone()),
+        })
     }
 
     fn at_most_every(&self) -> Option<Duration> {

@@ -34,6 +34,11 @@ impl Server {
         sslmode.fits(fields).then_some(Self { config, endpoints, sslmode, password, tls })
     }
 
+    /// Which database is used, and as whom.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The addresses as an operator writes them.
     pub(crate) fn target(&self) -> String {
         self.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")

@@ -11,6 +11,7 @@
 
 mod connect;
 mod error;
+mod grants;
 mod role;
 mod session;
 mod socket;
@@ -20,7 +21,7 @@ mod url;
 
 use std::sync::Arc;
 
-use probe::{Check, Component, Failure, Kept, Kind, Section, Steps};
+use probe::{Check, Component, Failure, Grant, Kept, Kind, Section, Steps};
 use tls::Settings;
 
 use crate::connect::Server;
@@ -77,5 +78,9 @@ impl Check for Postgres {
             Connection::Kept => self.kept.run(steps, ask).await,
             Connection::Fresh => self.kept.run_fresh(steps, ask).await,
         }
+    }
+
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        Ok(vec![grants::to_connect(&self.target, self.kept.connector().config())])
     }
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use amqp::{Amqp, Connection, Publication};
 use probe::config::Fields;
-use probe::{Cause, Check, Component, Failure, Kind, Section, Steps};
+use probe::{Cause, Check, Component, Failure, Grant, Kind, Section, Steps};
 
 use crate::queues::Queue;
 
@@ -68,6 +68,10 @@ impl Check for RabbitCheck {
             queues::judge(&self.queues, &depths)
         };
         self.broker.run(steps, ask).await
+    }
+
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        Ok(self.broker.grants(&[&Publication::default()]))
     }
 }
 

@@ -41,7 +41,7 @@ impl Queue {
 
 /// Reads `queues`, `max_messages` and `min_consumers`.
 pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
-    let min_consumers: Option<u64> = fields.optional("min_consumers");
+    let min_consumers = fields.or("min_consumers", 0_u64);
     let max_messages: Option<u64> = fields.optional("max_messages");
     let queues = fields.each("queues", |name, queue| {
         let own_consumers: Option<u64> = queue.optional("min_consumers");
@@ -54,7 +54,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
         }
         Queue {
             name: name.to_owned(),
-            min_consumers: own_consumers.or(min_consumers).unwrap_or(0),
+            min_consumers: own_consumers.unwrap_or(min_consumers),
             max_messages: own_messages.or(max_messages),
         }
     });

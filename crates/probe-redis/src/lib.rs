@@ -13,7 +13,7 @@
 //! For that the user needs `+set`, `+del` and `~<key_prefix>health-gateway:*`, otherwise just `+ping`; with a database other than 0 also `+select`.
 //! A cluster answers `PING` even when it is down, so without writes it is asked for a key that does not exist, which needs `+get`.
 
-use probe::{Check, Component, Failure, Kind, Section, Steps};
+use probe::{Check, Component, Failure, Grant, Kind, Section, Steps};
 use redis_client::{Canary, Command, Redis};
 
 /// The kind of sections that hold one Redis.
@@ -39,12 +39,23 @@ impl Check for RedisCheck {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
+        self.redis.ask(steps, &self.commands()).await.map(drop)
+    }
+
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        let touches_a_key = self.writable || self.redis.is_cluster();
+        let key = touches_a_key.then(|| Canary::pattern(&self.key_prefix));
+        Ok(self.redis.grants(&self.commands(), key.as_slice()))
+    }
+}
+
+impl RedisCheck {
+    fn commands(&self) -> Vec<Command> {
         let canary = Canary::new(&self.key_prefix);
-        let commands = match (self.writable, self.redis.is_cluster()) {
+        match (self.writable, self.redis.is_cluster()) {
             (true, _) => vec![canary.write(), canary.delete()],
             (false, true) => vec![canary.read()],
             (false, false) => vec![Command::new("ping", "PING", [])],
-        };
-        self.redis.ask(steps, &commands).await.map(drop)
+        }
     }
 }

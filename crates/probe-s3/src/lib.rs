@@ -11,7 +11,7 @@
 //! What is asked, and how it is told, is in `aws-client`, since the history's files are such a bucket, too.
 
 use aws_client::s3::Bucket;
-use probe::{Check, Component, Failure, Kind, Section, Steps};
+use probe::{Check, Component, Failure, Grant, Kind, Section, Steps};
 
 /// The kind of section that holds buckets, each under its name.
 pub const KIND: Kind = Kind { name: "s3", build };
@@ -29,5 +29,9 @@ impl Check for BucketCheck {
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         self.0.check(steps).await
+    }
+
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        Ok(self.0.grants())
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::{Failure, Steps};
+use crate::{Failure, Grant, Steps};
 
 /// Asks one backend one question: could you do your work just now?
 pub trait Check: Send + Sync + 'static {
@@ -24,6 +24,13 @@ pub trait Check: Send + Sync + 'static {
     fn at_most_every(&self) -> Option<Duration> {
         None
     }
+
+    /// What its backends must grant for it, and nothing more: without any one of these a run fails, or leaves something behind. Nothing, for a backend that grants nothing by its own means.
+    ///
+    /// The failure is why that cannot be known: a part of the settings is not.
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        Ok(Vec::new())
+    }
 }
 
 /// [`Check`] in the form that fits into one list with others; every check has it by itself.
@@ -39,6 +46,9 @@ pub trait DynCheck: Send + Sync + 'static {
 
     /// See [`Check::at_most_every`].
     fn at_most_every(&self) -> Option<Duration>;
+
+    /// See [`Check::grants`].
+    fn grants(&self) -> Result<Vec<Grant>, Failure>;
 }
 
 impl<C: Check> DynCheck for C {
@@ -55,5 +65,9 @@ impl<C: Check> DynCheck for C {
 
     fn at_most_every(&self) -> Option<Duration> {
         Check::at_most_every(self)
+    }
+
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        Check::grants(self)
     }
 }

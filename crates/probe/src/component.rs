@@ -1,10 +1,9 @@
 //! What a section of the configuration becomes: one check, or a group of named checks.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Fields, Mistake, Node, Value};
+use crate::config::{Fields, Mistake, Node, Notes, Value};
 use crate::{Check, DynCheck, Shared};
 
 /// One check, or a group whose names are known before any of them runs.
@@ -69,18 +68,27 @@ impl Kind {
         node: &Node,
         shared: &Shared,
     ) -> Result<Component, Vec<Mistake>> {
-        let mistakes = RefCell::default();
-        let built = (self.build)(&Section { name, node, shared, mistakes: &mistakes });
-        let mut mistakes = mistakes.into_inner();
-        if let (Some(component), true) = (built, mistakes.is_empty()) {
-            return Ok(component);
-        }
-        if mistakes.is_empty() {
+        let notes = Notes::default();
+        self.read(name, node, shared, &notes).ok_or_else(|| notes.into_mistakes())
+    }
+
+    /// The same with the notes of a whole file, where mistakes are noted; then there is no component.
+    pub fn read(
+        &self,
+        name: &str,
+        node: &Node,
+        shared: &Shared,
+        notes: &Notes,
+    ) -> Option<Component> {
+        let own = Notes::default();
+        let built = (self.build)(&Section { name, node, shared, notes: &own });
+        let built = built.filter(|_| own.is_clean());
+        if built.is_none() && own.is_clean() {
             let message = format!("the kind `{}` makes nothing of this section", self.name);
-            mistakes.push(Mistake { line: node.line, key: name.to_owned(), message });
+            own.mistake(Mistake { line: node.line, key: name.to_owned(), message });
         }
-        mistakes.sort_by_key(|mistake| mistake.line);
-        Err(mistakes)
+        notes.append(own);
+        built
     }
 }
 
@@ -90,7 +98,7 @@ pub struct Section<'a> {
     name: &'a str,
     node: &'a Node,
     shared: &'a Shared,
-    mistakes: &'a RefCell<Vec<Mistake>>,
+    notes: &'a Notes,
 }
 
 impl<'a> Section<'a> {
@@ -106,7 +114,7 @@ impl<'a> Section<'a> {
 
     /// The section as one table.
     pub fn fields(&self) -> Fields<'a> {
-        Fields::new(self.name.to_owned(), self.node, self.mistakes).besides(GATEWAY_KEYS)
+        Fields::new(self.name.to_owned(), self.node, self.notes).besides(GATEWAY_KEYS)
     }
 
     /// The section as a group with one check for each of its keys: the key is the check's name, and a string in place of a table is its `url`.
@@ -138,7 +146,7 @@ impl<'a> Section<'a> {
                 },
                 _ => node.clone(),
             };
-            let mut fields = Fields::new(path, &long_form, self.mistakes);
+            let mut fields = Fields::new(path, &long_form, self.notes);
             let check = make(&name, &mut fields);
             match (fields.check(|| check), &mut checks) {
                 (Some(check), Some(checks)) => checks.push((name, check)),
@@ -149,14 +157,14 @@ impl<'a> Section<'a> {
     }
 
     fn note(&self, line: usize, key: String, message: String) {
-        self.mistakes.borrow_mut().push(Mistake { line, key, message });
+        self.notes.mistake(Mistake { line, key, message });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{FromNode, Refused};
+    use crate::config::{FromNode, Need, Refused};
     use crate::{Failure, Steps};
 
     struct Nothing;
@@ -292,6 +300,29 @@ mod tests {
             &["1: it.parts: expected each name once"],
         );
         assert!(build(&NESTED, "parts = ['a', 'b']\n").is_ok());
+    }
+
+    #[test]
+    fn what_is_asked_for_is_noted_whether_it_is_written_or_not() {
+        let asked = |kind: &Kind, toml: &str| {
+            let (node, notes) = (Node::parse(toml).expect("this is TOML"), Notes::default());
+            kind.read("it", &node, &Shared::default(), &notes);
+            let asked = notes.into_asked().into_iter();
+            asked.map(|one| (one.table, one.key, one.need)).collect::<Vec<_>>()
+        };
+        let words = Need::Word(vec!["fast".to_owned(), "slow".to_owned()]);
+        for toml in ["", "url = 'x'\nmode = 'wrong'\ncolour = 'red'\n"] {
+            let expected = [
+                ("it".to_owned(), "url", Need::Required),
+                ("it".to_owned(), "mode", words.clone()),
+            ];
+            assert_eq!(asked(&SINGLE, toml), expected);
+        }
+        let (parts, size) = ("it".to_owned(), "it.parts.a".to_owned());
+        assert_eq!(
+            asked(&NESTED, "parts = ['a']\n"),
+            [(parts, "parts", Need::Tables), (size, "size", Need::Optional)]
+        );
     }
 
     const PARTS: Kind = Kind {

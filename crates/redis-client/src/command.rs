@@ -4,8 +4,17 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     pub(crate) step: &'static str,
-    pub(crate) name: &'static str,
-    pub(crate) arguments: Vec<String>,
+    pub(crate) request: Request,
+}
+
+/// What is asked; the client library writes in one go what it knows and is sent together, and everything else each for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Select(u16),
+    Set { key: String, value: String, seconds: i64 },
+    Get { key: String },
+    Delete { key: String },
+    Other { name: &'static str, arguments: Vec<String> },
 }
 
 impl Command {
@@ -15,7 +24,21 @@ impl Command {
         name: &'static str,
         arguments: [&str; N],
     ) -> Self {
-        Self { step, name, arguments: arguments.map(str::to_owned).into() }
+        let arguments = arguments.map(str::to_owned).into();
+        Self { step, request: Request::Other { name, arguments } }
+    }
+}
+
+impl Request {
+    /// What the command is called.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Select(_) => "SELECT",
+            Self::Set { .. } => "SET",
+            Self::Get { .. } => "GET",
+            Self::Delete { .. } => "DEL",
+            Self::Other { name, .. } => name,
+        }
     }
 }
 

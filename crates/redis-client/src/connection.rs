@@ -2,19 +2,21 @@
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
-use fred::clients::{Client, Pipeline};
+use fred::clients::Client;
 use fred::error::Error;
-use fred::interfaces::ClientLike;
-use fred::types::{ClusterHash, CustomCommand, Value};
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use fred::interfaces::{ClientLike, KeysInterface, ServerInterface};
+use fred::types::{ClusterHash, CustomCommand, Expiration, Value};
+use futures_util::future::{BoxFuture, MaybeDone, Shared, maybe_done};
+use futures_util::{FutureExt, TryFutureExt};
 use probe::{Connect, Failure, Secret, Steps};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::AbortHandle;
 
+use crate::command::Request;
 use crate::credentials::Desk;
 use crate::deployment::{Deployment, Layout};
 use crate::{Answer, Command, client, diagnosis, words};
@@ -26,6 +28,11 @@ pub(crate) struct Connector(Arc<Deployment>);
 impl Connector {
     pub(crate) fn new(deployment: Deployment) -> Self {
         Self(Arc::new(deployment))
+    }
+
+    /// Where it connects to, and as whom.
+    pub(crate) fn deployment(&self) -> &Deployment {
+        &self.0
     }
 
     /// What distinguishes the deployment from others.
@@ -78,7 +85,7 @@ pub(crate) struct Connection {
     client: Client,
     task: AbortHandle,
     ended: Shared<BoxFuture<'static, ()>>,
-    /// Whether another database than 0 was ever selected, so that each pipeline has to select its own.
+    /// Whether another database than 0 was ever selected, so that whoever asks has to select his own.
     mixed: Mutex<bool>,
 }
 
@@ -131,7 +138,7 @@ impl Connection {
         }
     }
 
-    /// Sends `commands` as one pipeline to `database` and gives their answers, or the first refusal.
+    /// Sends `commands` in one go to `database` and gives their answers, or the first refusal.
     pub(crate) async fn ask(
         &self,
         database: u16,
@@ -154,18 +161,25 @@ impl Connection {
     }
 
     async fn exchange(&self, database: u16, commands: &[Command]) -> Vec<Result<Value, Error>> {
-        let plain = self.pipeline(None, commands).await;
-        let selecting = self.pipeline(Some(database), commands).await;
-        let mut sent: Option<BoxFuture<'_, Vec<Result<Value, Error>>>> = None;
+        let mut sent: Vec<MaybeDone<BoxFuture<'_, Result<Value, Error>>>> = Vec::new();
         let answers = poll_fn(|context| {
-            if let Some(answers) = &mut sent {
-                return answers.as_mut().poll(context);
+            // The first poll sends, under the lock: nobody selects a database between our look and our commands, nor between these.
+            let _sending = sent.is_empty().then(|| {
+                let mut mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner);
+                *mixed |= database != 0;
+                let select = mixed.then(|| self.send(Request::Select(database)));
+                let all = commands.iter().map(|command| self.send(command.request.clone()));
+                sent.extend(select.into_iter().chain(all).map(maybe_done));
+                mixed
+            });
+            let mut waiting = false;
+            for one in &mut sent {
+                waiting |= one.poll_unpin(context).is_pending();
             }
-            // The first poll sends, under the lock: nobody selects a database between our look and our pipeline.
-            let mut mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner);
-            *mixed |= database != 0;
-            let pipeline = if *mixed { &selecting } else { &plain };
-            sent.insert(pipeline.try_all().boxed()).as_mut().poll(context)
+            if waiting {
+                return Poll::Pending;
+            }
+            Poll::Ready(sent.iter_mut().filter_map(|one| Pin::new(one).take_output()).collect())
         });
         tokio::select! {
             biased;
@@ -175,17 +189,23 @@ impl Connection {
         }
     }
 
-    /// A pipeline is written by the library's one task without anything in between, and answered as a whole.
-    async fn pipeline(&self, select: Option<u16>, commands: &[Command]) -> Pipeline<Client> {
-        let pipeline = self.client.pipeline();
-        let select = select.map(|database| ("SELECT", vec![database.to_string()]));
-        let commands = commands.iter().map(|command| (command.name, command.arguments.clone()));
-        for (name, arguments) in select.into_iter().chain(commands) {
-            let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-            // It is only put into the pipeline's list, which cannot fail.
-            let _queued: Result<(), Error> = pipeline.custom(command, arguments).await;
+    /// Sends a command when this is first polled, and waits for its answer.
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Value, Error>> {
+        let client = &self.client;
+        match request {
+            Request::Select(database) => {
+                client.select(i64::from(database)).map_ok(|()| Value::Null).boxed()
+            }
+            Request::Set { key, value, seconds } => {
+                client.set(key, value, Some(Expiration::EX(seconds)), None, false).boxed()
+            }
+            Request::Get { key } => client.get(key).boxed(),
+            Request::Delete { key } => client.del(key).boxed(),
+            Request::Other { name, arguments } => {
+                let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+                client.custom(command, arguments).boxed()
+            }
         }
-        pipeline
     }
 }
 

@@ -11,6 +11,7 @@ mod connection;
 mod credentials;
 mod deployment;
 mod diagnosis;
+mod grants;
 mod handshake;
 mod place;
 mod redis;
@@ -18,5 +19,6 @@ mod words;
 
 pub use canary::Canary;
 pub use command::{Answer, Command};
+pub use grants::literal;
 pub use place::is_encrypted;
 pub use redis::Redis;

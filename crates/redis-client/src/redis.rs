@@ -13,7 +13,7 @@ use crate::{Answer, Command};
 /// One database of one deployment. Everything that names the same deployment shares one connection to it.
 #[derive(Debug)]
 pub struct Redis {
-    kept: Arc<Kept<Connector>>,
+    pub(crate) kept: Arc<Kept<Connector>>,
     database: u16,
     cluster: bool,
     fresh: bool,

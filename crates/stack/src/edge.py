@@ -10,7 +10,7 @@ anything else    is not in the bucket, which may not be listed: 403 from the ori
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-PORT, ALTERNATE_DOMAIN = sys.argv[1:]
+HOST, PORT, ALTERNATE_DOMAIN = sys.argv[1:]
 DENIED = """<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>AccessDenied</Code><Message>Access Denied</Message><RequestId>1</RequestId></Error>"""
 UNSATISFIED = """<HTML><HEAD><TITLE>ERROR: The request could not be satisfied</TITLE></HEAD><BODY>
@@ -62,4 +62,4 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(text.encode())
 
 
-ThreadingHTTPServer(("127.0.0.1", int(PORT)), Handler).serve_forever()
+ThreadingHTTPServer((HOST, int(PORT)), Handler).serve_forever()

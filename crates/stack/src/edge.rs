@@ -65,6 +65,6 @@ fn prepare(home: &Path, port: u16) -> Result<Program> {
     fs::write(&script, SCRIPT).context(|| format!("write {}", script.display()))?;
     Ok(Program::new("edge", python::PYTHON, home)
         .args([script])
-        .args([&port.to_string(), ALTERNATE_DOMAIN])
+        .args(["127.0.0.1", &port.to_string(), ALTERNATE_DOMAIN])
         .ready_on(port))
 }

@@ -13,7 +13,7 @@ import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-PORT, CLICKHOUSE, USER, PASSWORD, TABLE, KEY, BEHAVIOUR = sys.argv[1:]
+HOST, PORT, CLICKHOUSE, USER, PASSWORD, TABLE, KEY, BEHAVIOUR = sys.argv[1:]
 # What the gateway puts on the bus is of use for as long as it waits for it.
 CLEAN = f"ALTER TABLE {TABLE} DELETE WHERE source = 'health-gateway' AND received < now() - 600"
 CLEAN_EVERY = 600
@@ -22,7 +22,7 @@ CLEAN_EVERY = 600
 def clickhouse(statement, rows=""):
     query = urllib.parse.urlencode({"query": statement})
     headers = {"X-ClickHouse-User": USER, "X-ClickHouse-Key": PASSWORD}
-    url = f"http://127.0.0.1:{CLICKHOUSE}/?{query}"
+    url = f"http://{CLICKHOUSE}/?{query}"
     request = urllib.request.Request(url, rows.encode(), headers)
     with urllib.request.urlopen(request, timeout=5) as answer:
         return answer.read()
@@ -83,4 +83,4 @@ class Handler(BaseHTTPRequestHandler):
 
 
 threading.Thread(target=clean, daemon=True).start()
-ThreadingHTTPServer(("127.0.0.1", int(PORT)), Handler).serve_forever()
+ThreadingHTTPServer((HOST, int(PORT)), Handler).serve_forever()

@@ -81,7 +81,7 @@ fn prepare(home: &Path, port: u16, clickhouse: u16, behaviour: Behaviour) -> Res
     };
     Ok(Program::new("history", python::PYTHON, home)
         .args([script])
-        .args([port.to_string(), clickhouse.to_string()])
+        .args(["127.0.0.1", &port.to_string(), &format!("127.0.0.1:{clickhouse}")])
         .args([ADMIN_USER, ADMIN_PASSWORD, &format!("{DATABASE}.{TABLE}"), API_KEY, behaviour])
         .ready_on(port))
 }

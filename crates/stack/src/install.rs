@@ -8,17 +8,25 @@ use crate::{debian, python};
 
 /// One thing that must be installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
+pub enum Need {
     /// A Debian package, which is there when this file is; a folder `*` stands for a version's number.
-    Debian { package: &'static str, file: &'static str },
-    /// A Python package with its version, as in `name==1.2`.
-    Python { requirement: &'static str },
+    Debian {
+        /// Its name.
+        package: &'static str,
+        /// One of its files.
+        file: &'static str,
+    },
+    /// A Python package with its version.
+    Python {
+        /// As in `name==1.2`.
+        requirement: &'static str,
+    },
     /// Python packages with the versions of all that they need.
     Pinned(&'static Pinned),
 }
 
 /// Installs those of the needs that this machine lacks, and says on standard error what it does.
-pub(crate) fn install(needs: impl Iterator<Item = Need>) -> Result<()> {
+pub fn install(needs: impl Iterator<Item = Need>) -> Result<()> {
     let mut packages = Vec::new();
     let mut requirements = Vec::new();
     let mut environments = Vec::new();

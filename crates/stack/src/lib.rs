@@ -1,7 +1,8 @@
-//! The real backends, started on this machine without a container engine: for the demo and for every test.
+//! The real backends, natively on this machine or in containers: for the demo and for every test.
 //!
 //! The shared stack ([`up`], [`down`]) has fixed addresses, and serves the demo and every test that leaves a server healthy.
-//! A test that breaks its server starts a private one: [`postgres::Postgres`], [`redis::Redis`], [`vault::Vault`].
+//! It runs natively or in the containers of `docker-compose.yml`, and nobody who asks it knows the difference.
+//! A test that breaks its server starts a private one, which is always native: [`postgres::Postgres`], [`redis::Redis`], [`vault::Vault`].
 //!
 //! The credentials here are constants on purpose: they guard throw-away data on 127.0.0.1.
 
@@ -10,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub mod aws;
 pub mod celery;
 pub mod clickhouse;
+mod compose;
 mod debian;
 mod demo;
 pub mod edge;
@@ -19,6 +21,7 @@ pub mod http;
 mod install;
 pub mod localstack;
 pub mod moto;
+mod permissions;
 mod pinned;
 mod place;
 mod port;
@@ -37,12 +40,14 @@ pub mod websocket;
 
 pub use demo::demo_config;
 pub use error::{Error, Result};
+pub use install::{Need, install};
+pub use pinned::Pinned;
 pub use place::{state, workspace};
 pub use port::free_port;
 pub use program::Program;
 pub use seed::access_token;
 pub use server::Server;
-pub use updown::{Up, down, up};
+pub use updown::{Backends, Way, down, names, up};
 
 /// PostgreSQL.
 pub const POSTGRES: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 25432);

@@ -36,10 +36,10 @@ pub(crate) const SERVICE: Service = Service {
     port: Some(crate::LOCALSTACK.port()),
     needs: &[Need::Pinned(&PINNED)],
     prepare: |_, home| prepare(home, crate::LOCALSTACK.port()),
-    seed: |_| {
+    seed: |service| {
         let aws = Aws::at(crate::LOCALSTACK.into());
         make_buckets(&aws)?;
-        Bus::make(&aws, crate::HISTORY.port()).map(drop)
+        Bus::make(&aws, &service.sees(crate::HISTORY)).map(drop)
     },
     stop: Signal::KILL,
 };
@@ -72,7 +72,7 @@ impl Localstack {
 
     /// Makes the bus, whose events go to the history service on this port of 127.0.0.1.
     pub fn bus(&self, history: u16) -> Result<Bus<'_>> {
-        Bus::make(&self.aws, history)
+        Bus::make(&self.aws, &format!("127.0.0.1:{history}"))
     }
 
     /// The names of all objects in a bucket.

@@ -1,6 +1,6 @@
 """moto's server, with AWS's own words where moto has others, and with a clock that may be wrong.
 
-Its arguments are the port, and by how many seconds its clock is ahead.
+Its arguments are the address and the port on which it listens, and by how many seconds its clock is ahead.
 """
 
 import email.utils
@@ -15,7 +15,8 @@ from moto.iam.access_control import IAMRequestBase
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, run_simple
 
-PORT, AHEAD = map(int, sys.argv[1:])
+HOST = sys.argv[1]
+PORT, AHEAD = map(int, sys.argv[2:])
 # So far AWS lets clocks be apart.
 SKEW = 15 * 60
 
@@ -122,4 +123,4 @@ def skewed(signed_at, start_response):
     return [SKEWED.format(signed_at, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))).encode()]
 
 
-run_simple("127.0.0.1", PORT, app, threaded=True, request_handler=Handler)
+run_simple(HOST, PORT, app, threaded=True, request_handler=Handler)

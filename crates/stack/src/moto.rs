@@ -74,7 +74,7 @@ impl Moto {
     pub fn start_checking(actions: &[&str]) -> Result<(Self, Keys)> {
         let mut moto = Self::private(0)?;
         localstack::make_buckets(&moto.aws)?;
-        Bus::make(&moto.aws, crate::HISTORY.port())?;
+        Bus::make(&moto.aws, &crate::HISTORY.to_string())?;
         moto.distribution()?;
         let admin = moto.user("admin", &["*"])?;
         let user = moto.user(crate::HEALTH_USER, actions)?;
@@ -166,7 +166,7 @@ fn prepare(home: &Path, port: u16, ahead: u32) -> Result<Program> {
     fs::write(&script, SCRIPT).context(|| format!("write {}", script.display()))?;
     Ok(Program::new("moto", PINNED.program("python"), home)
         .args([script])
-        .args([port.to_string(), ahead.to_string()])
+        .args(["127.0.0.1", &port.to_string(), &ahead.to_string()])
         .env("INITIAL_NO_AUTH_ACTION_COUNT", UNCHECKED)
         .ready_on(port))
 }

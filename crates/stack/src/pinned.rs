@@ -8,11 +8,11 @@ use crate::{place, python};
 
 /// An environment, by the text of its requirements file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Pinned {
+pub struct Pinned {
     /// The name of its folder under `.stack`.
-    pub(crate) folder: &'static str,
+    pub folder: &'static str,
     /// One line for each package, with its version.
-    pub(crate) requirements: &'static str,
+    pub requirements: &'static str,
 }
 
 impl Pinned {
@@ -22,7 +22,7 @@ impl Pinned {
     }
 
     /// The file of a program that one of the packages brought.
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
+    pub fn program(&self, name: &str) -> PathBuf {
         self.folder().join("bin").join(name)
     }
 

@@ -15,7 +15,7 @@ use crate::install::Need;
 use crate::program::{Program, listening};
 use crate::server::{Server, private_folder};
 use crate::service::Service;
-use crate::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES_DATABASE, port};
+use crate::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES, POSTGRES_DATABASE, permissions, port};
 
 /// The administrator.
 pub const ADMIN_USER: &str = "postgres";
@@ -30,10 +30,10 @@ const STOP: Signal = Signal::QUIT;
 
 pub(crate) const SERVICE: Service = Service {
     name: "postgres",
-    port: Some(crate::POSTGRES.port()),
+    port: Some(POSTGRES.port()),
     needs: &[Need::Debian { package: "postgresql", file: "/usr/lib/postgresql/*/bin/initdb" }],
-    prepare: |_, home| prepare(home, crate::POSTGRES.port(), &[]),
-    seed: |_| seed(crate::POSTGRES.port()),
+    prepare: |_, home| prepare(home, POSTGRES.port(), &[]),
+    seed: |_| seed(POSTGRES.port()),
     stop: STOP,
 };
 
@@ -111,7 +111,7 @@ impl Postgres {
 pub fn sql(port: u16, database: &str, statements: &str) -> Result<String> {
     let port = port.to_string();
     let flags = ["-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1"];
-    let mut psql = Command::new(bin()?.join("psql"))
+    let mut psql = Command::new(program_of_any("psql")?)
         .args(["-h", "127.0.0.1", "-p", &port, "-U", ADMIN_USER, "-d", database])
         .args(flags)
         .env("PGPASSWORD", ADMIN_PASSWORD)
@@ -135,8 +135,9 @@ fn home_in(folder: &TempDir) -> PathBuf {
     folder.path().join("data")
 }
 
-/// The gateway's user may connect to one database, and nothing else.
+/// Nobody may connect to the database of the application, but the gateway's user as is printed for the shared server.
 fn seed(port: u16) -> Result<()> {
+    let granted = permissions::of("PostgreSQL", &POSTGRES, HEALTH_USER)?;
     sql(
         port,
         "postgres",
@@ -144,7 +145,7 @@ fn seed(port: u16) -> Result<()> {
             "CREATE ROLE {HEALTH_USER} LOGIN PASSWORD '{HEALTH_PASSWORD}';\n\
              CREATE DATABASE {POSTGRES_DATABASE};\n\
              REVOKE ALL ON DATABASE {POSTGRES_DATABASE} FROM PUBLIC;\n\
-             GRANT CONNECT ON DATABASE {POSTGRES_DATABASE} TO {HEALTH_USER};\n"
+             {granted}"
         ),
     )
     .map(drop)
@@ -203,9 +204,15 @@ fn ready(pidfile: &Path) -> std::result::Result<(), String> {
 
 /// The folder of the newest PostgreSQL that is installed.
 fn bin() -> Result<PathBuf> {
-    crate::install::find("/usr/lib/postgresql/*/bin/initdb")
-        .and_then(|initdb| initdb.parent().map(Path::to_owned))
-        .ok_or_else(|| Error::new("PostgreSQL is not installed; `cargo xtask up` installs it"))
+    let initdb = program_of_any("initdb")?;
+    Ok(initdb.parent().map(Path::to_owned).unwrap_or_default())
+}
+
+/// This program of the newest PostgreSQL that has it: the client may be there without a server.
+fn program_of_any(name: &str) -> Result<PathBuf> {
+    crate::install::find(&format!("/usr/lib/postgresql/*/bin/{name}")).ok_or_else(|| {
+        Error::new(format!("PostgreSQL's `{name}` is not installed; `cargo xtask up` installs it"))
+    })
 }
 
 fn give_to_account(path: &Path) -> Result<()> {

@@ -85,6 +85,11 @@ impl Program {
         self
     }
 
+    /// Where what it prints is written, anew at each start.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// Ready means that it accepts connections on this port of 127.0.0.1.
     #[must_use]
     pub fn ready_on(self, port: u16) -> Self {

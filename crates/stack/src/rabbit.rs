@@ -17,17 +17,13 @@ use crate::{RABBIT_VHOST, port};
 
 mod node;
 
+#[cfg(test)]
+pub(crate) use node::definitions_json;
+
 /// The user of the application and of the tests, who may do everything.
 pub const ADMIN_USER: &str = "admin";
 /// The password of [`ADMIN_USER`].
 pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
-
-/// What the probes of `RabbitMQ` and Celery need to configure, write and read, and nothing more.
-pub const HEALTH_PERMISSIONS: [&str; 3] = [
-    r"^(health-gateway\..*|reply\.celery\.pidbox)$",
-    r"^(health-gateway\..*|amq\.default|celery\.pidbox)$",
-    r"^(health-gateway\..*|reply\.celery\.pidbox)$",
-];
 
 /// Longer than a change ever took to show on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);

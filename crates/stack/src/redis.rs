@@ -17,15 +17,13 @@ use crate::process::POLL;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
 use crate::service::Service;
-use crate::{HEALTH_PASSWORD, HEALTH_USER, port};
+use crate::{HEALTH_PASSWORD, HEALTH_USER, permissions, port};
 
 /// The user of the tests, who may do everything.
 pub const ADMIN_USER: &str = "admin";
 /// The password of [`ADMIN_USER`].
 pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
 
-/// What the probes need, and nothing more.
-const HEALTH_RULES: &str = "~health-gateway:* -@all +ping +select +set +get +del";
 /// Longer than a replica or a cluster ever took to settle on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -42,7 +40,7 @@ const fn service(name: &'static str, port: u16) -> Service {
         prepare: |service, home| {
             prepare(service.name, home, service.port.unwrap_or_default(), &[&users()])
         },
-        seed: |_| Ok(()),
+        seed: |service| add_health_user(service.port.unwrap_or_default()),
         stop: Signal::KILL,
     }
 }
@@ -69,7 +67,7 @@ impl Redis {
 
     /// What the server answers to a command, as `redis-cli` prints it; a refusal is an answer as well.
     pub fn ask(&self, words: &[&str]) -> Result<String> {
-        cli(self.port, &[], words)
+        cli(self.port, words)
     }
 
     /// Waits until the answer to `words` contains `wanted`.
@@ -102,13 +100,33 @@ impl Redis {
     }
 }
 
-/// The two users of the shared stack as lines of `redis.conf`; nobody gets in without a password.
+/// The first users of the shared stack as lines of `redis.conf`; nobody gets in without a password.
 pub fn users() -> String {
-    format!(
-        "user default off\n\
-         user {ADMIN_USER} on >{ADMIN_PASSWORD} ~* &* +@all\n\
-         user {HEALTH_USER} on >{HEALTH_PASSWORD} {HEALTH_RULES}"
-    )
+    format!("user default off\nuser {ADMIN_USER} on >{ADMIN_PASSWORD} ~* &* +@all")
+}
+
+/// Gives the gateway's user what is printed for this server, in the same words, and then a password.
+fn add_health_user(port: u16) -> Result<()> {
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let granted = permissions::of("Redis", &server, HEALTH_USER)?;
+    let granted = granted.trim_end();
+    let lines = format!(
+        "AUTH {ADMIN_USER} {ADMIN_PASSWORD}\n\
+         {granted}\n\
+         ACL SETUSER {HEALTH_USER} on >{HEALTH_PASSWORD}\nQUIT\n"
+    );
+    let mut answers = String::new();
+    let mut tell = || {
+        let mut stream = TcpStream::connect(server)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(lines.replace('\n', "\r\n").as_bytes())?;
+        stream.read_to_string(&mut answers)
+    };
+    tell().context(|| format!("redis: tell {server} about its users"))?;
+    match answers.lines().find(|line| *line != "+OK") {
+        None => Ok(()),
+        Some(refused) => Err(Error::new(format!("redis: {granted}: {refused}"))),
+    }
 }
 
 fn prepare(name: &str, home: &Path, port: u16, settings: &[&str]) -> Result<Program> {
@@ -129,25 +147,23 @@ fn prepare_sentinel(home: &Path, port: u16, settings: &[&str]) -> Result<Program
     Ok(program.args([conf.as_os_str(), "--sentinel".as_ref()]).ready(move || ready(port)))
 }
 
-/// What a server of the shared stack answers to its administrator.
-pub fn ask_shared(server: SocketAddr, words: &[&str]) -> Result<String> {
-    let credentials = ["--user", ADMIN_USER, "--pass", ADMIN_PASSWORD, "--no-auth-warning"];
-    cli(server.port(), &credentials, words)
-}
-
-fn cli(port: u16, credentials: &[&str], words: &[&str]) -> Result<String> {
+fn cli(port: u16, words: &[&str]) -> Result<String> {
     let output = Command::new("redis-cli")
         .args(["-h", "127.0.0.1", "-p", &port.to_string()])
-        .args(credentials)
         .args(words)
         .output()
         .context(|| "run redis-cli".to_owned())?;
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
-/// The shared server's address, once `cargo xtask up` has started it.
+/// The address of the shared server of `redis`, once `cargo xtask up` has started it.
 pub fn shared() -> Result<SocketAddr> {
     crate::service::require(&FIRST)
+}
+
+/// The address of the shared server of the caches, once `cargo xtask up` has started it.
+pub fn shared_for_caches() -> Result<SocketAddr> {
+    crate::service::require(&SECOND)
 }
 
 /// It listens before it has read its users, and may still end then; only an answer shows that it serves.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::aws::SECRET_ACCESS_KEY;
 use crate::error::{Context, Error, Result};
-use crate::{HEALTH_PASSWORD, NAMESPACE, VAULT, place, vault};
+use crate::{HEALTH_PASSWORD, NAMESPACE, VAULT, permissions, place, vault};
 
 /// The name of the policy and of the `AppRole`.
 const ROLE: &str = "health-gateway";
@@ -35,9 +35,8 @@ pub(crate) fn vault() -> Result<()> {
     write_secret("rabbit", "password", HEALTH_PASSWORD)?;
     write_secret("clickhouse", "password", HEALTH_PASSWORD)?;
     write_secret("aws", "secret_access_key", SECRET_ACCESS_KEY)?;
-    let read = ["aws", "clickhouse", "health", "postgres", "rabbit", "redis"]
-        .map(|name| format!("path \"{}\" {{ capabilities = [\"read\"] }}\n", path(name)));
-    api("PUT", &format!("sys/policies/acl/{ROLE}"), &json!({"policy": read.concat()}))?;
+    let policy = permissions::of("Vault", &VAULT, "the AppRole at auth/approle")?;
+    api("PUT", &format!("sys/policies/acl/{ROLE}"), &json!({"policy": policy}))?;
     let role = format!("auth/approle/role/{ROLE}");
     api("POST", &role, &json!({"token_policies": [ROLE], "token_ttl": "1h"}))?;
     let role_id = api("GET", &format!("{role}/role-id"), &Value::Null)?;

@@ -25,7 +25,7 @@ import sys
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-PORT, SECRET, CERTIFICATE, KEY, CLIENT_CA = sys.argv[1:]
+HOST, PORT, SECRET, CERTIFICATE, KEY, CLIENT_CA = sys.argv[1:]
 BASIC = "Basic " + base64.b64encode(f"health:{SECRET}".encode()).decode()
 
 counts = collections.Counter()
@@ -110,7 +110,7 @@ def tls():
 async def main():
     server = serve(
         handle,
-        "127.0.0.1",
+        HOST,
         int(PORT),
         ssl=tls(),
         process_request=process_request,

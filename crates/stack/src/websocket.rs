@@ -103,7 +103,7 @@ fn prepare(home: &Path, port: u16, tls: Option<&Tls>) -> Result<Program> {
     let client_ca = write("client-ca.pem", tls.and_then(|tls| tls.client_ca.as_ref()))?;
     Ok(Program::new("websocket", crate::python::program("python"), home)
         .args([script])
-        .args([&port.to_string(), HEALTH_PASSWORD])
+        .args(["127.0.0.1", &port.to_string(), HEALTH_PASSWORD])
         .args([certificate, key, client_ca])
         .ready_on(port))
 }

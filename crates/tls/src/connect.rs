@@ -25,5 +25,5 @@ where
     let name = ServerName::try_from(bare.to_owned())
         .map_err(|_| Cause::because("the host is neither a DNS name nor an IP address"))?;
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(crate::cause)?;
-    Ok(TlsStream(stream))
+    Ok(TlsStream::new(stream))
 }

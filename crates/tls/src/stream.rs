@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client;
@@ -11,26 +11,55 @@ use tokio_rustls::client;
 ///
 /// A server that refuses our certificate says so and hangs up, which may come before we have written anything. Writing then fails with a reset, though the reason lies there to be read; it is given in place of the reset.
 #[derive(Debug)]
-pub struct TlsStream<S>(pub(crate) client::TlsStream<S>);
+pub struct TlsStream<S> {
+    inner: client::TlsStream<S>,
+    /// Why writing failed, while we look for the server's reason.
+    reset: Option<io::Error>,
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
-    /// The server's reason if `written` failed and one has arrived, else `written`.
-    fn explained<T>(
+    pub(crate) fn new(inner: client::TlsStream<S>) -> Self {
+        Self { inner, reset: None }
+    }
+
+    /// Writes by `write`; if that finds the connection reset, its error is the server's reason if there is one.
+    fn write<T>(
         &mut self,
         context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
+        write: impl FnOnce(Pin<&mut client::TlsStream<S>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let Poll::Ready(Err(error)) = written else { return written };
-        let (stream, session) = self.0.get_mut();
-        let mut arrived = Arrived { stream, context };
-        // It ends at the latest with what has arrived: then nothing more comes, or reading fails too.
-        while let Ok(1..) = session.read_tls(&mut arrived) {
-            if let Err(reason) = session.process_new_packets() {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
+        if self.reset.is_none() {
+            match write(Pin::new(&mut self.inner), context) {
+                Poll::Ready(Err(error)) if is_reset(&error) => self.reset = Some(error),
+                other => return other,
             }
         }
-        Poll::Ready(Err(error))
+        let reason = ready!(self.reason(context));
+        let error = reason.or_else(|| self.reset.take());
+        Poll::Ready(Err(error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())))
     }
+
+    /// The server's last word on a connection that was reset: the runtime may not have heard yet that it has arrived, but it will.
+    fn reason(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
+        let (stream, session) = self.inner.get_mut();
+        loop {
+            let mut arrived = Arrived { stream: &mut *stream, context: &mut *context };
+            match session.read_tls(&mut arrived) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                // That was all: the connection is at its end.
+                Ok(0) | Err(_) => return Poll::Ready(None),
+            }
+            if let Err(reason) = session.process_new_packets() {
+                let reason = io::Error::new(io::ErrorKind::InvalidData, reason);
+                return Poll::Ready(Some(reason));
+            }
+        }
+    }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// What can be read from the stream without waiting.
@@ -55,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        Pin::new(&mut self.inner).poll_read(context, buffer)
     }
 }
 
@@ -65,17 +94,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.0).poll_write(context, bytes);
-        self.explained(context, written)
+        self.write(context, |inner, context| inner.poll_write(context, bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.0).poll_flush(context);
-        self.explained(context, flushed)
+        self.write(context, AsyncWrite::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.inner).poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -83,11 +110,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.0).poll_write_vectored(context, parts);
-        self.explained(context, written)
+        self.write(context, |inner, context| inner.poll_write_vectored(context, parts))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.inner.is_write_vectored()
     }
 }

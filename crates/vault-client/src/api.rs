@@ -49,6 +49,10 @@ impl Api {
         self.client.target()
     }
 
+    pub(crate) fn namespace(&self) -> &str {
+        self.namespace.as_ref().and_then(|namespace| namespace.to_str().ok()).unwrap_or_default()
+    }
+
     /// Sends one request in the step `step`. Writes are `PUT`, as in Vault's own client: `PUT` may be repeated when the kept connection turns out closed.
     ///
     /// That is harmless for all we write: a second renewal is a renewal, a second revocation finds nothing left, and a second login leaves at worst a token that nobody uses until it expires.

@@ -3,6 +3,7 @@
 //! Everything is set explicitly; none of the `VAULT_*` variables of the environment is read.
 
 mod api;
+mod grants;
 mod health;
 mod keeper;
 mod kv;

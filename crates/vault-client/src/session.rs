@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::api::{Api, bounded};
 use crate::health::Health;
 use crate::kv::Mounts;
+use crate::login::Login;
 use crate::settings::Settings;
 use crate::token::TokenState;
 use crate::tokens::Tokens;
@@ -23,6 +24,7 @@ use crate::{keeper, kv};
 #[derive(Debug)]
 pub struct Session {
     tokens: Arc<Tokens>,
+    identity: Secret,
     mounts: Mounts,
     keeper: Mutex<Option<JoinHandle<()>>>,
     users: watch::Sender<()>,
@@ -45,7 +47,22 @@ impl Session {
         let api = Api::new(&settings.url, settings.tls, settings.namespace);
         let tokens = Arc::new(Tokens::new(api, settings.login));
         let (mounts, keeper) = Default::default();
-        Self { tokens, mounts, keeper, users: watch::Sender::new(()) }
+        let (identity, users) = (settings.identity, watch::Sender::new(()));
+        Self { tokens, identity, mounts, keeper, users }
+    }
+
+    /// What distinguishes it from other sessions.
+    pub(crate) fn identity(&self) -> &Secret {
+        &self.identity
+    }
+
+    /// The Vault namespace in which everything stands; empty if there is none.
+    pub(crate) fn namespace(&self) -> &str {
+        self.tokens.api.namespace()
+    }
+
+    pub(crate) fn login(&self) -> &Login {
+        &self.tokens.login
     }
 
     /// `host:port`.

@@ -121,6 +121,10 @@ fn mount(fields: &mut Fields<'_>, default: &str) -> Option<String> {
 /// A required text, trimmed: files end with a newline.
 fn text(fields: &mut Fields<'_>, key: &'static str) -> Option<Secret> {
     let written: Secret = fields.required(key)?;
+    trimmed(fields, key, &written)
+}
+
+fn trimmed(fields: &mut Fields<'_>, key: &'static str, written: &Secret) -> Option<Secret> {
     let text = written.expose().trim();
     if text.is_empty() {
         fields.wrong(key, "expected a text that is not empty");
@@ -135,8 +139,9 @@ fn header(fields: &mut Fields<'_>, key: &'static str, text: &Secret) -> Option<H
 
 /// An optional text, empty if it is absent.
 fn optional_text(fields: &mut Fields<'_>, key: &'static str) -> Option<Secret> {
-    if fields.has(key) {
-        return text(fields, key);
+    let written: Option<Secret> = fields.optional(key);
+    if !fields.has(key) {
+        return Some(Secret::new(""));
     }
-    fields.optional(key).or_else(|| Some(Secret::new("")))
+    trimmed(fields, key, &written?)
 }

@@ -26,7 +26,7 @@ const REFUSED: &str = "the token is invalid, was revoked, or may not look itself
 #[derive(Debug)]
 pub(crate) struct Tokens {
     pub(crate) api: Api,
-    login: Login,
+    pub(crate) login: Login,
     state: Mutex<State>,
     /// One login at a time.
     turn: tokio::sync::Mutex<()>,

@@ -6,20 +6,20 @@ mod slot;
 mod tests;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
 pub use self::slot::Limits;
-use self::slot::{Answer, Slot};
+use self::slot::Slot;
 use crate::config::{Checks, Component};
-use crate::report::{Entry, Report};
+use crate::report::{Components, Entry, Line, Report};
 
 /// How many checks may run at the same time in this process.
 ///
-/// Every run has a thread while it lasts, and name resolution takes threads of the same pool, which has 512.
+/// A run may have a thread of its own while it lasts, and name resolution takes threads of the same pool, which has 512.
 const RUNS: usize = 256;
 
 /// What a caller wants of a report.
@@ -44,6 +44,19 @@ impl Default for Gate {
 /// See the module.
 pub struct Board {
     components: Vec<Placed>,
+    /// The last answer for which no check had to run.
+    last: Mutex<Option<Last>>,
+}
+
+/// An answer that may be given again.
+struct Last {
+    components: Arc<Components>,
+    /// How many results there had been by then.
+    results: u64,
+    until: Instant,
+    /// When the oldest of its results was complete.
+    oldest: Instant,
+    refused: bool,
 }
 
 /// A component on the board.
@@ -72,7 +85,7 @@ impl Board {
                 None => Placed { slots: slots(&component, gate), component },
             }
         };
-        Self { components: components.into_iter().map(place).collect() }
+        Self { components: components.into_iter().map(place).collect(), last: Mutex::default() }
     }
 
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
@@ -103,34 +116,67 @@ impl Board {
             };
             Some(Placed { component: component.clone(), slots })
         };
-        Self { components: self.components.iter().filter_map(part).collect() }
+        let components = self.components.iter().filter_map(part).collect();
+        Self { components, last: Mutex::default() }
     }
 
     /// Asks every check and waits for the slowest.
     pub async fn ask(&self, ask: Ask) -> Answered {
+        if !ask.fresh
+            && let Some(answered) = self.stored()
+        {
+            return answered;
+        }
         let patience = ask.wait.map(|wait| Instant::now() + wait);
-        let every = self.components.iter().flat_map(|placed| placed.slots.iter());
-        let mut answers =
-            join_all(every.map(|slot| slot.ask(ask.fresh, patience))).await.into_iter();
-        let mut answered =
-            Answered { report: Report { components: Vec::new(), age: None }, refused: false };
-        for placed in &self.components {
-            let lines: Vec<_> = answers
-                .by_ref()
-                .take(placed.slots.iter().count())
-                .map(|answer| answered.note(answer))
-                .collect();
+        let answers = join_all(self.slots().map(|slot| slot.ask(ask.fresh, patience))).await;
+        let age = answers.iter().filter_map(|answer| answer.age).max();
+        let refused = answers.iter().any(|answer| is_refused(answer.step));
+        let lines = answers.into_iter().map(|answer| answer.line);
+        Answered { report: Report { components: Arc::new(self.components(lines)), age }, refused }
+    }
+
+    /// The answer if no check has to run for it: as long as no result changes, the last such answer is given again.
+    fn stored(&self) -> Option<Answered> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let results = self.slots().map(|slot| slot.results()).sum();
+        let now = Instant::now();
+        if !last.as_ref().is_some_and(|last| last.results == results && now < last.until) {
+            *last = self.gather(results);
+        }
+        last.as_ref().map(|last| {
+            let age = Some(now.saturating_duration_since(last.oldest));
+            let report = Report { components: last.components.clone(), age };
+            Answered { report, refused: last.refused }
+        })
+    }
+
+    /// What every check said last, if all of it may be served again.
+    fn gather(&self, results: u64) -> Option<Last> {
+        let stored: Vec<_> = self.slots().map(|slot| slot.stored()).collect::<Option<_>>()?;
+        let until = stored.iter().map(|stored| stored.until).min()?;
+        let oldest = stored.iter().map(|stored| stored.done).min()?;
+        let refused = stored.iter().any(|stored| is_refused(stored.step));
+        let lines = stored.into_iter().map(|stored| stored.line);
+        Some(Last { components: Arc::new(self.components(lines)), results, until, oldest, refused })
+    }
+
+    /// The report's components, with a line for each check in the order of [`Self::slots`].
+    fn components(&self, mut lines: impl Iterator<Item = Line>) -> Components {
+        let entry = |placed: &Placed| {
             let entry = match &placed.slots {
-                Slots::Single(_) => lines.into_iter().next().map(Entry::Check),
+                Slots::Single(_) => Entry::Check(lines.next()?),
                 Slots::Group(slots) => {
                     let names = slots.iter().map(|(name, _)| name.clone());
-                    Some(Entry::Group(names.zip(lines).collect()))
+                    Entry::Group(names.zip(&mut lines).collect())
                 }
             };
-            let name = placed.component.name.clone();
-            answered.report.components.extend(entry.map(|entry| (name, entry)));
-        }
-        answered
+            Some((placed.component.name.clone(), entry))
+        };
+        self.components.iter().filter_map(entry).collect::<Vec<_>>().into()
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        self.components.iter().flat_map(|placed| placed.slots.iter())
     }
 }
 
@@ -149,12 +195,9 @@ pub struct Answered {
     pub refused: bool,
 }
 
-impl Answered {
-    fn note(&mut self, answer: Answer) -> crate::report::Line {
-        self.report.age = self.report.age.max(answer.age);
-        self.refused |= answer.step == Some("authenticate");
-        answer.line
-    }
+/// Whether a check that failed at this step was refused because of who it is.
+fn is_refused(step: Option<&str>) -> bool {
+    step == Some("authenticate")
 }
 
 impl Slots {

@@ -1,9 +1,13 @@
-//! One run of one check: on a thread of its own, within its deadline, with its panic caught.
+//! One run of one check: within its deadline, with its panic caught, and on a thread of its own until it is known not to block.
 //!
-//! A check is foreign code to the board. Polled on the runtime's own threads, one that blocks would stop others;
-//! here it holds up a thread of the blocking pool, and nobody else.
+//! A check is foreign code to the board. Polled on the threads that all share, one that blocks would stop others;
+//! on a thread of its own it holds up nobody else, which costs several switches between threads for each run.
+//! So a check shares threads once a whole run has shown that it gives them back at once, and for as long as it does.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use probe::{DynCheck, Failure, Steps};
@@ -17,6 +21,16 @@ const GRACE: Duration = Duration::from_millis(20);
 
 /// How much longer it may take on a busy machine to come back before it counts as blocked.
 const BUSY: Duration = Duration::from_secs(1);
+
+/// A check that keeps a thread for so long at a time does not share it: far more than any needs that only computes, far less than anybody would notice.
+const LONG: Duration = Duration::from_millis(10);
+
+/// What is known of a check from its last run.
+#[derive(Debug, Default)]
+pub(super) struct Conduct {
+    /// Whether it gave its thread back at once, each time.
+    shares: AtomicBool,
+}
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -35,7 +49,7 @@ pub(super) struct Outcome {
 
 /// A run that has been started.
 pub(super) struct Running {
-    thread: JoinHandle<Option<Finished>>,
+    task: JoinHandle<Option<Finished>>,
     steps: Arc<Steps>,
     check: Arc<dyn DynCheck>,
     deadline: Duration,
@@ -50,32 +64,28 @@ struct Finished {
 }
 
 impl Running {
-    /// Starts `check`; its clock starts now.
+    /// Starts `check`; its clock starts with its first poll.
     pub(super) fn start(
         check: Arc<dyn DynCheck>,
+        conduct: Arc<Conduct>,
         steps: Arc<Steps>,
         deadline: Duration,
         cancelled: CancellationToken,
     ) -> Self {
-        let runtime = Handle::current();
-        let thread = tokio::task::spawn_blocking({
-            let (check, steps) = (check.clone(), steps.clone());
-            move || {
-                let started = Instant::now();
-                let work = cancelled.run_until_cancelled(timeout(deadline, check.check(&steps)));
-                let (result, at_deadline) = match runtime.block_on(work)? {
-                    Ok(result) => (result, false),
-                    Err(_) => (Err(steps.unanswered(deadline)), true),
-                };
-                Some(Finished { result, at_deadline, took: started.elapsed() })
-            }
-        });
-        Self { thread, steps, check, deadline, started: Instant::now() }
+        let shares = conduct.shares.load(Ordering::Relaxed);
+        let work = work(check.clone(), conduct, steps.clone(), deadline, cancelled);
+        let task = if shares {
+            tokio::spawn(work)
+        } else {
+            let runtime = Handle::current();
+            tokio::task::spawn_blocking(move || runtime.block_on(work))
+        };
+        Self { task, steps, check, deadline, started: Instant::now() }
     }
 
     /// The outcome: when the check ends, or soon after its deadline at the latest. `None` if the run was cancelled.
     pub(super) async fn outcome(&mut self) -> Option<Outcome> {
-        let finished = match timeout(self.deadline + GRACE, &mut self.thread).await {
+        let finished = match timeout(self.deadline + GRACE, &mut self.task).await {
             Ok(Ok(finished)) => finished?,
             Ok(Err(error)) => self.failed(self.panicked(error), false),
             Err(_) => self.failed(self.steps.unanswered(self.deadline), true),
@@ -88,7 +98,7 @@ impl Running {
         if self.is_over() {
             return None;
         }
-        timeout(BUSY, &mut self.thread).await.err()?;
+        timeout(BUSY, &mut self.task).await.err()?;
         let reason = format!("no answer within {:?}, the check blocks its thread", self.deadline);
         let failure = Failure::because(self.steps.current(), reason);
         Some(self.told(self.failed(failure, true)))
@@ -98,13 +108,13 @@ impl Running {
     pub(super) async fn over(self) {
         if !self.is_over() {
             // Its result came too late to count, and a panic has been logged by the panic hook.
-            drop(self.thread.await);
+            drop(self.task.await);
         }
     }
 
     /// Whether the thread is free again.
     pub(super) fn is_over(&self) -> bool {
-        self.thread.is_finished()
+        self.task.is_finished()
     }
 
     fn told(&self, finished: Finished) -> Outcome {
@@ -135,4 +145,33 @@ impl Running {
         };
         Failure::because(self.steps.current(), reason)
     }
+}
+
+/// Runs `check` to its end or its deadline, and notes how it treats its thread; `None` if it was cancelled.
+async fn work(
+    check: Arc<dyn DynCheck>,
+    conduct: Arc<Conduct>,
+    steps: Arc<Steps>,
+    deadline: Duration,
+    cancelled: CancellationToken,
+) -> Option<Finished> {
+    let started = Instant::now();
+    let mut longest = Duration::ZERO;
+    let ended = {
+        let mut check = pin!(check.check(&steps));
+        let watched = poll_fn(|context| {
+            let begun = Instant::now();
+            let polled = check.as_mut().poll(context);
+            longest = longest.max(begun.elapsed());
+            polled
+        });
+        cancelled.run_until_cancelled(timeout(deadline, watched)).await
+    };
+    // One that panicked comes not this far, and stays what it was.
+    conduct.shares.store(longest < LONG, Ordering::Relaxed);
+    let (result, at_deadline) = match ended? {
+        Ok(result) => (result, false),
+        Err(_) => (Err(steps.unanswered(deadline)), true),
+    };
+    Some(Finished { result, at_deadline, took: started.elapsed() })
 }

@@ -1,5 +1,6 @@
 //! The place of one check on the board: its last result, and the run that is under way, shared by all who wait for it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use super::run::{Outcome, Running};
+use super::run::{Conduct, Outcome, Running};
 use crate::report::{Line, WORKING};
 
 /// How one check is run.
@@ -31,13 +32,25 @@ pub(super) struct Answer {
     pub(super) step: Option<&'static str>,
 }
 
+/// A result that may be served again for a while.
+pub(super) struct Stored {
+    pub(super) line: Line,
+    pub(super) done: Instant,
+    pub(super) until: Instant,
+    /// The step that failed, if one did.
+    pub(super) step: Option<&'static str>,
+}
+
 /// See the module.
 pub(super) struct Slot {
     name: String,
     check: Arc<dyn DynCheck>,
     limits: Limits,
     gate: Arc<Semaphore>,
+    conduct: Arc<Conduct>,
     state: Mutex<State>,
+    /// How many results it has had.
+    results: AtomicU64,
 }
 
 #[derive(Default)]
@@ -70,7 +83,15 @@ impl Slot {
         limits: Limits,
         gate: Arc<Semaphore>,
     ) -> Self {
-        Self { name, check, limits, gate, state: Mutex::default() }
+        Self {
+            name,
+            check,
+            limits,
+            gate,
+            conduct: Arc::default(),
+            state: Mutex::default(),
+            results: AtomicU64::new(0),
+        }
     }
 
     /// The check's answer to one caller, who wants it `fresh` or not, and waits until `patience` at most.
@@ -110,6 +131,24 @@ impl Slot {
         answer
     }
 
+    /// How many results it has had; as long as that is the same, the last one is.
+    pub(super) fn results(&self) -> u64 {
+        self.results.load(Ordering::Acquire)
+    }
+
+    /// Its last result, if that may still be served again.
+    pub(super) fn stored(&self) -> Option<Stored> {
+        let state = self.state();
+        let last = state.last.as_ref()?;
+        let until = last.done + self.limits.max_age;
+        (Instant::now() < until).then(|| Stored {
+            line: line(last),
+            done: last.done,
+            until,
+            step: last.step,
+        })
+    }
+
     fn not_finished(&self, step: &'static str, waited: Option<Duration>) -> Answer {
         let seconds = waited.unwrap_or_default().as_secs_f64();
         let reason = format!("not finished within the {seconds:.0}s that the caller waits");
@@ -131,8 +170,8 @@ impl Slot {
     }
 
     fn start(self: &Arc<Self>) -> Run {
-        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let (publish, outcome) = watch::channel(None);
         let steps = Arc::new(Steps::new());
         let cancel = CancellationToken::new();
@@ -157,7 +196,8 @@ impl Slot {
         // Waiting for a turn is not the check's fault, so its deadline has not begun yet.
         let turn = cancel.run_until_cancelled(self.gate.clone().acquire_owned()).await;
         let Some(Ok(_turn)) = turn else { return };
-        let mut running = Running::start(self.check.clone(), steps, self.limits.timeout, cancel);
+        let (check, conduct) = (self.check.clone(), self.conduct.clone());
+        let mut running = Running::start(check, conduct, steps, self.limits.timeout, cancel);
         if let Some(outcome) = running.outcome().await {
             self.note(id, &outcome, running.is_over());
             publish.send_replace(Some(outcome));
@@ -176,6 +216,7 @@ impl Slot {
         self.log_change(outcome);
         let mut state = self.state();
         state.last = Some(outcome.clone());
+        self.results.fetch_add(1, Ordering::Release);
         if over {
             state.forget(id);
         }

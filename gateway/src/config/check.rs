@@ -1,4 +1,4 @@
-//! Checks files as the gateway would read them, without contacting anything.
+//! Reads files without contacting anything: to check them as the gateway would read them, or for what can be told from them alone.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,34 +11,51 @@ use super::{Configuration, Mistakes, Surroundings, Vaulted, files, read_bounded}
 ///
 /// What comes from Vault is not known here, so its form is not judged; environment variables and files are read.
 pub fn check(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Vec<Mistakes>> {
-    let (mut wrong, mut good) = (Vec::new(), BTreeMap::<String, PathBuf>::new());
+    let env = |name: &str| std::env::var(name).ok();
+    let read = |file: &Path, text: &str| {
+        let around = Surroundings { env: &env, vault: &Vaulted::new(), shared: &Shared::default() };
+        Configuration::read(file, text, around)
+    };
+    let all = read_all(paths, read)?.into_iter();
+    Ok(all.map(|(file, configuration)| (file, configuration.namespace)).collect())
+}
+
+/// What `read` makes of the text of each file, in the order of their namespaces' names, or everything that is wrong with any of them.
+pub fn read_all(
+    paths: &[PathBuf],
+    read: impl Fn(&Path, &str) -> Result<Configuration, Mistakes>,
+) -> Result<Vec<(PathBuf, Configuration)>, Vec<Mistakes>> {
+    let mut wrong = Vec::new();
+    let mut good = BTreeMap::<String, (PathBuf, Configuration)>::new();
     for path in paths {
         match files(path) {
             Err(mistakes) => wrong.push(mistakes),
             Ok(files) => {
                 for file in files {
-                    match check_file(&file) {
+                    match read_file(&file, &read) {
                         Err(mistakes) => wrong.push(mistakes),
-                        Ok(namespace) => match good.get(&namespace) {
-                            Some(other) => wrong.push(Mistakes::of_twin(&file, &namespace, other)),
-                            None => drop(good.insert(namespace, file)),
-                        },
+                        Ok(configuration) => {
+                            let namespace = configuration.namespace.clone();
+                            match good.get(&namespace) {
+                                Some((other, _)) => {
+                                    wrong.push(Mistakes::of_twin(&file, &namespace, other));
+                                }
+                                None => drop(good.insert(namespace, (file, configuration))),
+                            }
+                        }
                     }
                 }
             }
         }
     }
-    if wrong.is_empty() {
-        Ok(good.into_iter().map(|(namespace, file)| (file, namespace)).collect())
-    } else {
-        Err(wrong)
-    }
+    if wrong.is_empty() { Ok(good.into_values().collect()) } else { Err(wrong) }
 }
 
-fn check_file(file: &Path) -> Result<String, Mistakes> {
+fn read_file(
+    file: &Path,
+    read: impl Fn(&Path, &str) -> Result<Configuration, Mistakes>,
+) -> Result<Configuration, Mistakes> {
     let text = read_bounded(file)
         .map_err(|error| Mistakes::of_file(file, format!("cannot read the file: {error}")))?;
-    let env = |name: &str| std::env::var(name).ok();
-    let around = Surroundings { env: &env, vault: &Vaulted::new(), shared: &Shared::default() };
-    Ok(Configuration::read(file, &text, around)?.namespace)
+    read(file, &text)
 }

@@ -4,7 +4,6 @@ mod check;
 mod references;
 mod sections;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use probe::config::{Fields, Mistake, Node, Value};
+use probe::config::{Asked, Fields, Mistake, Node, Notes, Value};
 use probe::{Secret, Shared};
 use vault_client::Session;
 
-pub use self::check::check;
+pub use self::check::{check, read_all};
 pub use self::references::{Vaulted, read_bounded};
 pub use self::sections::{Checks, Component};
 use crate::board::Limits;
@@ -140,53 +139,74 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, Mistakes> {
 impl Configuration {
     /// Reads the `text` of `file`.
     pub fn read(file: &Path, text: &str, around: Surroundings<'_>) -> Result<Self, Mistakes> {
-        read(file, text, around).map_err(|mut mistakes| {
-            mistakes.sort_by_key(|mistake| mistake.line);
-            Mistakes { file: file.to_owned(), mistakes }
-        })
+        let wrong = |mistakes| Mistakes { file: file.to_owned(), mistakes };
+        let root = Node::parse(text).map_err(wrong)?;
+        let notes = Notes::default();
+        read(file, root, around, None, &notes).ok_or_else(|| wrong(notes.into_mistakes()))
+    }
+
+    /// Reads the `text` of `file` for whom secrets do not matter: what is missing is stood in for by the reference to it. A check to which that does not do does not know its settings.
+    pub fn read_without_secrets(file: &Path, text: &str) -> Result<Self, Mistakes> {
+        let env = |name: &str| std::env::var(name).ok();
+        let around = Surroundings { env: &env, vault: &Vaulted::new(), shared: &Shared::default() };
+        let wrong = |mistakes| Mistakes { file: file.to_owned(), mistakes };
+        let mut gaps = references::Gaps::default();
+        loop {
+            let root = Node::parse(text).map_err(wrong)?;
+            let notes = Notes::default();
+            if let Some(read) = read(file, root, around, Some(&gaps), &notes) {
+                return Ok(read);
+            }
+            let mistakes = notes.into_mistakes();
+            if !gaps.give_up(&mistakes) {
+                return Err(wrong(mistakes));
+            }
+        }
     }
 }
 
-fn read(file: &Path, text: &str, around: Surroundings<'_>) -> Result<Configuration, Vec<Mistake>> {
-    let mut root = Node::parse(text)?;
+/// Every key that is asked for when a file that holds `root` is read, whatever is wrong with it: the documentation is compared with these.
+pub fn asked(root: Node, around: Surroundings<'_>) -> Vec<Asked> {
+    let notes = Notes::default();
+    drop(read(Path::new(""), root, around, None, &notes));
+    notes.into_asked()
+}
+
+fn read(
+    file: &Path,
+    mut root: Node,
+    around: Surroundings<'_>,
+    gaps: Option<&references::Gaps>,
+    notes: &Notes,
+) -> Option<Configuration> {
     add_default_token(&mut root);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let sources = references::Sources { env: around.env, folder, vault: around.vault };
+    let sources = references::Sources { env: around.env, folder, vault: around.vault, gaps };
     let mut found = references::Found::default();
     references::replace(&mut root, "", sources, &mut found);
 
-    let mistakes = RefCell::new(std::mem::take(&mut found.mistakes));
+    for mistake in std::mem::take(&mut found.mistakes) {
+        notes.mistake(mistake);
+    }
     let (settings, sections) = split(root);
-    let mut fields = Fields::new(String::new(), &settings, &mistakes);
+    let mut fields = Fields::new(String::new(), &settings, notes);
     let namespace = fields.required::<String>("namespace");
     let access = access(&mut fields);
     let failure_status = failure_status(&mut fields);
-    let limits = sections::limits(
-        &mut fields,
-        Limits {
-            timeout: Duration::from_secs(5),
-            max_age: Duration::from_secs(1),
-            overdue_wait: Duration::from_millis(100),
-        },
-    );
+    let limits = limits(&mut fields);
     fields.finish();
-    let components = sections::components(&sections, limits, around.shared, &mistakes);
-    let session = session(&sections, around.shared, &found, &mistakes);
-    let mistakes = mistakes.into_inner();
-    match (namespace, access, failure_status) {
-        (Some(namespace), Some(access), Some(failure_status)) if mistakes.is_empty() => {
-            Ok(Configuration {
-                namespace,
-                access,
-                failure_status,
-                components,
-                session,
-                vault_paths: found.vault_paths,
-                files: found.files,
-            })
-        }
-        _ => Err(mistakes),
-    }
+    let components = sections::components(&sections, limits, around.shared, notes);
+    let session = session(&sections, around.shared, &found, notes);
+    let (namespace, access, failure_status) = (namespace?, access?, failure_status?);
+    notes.is_clean().then_some(Configuration {
+        namespace,
+        access,
+        failure_status,
+        components,
+        session,
+        vault_paths: found.vault_paths,
+        files: found.files,
+    })
 }
 
 /// The access token is kept in Vault unless the file says otherwise.
@@ -242,24 +262,35 @@ fn failure_status(fields: &mut Fields<'_>) -> Option<StatusCode> {
     status
 }
 
+/// The limits that hold where no section and no check has its own.
+fn limits(fields: &mut Fields<'_>) -> Limits {
+    let limits = Limits {
+        timeout: fields.or("timeout", Duration::from_secs(5)),
+        max_age: fields.or("max_age", Duration::from_secs(1)),
+        overdue_wait: fields.or("overdue_wait", Duration::from_millis(100)),
+    };
+    sections::expect_time(fields, limits);
+    limits
+}
+
 /// The session that references are read with, from the section that also becomes the check.
 fn session(
     sections: &[(String, Node)],
     shared: &Shared,
     found: &references::Found,
-    mistakes: &RefCell<Vec<Mistake>>,
+    notes: &Notes,
 ) -> Option<Arc<Session>> {
     let Some((_, node)) = sections.iter().find(|(name, _)| name == VAULT) else {
         if let Some(path) = found.vault_paths.first() {
             let message = format!(
                 "`vault:{path}` is referred to, and there is no `[vault]` section that says where to read it"
             );
-            mistakes.borrow_mut().push(Mistake { line: 1, key: String::new(), message });
+            notes.mistake(Mistake { line: 1, key: String::new(), message });
         }
         return None;
     };
     // The check notes what is wrong with the section; here it would be said twice.
-    let noted = RefCell::default();
-    let mut fields = Fields::new(VAULT.to_owned(), node, &noted);
+    let unsaid = Notes::default();
+    let mut fields = Fields::new(VAULT.to_owned(), node, &unsaid);
     Session::read_settings(&mut fields, shared)
 }

@@ -1,5 +1,6 @@
 //! References in the strings of a configuration: `${env:NAME}`, `${file:PATH}`, `${vault:PATH#KEY}`, and `vault:PATH#KEY` as a whole string.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,9 @@ const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(
 /// The secrets that have been read from Vault so far, by their path; a path that could not be read has the reason.
 pub type Vaulted = BTreeMap<String, Result<BTreeMap<String, Secret>, Failure>>;
 
+/// The settings that hold certificates. Whom to trust plays no part where values are stood in for, and nothing can stand in for a certificate.
+const CERTIFICATES: [&str; 3] = ["ca", "certificate", "private_key"];
+
 /// Where references get their values from.
 #[derive(Clone, Copy)]
 pub(super) struct Sources<'a> {
@@ -25,6 +29,27 @@ pub(super) struct Sources<'a> {
     pub(super) folder: &'a Path,
     /// What is known from Vault.
     pub(super) vault: &'a Vaulted,
+    /// Lets the reference itself stand in for a value that is not there.
+    pub(super) gaps: Option<&'a Gaps>,
+}
+
+/// Where a reference stands in for its value, for a reading to which the secrets themselves do not matter.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    /// The lines where one does.
+    lines: RefCell<BTreeSet<usize>>,
+    /// Those where that was a mistake: what is in the value matters there, and is not known.
+    given_up: BTreeSet<usize>,
+}
+
+impl Gaps {
+    /// Gives up where these `mistakes` come from standing in; whether there was anything left to give up, so that it is worth reading again.
+    pub(super) fn give_up(&mut self, mistakes: &[Mistake]) -> bool {
+        let before = self.given_up.len();
+        let lines = self.lines.take();
+        self.given_up.extend(mistakes.iter().map(|it| it.line).filter(|line| lines.contains(line)));
+        self.given_up.len() > before
+    }
 }
 
 /// What replacing the references found out besides.
@@ -44,7 +69,8 @@ pub(super) struct Found {
 pub(super) fn replace(node: &mut Node, path: &str, sources: Sources<'_>, found: &mut Found) {
     match &mut node.value {
         Value::String(text) if text.contains("${") || text.starts_with("vault:") => {
-            match Template::parse(text).and_then(|template| template.value(sources, found)) {
+            let template = Template::parse(text);
+            match template.and_then(|template| template.value(node.line, sources, found)) {
                 Ok(value) => node.value = value,
                 Err(message) => {
                     // What the reference would have told is not known: no further mistake.
@@ -59,6 +85,9 @@ pub(super) fn replace(node: &mut Node, path: &str, sources: Sources<'_>, found: 
             }
         }
         Value::Table(entries) => {
+            if sources.gaps.is_some() && entries.iter().any(is_certificate_elsewhere) {
+                entries.retain(|(key, _)| !CERTIFICATES.contains(&key.as_str()));
+            }
             for (key, entry) in entries {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 replace(entry, &path, sources, found);
@@ -66,6 +95,20 @@ pub(super) fn replace(node: &mut Node, path: &str, sources: Sources<'_>, found: 
         }
         _ => {}
     }
+}
+
+/// Whether a setting is a certificate that stands elsewhere.
+fn is_certificate_elsewhere((key, node): &(String, Node)) -> bool {
+    let elsewhere = matches!(&node.value, Value::String(text) if text.contains("${") || text.starts_with("vault:"));
+    elsewhere && CERTIFICATES.contains(&key.as_str())
+}
+
+/// Why a reference has no value.
+enum Missing {
+    /// The file is wrong, or what it refers to.
+    Wrong(String),
+    /// Vault does not tell.
+    Unknown(Failure),
 }
 
 /// A string with references in it.
@@ -113,30 +156,35 @@ impl<'a> Template<'a> {
         Ok(Self(parts.into_iter().filter(|part| !matches!(part, Part::Text(""))).collect()))
     }
 
-    fn value(&self, sources: Sources<'_>, found: &mut Found) -> Result<Value, String> {
+    /// What stands on this `line`.
+    fn value(&self, line: usize, sources: Sources<'_>, found: &mut Found) -> Result<Value, String> {
         let mut text = String::new();
         let mut unknown = None;
         for (at, part) in self.0.iter().enumerate() {
-            let value = match part {
-                Part::Text(literal) => {
-                    text.push_str(literal);
+            if let Part::Text(literal) = part {
+                text.push_str(literal);
+                continue;
+            }
+            let in_user_info = self.is_in_user_info(at, &text);
+            let value = match (part.value(sources, found), sources.gaps) {
+                (Ok(value), _) => value,
+                (Err(Missing::Wrong(message)), None) => return Err(message),
+                (Err(Missing::Unknown(failure)), None) => {
+                    unknown.get_or_insert(failure);
                     continue;
                 }
-                Part::Env(name) => (sources.env)(name)
-                    .ok_or_else(|| format!("the environment variable `{name}` is not set"))?,
-                Part::File(name) => file(name, sources, found)?,
-                Part::Vault { path, key } => {
-                    found.vault_paths.insert((*path).to_owned());
-                    match from_vault(path, key, sources.vault) {
-                        Ok(secret) => secret.expose().to_owned(),
-                        Err(failure) => {
-                            unknown.get_or_insert(failure);
-                            continue;
-                        }
-                    }
+                (Err(_), Some(gaps)) if gaps.given_up.contains(&line) => {
+                    let reason = format!("not known without `{}`", part.written());
+                    unknown.get_or_insert(Failure::because("read reference", reason));
+                    continue;
+                }
+                (Err(_), Some(gaps)) => {
+                    gaps.lines.borrow_mut().insert(line);
+                    let in_url = text.contains("://") && !in_user_info;
+                    if in_url { part.written_in_url() } else { part.written() }
                 }
             };
-            if self.is_in_user_info(at, &text) {
+            if in_user_info {
                 text.extend(utf8_percent_encode(&value, USER_INFO));
             } else {
                 text.push_str(&value);
@@ -156,6 +204,44 @@ impl<'a> Template<'a> {
             Part::Text(text) => text.split(ends_authority).next().is_some_and(|t| t.contains('@')),
             _ => false,
         })
+    }
+}
+
+impl Part<'_> {
+    fn value(&self, sources: Sources<'_>, found: &mut Found) -> Result<String, Missing> {
+        match self {
+            Part::Text(text) => Ok((*text).to_owned()),
+            Part::Env(name) => (sources.env)(name).ok_or_else(|| {
+                Missing::Wrong(format!("the environment variable `{name}` is not set"))
+            }),
+            Part::File(name) => file(name, sources, found).map_err(Missing::Wrong),
+            Part::Vault { path, key } => {
+                found.vault_paths.insert((*path).to_owned());
+                let secret = from_vault(path, key, sources.vault).map_err(Missing::Unknown)?;
+                Ok(secret.expose().to_owned())
+            }
+        }
+    }
+
+    /// The reference as it is written in the middle of a text.
+    fn written(&self) -> String {
+        match self {
+            Part::Text(text) => (*text).to_owned(),
+            Part::Env(name) => format!("${{env:{name}}}"),
+            Part::File(name) => format!("${{file:{name}}}"),
+            Part::Vault { path, key } => format!("${{vault:{path}#{key}}}"),
+        }
+    }
+
+    /// The same in characters that a host may have, such as `$REDIS_HOST`.
+    fn written_in_url(&self) -> String {
+        let name = match self {
+            Part::Text(text) => (*text).to_owned(),
+            Part::Env(name) | Part::File(name) => (*name).to_owned(),
+            Part::Vault { path, key } => format!("{path}.{key}"),
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        format!("${}", name.replace(|c| !fits(c), "."))
     }
 }
 
@@ -218,7 +304,8 @@ mod tests {
             ("secret/down".to_owned(), Err(Failure::because("connect", "connection refused"))),
         ]);
         let env = |name: &str| (name == "WORD").then(|| "a b".to_owned());
-        let sources = Sources { env: &env, folder: Path::new("/nowhere"), vault: &vault };
+        let folder = Path::new("/nowhere");
+        let sources = Sources { env: &env, folder, vault: &vault, gaps: None };
         let mut node = Node { line: 7, value: Value::String(text.to_owned()) };
         let mut found = Found::default();
         replace(&mut node, "db.url", sources, &mut found);
@@ -288,5 +375,44 @@ mod tests {
         assert!(
             resolve("vault:secret/db").is_err_and(|text| text.contains("expected a reference"))
         );
+    }
+
+    /// What stands for `text` when nothing is known.
+    fn stands_in(text: &str, gaps: &Gaps) -> Value {
+        let (folder, vault) = (Path::new("/nowhere"), Vaulted::new());
+        let sources = Sources { env: &|_| None, folder, vault: &vault, gaps: Some(gaps) };
+        let mut node = Node { line: 7, value: Value::String(text.to_owned()) };
+        let mut found = Found::default();
+        replace(&mut node, "db.url", sources, &mut found);
+        assert!(found.mistakes.is_empty(), "{:?}", found.mistakes);
+        node.value
+    }
+
+    fn check_stands_in(text: &str, expected: &str) {
+        let value = stands_in(text, &Gaps::default());
+        assert!(matches!(&value, Value::String(text) if text == expected), "{text}");
+    }
+
+    #[test]
+    fn a_reference_stands_in_for_what_is_not_known() {
+        check_stands_in("vault:secret/db#user", "${vault:secret/db#user}");
+        check_stands_in("<${file:none}>", "<${file:none}>");
+        check_stands_in(
+            "redis://${env:U}:${vault:a/b#c}@${env:HOST}/${vault:a/b#d}",
+            "redis://%24%7Benv%3AU%7D:%24%7Bvault%3Aa%2Fb%23c%7D@$HOST/$a.b.d",
+        );
+    }
+
+    #[test]
+    fn where_it_cannot_stand_in_the_value_is_not_known() {
+        let mut gaps = Gaps::default();
+        let mistake = |line| Mistake { line, key: String::new(), message: String::new() };
+        assert!(matches!(stands_in("${env:A}", &gaps), Value::String(_)));
+        assert!(!gaps.give_up(&[mistake(8)]));
+        assert!(matches!(stands_in("${env:A}", &gaps), Value::String(_)));
+        assert!(gaps.give_up(&[mistake(7), mistake(8)]));
+        let Value::Unknown(failure) = stands_in("${env:A}", &gaps) else { panic!("known") };
+        assert_eq!(failure.line(""), "read reference: not known without `${env:A}`");
+        assert!(!gaps.give_up(&[mistake(7)]));
     }
 }

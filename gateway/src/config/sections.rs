@@ -1,11 +1,10 @@
 //! The sections of a file: each becomes a component of the answer, after the gateway has taken what is its own.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::config::{Fields, Mistake, Node, Value};
+use probe::config::{Fields, Mistake, Node, Notes, Value};
 use probe::{DynCheck, GATEWAY_KEYS, Shared};
 use sha2::{Digest as _, Sha256};
 
@@ -65,27 +64,32 @@ pub(super) fn components(
     sections: &[(String, Node)],
     defaults: Limits,
     shared: &Shared,
-    mistakes: &RefCell<Vec<Mistake>>,
+    notes: &Notes,
 ) -> Vec<Component> {
     let place = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
     let mut components: Vec<_> = sections
         .iter()
-        .filter_map(|(name, node)| component(name, node, defaults, shared, mistakes))
+        .filter_map(|(name, node)| component(name, node, defaults, shared, notes))
         .collect();
     components.sort_by_key(|component| place(&component.name));
     components
 }
 
-/// Reads the limits that stand in a table; what is absent is as in `defaults`.
-pub(super) fn limits(fields: &mut Fields<'_>, defaults: Limits) -> Limits {
-    let timeout = fields.or("timeout", defaults.timeout);
-    if timeout.is_zero() {
+/// Reads the limits that stand in a table; what is absent is as in `outer`.
+fn limits(fields: &mut Fields<'_>, outer: Limits) -> Limits {
+    let limits = Limits {
+        timeout: fields.optional("timeout").unwrap_or(outer.timeout),
+        max_age: fields.optional("max_age").unwrap_or(outer.max_age),
+        overdue_wait: fields.optional("overdue_wait").unwrap_or(outer.overdue_wait),
+    };
+    expect_time(fields, limits);
+    limits
+}
+
+/// Notes a timeout within which nothing can be asked.
+pub(super) fn expect_time(fields: &mut Fields<'_>, limits: Limits) {
+    if limits.timeout.is_zero() {
         fields.wrong("timeout", "expected a timeout of at least `1ms`");
-    }
-    Limits {
-        timeout,
-        max_age: fields.or("max_age", defaults.max_age),
-        overdue_wait: fields.or("overdue_wait", defaults.overdue_wait),
     }
 }
 
@@ -100,12 +104,12 @@ fn component(
     node: &Node,
     defaults: Limits,
     shared: &Shared,
-    mistakes: &RefCell<Vec<Mistake>>,
+    notes: &Notes,
 ) -> Option<Component> {
     let ours = node.entries().iter().filter(|(key, _)| GATEWAY_KEYS.contains(&key.as_str()));
     let ours = Node { line: node.line, value: Value::Table(ours.cloned().collect()) };
-    let mut fields = Fields::new(name.to_owned(), &ours, mistakes);
-    let kind_name = fields.or("kind", name.to_owned());
+    let mut fields = Fields::new(name.to_owned(), &ours, notes);
+    let kind_name = fields.optional("kind").unwrap_or_else(|| name.to_owned());
     let limits = limits(&mut fields, defaults);
     let Some(kind) = kinds::find(&kind_name) else {
         let known: Vec<_> = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect();
@@ -117,13 +121,10 @@ fn component(
         let message = format!(
             "no probe is called `{name}`: name the section after one, or set `kind` to one of {known}"
         );
-        mistakes.borrow_mut().push(Mistake { line: node.line, key: name.to_owned(), message });
+        notes.mistake(Mistake { line: node.line, key: name.to_owned(), message });
         return None;
     };
-    let built = kind.component(name, node, shared).map_err(|found| {
-        mistakes.borrow_mut().extend(found);
-    });
-    let checks = match built.ok()? {
+    let checks = match kind.read(name, node, shared, notes)? {
         probe::Component::Single(check) => {
             if fields.has("checks") {
                 fields.wrong(
@@ -135,21 +136,21 @@ fn component(
             Checks::Single(check, default)
         }
         probe::Component::Group(checks) => {
-            let own = ours.get("checks");
-            note_unknown_checks(name, own, &checks, mistakes);
-            let with_limits = |(check_name, check): (probe::CheckName, _)| {
-                let check_name = check_name.as_str().to_owned();
-                let limits = paced(limits, &check);
-                let limits = own.and_then(|own| own.get(&check_name)).map_or(limits, |own| {
-                    let path = format!("{name}.checks.{check_name}");
-                    let mut fields = Fields::new(path, own, mistakes);
-                    let limits = self::limits(&mut fields, limits);
-                    fields.finish();
-                    limits
-                });
-                (check_name, check, limits)
-            };
-            Checks::Group(checks.into_iter().map(with_limits).collect())
+            note_unknown_checks(name, ours.get("checks"), &checks, notes);
+            let mut checks: Vec<_> = checks
+                .into_iter()
+                .map(|(name, check)| {
+                    let limits = paced(limits, &check);
+                    (name.as_str().to_owned(), check, limits)
+                })
+                .collect();
+            fields.each("checks", |name, table| {
+                let mut nobodys = limits;
+                let own = checks.iter_mut().find(|(known, ..)| known == name);
+                let own = own.map_or(&mut nobodys, |(.., own)| own);
+                *own = self::limits(table, *own);
+            });
+            Checks::Group(checks)
         }
     };
     let mut digest = Sha256::new();
@@ -162,7 +163,7 @@ fn note_unknown_checks(
     name: &str,
     own: Option<&Node>,
     checks: &[(probe::CheckName, Arc<dyn DynCheck>)],
-    mistakes: &RefCell<Vec<Mistake>>,
+    notes: &Notes,
 ) {
     for (key, node) in own.map(Node::entries).unwrap_or_default() {
         if checks.iter().any(|(known, _)| known.as_str() == key) {
@@ -172,7 +173,7 @@ fn note_unknown_checks(
             checks.iter().map(|(known, _)| format!("`{}`", known.as_str())).collect();
         let message = format!("no check is called `{key}`, expected one of {}", known.join(", "));
         let key = format!("{name}.checks");
-        mistakes.borrow_mut().push(Mistake { line: node.line, key, message });
+        notes.mistake(Mistake { line: node.line, key, message });
     }
 }
 

@@ -72,10 +72,20 @@ impl Writer {
     }
 
     fn string(&mut self, text: &str) {
+        // Nearly every text is written as it is.
+        if !text.bytes().any(may_be_escaped) {
+            self.out.extend(["\"", text, "\""]);
+            return;
+        }
         let quoted = serde_json::Value::from(text).to_string();
         // These two end a line in JavaScript, so that JSON which holds them would not be JavaScript.
         self.out.push_str(&quoted.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"));
     }
+}
+
+/// Whether a text that holds this byte may have to be written in another way: the last of these begins two separators of lines, among others.
+fn may_be_escaped(byte: u8) -> bool {
+    matches!(byte, 0..=0x1f | b'"' | b'\\' | 0xe2)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod write;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -87,16 +88,39 @@ impl Authority for Namespaces {
 pub struct Peer(pub IpAddr);
 
 /// Answers one request, whose target has been taken out of its URI.
+///
+/// What was not answered as it was meant is logged: never the path, the query or the headers.
 async fn answer<A: Authority>(
     authority: Arc<A>,
     mut request: Request<Empty<Bytes>>,
 ) -> Response<Body> {
+    let begun = Instant::now();
     let target = request.extensions_mut().remove::<Target>().unwrap_or_default();
     // Django knows methods in upper case only, however they are sent.
     let method = request.method().as_str().to_ascii_uppercase();
-    let response = dispatch(&*authority, &target, &method, &request).await;
+    let mut namespace = None;
+    let response = dispatch(&*authority, &target, &method, &request, &mut namespace).await;
+    if !response.status().is_success() {
+        // A method can be any word; one of a caller's own making is not copied into the log.
+        let known = METHODS.iter().find(|known| **known == method);
+        tracing::info!(
+            method = known.unwrap_or(&"other"),
+            peer = %peer(&request),
+            namespace = namespace.as_ref().map(A::name),
+            status = response.status().as_u16(),
+            seconds = begun.elapsed().as_secs_f64(),
+            "answered"
+        );
+    }
     // Only in this spelling does the server know that no body follows.
     if request.method() == Method::HEAD { write::without_body(response) } else { response }
+}
+
+/// Those that are named in the log.
+const METHODS: [&str; 6] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
+
+fn peer(request: &Request<Empty<Bytes>>) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0)
 }
 
 /// The order of the questions is part of the contract: the path, the format, `Accept`, the token, the method.
@@ -105,6 +129,7 @@ async fn dispatch<A: Authority>(
     target: &Target,
     method: &str,
     request: &Request<Empty<Bytes>>,
+    asked: &mut Option<A::Namespace>,
 ) -> Response<Body> {
     let headers = request.headers();
     let Some(token) = &target.token else {
@@ -115,15 +140,13 @@ async fn dispatch<A: Authority>(
         Err(Refusal::UnknownFormat) => return write::unknown_format(),
         Err(Refusal::NotAcceptable) => return write::not_acceptable(),
     };
-    let peer =
-        request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0);
     let credential = wishes::credential(headers);
-    let Some(namespace) = authority.authorize(token, credential.as_deref(), peer).await else {
+    let found = authority.authorize(token, credential.as_deref(), peer(request)).await;
+    let Some(namespace) = found else {
         return write::method_not_allowed(method, format);
     };
-    tracing::Span::current().record("namespace", A::name(&namespace));
     match method {
-        "GET" | "HEAD" => report::<A>(&namespace, headers, format).await,
+        "GET" | "HEAD" => report::<A>(asked.insert(namespace), headers, format).await,
         "OPTIONS" => write::description(format),
         _ => write::method_not_allowed(method, format),
     }

@@ -129,6 +129,7 @@ mod tests {
             ("redis".to_owned(), Entry::Check(line("working"))),
             ("s3".to_owned(), Entry::Group(vec![("<b>".to_owned(), line("list: \"<script>\""))])),
         ];
+        let components = std::sync::Arc::new(components.into());
         let page = report(&Report { components, age: None });
         assert!(page.contains("<h1>1 of 2 checks are not working</h1>"), "{page}");
         let failing =

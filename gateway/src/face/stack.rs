@@ -2,21 +2,17 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Empty;
 use hyper::body::Body;
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::trace::TraceLayer;
-use tracing::Span;
-use tracing::field;
 
 use super::target::Target;
-use super::{Authority, Peer, answer, write};
+use super::{Authority, answer, write};
 
 /// The application as a service: [`super::serve`] puts it on a socket, most tests call it without one.
 ///
@@ -31,14 +27,6 @@ pub fn app<A: Authority>(
 > + Clone
 + Send
 + 'static {
-    let trace = TraceLayer::new_for_http()
-        .make_span_with(span)
-        .on_request(())
-        .on_response(log)
-        .on_body_chunk(())
-        .on_eos(())
-        // A report may say 503; that is not the gateway's failure, and its status is logged anyway.
-        .on_failure(());
     ServiceBuilder::new()
         // First of all: whatever sees the request from here on cannot see the token.
         .map_request(hide_target)
@@ -47,10 +35,8 @@ pub fn app<A: Authority>(
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         // The page's address holds the token, and must not be told to where a link leads.
         .layer(always(header::REFERRER_POLICY, "no-referrer"))
-        // Around the answer to a panic, which is to be logged like any other.
-        .layer(trace)
         // A panic becomes an answer instead of a cut connection. What it says may hold anything: it is not repeated.
-        .layer(CatchPanicLayer::custom(|_| write::internal_error()))
+        .layer(CatchPanicLayer::custom(|_| internal_error()))
         .service(service_fn(move |request| {
             let answer = answer(authority.clone(), request);
             async { Ok(answer.await) }
@@ -68,21 +54,8 @@ fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
     SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
-/// A request in the log: never its path, its query or its headers.
-fn span(request: &Request<Empty<Bytes>>) -> Span {
-    // A method can be any word; one of a caller's own making is not copied into the log.
-    let known =
-        [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::DELETE];
-    let method =
-        known.iter().find(|known| *known == request.method()).map_or("other", Method::as_str);
-    let peer = request.extensions().get::<Peer>().map(|peer| field::display(peer.0));
-    tracing::info_span!("request", method, peer, namespace = field::Empty)
-}
-
-fn log<B>(response: &Response<B>, latency: Duration, _: &Span) {
-    tracing::info!(
-        status = response.status().as_u16(),
-        seconds = latency.as_secs_f64(),
-        "answered"
-    );
+fn internal_error() -> Response<write::Body> {
+    // The panic itself was logged where it happened.
+    tracing::error!(status = StatusCode::INTERNAL_SERVER_ERROR.as_u16(), "answered");
+    write::internal_error()
 }

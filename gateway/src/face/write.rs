@@ -32,6 +32,9 @@ pub(super) fn report(
     format: Format,
 ) -> Response<Body> {
     let mut response = match format {
+        Format::Json { indent: 0 } => {
+            text(status, JSON, report.components.written(|| report_json(report).write(0)))
+        }
         Format::Json { indent } => json(status, &report_json(report), indent),
         Format::Html => html(status, page::report(report)),
     };
@@ -128,9 +131,10 @@ fn html(status: StatusCode, page: String) -> Response<Body> {
     response
 }
 
-fn text(status: StatusCode, kind: HeaderValue, text: String) -> Response<Body> {
+fn text(status: StatusCode, kind: HeaderValue, text: impl Into<Bytes>) -> Response<Body> {
+    let text = text.into();
     let length = text.len().into();
-    let mut response = Response::new(Body::from(text));
+    let mut response = Response::new(Body::new(text));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     // Set here rather than by the server, so that `HEAD` has it too.

@@ -83,7 +83,9 @@ fn serve_does_not_start_with_a_bad_file_or_none_at_all() {
 fn serve_does_not_start_on_an_address_that_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = run(&["serve", "--config", "/nowhere", "--listen", &address]);
+    let good = folder(&[("a.toml", FILE)]);
+    let path = good.path().to_str().unwrap();
+    let output = run(&["serve", "--config", path, "--listen", &address]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, format!("cannot listen on {address}: address already in use\n"));

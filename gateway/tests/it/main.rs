@@ -9,8 +9,10 @@
 mod command;
 mod configuration;
 mod contract;
+mod documentation;
 mod history;
 mod own_health;
+mod permissions;
 mod probing;
 mod reloading;
 mod report;

@@ -99,12 +99,53 @@ fn while_it_finishes_its_answers_it_is_alive_and_not_ready() {
     assert!(gateway.log().contains("stopped"), "{}", gateway.log());
 }
 
+/// What `health-gateway healthcheck` says, and its exit code.
+fn healthcheck(own: SocketAddr) -> (String, Option<i32>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+        .arg("healthcheck")
+        .env("HEALTH_GATEWAY_HEALTH_LISTEN", own.to_string())
+        .output()
+        .unwrap();
+    assert!(output.stdout.is_empty());
+    (String::from_utf8(output.stderr).unwrap(), output.status.code())
+}
+
+#[test]
+fn a_healthcheck_passes_while_it_serves_and_fails_once_it_does_not() {
+    let (mut gateway, own) = start(&format!("{FILE}[redis]\nurl = \"redis://127.0.0.1:1\"\n"));
+    assert!(gateway.status("/redis").starts_with("connect: "), "a backend is down");
+    assert_eq!(healthcheck(own), (String::new(), Some(0)));
+    // A container listens on all addresses, and is asked by the same setting.
+    let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, own.port()));
+    assert_eq!(healthcheck(all), (String::new(), Some(0)));
+    gateway.server.pause();
+    let silent = format!("no answer from {own} within 2 s\n");
+    assert_eq!(healthcheck(own), (silent, Some(1)));
+    gateway.server.resume();
+    gateway.server.stop();
+    let refused = format!("no answer from {own}: connection refused\n");
+    assert_eq!(healthcheck(own), (refused, Some(1)));
+}
+
+#[test]
+fn a_healthcheck_is_not_content_with_any_server() {
+    // The endpoint knows no `/livez`.
+    let (gateway, _own) = start(FILE);
+    let address = gateway.address;
+    let other = format!("{address} answers /livez with 404\n");
+    assert_eq!(healthcheck(address), (other, Some(1)));
+}
+
 #[test]
 fn it_does_not_start_on_an_address_that_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tests.toml");
+    std::fs::write(&file, FILE).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
-        .args(["serve", "--config", "/nowhere", "--listen", "127.0.0.1:0"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(&file)
         .args(["--health-listen", &address])
         .output()
         .unwrap();

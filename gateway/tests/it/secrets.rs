@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
 
 use serde_json::{Value, json};
 use stack::moto::{Keys, Moto};
@@ -74,12 +75,21 @@ fn check(place: &str, text: &str) {
     }
 }
 
+/// The port of a server that takes every connection and never says anything.
+fn silent() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Left to the kernel, connections would pile up until it takes no more.
+    thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    port
+}
+
 /// One server of every unfriendly kind.
 struct Servers {
     vault: Vault,
     redis: Redis,
     full: Redis,
-    silent: TcpListener,
+    silent: u16,
     aws: (Moto, Keys),
 }
 
@@ -93,7 +103,7 @@ impl Servers {
             vault,
             redis: Redis::start(&["requirepass something-else"]).unwrap(),
             full: Redis::start(&["maxmemory 1"]).unwrap(),
-            silent: TcpListener::bind("127.0.0.1:0").unwrap(),
+            silent: silent(),
             aws: Moto::start_checking(&["s3:ListBucket"]).unwrap(),
         }
     }
@@ -101,7 +111,7 @@ impl Servers {
     /// Every failure with every secret: refused, wrong credentials, not the server one thinks, silent, unable.
     fn file(&self) -> String {
         let (vault, redis, full) = (self.vault.port(), self.redis.port(), self.full.port());
-        let silent = self.silent.local_addr().unwrap().port();
+        let silent = self.silent;
         let (rabbit, websocket) = (stack::RABBIT, stack::WEBSOCKET);
         let clickhouse = stack::CLICKHOUSE;
         let (moto, keys) = &self.aws;

@@ -16,6 +16,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("templates/Cargo.toml.txt")),
     ("src/lib.rs", include_str!("templates/lib.rs.txt")),
     ("tests/it/main.rs", include_str!("templates/main.rs.txt")),
+    // The tests bring a server of their own, so they need none of the shared stack.
+    ("tests/backends", ""),
 ];
 
 /// Makes the crate in this workspace and tells what comes next.
@@ -34,7 +36,8 @@ pub(crate) fn run(name: &str) -> Result<()> {
     eprintln!(
         "made crates/{probe} and registered it in the gateway; what it asks is in its src/lib.rs"
     );
-    eprintln!("try it: cargo test --package {probe}");
+    eprintln!("try it: cargo xtask test {probe}");
+    eprintln!("what comes next is told in docs/adding-a-probe.md");
     Ok(())
 }
 

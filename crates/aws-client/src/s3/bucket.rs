@@ -2,10 +2,11 @@
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
-use probe::{Failure, Steps};
+use probe::{Failure, Grant, Steps};
 
 use super::canary::{self, Leftovers};
-use crate::{Aws, Refusal};
+use crate::grants::literal;
+use crate::{Aws, Refusal, Scope};
 
 /// How many canaries of others are removed in one run.
 const SWEPT: i32 = 20;
@@ -46,6 +47,44 @@ impl Bucket {
     /// `host:port`, as failures show it.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    /// What each kind of access takes, on no other keys than are touched.
+    pub fn grants(&self) -> Vec<Grant> {
+        let both = self.needs(Access::Write) && self.needs(Access::Delete);
+        let own = if both {
+            format!("{}*", literal(&canary::folder(&self.prefix)))
+        } else {
+            literal(&canary::only(&self.prefix))
+        };
+        let absent = literal(&canary::absent(&self.prefix));
+        let on = |action: &str, key: &str| {
+            self.aws.grant(action, Scope::Everywhere, &format!("{}/{key}", self.name))
+        };
+        let mut grants = Vec::new();
+        if self.needs(Access::List) || matches!(self.read, Read::Absent) {
+            // Whether an object is missing is told to those who may list whatever there is.
+            let prefix = if matches!(self.read, Read::Absent) { "" } else { self.prefix.as_str() };
+            grants.push(self.aws.grant_within(
+                "s3:ListBucket",
+                Scope::Everywhere,
+                &self.name,
+                prefix,
+            ));
+        }
+        grants.extend(match &self.read {
+            Read::Nothing => None,
+            Read::Object(key) => Some(on("s3:GetObject", &literal(key))),
+            Read::Canary => Some(on("s3:GetObject", &own)),
+            Read::Absent => Some(on("s3:GetObject", &absent)),
+        });
+        if self.needs(Access::Write) {
+            grants.push(on("s3:PutObject", &own));
+        }
+        if self.needs(Access::Delete) {
+            grants.push(on("s3:DeleteObject", if both { &own } else { &absent }));
+        }
+        grants
     }
 
     /// Uses each kind of access once.

@@ -11,6 +11,7 @@ use http::{Method, Request};
 use http_client::{Client, MAX_ANSWER, Repeatable};
 use probe::{Failure, Steps};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::peer::{OK, Peer, client};
 
@@ -165,6 +166,24 @@ async fn whoever_waits_for_a_turn_loses_nothing_when_the_one_before_gives_up() {
     };
     let ((), answer) = tokio::join!(impatient, ask(&client, Method::POST));
     assert_eq!(answer.expect("an answer on a connection of its own"), "ok");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_turn_until_the_deadline_of_both_is_not_said_to_have_been_connecting() {
+    let peer = Peer::start(|_, mut peer| async move {
+        peer.request().await;
+        peer.request().await;
+    })
+    .await;
+    let client = client(peer.address);
+    let cut_off = async || {
+        let steps = Steps::new();
+        let request = Request::get("/question").body(Bytes::new()).expect("a request");
+        let asking = client.send(&steps, "ask", request);
+        assert!(timeout(Duration::from_millis(300), asking).await.is_err(), "it is silent");
+        steps.current()
+    };
+    assert_eq!(tokio::join!(cut_off(), cut_off()), ("ask", "ask"));
 }
 
 #[tokio::test]

@@ -1,13 +1,12 @@
 //! A server that does exactly what a test says, and a client of it.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_client::Client;
-use probe::config::{Fields, Node, Url};
+use probe::config::{Fields, Node, Notes, Url};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -81,8 +80,8 @@ impl Connection {
 
 /// A client of the server at `address`, with the default settings for TLS.
 pub(crate) fn client(address: SocketAddr) -> Client {
-    let (node, mistakes) = (Node::parse("").expect("no settings"), RefCell::default());
-    let tls = tls::Settings::read(&mut Fields::new(String::new(), &node, &mistakes));
+    let (node, notes) = (Node::parse("").expect("no settings"), Notes::default());
+    let tls = tls::Settings::read(&mut Fields::new(String::new(), &node, &notes));
     let url = Url::parse(&format!("http://{address}")).expect("a URL");
     Client::new(&url, tls.expect("none is needed"))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use probe_cache::KIND;
 use probe_testkit::{Outcome, Subject, checks, component, mistakes, promises, run};
-use stack::redis::{Redis, shared};
+use stack::redis::{Redis, shared_for_caches};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
 /// Far longer than any answer takes.
@@ -39,7 +39,7 @@ async fn keeps_its_promises() {
             let url = format!("redis://{HEALTH_USER}:{HEALTH_PASSWORD}@{address}");
             format!("data = '{url}/1'\npages = '{url}/2'\n[locks]\nurl = '{url}/3'\n")
         }),
-        upstream: shared().unwrap(),
+        upstream: shared_for_caches().unwrap(),
         secrets: vec![HEALTH_PASSWORD.to_owned()],
         connections: 1,
     })

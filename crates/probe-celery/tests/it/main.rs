@@ -4,6 +4,7 @@
 mod brokers;
 mod canaries;
 mod leftovers;
+mod permissions;
 mod promises;
 mod settings;
 mod sharing;

@@ -53,10 +53,6 @@ impl Stage {
         }
     }
 
-    pub(crate) fn is_amqp(&self) -> bool {
-        matches!(self.broker, Broker::Amqp(_))
-    }
-
     /// The section, with further lines.
     pub(crate) fn section(&self, lines: &str) -> String {
         let port = self.port();

@@ -1,6 +1,7 @@
 //! The history's database: one table of one `ClickHouse`, asked over HTTP.
 
 mod answer;
+mod grants;
 mod sql;
 
 use std::sync::Arc;
@@ -40,7 +41,7 @@ impl Table {
             fields.wrong("url", "expected a URL without user, query and fragment");
         }
         let user = word(fields, "user", "default");
-        let password = fields.or("password", Secret::new(""));
+        let password = fields.optional("password").unwrap_or_else(|| Secret::new(""));
         let key = headers::value(&password);
         if key.is_none() {
             fields.wrong("password", "expected a password without control characters");
@@ -129,11 +130,7 @@ impl Table {
 
 /// The text under `key`, or `default`.
 fn word(fields: &mut Fields<'_>, key: &'static str, default: &str) -> Option<String> {
-    if !fields.has(key) {
-        fields.optional::<String>(key);
-        return Some(default.to_owned());
-    }
-    let text: String = fields.optional(key)?;
+    let text: String = fields.or(key, default.to_owned());
     is_word(fields, key, &text).then_some(text)
 }
 

@@ -4,9 +4,9 @@ mod calls;
 mod links;
 mod settings;
 
-use aws_client::Aws;
+use aws_client::{Aws, Scope};
 use aws_sdk_eventbridge::Client;
-use probe::{Failure, Steps};
+use probe::{Failure, Grant, Steps};
 
 use self::links::{Arn, Bound};
 
@@ -55,6 +55,40 @@ impl EventBridge {
             Link::ApiDestination => self.check_destination(steps).await,
             Link::Connection => self.check_connection(steps).await,
         }
+    }
+
+    /// What it takes to check this link: a link that leads to another by its name asks for that one, too.
+    pub(crate) fn grants(&self, link: Link) -> Vec<Grant> {
+        let rule = || match self.bus.as_str() {
+            "default" => format!("rule/{}", self.rule),
+            bus => format!("rule/{bus}/{}", self.rule),
+        };
+        let destination = || {
+            self.grant("DescribeApiDestination", &format!("api-destination/{}", self.destination))
+        };
+        let connection =
+            || self.grant("DescribeConnection", &format!("connection/{}", self.connection));
+        match link {
+            Link::Credentials => {
+                vec![self.grant("DescribeEventBus", &format!("event-bus/{}", self.bus))]
+            }
+            Link::Rule => vec![
+                self.grant("DescribeRule", &rule()),
+                self.grant("ListTargetsByRule", &rule()),
+                destination(),
+            ],
+            Link::ApiDestination => vec![destination(), connection()],
+            Link::Connection => vec![connection()],
+        }
+    }
+
+    /// What it takes to put an event on the bus.
+    pub(crate) fn grant_to_put(&self) -> Grant {
+        self.grant("PutEvents", &format!("event-bus/{}", self.bus))
+    }
+
+    fn grant(&self, action: &str, name: &str) -> Grant {
+        self.aws.grant(&format!("events:{action}"), Scope::Region, name)
     }
 
     async fn check_rule(&self, steps: &Steps) -> Result<(), Failure> {

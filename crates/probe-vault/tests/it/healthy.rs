@@ -1,10 +1,9 @@
 //! The shared server, through the `AppRole` that the stack has seeded.
 
-use std::cell::RefCell;
 use std::fs;
 use std::net::SocketAddr;
 
-use probe::config::{Fields, Node};
+use probe::config::{Fields, Node, Notes};
 use probe::{Shared, Steps};
 use probe_testkit::{FaultProxy, Subject, checks, component_sharing, promises, run};
 use probe_vault::KIND;
@@ -47,8 +46,8 @@ async fn everybody_who_uses_the_same_vault_shares_one_session_and_one_connection
     let accepting = format!("{toml}standby = 'accept'\n");
     let first = component_sharing(&KIND, "vault", &toml, &shared);
     let second = component_sharing(&KIND, "standby", &accepting, &shared);
-    let (node, mistakes) = (Node::parse(&toml).unwrap(), RefCell::default());
-    let mut fields = Fields::new(String::new(), &node, &mistakes);
+    let (node, notes) = (Node::parse(&toml).unwrap(), Notes::default());
+    let mut fields = Fields::new(String::new(), &node, &notes);
     let session = Session::read_settings(&mut fields, &shared).unwrap();
     for _ in 0..3 {
         for (_, check) in checks(&first).iter().chain(&checks(&second)) {

@@ -1,10 +1,10 @@
 //! A table of the configuration, read key by key.
 
-use std::cell::RefCell;
+use std::fmt;
 use std::sync::Arc;
 
-use super::{FromNode, Mistake, Node, Refused, Url, Value};
-use crate::{Check, CheckName, Component, DynCheck, Failure, Steps};
+use super::{Asked, FromNode, Mistake, Need, Node, Notes, Refused, Url, Value};
+use crate::{Check, CheckName, Component, DynCheck, Failure, Grant, Steps};
 
 /// Reads one table. Whatever is wrong is noted and answered with `None`; reading goes on, so that all mistakes are told at once.
 ///
@@ -17,13 +17,13 @@ pub struct Fields<'a> {
     asked: Vec<&'static str>,
     others: &'static [&'static str],
     unknown: Option<Failure>,
-    mistakes: &'a RefCell<Vec<Mistake>>,
+    notes: &'a Notes,
     clean: bool,
 }
 
 impl<'a> Fields<'a> {
     /// Reads the table `node`, which stands under `path` (empty for the file itself).
-    pub fn new(path: String, node: &'a Node, mistakes: &'a RefCell<Vec<Mistake>>) -> Self {
+    pub fn new(path: String, node: &'a Node, notes: &'a Notes) -> Self {
         let mut fields = Self {
             path,
             line: node.line,
@@ -31,7 +31,7 @@ impl<'a> Fields<'a> {
             asked: Vec::new(),
             others: &[],
             unknown: None,
-            mistakes,
+            notes,
             clean: true,
         };
         if !matches!(node.value, Value::Table(_)) {
@@ -42,7 +42,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A table with nothing in it, for a name that stands alone on `line`.
-    fn empty(path: String, line: usize, mistakes: &'a RefCell<Vec<Mistake>>) -> Self {
+    fn empty(path: String, line: usize, notes: &'a Notes) -> Self {
         Self {
             path,
             line,
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
             asked: Vec::new(),
             others: &[],
             unknown: None,
-            mistakes,
+            notes,
             clean: true,
         }
     }
@@ -67,25 +67,24 @@ impl<'a> Fields<'a> {
         if self.find(key).is_none() {
             self.note(self.line, None, format!("missing `{key}`"));
         }
-        self.optional(key)
+        self.read(key, Need::Required)
     }
 
     /// The value of `key`, or `None` when it is absent (or wrong, which is noted).
     pub fn optional<T: FromNode>(&mut self, key: &'static str) -> Option<T> {
-        self.asked.push(key);
-        let node = self.find(key)?;
-        T::from_node(node).map_err(|refused| self.refuse(node.line, key, refused)).ok()
+        self.read(key, Need::Optional)
     }
 
-    /// The value of `key`, or `default` when it is absent.
-    pub fn or<T: FromNode>(&mut self, key: &'static str, default: T) -> T {
-        self.optional(key).unwrap_or(default)
+    /// The value of `key`, or `default` when it is absent. The default is told by its `Debug`, so it must not be a secret.
+    pub fn or<T: FromNode + fmt::Debug>(&mut self, key: &'static str, default: T) -> T {
+        self.read(key, Need::Default(format!("{default:?}"))).unwrap_or(default)
     }
 
     /// One of a few `words`, or the first of them when `key` is absent.
     pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         let absent = self.find(key).is_none();
-        let text: Option<String> = self.optional(key);
+        let need = words.iter().map(|(word, _)| (*word).to_owned()).collect();
+        let text: Option<String> = self.read(key, Need::Word(need));
         if absent {
             return words.first().map(|(_, value)| *value);
         }
@@ -101,6 +100,16 @@ impl<'a> Fields<'a> {
     /// A required URL with one of `schemes`.
     pub fn url(&mut self, key: &'static str, schemes: &[&str]) -> Option<Url> {
         let url: Url = self.required(key)?;
+        self.with_scheme(key, url, schemes)
+    }
+
+    /// A URL with one of `schemes`, or `None` when `key` is absent (or wrong, which is noted).
+    pub fn optional_url(&mut self, key: &'static str, schemes: &[&str]) -> Option<Url> {
+        let url: Url = self.optional(key)?;
+        self.with_scheme(key, url, schemes)
+    }
+
+    fn with_scheme(&mut self, key: &'static str, url: Url, schemes: &[&str]) -> Option<Url> {
         if schemes.contains(&url.scheme()) {
             return Some(url);
         }
@@ -117,9 +126,9 @@ impl<'a> Fields<'a> {
         key: &'static str,
         read: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<Result<T, Failure>> {
-        self.asked.push(key);
+        self.ask(key, Need::Tables);
         let node = self.find(key)?;
-        let mut fields = Self::new(format!("{}.{key}", self.path), node, self.mistakes);
+        let mut fields = Self::new(format!("{}.{key}", self.path), node, self.notes);
         let made = read(&mut fields);
         fields.note_keys_nobody_asked_for();
         self.clean &= fields.clean;
@@ -135,14 +144,14 @@ impl<'a> Fields<'a> {
         key: &'static str,
         mut read: impl FnMut(&str, &mut Self) -> T,
     ) -> Vec<T> {
-        self.asked.push(key);
+        self.ask(key, Need::Tables);
         let Some(node) = self.find(key) else { return Vec::new() };
         let mut entries = Vec::new();
         match &node.value {
             Value::Table(tables) => {
                 for (name, table) in tables {
                     let path = format!("{}.{key}.{name}", self.path);
-                    entries.push((name.clone(), Self::new(path, table, self.mistakes)));
+                    entries.push((name.clone(), Self::new(path, table, self.notes)));
                 }
             }
             Value::Array(names) => {
@@ -150,7 +159,7 @@ impl<'a> Fields<'a> {
                     match String::from_node(node) {
                         Ok(name) => {
                             let path = format!("{}.{key}.{name}", self.path);
-                            entries.push((name, Self::empty(path, node.line, self.mistakes)));
+                            entries.push((name, Self::empty(path, node.line, self.notes)));
                         }
                         Err(refused) => self.refuse(node.line, key, refused),
                     }
@@ -182,7 +191,7 @@ impl<'a> Fields<'a> {
         key: &'static str,
         mut read: impl FnMut(&str, &Node) -> Result<T, Refused>,
     ) -> Option<Vec<T>> {
-        self.asked.push(key);
+        self.ask(key, Need::Optional);
         let Some(node) = self.find(key) else { return Some(Vec::new()) };
         if !matches!(node.value, Value::Table(_)) {
             self.refuse(node.line, key, Refused::expected("a table", &node.value));
@@ -270,6 +279,17 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn read<T: FromNode>(&mut self, key: &'static str, need: Need) -> Option<T> {
+        self.ask(key, need);
+        let node = self.find(key)?;
+        T::from_node(node).map_err(|refused| self.refuse(node.line, key, refused)).ok()
+    }
+
+    fn ask(&mut self, key: &'static str, need: Need) {
+        self.asked.push(key);
+        self.notes.ask(Asked { table: self.path.clone(), key, need });
+    }
+
     fn find(&self, key: &str) -> Option<&'a Node> {
         self.entries.iter().find(|(known, _)| known == key).map(|(_, node)| node)
     }
@@ -288,7 +308,7 @@ impl<'a> Fields<'a> {
             Some(key) => format!("{}.{key}", self.path),
             None => self.path.clone(),
         };
-        self.mistakes.borrow_mut().push(Mistake { line, key, message });
+        self.notes.mistake(Mistake { line, key, message });
     }
 }
 
@@ -301,6 +321,10 @@ impl Check for Unavailable {
     }
 
     async fn check(&self, _: &Steps) -> Result<(), Failure> {
+        Err(self.0.clone())
+    }
+
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
         Err(self.0.clone())
     }
 }

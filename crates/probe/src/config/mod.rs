@@ -4,8 +4,10 @@
 
 mod fields;
 mod node;
+mod notes;
 mod values;
 
 pub use fields::Fields;
 pub use node::{Mistake, Node, Value};
+pub use notes::{Asked, Need, Notes};
 pub use values::{FromNode, Refused, Url};

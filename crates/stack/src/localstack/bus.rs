@@ -23,12 +23,13 @@ const TARGET: &str = "history";
 /// A bus that is there, on a private server or the shared one.
 pub struct Bus<'a> {
     aws: &'a Aws,
-    history: u16,
+    history: String,
 }
 
 impl<'a> Bus<'a> {
-    pub(crate) fn make(aws: &'a Aws, history: u16) -> Result<Self> {
-        let bus = Self { aws, history };
+    /// Makes it on this server, which reaches the history service at this host and port.
+    pub(crate) fn make(aws: &'a Aws, history: &str) -> Result<Self> {
+        let bus = Self { aws, history: history.to_owned() };
         bus.call("create_event_bus", &json!({"Name": BUS}))?;
         let connection = bus.make_connection(CONNECTION)?;
         let destination = bus.make_destination(DESTINATION, &connection)?;
@@ -139,6 +140,6 @@ impl<'a> Bus<'a> {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}/{path}", self.history)
+        format!("http://{}/{path}", self.history)
     }
 }

@@ -2,23 +2,22 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::json;
 
-use super::{ADMIN_PASSWORD, ADMIN_USER, Counts, HEALTH_PERMISSIONS};
+use super::{ADMIN_PASSWORD, ADMIN_USER, Counts};
 use crate::error::{Context, Error, Result};
 use crate::program::Program;
-use crate::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST, place};
+use crate::{HEALTH_PASSWORD, HEALTH_USER, RABBIT, RABBIT_VHOST, permissions, place};
 
 /// The programs themselves: Debian's wrappers in the path want to be root or `rabbitmq`.
 const BIN: &str = "/usr/lib/rabbitmq/bin";
 /// The node's name, which need not be unique: nodes are told apart by their ports.
 const NODE: &str = "rabbit@localhost";
+/// What the server says last when it starts.
+const STARTED: &str = "Server startup complete";
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -34,27 +33,27 @@ impl Node {
     pub(super) fn prepare(&self, settings: &[&str]) -> Result<Program> {
         place::fresh(&self.home)?;
         let definitions = self.home.join("definitions.json");
-        place::write_secret(&definitions, &definitions_json())?;
+        place::write_secret(&definitions, &definitions_json()?)?;
         let conf = self.home.join("rabbitmq.conf");
         let text = format!(
             "listeners.tcp.1 = 127.0.0.1:{}\n\
              load_definitions = {}\n\
              disk_free_limit.absolute = 1MB\n\
              log.console = true\n\
-             log.console.level = warning\n\
+             log.console.level = info\n\
              {}\n",
             self.port,
             definitions.display(),
             settings.join("\n")
         );
         fs::write(&conf, text).context(|| format!("write {}", conf.display()))?;
-        let port = self.port;
         let mut program =
             Program::new("rabbit", Path::new(BIN).join("rabbitmq-server"), &self.home);
+        let log = program.log().to_owned();
         for (name, value) in self.environment() {
             program = program.env(name, value);
         }
-        Ok(program.ready(move || ready(port)))
+        Ok(program.ready(move || ready(&log)))
     }
 
     /// What `rabbitmqctl` prints.
@@ -135,9 +134,10 @@ fn server_args(port: u16) -> String {
 }
 
 /// The users and the virtual hosts, which are there before the server listens.
-fn definitions_json() -> String {
+pub(crate) fn definitions_json() -> Result<String> {
+    let granted = permissions::of("RabbitMQ", &RABBIT, HEALTH_USER)?;
     let permission = |user: &str, host: &str, [configure, write, read]: [&str; 3]| json!({"user": user, "vhost": host, "configure": configure, "write": write, "read": read});
-    json!({
+    let definitions = json!({
         "users": [
             {"name": ADMIN_USER, "password": ADMIN_PASSWORD, "tags": "administrator"},
             {"name": HEALTH_USER, "password": HEALTH_PASSWORD, "tags": ""},
@@ -146,21 +146,26 @@ fn definitions_json() -> String {
         "permissions": [
             permission(ADMIN_USER, "/", [".*"; 3]),
             permission(ADMIN_USER, RABBIT_VHOST, [".*"; 3]),
-            permission(HEALTH_USER, RABBIT_VHOST, HEALTH_PERMISSIONS),
+            permission(HEALTH_USER, RABBIT_VHOST, health_permissions(&granted)?),
         ],
-    })
-    .to_string()
+    });
+    Ok(definitions.to_string())
 }
 
-/// It serves when it answers the protocol's greeting with its first method.
-fn ready(port: u16) -> std::result::Result<(), String> {
-    let mut kind = [0];
-    let mut greet = || {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"AMQP\0\0\x09\x01")?;
-        stream.read_exact(&mut kind)
-    };
-    greet().map_err(|error: std::io::Error| format!("greet port {port}: {error}"))?;
-    if kind == [1] { Ok(()) } else { Err(format!("port {port} does not speak AMQP")) }
+/// The three patterns of the command that is printed for the gateway's user, who is there before any command could be given.
+fn health_permissions(command: &str) -> Result<[&str; 3]> {
+    let begin = format!("rabbitmqctl set_permissions -p {RABBIT_VHOST} {HEALTH_USER} ");
+    let words: Vec<_> = command.trim_end().split('\'').collect();
+    match words.as_slice() {
+        [first, configure, " ", write, " ", read, ""] if *first == begin => {
+            Ok([configure, write, read])
+        }
+        _ => Err(Error::new(format!("permissions.txt: expected `{begin}'' '' ''`: {command}"))),
+    }
+}
+
+/// Everything listens and takes orders when the server says so, and not when its first port accepts.
+fn ready(log: &Path) -> std::result::Result<(), String> {
+    let text = fs::read_to_string(log).map_err(|error| format!("read its log: {error}"))?;
+    if text.contains(STARTED) { Ok(()) } else { Err(format!("its log does not say `{STARTED}`")) }
 }

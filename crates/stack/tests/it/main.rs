@@ -3,6 +3,7 @@
 mod aws;
 mod brokers;
 mod history;
+mod ways;
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -1,11 +1,10 @@
 //! What every test needs: a session from its settings, and a private Vault with something in it.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::config::{Fields, Node};
+use probe::config::{Fields, Node, Notes};
 use probe::{Secret, Shared, Steps};
 use serde_json::{Value, json};
 use stack::vault::{Node as Server, Vault};
@@ -35,11 +34,11 @@ pub(crate) fn mistakes(toml: &str) -> Vec<String> {
 }
 
 fn read_settings(shared: &Shared, toml: &str) -> (Option<Arc<Session>>, Vec<String>) {
-    let (node, mistakes) = (Node::parse(toml).unwrap(), RefCell::default());
-    let mut fields = Fields::new("vault".to_owned(), &node, &mistakes);
+    let (node, notes) = (Node::parse(toml).unwrap(), Notes::default());
+    let mut fields = Fields::new("vault".to_owned(), &node, &notes);
     let session = Session::read_settings(&mut fields, shared);
     fields.finish();
-    (session, mistakes.into_inner().iter().map(ToString::to_string).collect())
+    (session, notes.into_mistakes().iter().map(ToString::to_string).collect())
 }
 
 /// A Vault that a test can ask with the root token.

@@ -11,8 +11,8 @@ fn everything_wrong_is_told_and_nothing_is_quoted() {
     let toml = "url = 'ftp://vault'\nlogin = 'ldap'\nvault_namespace = ''\nmin = 1\n";
     let expected = [
         "1: vault.url: expected a URL that begins with `http://` or `https://`",
-        "3: vault.vault_namespace: expected a text that is not empty",
         "2: vault.login: expected `token` or `approle` or `kubernetes`",
+        "3: vault.vault_namespace: expected a text that is not empty",
         "4: vault: unknown key `min`, expected one of `url`, `ca`, `certificate`, `private_key`, `vault_namespace`, `login`, `token`, `role_id`, `secret_id`, `role`, `jwt_file`, `mount`",
     ];
     assert_eq!(mistakes(toml), expected);
@@ -25,18 +25,18 @@ fn a_login_without_its_settings_or_with_those_of_another_is_a_mistake() {
         mistakes(&format!("{url}role_id = 'a'\nsecret_id = 'b'\n")),
         [
             "1: vault.url: expected a URL without user-info and query",
+            "1: vault: missing `token`",
             "2: vault.role_id: expected only with `login = \"approle\"`",
             "3: vault.secret_id: expected only with `login = \"approle\"`",
-            "1: vault: missing `token`",
         ]
     );
     let url = "url = 'http://vault'\n";
     assert_eq!(
         mistakes(&format!("{url}login = 'approle'\ntoken = 'a'\nmount = '/'\n")),
         [
+            "1: vault: missing `role_id`",
             "3: vault.token: expected only with `login = \"token\"`",
             "4: vault.mount: expected the path of an auth method, such as `approle`",
-            "1: vault: missing `role_id`",
         ]
     );
     assert_eq!(mistakes(&format!("{url}login = 'kubernetes'\n")), ["1: vault: missing `role`"]);

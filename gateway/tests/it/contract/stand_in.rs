@@ -105,5 +105,5 @@ pub(super) fn report() -> Report {
         ("s3".to_owned(), Entry::Group(vec![])),
         ("postgres".to_owned(), Entry::Check(postgres)),
     ];
-    Report { components, age: None }
+    Report { components: Arc::new(components.into()), age: None }
 }

@@ -1,0 +1,135 @@
+//! What AWS must grant, as a policy of IAM.
+//!
+//! The actions and how their resources are written: <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use probe::{Grant, System};
+
+use crate::Aws;
+
+pub(crate) static IAM: System = System { name: "AWS IAM", write };
+
+/// Where the names of a service's resources are unique.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In the whole world.
+    Everywhere,
+    /// In an account.
+    Account,
+    /// In a region of an account.
+    Region,
+}
+
+impl Aws {
+    /// The permission for `action`, such as `events:PutEvents`, on the resource `name`. Which account it is, AWS alone knows.
+    pub fn grant(&self, action: &str, scope: Scope, name: &str) -> Grant {
+        self.holder.needs([action, &self.arn(action, scope, name)])
+    }
+
+    /// The same, as far as the request itself says that it is about keys that begin with `prefix`.
+    pub fn grant_within(&self, action: &str, scope: Scope, name: &str, prefix: &str) -> Grant {
+        if prefix.is_empty() {
+            return self.grant(action, scope, name);
+        }
+        self.holder.needs([
+            action,
+            &self.arn(action, scope, name),
+            &format!("{}*", literal(prefix)),
+        ])
+    }
+
+    fn arn(&self, action: &str, scope: Scope, name: &str) -> String {
+        let service = action.split(':').next().unwrap_or_default();
+        let partition = match self.region.as_str() {
+            region if region.starts_with("cn-") => "aws-cn",
+            region if region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        };
+        let place = match scope {
+            Scope::Everywhere => ":".to_owned(),
+            Scope::Account => ":*".to_owned(),
+            Scope::Region => format!("{}:*", self.region),
+        };
+        format!("arn:{partition}:{service}:{place}:{name}")
+    }
+}
+
+/// A text as a policy takes it literally: a star, a question mark and a dollar have a meaning there.
+pub(crate) fn literal(text: &str) -> String {
+    let piece = |c: char| match c {
+        '*' | '?' | '$' => format!("${{{c}}}"),
+        c => c.to_string(),
+    };
+    text.chars().map(piece).collect()
+}
+
+/// One statement for each resource.
+fn write(_: &str, permissions: &BTreeSet<Vec<String>>) -> String {
+    let mut resources: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for permission in permissions {
+        if let [action, resource, prefix @ ..] = permission.as_slice() {
+            resources.entry((resource, prefix.first())).or_default().push(action);
+        }
+    }
+    let statements: Vec<_> = resources
+        .into_iter()
+        .map(|((resource, prefix), actions)| {
+            let actions: Vec<_> = actions.into_iter().map(json).collect();
+            let condition = prefix.map_or_else(String::new, |prefix| {
+                let prefix = json(prefix);
+                format!(",\n      \"Condition\": {{\"StringLike\": {{\"s3:prefix\": {prefix}}}}}")
+            });
+            format!(
+                "    {{\n      \"Effect\": \"Allow\",\n      \"Action\": [{}],\n      \"Resource\": {}{condition}\n    }}",
+                actions.join(", "),
+                json(resource)
+            )
+        })
+        .collect();
+    let statements = statements.join(",\n");
+    format!("{{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n{statements}\n  ]\n}}\n")
+}
+
+/// A text in JSON.
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_resource_has_its_statement() {
+        let permissions = [
+            vec!["s3:PutObject", "arn:aws:s3:::b/a\"b*"],
+            vec!["s3:GetObject", "arn:aws:s3:::b/a\"b*"],
+            vec!["s3:ListBucket", "arn:aws:s3:::b", "a*"],
+        ];
+        let words = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+        let policy = write("", &permissions.map(words).into());
+        let policy: serde_json::Value = serde_json::from_str(&policy).expect("JSON");
+        assert_eq!(
+            policy["Statement"],
+            serde_json::json!([
+                {
+                    "Effect": "Allow",
+                    "Action": ["s3:ListBucket"],
+                    "Resource": "arn:aws:s3:::b",
+                    "Condition": {"StringLike": {"s3:prefix": "a*"}},
+                },
+                {
+                    "Effect": "Allow",
+                    "Action": ["s3:GetObject", "s3:PutObject"],
+                    "Resource": "arn:aws:s3:::b/a\"b*",
+                },
+            ])
+        );
+    }
+
+    #[test]
+    fn a_name_is_no_pattern() {
+        assert_eq!(literal("a*b?c$d/e"), "a${*}b${?}c${$}d/e");
+    }
+}

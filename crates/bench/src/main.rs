@@ -1,0 +1,98 @@
+//! Measures the gateway beside the limit of what is possible, and beside a peer; `cargo xtask bench` builds and calls it.
+//!
+//! It never is a part of the product, and knows of the gateway what a caller knows.
+
+mod backends;
+mod error;
+mod figure;
+mod floor;
+mod gateway;
+mod http;
+mod measure;
+mod peer;
+mod proc;
+mod rows;
+mod tap;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Context, Result};
+use crate::figure::{Verdict, json, table};
+use crate::rows::{Bench, ROWS};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Measure, and print the table; fail if a bound is missed by more than the noise.
+    Run {
+        /// The gateway's binary.
+        #[arg(long, value_name = "FILE")]
+        gateway: PathBuf,
+        /// Where to write the figures as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// The rows to measure, in place of all.
+        #[arg(long, value_name = "NAME", value_parser = row_name, value_delimiter = ',')]
+        only: Vec<String>,
+    },
+    /// Be the bare server that the gateway's face is compared with.
+    #[command(hide = true)]
+    Bare {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        body: PathBuf,
+    },
+    /// Be the floor for one question to everybody.
+    #[command(hide = true)]
+    Floor,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Run { gateway, json, only } => run(gateway, json, &only),
+        Task::Bare { listen, body } => http::bare::serve(listen, &body).map(|()| true),
+        Task::Floor => rows::start::floor().map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn row_name(name: &str) -> std::result::Result<String, String> {
+    let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+    if names.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("expected one of {}", names.join(", ")))
+}
+
+/// Whether no bound is missed.
+fn run(gateway: PathBuf, file: Option<PathBuf>, only: &[String]) -> Result<bool> {
+    let bench = Bench::new(gateway);
+    let mut figures = Vec::new();
+    for row in ROWS.iter().filter(|row| only.is_empty() || only.iter().any(|it| it == row.name)) {
+        eprintln!("measuring: {}", row.name);
+        figures.extend((row.run)(&bench).context(row.name)?);
+    }
+    println!("{}", table(&figures));
+    if let Some(file) = file {
+        fs::write(&file, json(&figures)).context(&file.display().to_string())?;
+    }
+    Ok(figures.iter().all(|figure| figure.verdict() != Verdict::Missed))
+}

@@ -1,0 +1,106 @@
+//! What `/proc` says of a process: the time it used, its memory, its files and its threads.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use crate::error::{Context, Error, Result};
+
+/// In what `/proc` counts the time of the CPU, on every machine that Linux runs on today.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The time of the CPU that a process and its living descendants have used.
+pub(crate) fn cpu(pid: i32) -> Result<Duration> {
+    let mut ticks = 0;
+    for pid in tree(pid)? {
+        // One that has ended in between counts no more.
+        ticks += stat(pid).map_or(0, |stat| stat.ticks);
+    }
+    Ok(TICK * ticks)
+}
+
+/// Its resident memory, in bytes.
+pub(crate) fn resident(pid: i32) -> Result<u64> {
+    status(pid, "VmRSS:").map(|kibibytes| kibibytes * 1024)
+}
+
+/// The part of its resident memory that is not a mapped file, in bytes.
+pub(crate) fn anonymous(pid: i32) -> Result<u64> {
+    status(pid, "RssAnon:").map(|kibibytes| kibibytes * 1024)
+}
+
+/// How many threads it has.
+pub(crate) fn threads(pid: i32) -> Result<u64> {
+    status(pid, "Threads:")
+}
+
+/// What its open files are, such as `socket:[4711]`: a socket's number is never used again.
+pub(crate) fn files(pid: i32) -> Result<BTreeSet<String>> {
+    let folder = format!("/proc/{pid}/fd");
+    let entries = fs::read_dir(&folder).context(&folder)?;
+    let links = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    Ok(links.map(|link| link.to_string_lossy().into_owned()).collect())
+}
+
+/// How many files it has open.
+pub(crate) fn open_files(pid: i32) -> Result<usize> {
+    let folder = format!("/proc/{pid}/fd");
+    Ok(fs::read_dir(&folder).context(&folder)?.count())
+}
+
+fn status(pid: i32, key: &str) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).context(&path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.ok_or_else(|| Error::new(format!("{path}: no `{key}`")))
+}
+
+fn tree(root: i32) -> Result<Vec<i32>> {
+    let entries = fs::read_dir("/proc").context("/proc")?;
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let all: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, stat(pid)?.parent))).collect();
+    let mut tree = vec![root];
+    let mut next = 0;
+    while let Some(parent) = tree.get(next).copied() {
+        next += 1;
+        tree.extend(all.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+    }
+    Ok(tree)
+}
+
+struct Stat {
+    parent: i32,
+    ticks: u32,
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The program's name, in parentheses, may hold blanks and parentheses itself; all else follows the last one.
+fn parse(line: &str) -> Option<Stat> {
+    let fields: Vec<_> = line.rsplit_once(')')?.1.split_whitespace().collect();
+    let user: u32 = fields.get(11)?.parse().ok()?;
+    let system: u32 = fields.get(12)?.parse().ok()?;
+    Some(Stat { parent: fields.get(1)?.parse().ok()?, ticks: user + system })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let stat = parse("7 (a) b) S 3 7 7 0 -1 4 5 6 7 8 40 2 0 0 20 0 1 0 4242 99").unwrap();
+        assert_eq!((stat.parent, stat.ticks), (3, 42));
+    }
+
+    #[test]
+    fn this_process_is_there() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(resident(own).unwrap() > anonymous(own).unwrap());
+        assert!(threads(own).unwrap() > 0 && open_files(own).unwrap() >= files(own).unwrap().len());
+        cpu(own).unwrap();
+    }
+}

@@ -1,0 +1,71 @@
+//! What `ClickHouse` must grant.
+//!
+//! <https://clickhouse.com/docs/sql-reference/statements/grant#select>: columns are granted one by one, and a query that names none needs any of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use probe::{Grant, Holder, System};
+
+use super::{Table, sql};
+
+static CLICKHOUSE: System = System { name: "ClickHouse", write };
+
+impl Table {
+    /// What it takes to see whether the table can be read, and whether it takes writes.
+    pub(crate) fn grants(&self) -> Vec<Grant> {
+        let mut grants = vec![self.holder().needs([&self.full_name()])];
+        if self.writes {
+            let replicas = "`system`.`replicas`";
+            let columns = ["database", "table", "is_readonly"].map(sql::name);
+            grants.extend(columns.map(|column| self.holder().needs([replicas, &column])));
+        }
+        grants
+    }
+
+    /// What it takes to look for a row.
+    pub(crate) fn grants_to_search(&self, (column, time): (&str, Option<&str>)) -> Vec<Grant> {
+        let columns = [column].into_iter().chain(time).map(sql::name);
+        columns.map(|column| self.holder().needs([&self.full_name(), &column])).collect()
+    }
+
+    fn holder(&self) -> Holder {
+        let user = String::from_utf8_lossy(self.user.as_bytes());
+        Holder::new(&CLICKHOUSE, self.target(), user)
+    }
+}
+
+/// One statement for each table: for the columns that are named, or for the whole table if there are none.
+fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
+    let mut tables: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for permission in permissions {
+        if let [table, column @ ..] = permission.as_slice() {
+            let columns = tables.entry(table.as_str()).or_default();
+            columns.extend(column.first().map(String::as_str));
+        }
+    }
+    let user = sql::name(user);
+    let statement = |(table, columns): (&str, Vec<&str>)| match columns.as_slice() {
+        [] => format!("GRANT SELECT ON {table} TO {user};\n"),
+        columns => format!("GRANT SELECT({}) ON {table} TO {user};\n", columns.join(", ")),
+    };
+    tables.into_iter().map(statement).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(permissions: &[&[&str]], expected: &str) {
+        let words = |words: &&[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        assert_eq!(write("me", &permissions.iter().map(words).collect()), expected);
+    }
+
+    #[test]
+    fn a_table_is_granted_by_its_columns_if_any_are_known() {
+        check(&[&["`a`.`b`"]], "GRANT SELECT ON `a`.`b` TO `me`;\n");
+        check(
+            &[&["`a`.`b`"], &["`a`.`b`", "`id`"], &["`a`.`b`", "`at`"], &["`s`.`r`", "`x`"]],
+            "GRANT SELECT(`at`, `id`) ON `a`.`b` TO `me`;\nGRANT SELECT(`x`) ON `s`.`r` TO `me`;\n",
+        );
+    }
+}

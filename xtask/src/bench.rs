@@ -1,0 +1,41 @@
+//! `bench`: measures the release binary beside its limits and beside a peer, on the real backends.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use stack::{Backends, Error, Result, Way};
+
+use crate::{cargo, release};
+
+/// Prints the table; a bound that is missed by more than the noise is an error.
+pub(crate) fn run(json: Option<&Path>, only: &[String]) -> Result<()> {
+    let gateway = release::binary()?;
+    let bench = binary()?;
+    stack::up(&Backends::all(), Way::Automatic)?;
+    // One of the rows silences a server of its own.
+    Backends::named(&["redis".to_owned()]).install()?;
+    let mut command = Command::new(bench);
+    command.arg("run").arg("--gateway").arg(gateway).stdin(Stdio::null());
+    for row in only {
+        command.args(["--only", row]);
+    }
+    if let Some(json) = json {
+        command.arg("--json").arg(json);
+    }
+    let status =
+        command.status().map_err(|error| Error::new(format!("start the bench: {error}")))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(1) => Err(Error::new("a bound is missed by more than the noise")),
+        _ => Err(Error::new("the bench came to no end")),
+    }
+}
+
+fn binary() -> Result<PathBuf> {
+    cargo::run(&mut cargo::cargo(&["build", "--release", "--locked", "--package", "bench"]))?;
+    let own = std::env::current_exe()
+        .map_err(|error| Error::new(format!("find our own program: {error}")))?;
+    // We are `<target folder>/debug/xtask`.
+    let folder = own.ancestors().nth(2).unwrap_or(&own);
+    Ok(folder.join("release/bench"))
+}

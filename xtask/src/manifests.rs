@@ -1,0 +1,237 @@
+//! Checks the files that are not code: compose file, `Dockerfile`, workflows and Kubernetes manifests, without running any of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use stack::{Error, Need, Pinned, Result};
+
+use crate::{cargo, image};
+
+/// The checkers, with the schemas that they carry.
+const TOOLS: Pinned =
+    Pinned { folder: "venv-manifests", requirements: include_str!("manifests/requirements.txt") };
+/// Kubernetes has no tool that takes a config map apart.
+const CONFIG_MAPS: &str = "xtask/src/manifests/config_maps.py";
+/// Docker's plug-in is used in its place where there is one.
+const COMPOSE: Need = Need::Debian { package: "docker-compose", file: "/usr/bin/docker-compose" };
+/// The oldest version of Kubernetes that its makers still maintain: what passes there is known to all later ones.
+const KUBERNETES: &str = "1.34";
+
+/// Checks the files of this workspace.
+pub(crate) fn check() -> Result<()> {
+    check_in(stack::workspace())
+}
+
+/// Checks the files below `root` until one is wrong; the checker itself says what is.
+fn check_in(root: &Path) -> Result<()> {
+    stack::install(std::iter::once(Need::Pinned(&TOOLS)))?;
+    compose(&root.join("docker-compose.yml"))?;
+    dockerfile(root)?;
+    workflows(&files(&root.join(".github/workflows"), "yml")?)?;
+    kubernetes(&files(&root.join("deploy/kubernetes"), "yaml")?)
+}
+
+/// Compose's own reading knows what its schema does not, such as a service that waits for one that is not there; the schema is stricter about keys.
+fn compose(file: &Path) -> Result<()> {
+    let mut compose = compose_command()?;
+    cargo::run(compose.arg("--file").arg(file).args(["config", "--quiet"]))?;
+    cargo::run(tool("check-jsonschema").args(["--builtin-schema", "vendor.compose-spec"]).arg(file))
+}
+
+fn compose_command() -> Result<Command> {
+    let mut docker = Command::new("docker");
+    docker.args(["compose", "version"]).stdin(Stdio::null());
+    let plug_in = docker.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if plug_in.is_ok_and(|status| status.success()) {
+        let mut compose = Command::new("docker");
+        compose.arg("compose");
+        return Ok(compose);
+    }
+    stack::install(std::iter::once(COMPOSE))?;
+    Ok(Command::new("docker-compose"))
+}
+
+/// It must be well-formed, and build with the compiler that everything else is built with.
+fn dockerfile(root: &Path) -> Result<()> {
+    let file = root.join("Dockerfile");
+    cargo::run(tool("hadolint").arg(&file))?;
+    let toolchain = read(&root.join("rust-toolchain.toml"))?;
+    let version = toolchain.lines().find_map(|line| line.strip_prefix("channel = "));
+    let version = version.unwrap_or_default().trim_matches('"');
+    let text = read(&file)?;
+    let base = image::base(&text).unwrap_or_default();
+    if base.contains(&format!("/rust:{version}-")) {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "{}: `FROM {base}` is not Rust {version}, which rust-toolchain.toml asks for",
+        file.display()
+    )))
+}
+
+fn workflows(files: &[PathBuf]) -> Result<()> {
+    let mut schema = tool("check-jsonschema");
+    cargo::run(schema.args(["--builtin-schema", "vendor.github-workflows"]).args(files))?;
+    for file in files {
+        for (index, line) in read(file)?.lines().enumerate() {
+            let action = line.trim_start_matches([' ', '-']).strip_prefix("uses: ");
+            if action.is_some_and(|action| !is_exact(action)) {
+                return Err(Error::new(format!(
+                    "{}:{}: expected an exact version of the action, such as `@v1.2.3`",
+                    file.display(),
+                    index + 1
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether an action is named by a version that has all its numbers, or by a whole commit.
+fn is_exact(action: &str) -> bool {
+    let version = action.split_once('@').map(|(_, version)| version).unwrap_or_default();
+    let commit = version.split(' ').next().unwrap_or_default();
+    let numbers: Vec<_> = version.strip_prefix('v').unwrap_or_default().split('.').collect();
+    let is_number = |number: &&str| number.parse::<u32>().is_ok();
+    (numbers.len() == 3 && numbers.iter().all(is_number))
+        || (commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// They must fit the schemas to the last key, run this version of the gateway, and hold configurations without a mistake.
+fn kubernetes(files: &[PathBuf]) -> Result<()> {
+    let mut validate = tool("kubernetes-validate");
+    validate.args(["--strict", "--quiet", "--kubernetes-version", KUBERNETES]);
+    cargo::run(validate.args(files))?;
+    for file in files {
+        for (index, line) in read(file)?.lines().enumerate() {
+            let version = line.split_once("/health-gateway:").map(|(_, version)| version);
+            if version.is_some_and(|version| version != env!("CARGO_PKG_VERSION")) {
+                return Err(Error::new(format!(
+                    "{}:{}: expected version {} of the image",
+                    file.display(),
+                    index + 1,
+                    env!("CARGO_PKG_VERSION")
+                )));
+            }
+        }
+    }
+    config_maps(files)
+}
+
+/// Each config map is a folder of configurations of its own.
+fn config_maps(files: &[PathBuf]) -> Result<()> {
+    let target = stack::state().join("config-maps");
+    image::remove(&target)?;
+    let mut script = tool("python");
+    script.arg(stack::workspace().join(CONFIG_MAPS)).arg(&target).args(files);
+    let folders = cargo::output(&mut script)?;
+    if folders.is_empty() {
+        return Err(Error::new("no manifest holds a config map"));
+    }
+    // One by one, since each may have its `production`.
+    for folder in folders.lines() {
+        let check = ["run", "--quiet", "--locked", "--package", "gateway", "--", "check-config"];
+        cargo::run(cargo::cargo(&check).arg(folder))?;
+    }
+    Ok(())
+}
+
+fn tool(name: &str) -> Command {
+    let mut tool = Command::new(TOOLS.program(name));
+    tool.stdin(Stdio::null()).stdout(std::io::stderr());
+    tool
+}
+
+/// The files of a folder and the folders in it whose names end so; that there are none is an error.
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let failure = |error| Error::new(format!("read {}: {error}", folder.display()));
+        for entry in fs::read_dir(&folder).map_err(failure)? {
+            let path = entry.map_err(failure)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == extension) {
+                found.push(path);
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::new(format!("{}: no *.{extension} in it", folder.display())));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file)
+        .map_err(|error| Error::new(format!("read {}: {error}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A copy of all that is checked, where things may be broken.
+    struct Copy(tempfile::TempDir);
+
+    impl Copy {
+        fn new() -> Self {
+            let copy = Self(tempfile::tempdir().unwrap());
+            let all =
+                [".github", "deploy", "docker-compose.yml", "Dockerfile", "rust-toolchain.toml"];
+            let mut cp = Command::new("cp");
+            cp.arg("--recursive").args(all).arg(copy.0.path());
+            cargo::run(cp.current_dir(stack::workspace())).unwrap();
+            copy
+        }
+
+        /// What is said when `from` stands as `to` in this file; afterwards it is as it was.
+        fn said(&self, file: &str, from: &str, to: &str) -> String {
+            let path = self.0.path().join(file);
+            let text = read(&path).unwrap();
+            let broken = text.replacen(from, to, 1);
+            assert_ne!(text, broken, "{file} has no {from}");
+            fs::write(&path, broken).unwrap();
+            let said = check_in(self.0.path()).expect_err(&format!("{file} with {to}")).to_string();
+            fs::write(&path, text).unwrap();
+            said
+        }
+    }
+
+    #[test]
+    fn every_kind_of_file_is_read_by_its_checker() {
+        let copy = Copy::new();
+        check_in(copy.0.path()).unwrap();
+        let (sidecar, release) = ("deploy/kubernetes/sidecar", ".github/workflows/release.yml");
+        let (deployment, config_map) =
+            (format!("{sidecar}/deployment.yaml"), format!("{sidecar}/config-map.yaml"));
+        let read_only = ("readOnlyRootFilesystem", "readOnlyRootFileSystem");
+        for (file, (from, to), expected) in [
+            ("docker-compose.yml", ("image:", "imagee:"), "compose"),
+            ("Dockerfile", ("CMD [\"serve\"]", "CMD serve"), "`hadolint "),
+            ("Dockerfile", ("rust:1.", "rust:0."), "which rust-toolchain.toml asks for"),
+            (release, ("runs-on:", "run-on:"), "`check-jsonschema "),
+            (release, ("actions/checkout@v", "actions/checkout@main #"), "an exact version"),
+            (&deployment, read_only, "`kubernetes-validate "),
+            (&deployment, ("/health-gateway:", "/health-gateway:1"), "expected version "),
+            (&config_map, ("[redis]", "[redys]"), "check-config "),
+        ] {
+            let said = copy.said(file, from, to);
+            assert!(said.contains(expected), "{file} with {to}: {said}");
+        }
+    }
+
+    #[test]
+    fn an_action_has_all_numbers_of_its_version_or_is_a_commit() {
+        let commit = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2";
+        for exact in ["actions/checkout@v4.2.2", commit] {
+            assert!(is_exact(exact), "{exact}");
+        }
+        for open in ["actions/checkout@v4", "actions/checkout@main", "actions/checkout"] {
+            assert!(!is_exact(open), "{open}");
+        }
+    }
+}

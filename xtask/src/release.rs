@@ -1,0 +1,19 @@
+//! The gateway as it is delivered: one static binary, built on this machine.
+
+use std::path::PathBuf;
+
+use stack::{Error, Result};
+
+use crate::cargo;
+
+/// Builds it by the same command as the `Dockerfile` does, and gives its file.
+pub(crate) fn binary() -> Result<PathBuf> {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let args = ["build", "--release", "--locked", "--target", &target, "--package", "gateway"];
+    cargo::run(cargo::cargo(&args).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+    let own = std::env::current_exe()
+        .map_err(|error| Error::new(format!("find our own program: {error}")))?;
+    // We are `<target folder>/debug/xtask`.
+    let folder = own.ancestors().nth(2).unwrap_or(&own);
+    Ok(folder.join(target).join("release/health-gateway"))
+}

@@ -210,7 +210,7 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
     })
     .await;
     let client = client(peer.address);
-    let line = tokio::time::timeout(Duration::from_secs(30), failure(&client, Method::GET));
+    let line = timeout(Duration::from_secs(30), failure(&client, Method::GET));
     let expected =
         format!("ask: the answer is larger than {} KiB ({})", MAX_ANSWER / 1024, peer.address);
     assert_eq!(line.await.expect("an end"), expected);

@@ -33,9 +33,5 @@ pub(crate) fn run(json: Option<&Path>, only: &[String]) -> Result<()> {
 
 fn binary() -> Result<PathBuf> {
     cargo::run(&mut cargo::cargo(&["build", "--release", "--locked", "--package", "bench"]))?;
-    let own = std::env::current_exe()
-        .map_err(|error| Error::new(format!("find our own program: {error}")))?;
-    // We are `<target folder>/debug/xtask`.
-    let folder = own.ancestors().nth(2).unwrap_or(&own);
-    Ok(folder.join("release/bench"))
+    Ok(release::built()?.join("release/bench"))
 }

@@ -13,7 +13,7 @@ use rustix::process::umask;
 use stack::{Backends, Error, Need, Result, Way};
 
 use crate::table::{rows, table};
-use crate::{cargo, release};
+use crate::{cargo, files, release};
 
 /// What the image is called here.
 const NAME: &str = "localhost/health-gateway:latest";
@@ -77,9 +77,7 @@ pub(crate) fn run() -> Result<()> {
 
 /// Builds the image as far as this machine can, and says how.
 fn build() -> Result<&'static str> {
-    let file = stack::workspace().join("Dockerfile");
-    let text = fs::read_to_string(&file)
-        .map_err(|error| Error::new(format!("read {}: {error}", file.display())))?;
+    let text = files::read(&stack::workspace().join("Dockerfile"))?;
     let base =
         base(&text).ok_or_else(|| Error::new("the Dockerfile names no image to build in"))?;
     // The format keeps the HEALTHCHECK, which OCI's has no place for.
@@ -91,7 +89,7 @@ fn build() -> Result<&'static str> {
     }
     eprintln!("cannot pull {base}: the last stage is built from a binary of this machine");
     let stage = folder()?.join("stage");
-    remove(&stage)?;
+    files::remove(&stage)?;
     fill(&stage.join("out"))?;
     build.arg("--build-context").arg(format!("build={}", stage.display()));
     cargo::run(build.arg("."))?;
@@ -128,15 +126,6 @@ fn fill(out: &Path) -> Result<()> {
     copy(&binary, "health-gateway")?;
     copy(&Path::new("/").join(CERTIFICATES), CERTIFICATES)?;
     Ok(())
-}
-
-/// Removes what an earlier run left.
-pub(crate) fn remove(folder: &Path) -> Result<()> {
-    if !folder.exists() {
-        return Ok(());
-    }
-    fs::remove_dir_all(folder)
-        .map_err(|error| Error::new(format!("remove {}: {error}", folder.display())))
 }
 
 /// Where everything that this task writes is.

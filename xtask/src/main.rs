@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod deny;
+mod files;
 mod gateway;
 mod image;
 mod manifests;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use stack::{Error, Need, Pinned, Result};
 
+use crate::files::{read, remove};
 use crate::{cargo, image};
 
 /// The checkers, with the schemas that they carry.
@@ -122,7 +123,7 @@ fn kubernetes(files: &[PathBuf]) -> Result<()> {
 /// Each config map is a folder of configurations of its own.
 fn config_maps(files: &[PathBuf]) -> Result<()> {
     let target = stack::state().join("config-maps");
-    image::remove(&target)?;
+    remove(&target)?;
     let mut script = tool("python");
     script.arg(stack::workspace().join(CONFIG_MAPS)).arg(&target).args(files);
     let folders = cargo::output(&mut script)?;
@@ -163,11 +164,6 @@ fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
-}
-
-fn read(file: &Path) -> Result<String> {
-    fs::read_to_string(file)
-        .map_err(|error| Error::new(format!("read {}: {error}", file.display())))
 }
 
 #[cfg(test)]

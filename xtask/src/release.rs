@@ -11,9 +11,13 @@ pub(crate) fn binary() -> Result<PathBuf> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let args = ["build", "--release", "--locked", "--target", &target, "--package", "gateway"];
     cargo::run(cargo::cargo(&args).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+    Ok(built()?.join(target).join("release/health-gateway"))
+}
+
+/// The folder in which cargo builds.
+pub(crate) fn built() -> Result<PathBuf> {
     let own = std::env::current_exe()
         .map_err(|error| Error::new(format!("find our own program: {error}")))?;
     // We are `<target folder>/debug/xtask`.
-    let folder = own.ancestors().nth(2).unwrap_or(&own);
-    Ok(folder.join(target).join("release/health-gateway"))
+    Ok(own.ancestors().nth(2).unwrap_or(&own).to_owned())
 }

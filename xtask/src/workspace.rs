@@ -1,14 +1,13 @@
 //! The crates of the workspace, as cargo knows them: who depends on whom, and which backends the tests of each need.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 use stack::{Error, Result};
 
-use crate::cargo;
+use crate::{cargo, files};
 
 /// Where a crate names the backends of the shared stack that its tests need, one on each line.
 const BACKENDS: &str = "tests/backends";
@@ -101,8 +100,7 @@ impl Package {
         if !file.exists() {
             return Ok(Vec::new());
         }
-        let text = fs::read_to_string(&file)
-            .map_err(|error| Error::new(format!("read {}: {error}", file.display())))?;
+        let text = files::read(&file)?;
         for (index, name) in text.lines().enumerate() {
             if !stack::names().any(|known| known == name) {
                 let known: Vec<_> = stack::names().collect();
@@ -130,6 +128,8 @@ fn package(value: &Value) -> Option<Package> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn affected(files: &[&str]) -> Vec<String> {

@@ -100,11 +100,8 @@ impl Slot {
         let fresh = fresh && !self.is_paced();
         let (mut waiter, overdue) = {
             let mut state = self.state();
-            if let Some(last) = state.last.as_ref().filter(|_| !fresh) {
-                let age = last.done.elapsed();
-                if age < self.limits.max_age {
-                    return stored(last, age);
-                }
+            if let Some(last) = self.servable(&state).filter(|_| !fresh) {
+                return stored(last, last.done.elapsed());
             }
             let overdue = state.last.clone().filter(|last| last.at_deadline);
             (self.join(&mut state), overdue)
@@ -139,14 +136,14 @@ impl Slot {
     /// Its last result, if that may still be served again.
     pub(super) fn stored(&self) -> Option<Stored> {
         let state = self.state();
-        let last = state.last.as_ref()?;
+        let last = self.servable(&state)?;
         let until = last.done + self.limits.max_age;
-        (Instant::now() < until).then(|| Stored {
-            line: line(last),
-            done: last.done,
-            until,
-            step: last.step,
-        })
+        Some(Stored { line: line(last), done: last.done, until, step: last.step })
+    }
+
+    /// The last result, if it is young enough to be given again.
+    fn servable<'a>(&self, state: &'a State) -> Option<&'a Outcome> {
+        state.last.as_ref().filter(|last| last.done.elapsed() < self.limits.max_age)
     }
 
     fn not_finished(&self, step: &'static str, waited: Option<Duration>) -> Answer {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use stack::{Error, Result};
 
 use super::{LIMITS, ask, podman};
-use crate::cargo;
+use crate::{cargo, files};
 
 const POLL: Duration = Duration::from_millis(50);
 /// Orders of magnitude more than it takes.
@@ -44,15 +44,11 @@ fn configure(folder: &Path) -> Result<()> {
     let failure = |error| Error::new(format!("write {}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(failure)?;
     let demo = stack::demo_config();
-    let read = |path: &Path| {
-        fs::read_to_string(path)
-            .map_err(|error| Error::new(format!("read {}: {error}", path.display())))
-    };
-    let text = read(&demo)?.replace("127.0.0.1:", &format!("{BACKENDS}:"));
+    let text = files::read(&demo)?.replace("127.0.0.1:", &format!("{BACKENDS}:"));
     fs::write(folder.join("demo.toml"), text).map_err(failure)?;
     for name in ["role-id", "secret-id"] {
         // Written anew, since ours may only be read by us, and the container's user is another.
-        fs::write(folder.join(name), read(&demo.with_file_name(name))?).map_err(failure)?;
+        fs::write(folder.join(name), files::read(&demo.with_file_name(name))?).map_err(failure)?;
     }
     Ok(())
 }
@@ -123,8 +119,7 @@ impl Container {
     /// The peak so far, from a line such as `VmHWM:     24680 kB`.
     fn memory(&self) -> Result<u64> {
         let file = format!("/proc/{}/status", self.inspect("{{.State.Pid}}")?);
-        let text = fs::read_to_string(&file)
-            .map_err(|error| Error::new(format!("read {file}: {error}")))?;
+        let text = files::read(Path::new(&file))?;
         let peak = text.lines().find_map(|line| {
             let amount = line.strip_prefix("VmHWM:")?.strip_suffix("kB")?;
             amount.trim().parse::<u64>().ok()

@@ -1,14 +1,13 @@
 //! What an image weighs, and what is in it.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 use stack::{Error, Result};
 
-use super::{ask, remove};
-use crate::cargo;
+use super::ask;
+use crate::{cargo, files};
 
 /// An image as a registry would hold it.
 pub(super) struct Image {
@@ -22,13 +21,11 @@ pub(super) struct Image {
 
 /// Pushes the image into a folder, which is made anew, and looks at what has arrived.
 pub(super) fn measure(image: &str, folder: &Path) -> Result<Image> {
-    remove(folder)?;
+    files::remove(folder)?;
     let to = format!("dir:{}", folder.display());
     ask(&["push", "--quiet", "--compress", image, &to])?;
     let manifest = folder.join("manifest.json");
-    let text = fs::read_to_string(&manifest)
-        .map_err(|error| Error::new(format!("read {}: {error}", manifest.display())))?;
-    let manifest: Value = serde_json::from_str(&text)
+    let manifest: Value = serde_json::from_str(&files::read(&manifest)?)
         .map_err(|error| Error::new(format!("read {}: {error}", manifest.display())))?;
     let layers: Vec<_> = manifest["layers"].as_array().into_iter().flatten().collect();
     let blobs = layers.iter().copied().chain([&manifest["config"]]);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use stack::{Error, Result};
 
 use crate::cargo;
+use crate::files::read;
 
 /// The files of a new crate, with `{crate}`, `{module}` and `{kind}` to be filled in.
 const TEMPLATES: &[(&str, &str)] = &[
@@ -132,11 +133,6 @@ fn take_back(changes: &[Change]) {
             fs::remove_dir(folder).ok();
         }
     }
-}
-
-fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path)
-        .map_err(|error| Error::new(format!("read {}: {error}", path.display())))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

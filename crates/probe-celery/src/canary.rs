@@ -39,6 +39,12 @@ struct Flight {
     stage: watch::Receiver<Stage>,
 }
 
+/// Which run sent the task of a flight.
+enum Whose {
+    ThisRun,
+    EarlierRun,
+}
+
 #[derive(Clone)]
 enum Stage {
     Leaving,
@@ -74,13 +80,13 @@ impl Canary {
     }
 
     async fn one(self: &Arc<Self>, steps: &Steps, known: &str) -> Result<(), Failure> {
-        let mut flight = self.flight();
+        let (mut flight, whose) = self.flight();
         steps.follow(flight.steps.clone());
         loop {
             let stage = flight.stage.borrow_and_update().clone();
             match stage {
                 Stage::Leaving => {}
-                Stage::Away => steps.begin_with(STEP, silence(flight.begun), known),
+                Stage::Away => steps.begin_with(STEP, silence(&whose, flight.begun), known),
                 Stage::Ended(result) => return result,
             }
             if flight.stage.changed().await.is_err() {
@@ -90,20 +96,20 @@ impl Canary {
     }
 
     /// The flight under way, or a new one.
-    fn flight(self: &Arc<Self>) -> Flight {
+    fn flight(self: &Arc<Self>) -> (Flight, Whose) {
         let mut current = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
         let under_way = |flight: &&Flight| {
             !matches!(*flight.stage.borrow(), Stage::Ended(_)) && flight.stage.has_changed().is_ok()
         };
         if let Some(flight) = current.as_ref().filter(under_way) {
-            return flight.clone();
+            return (flight.clone(), Whose::EarlierRun);
         }
         let (sender, stage) = watch::channel(Stage::Leaving);
         let flight = Flight { begun: Instant::now(), steps: Arc::default(), stage };
         flight.steps.begin(STEP);
         tokio::spawn(self.clone().run(flight.steps.clone(), sender));
         *current = Some(flight.clone());
-        flight
+        (flight, Whose::ThisRun)
     }
 
     async fn run(self: Arc<Self>, steps: Arc<Steps>, stage: watch::Sender<Stage>) {
@@ -148,10 +154,13 @@ impl Canary {
     }
 }
 
-/// Who is silent: the task of this run, or one that is away for longer.
-fn silence(begun: Instant) -> String {
-    match begun.elapsed().as_secs() {
-        0 => "no task came back".to_owned(),
-        seconds => format!("a task sent {seconds} s ago did not come back"),
+/// Who is silent: the task of this run, or one that was away before.
+fn silence(whose: &Whose, begun: Instant) -> String {
+    match whose {
+        Whose::ThisRun => "no task came back".to_owned(),
+        Whose::EarlierRun => {
+            let ago = begun.elapsed().as_secs_f64();
+            format!("a task sent {ago:.1}s ago did not come back")
+        }
     }
 }

@@ -23,10 +23,10 @@ async fn a_stuck_child(stage: Stage) {
     assert_eq!(report.said("ping"), "working");
     let said = report.said("queues.high_priority");
     assert!(said.starts_with("canary: no task came back within 1s ("), "{said}");
-    // The next run waits for the same one.
+    // The next run waits for the same one, however short a while it has been away.
     let said = ask(&celery, MOMENT).await.said("queues.high_priority");
     assert!(said.starts_with("canary: a task sent "), "{said}");
-    assert!(said.contains(" s ago did not come back within 1s ("), "{said}");
+    assert!(said.contains("s ago did not come back within 1s ("), "{said}");
     drop(hold);
     ask(&celery, PATIENCE).await.expect_working();
 }

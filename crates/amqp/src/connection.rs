@@ -1,6 +1,7 @@
 //! The handle of an open connection: what can be asked through it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use amq_protocol::protocol::{AMQPClass, queue};
 use amq_protocol::types::FieldTable;
@@ -48,6 +49,8 @@ pub struct Connection {
     mailbox: String,
     mailbox_channel: Channel,
     idle: Mutex<Vec<Channel>>,
+    /// The exchanges through which an answer came since the last question: they still lead to the mailbox.
+    paths: Mutex<BTreeSet<&'static str>>,
     numbers: Numbers,
     orders: mpsc::UnboundedSender<Order>,
     state: watch::Receiver<State>,
@@ -64,8 +67,8 @@ impl Connection {
         let mut mailbox_channel = Channel::open(&numbers, &orders, &state).await?;
         let mailbox = format!("{queue_prefix}health-gateway.{:032x}", rand::random::<u128>());
         mailbox::open(&mut mailbox_channel, &mailbox).await?;
-        let idle = Mutex::default();
-        Ok(Self { mailbox, mailbox_channel, idle, numbers, orders, state, listeners })
+        let (idle, paths) = (Mutex::default(), Mutex::default());
+        Ok(Self { mailbox, mailbox_channel, idle, paths, numbers, orders, state, listeners })
     }
 
     /// The queue of this connection, which is gone with it.
@@ -75,7 +78,7 @@ impl Connection {
 
     /// Listens for messages in the mailbox.
     pub fn listen(self: &Arc<Self>, wants: impl Fn(&Message) -> bool + Send + 'static) -> Letters {
-        Letters { letters: self.listeners.add(wants), _connection: self.clone() }
+        Letters { letters: self.listeners.add(wants), connection: self.clone() }
     }
 
     /// Publishes and waits until the broker has confirmed it; the answer is whether any queue got it, for which its exchange must exist.
@@ -130,7 +133,12 @@ impl Connection {
 
     async fn publish_on_a_channel(&self, publication: &Publication) -> Result<bool, Cause> {
         let mut channel = self.channel().await?;
-        match publish::publish(&mut channel, publication, &self.mailbox).await {
+        // Only an answer shows that the way it came is still there; after a question in vain it is made again.
+        let unproven =
+            publication.answers_through.filter(|exchange| !self.paths().remove(exchange));
+        let path =
+            unproven.map(|exchange| publish::path_to(&self.mailbox, exchange)).transpose()?;
+        match publish::publish(&mut channel, publication, path.into_iter().flatten()).await {
             Ok(routed) => {
                 self.put_back(channel);
                 Ok(routed)
@@ -138,6 +146,10 @@ impl Connection {
             Err(Broken::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(false),
             Err(broken) => Err(broken.into()),
         }
+    }
+
+    pub(crate) fn paths(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn channel(&self) -> Result<Channel, Broken> {

@@ -24,13 +24,18 @@ struct Listener {
 /// The messages that one listener wants. The connection stays open for them, even if nobody else uses it any more.
 pub struct Letters {
     pub(crate) letters: mpsc::UnboundedReceiver<Message>,
-    pub(crate) _connection: Arc<Connection>,
+    pub(crate) connection: Arc<Connection>,
 }
 
 impl Letters {
     /// The next message; `None` when the connection is over.
     pub async fn next(&mut self) -> Option<Message> {
         self.letters.recv().await
+    }
+
+    /// Tells that an answer came through `exchange`, whose way to the mailbox need not be made again for the next question.
+    pub fn came_through(&self, exchange: &'static str) {
+        self.connection.paths().insert(exchange);
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Publication {
     pub exchange: String,
     /// The routing key.
     pub routing_key: String,
-    /// The direct exchange through which answers come: it is declared and bound to the mailbox first, under the mailbox's name.
+    /// The direct exchange through which answers come: it is declared and bound to the mailbox first, under the mailbox's name, unless [`Letters::came_through`](crate::Letters::came_through) told that it is.
     pub answers_through: Option<&'static str>,
     /// The headers, a JSON object.
     pub headers: Value,

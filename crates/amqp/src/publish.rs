@@ -14,17 +14,16 @@ use crate::words::{Broken, unexpected};
 const BASIC: u16 = 60;
 
 /// Publishes, and waits until the broker has taken the message; whether any queue got it.
+///
+/// `path` is what has to be done first, so that answers find the mailbox.
 pub(crate) async fn publish(
     channel: &mut Channel,
     publication: &Publication,
-    mailbox: &str,
+    path: impl IntoIterator<Item = AMQPClass>,
 ) -> Result<bool, Broken> {
     let number = channel.number;
-    let mut frames = Vec::new();
-    if let Some(exchange) = publication.answers_through {
-        let methods = path_to(mailbox, exchange)?;
-        frames.extend(methods.map(|method| AMQPFrame::Method(number, method)));
-    }
+    let mut frames: Vec<_> =
+        path.into_iter().map(|method| AMQPFrame::Method(number, method)).collect();
     let publish = basic::Publish {
         exchange: short(&publication.exchange)?,
         routing_key: short(&publication.routing_key)?,
@@ -67,7 +66,7 @@ async fn confirmed(channel: &mut Channel) -> Result<bool, Broken> {
 }
 
 /// Makes `exchange`, as others do who use it, and lets it lead to the mailbox.
-fn path_to(mailbox: &str, exchange: &str) -> Result<[AMQPClass; 2], Cause> {
+pub(crate) fn path_to(mailbox: &str, exchange: &str) -> Result<[AMQPClass; 2], Cause> {
     let declare = exchange::Declare {
         exchange: short(exchange)?,
         kind: short("direct")?,

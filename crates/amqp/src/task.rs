@@ -105,6 +105,10 @@ impl Task {
         let mut unflushed = false;
         loop {
             self.read_frames()?;
+            // What was ordered at the same time is sent together.
+            while let Ok(order) = self.orders.try_recv() {
+                self.take(order)?;
+            }
             tokio::select! {
                 order = self.orders.recv() => match order {
                     Some(order) => self.take(order)?,

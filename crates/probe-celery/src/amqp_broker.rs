@@ -107,9 +107,18 @@ async fn put(
         expires: Some(QUESTION_EXPIRES),
         ..to_the_workers()
     };
-    let routed = steps.run("ask", connection.publish(&publication)).await?;
+    steps.begin("ask");
+    let asked = async {
+        let routed = connection.publish(&publication).await;
+        let routed = routed.map_err(|cause| Failure::new("ask", cause))?;
+        steps.begin("queues");
+        Ok(routed)
+    };
     let names: Vec<_> = queues.iter().map(String::as_str).collect();
-    let depths = steps.run("queues", connection.depths(&names)).await?;
+    let looked =
+        async { connection.depths(&names).await.map_err(|cause| Failure::new("queues", cause)) };
+    // The question leaves first, since the workers take longest.
+    let (routed, depths) = tokio::try_join!(biased; asked, looked)?;
     let backlogs = depths.into_iter().map(|depth| depth.map_or(Backlog::Missing, Backlog::Known));
     let backlogs = queues.iter().cloned().zip(backlogs).collect();
     // The broker says whether it went to anybody, but not to how many.
@@ -126,6 +135,7 @@ fn to_the_workers() -> Publication {
 async fn hear(mut letters: Letters, report: &Report) {
     while let Some(letter) = letters.next().await {
         if let Some(reply) = Question::read(letter.body()) {
+            letters.came_through(REPLY_EXCHANGE);
             report.answered(reply);
         }
     }

@@ -136,3 +136,20 @@ fn resume(broker: &Broker) {
         Broker::Redis(redis) => redis.server.resume(),
     }
 }
+
+/// The way back is not made for each question; one that somebody removes is made again after one question in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_back_that_was_removed_is_made_again() {
+    let stage = Stage::amqp();
+    let _worker = stage.worker("w1");
+    let Broker::Amqp(rabbit) = &stage.broker else { panic!("a RabbitMQ") };
+    let celery = stage.celery("");
+    ask(&celery, PATIENCE).await.expect_working();
+    let exchange = "rabbit_misc:r(<<\"app\">>, exchange, <<\"reply.celery.pidbox\">>)";
+    let remove = "rabbit_binding:remove(B, fun(_, _) -> ok end, <<\"somebody\">>)";
+    let removed = format!("[{remove} || B <- rabbit_binding:list_for_source({exchange})].");
+    assert!(rabbit.ctl(&["eval", &removed]).unwrap().contains("ok"));
+    let report = ask(&celery, MOMENT).await;
+    assert_eq!(report.said("ping"), "ping: no worker answered within 1s");
+    ask(&celery, PATIENCE).await.expect_working();
+}

@@ -14,5 +14,6 @@ pub mod own_health;
 pub mod permissions;
 pub mod probing;
 pub mod report;
+pub mod threads;
 mod throttle;
 mod tokens;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use gateway::namespaces::Namespaces;
-use gateway::{config, face, log, own_health, permissions, probing};
+use gateway::{config, face, log, own_health, permissions, probing, threads};
 use probe::Cause;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -93,9 +93,6 @@ struct Files {
     config: Vec<PathBuf>,
 }
 
-/// So many threads at least are shared by all, however few cores there are: a check that blocks one day, after it never did, takes one of them.
-const THREADS: usize = 4;
-
 /// The gateway could not start, or could not do what it was asked for.
 const CANNOT_RUN: u8 = 2;
 
@@ -117,18 +114,9 @@ fn main() -> ExitCode {
 }
 
 fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
-    let threads =
-        std::thread::available_parallelism().map_or(THREADS, |cores| THREADS.max(cores.get()));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    let ended =
-        runtime.map_err(|error| format!("cannot start the runtime: {error}")).and_then(|runtime| {
-            let ended = runtime.block_on(command);
-            // A check that blocks its thread must not hold up the end of the process.
-            runtime.shutdown_background();
-            ended
-        });
-    ended.unwrap_or_else(|message| {
+    let ended = threads::run(command)
+        .map_err(|error| format!("cannot start threads: {}", Cause::from(error).text()));
+    ended.flatten().unwrap_or_else(|message| {
         eprintln!("{message}");
         ExitCode::from(CANNOT_RUN)
     })
@@ -215,14 +203,16 @@ async fn serve(
         tracing::info!(listen = %address, "listening for questions about the gateway itself");
         tokio::spawn(own_health::serve(listener, draining.clone()));
     }
-    let stop = async {
+    let stop = async move {
         stop.await;
         draining.cancel();
     };
     let listener = listening(listen, endpoint)?;
     tracing::info!(%listen, "listening");
     let limits = face::Limits::default();
-    face::serve(listener, face::app(Arc::clone(&namespaces)), limits, stop).await;
+    let serving = face::serve(listener, face::app(Arc::clone(&namespaces)), limits, stop);
+    // In a task, so that connections are accepted on the thread that serves them.
+    tokio::spawn(serving).await.map_err(|error| format!("the endpoint ended: {error}"))?;
     namespaces.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,8 @@
 //! One run of one check: within its deadline, with its panic caught, and on a thread of its own until it is known not to block.
 //!
-//! A check is foreign code to the board. Polled on the threads that all share, one that blocks would stop others;
+//! A check is foreign code to the board. Polled on the thread that all share, one that blocks would hold up others for a moment;
 //! on a thread of its own it holds up nobody else, which costs several switches between threads for each run.
-//! So a check shares threads once a whole run has shown that it gives them back at once, and for as long as it does.
+//! So a check shares the thread once a whole run has shown that it gives it back at once, and for as long as it does.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -15,6 +15,8 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::threads;
 
 /// How long past its deadline a check's thread is waited for.
 const GRACE: Duration = Duration::from_millis(20);
@@ -75,7 +77,7 @@ impl Running {
         let shares = conduct.shares.load(Ordering::Relaxed);
         let work = work(check.clone(), conduct, steps.clone(), deadline, cancelled);
         let task = if shares {
-            tokio::spawn(work)
+            tokio::spawn(threads::watched(work))
         } else {
             let runtime = Handle::current();
             tokio::task::spawn_blocking(move || runtime.block_on(work))

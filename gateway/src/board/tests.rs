@@ -272,33 +272,35 @@ async fn checks_that_block_their_threads_cost_nobody_but_themselves() {
     }
 }
 
-/// As many of them as the runtime has threads, less one: they share its threads, as they did nothing wrong so far.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn checks_that_block_one_day_cost_nobody_but_themselves_and_share_no_thread_from_then_on() {
-    let turning: Vec<_> = (0..3).map(|_| Puppet::new(Act::Work)).collect();
-    let working = Puppet::new(Act::Work);
-    let mut puppets: Vec<_> = turning.iter().map(|puppet| ("it", puppet)).collect();
-    puppets.push(("other", &working));
-    let board = board(&puppets, LIMITS);
-    for _ in 0..2 {
-        assert_eq!(line(&board.ask(FRESH).await, "it").status, "working");
-    }
-    for _ in 0..2 {
-        let act = Act::Block(LIMITS.timeout * 3);
-        for puppet in &turning {
-            puppet.act.send_replace(act);
+/// They share one thread, as they did nothing wrong so far.
+#[test]
+fn checks_that_block_one_day_cost_nobody_but_themselves_and_share_no_thread_from_then_on() {
+    crate::threads::run(async {
+        let turning: Vec<_> = (0..3).map(|_| Puppet::new(Act::Work)).collect();
+        let working = Puppet::new(Act::Work);
+        let mut puppets: Vec<_> = turning.iter().map(|puppet| ("it", puppet)).collect();
+        puppets.push(("other", &working));
+        let limits = Limits { timeout: LIMITS.timeout * 5, ..LIMITS };
+        let board = board(&puppets, limits);
+        for _ in 0..2 {
+            assert_eq!(line(&board.ask(FRESH).await, "it").status, "working");
         }
-        let answered = timeout(SOON, board.ask(FRESH)).await.unwrap();
-        assert_eq!(line(&answered, "it").status, NO_ANSWER);
-        assert_eq!(line(&answered, "other").status, "working");
-        // Each comes back to a thread of its own, where more of them block than there are to share.
-        for puppet in &turning {
-            puppet.act.send_replace(Act::Fail);
+        for _ in 0..2 {
+            for puppet in &turning {
+                puppet.act.send_replace(Act::Block(limits.timeout * 3));
+            }
+            let answered = timeout(SOON, board.ask(FRESH)).await.unwrap();
+            assert_eq!(line(&answered, "it").status, "ask: no answer within 1s (puppet:1)");
+            assert_eq!(line(&answered, "other").status, "working");
+            for puppet in &turning {
+                puppet.act.send_replace(Act::Fail);
+            }
+            while line(&board.ask(FRESH).await, "it").status.contains("no answer") {
+                tokio::task::yield_now().await;
+            }
         }
-        while line(&board.ask(FRESH).await, "it").status.contains("no answer") {
-            tokio::task::yield_now().await;
-        }
-    }
+    })
+    .unwrap();
 }
 
 #[tokio::test]

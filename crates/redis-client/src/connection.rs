@@ -1,24 +1,23 @@
-//! The connection itself: how it is opened, and how several checks use it at the same time.
+//! The connection itself: how it is opened, what is asked on it, and how it ends.
 
 use std::convert::Infallible;
-use std::future::{pending, poll_fn};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
 
 use fred::clients::Client;
-use fred::error::Error;
-use fred::interfaces::{ClientLike, KeysInterface, ServerInterface};
-use fred::types::{ClusterHash, CustomCommand, Expiration, Value};
-use futures_util::future::{BoxFuture, MaybeDone, Shared, maybe_done};
-use futures_util::{FutureExt, TryFutureExt};
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::ClientLike;
+use fred::types::Value;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use probe::{Connect, Failure, Secret, Steps};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::AbortHandle;
 
-use crate::command::Request;
 use crate::credentials::Desk;
 use crate::deployment::{Deployment, Layout};
+use crate::outbox::Outbox;
 use crate::{Answer, Command, client, diagnosis, words};
 
 /// Opens connections to one deployment.
@@ -85,8 +84,7 @@ pub(crate) struct Connection {
     client: Client,
     task: AbortHandle,
     ended: Shared<BoxFuture<'static, ()>>,
-    /// Whether another database than 0 was ever selected, so that whoever asks has to select his own.
-    mixed: Mutex<bool>,
+    outbox: Arc<Outbox>,
 }
 
 impl Connection {
@@ -105,7 +103,7 @@ impl Connection {
             client: client.clone(),
             task: task.abort_handle(),
             ended: task.map(|_| ()).boxed().shared(),
-            mixed: Mutex::new(false),
+            outbox: Outbox::new(client.clone()),
         };
         let announce = async {
             while let Some(step) = reached.recv().await {
@@ -161,50 +159,12 @@ impl Connection {
     }
 
     async fn exchange(&self, database: u16, commands: &[Command]) -> Vec<Result<Value, Error>> {
-        let mut sent: Vec<MaybeDone<BoxFuture<'_, Result<Value, Error>>>> = Vec::new();
-        let answers = poll_fn(|context| {
-            // The first poll sends, under the lock: nobody selects a database between our look and our commands, nor between these.
-            let _sending = sent.is_empty().then(|| {
-                let mut mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner);
-                *mixed |= database != 0;
-                let select = mixed.then(|| self.send(Request::Select(database)));
-                let all = commands.iter().map(|command| self.send(command.request.clone()));
-                sent.extend(select.into_iter().chain(all).map(maybe_done));
-                mixed
-            });
-            let mut waiting = false;
-            for one in &mut sent {
-                waiting |= one.poll_unpin(context).is_pending();
-            }
-            if waiting {
-                return Poll::Pending;
-            }
-            Poll::Ready(sent.iter_mut().filter_map(|one| Pin::new(one).take_output()).collect())
-        });
+        let requests = commands.iter().map(|command| command.request.clone()).collect();
         tokio::select! {
             biased;
-            answers = answers => answers,
+            answers = self.outbox.exchange(database, requests) => answers,
             // A command that was sent to a task that has ended would wait for ever.
-            () = self.ended.clone() => vec![Err(Error::new(fred::error::ErrorKind::Canceled, ""))],
-        }
-    }
-
-    /// Sends a command when this is first polled, and waits for its answer.
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Value, Error>> {
-        let client = &self.client;
-        match request {
-            Request::Select(database) => {
-                client.select(i64::from(database)).map_ok(|()| Value::Null).boxed()
-            }
-            Request::Set { key, value, seconds } => {
-                client.set(key, value, Some(Expiration::EX(seconds)), None, false).boxed()
-            }
-            Request::Get { key } => client.get(key).boxed(),
-            Request::Delete { key } => client.del(key).boxed(),
-            Request::Other { name, arguments } => {
-                let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-                client.custom(command, arguments).boxed()
-            }
+            () = self.ended.clone() => vec![Err(Error::new(ErrorKind::Canceled, ""))],
         }
     }
 }

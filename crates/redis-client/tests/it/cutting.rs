@@ -35,3 +35,27 @@ async fn runs_cut_at_any_point_leave_nothing_behind() {
     tokio::time::timeout(Duration::from_secs(10), all_ended).await.unwrap();
     assert_eq!(server.ask(&["-a", "secret-pass", "-n", "1", "DBSIZE"]).unwrap(), "0");
 }
+
+/// Questions that are asked at the same time are sent together, by whoever asked first: if he hangs up, the others are asked all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hangs_up_takes_nobody_elses_question_along() {
+    let server = Redis::start(&[]).unwrap();
+    let check = check(&format!("url = 'redis://127.0.0.1:{}/1'", server.port()));
+    ask(&check).await.expect_working();
+    for number in 0..RUNS {
+        let asks: Vec<_> = (0..8)
+            .map(|_| {
+                let check = check.clone();
+                tokio::spawn(async move { ask(&check).await })
+            })
+            .collect();
+        for (at, ask) in (0..).zip(asks) {
+            if (at + number) % 3 == 0 {
+                ask.abort();
+            } else {
+                ask.await.unwrap().expect_working();
+            }
+        }
+    }
+    server.wait_for(&["-n", "1", "DBSIZE"], "0").unwrap();
+}

@@ -86,18 +86,33 @@ impl Namespaces {
         header: Option<&[u8]>,
         peer: IpAddr,
     ) -> Option<Arc<Namespace>> {
-        let asked = Instant::now();
         let (token, header) = (Digest::of(token.as_bytes()), header.map(Digest::of));
+        let found = self.find(&token, header.as_ref());
+        if found.is_some() {
+            return found;
+        }
+        // Boxed, so that those whose token is known do not carry what the others need.
+        Box::pin(self.search(&token, header.as_ref(), peer)).await
+    }
+
+    /// Looks for the token among those that are not known yet, and holds up who has none.
+    async fn search(
+        &self,
+        token: &Digest,
+        header: Option<&Digest>,
+        peer: IpAddr,
+    ) -> Option<Arc<Namespace>> {
+        let asked = Instant::now();
         let all = self.all();
         // A namespace that has no token yet is about to get it.
         join_all(all.iter().filter(|it| !it.has_token()).map(|it| it.read_once())).await;
-        if let Some(found) = find(&all, &token, header.as_ref()) {
+        if let Some(found) = self.find(token, header) {
             return Some(found);
         }
         // Under a flood, refusals come at once; those who wait have Vault read anyway.
         let _place = self.waiting.try_acquire().ok()?;
         join_all(all.iter().map(|namespace| namespace.refreshed(asked))).await;
-        if let Some(found) = find(&all, &token, header.as_ref()) {
+        if let Some(found) = self.find(token, header) {
             return Some(found);
         }
         let wait = self.throttle.wrong(peer);
@@ -168,6 +183,17 @@ impl Namespaces {
         }
     }
 
+    /// The namespace that admits these tokens. All are asked, so that the time tells nothing.
+    fn find(&self, token: &Digest, header: Option<&Digest>) -> Option<Arc<Namespace>> {
+        let mut found = None;
+        for Open { namespace, .. } in self.opened().values() {
+            if bool::from(namespace.admit(token, header)) && found.is_none() {
+                found = Some(namespace.clone());
+            }
+        }
+        found
+    }
+
     /// All that are open, in the order of their files.
     pub(crate) fn all(&self) -> Vec<Arc<Namespace>> {
         self.opened().values().map(|open| open.namespace.clone()).collect()
@@ -176,17 +202,6 @@ impl Namespaces {
     fn opened(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The namespace that admits these tokens. All are asked, so that the time tells nothing.
-fn find(all: &[Arc<Namespace>], token: &Digest, header: Option<&Digest>) -> Option<Arc<Namespace>> {
-    let mut found = None;
-    for namespace in all {
-        if bool::from(namespace.admit(token, header)) && found.is_none() {
-            found = Some(namespace.clone());
-        }
-    }
-    found
 }
 
 /// Follows what comes into `folders` and goes from them.

@@ -127,6 +127,11 @@ impl Board {
         {
             return answered;
         }
+        // Boxed, so that those for whom nothing has to run do not carry what a run needs.
+        Box::pin(self.run(ask)).await
+    }
+
+    async fn run(&self, ask: Ask) -> Answered {
         let patience = ask.wait.map(|wait| Instant::now() + wait);
         let answers = join_all(self.slots().map(|slot| slot.ask(ask.fresh, patience))).await;
         let age = answers.iter().filter_map(|answer| answer.age).max();

@@ -90,30 +90,33 @@ pub struct Peer(pub IpAddr);
 /// Answers one request, whose target has been taken out of its URI.
 ///
 /// What was not answered as it was meant is logged: never the path, the query or the headers.
-async fn answer<A: Authority>(
+fn answer<A: Authority>(
     authority: Arc<A>,
     mut request: Request<Empty<Bytes>>,
-) -> Response<Body> {
+) -> impl Future<Output = Response<Body>> + Send {
     let begun = Instant::now();
     let target = request.extensions_mut().remove::<Target>().unwrap_or_default();
-    // Django knows methods in upper case only, however they are sent.
-    let method = request.method().as_str().to_ascii_uppercase();
-    let mut namespace = None;
-    let response = dispatch(&*authority, &target, &method, &request, &mut namespace).await;
-    if !response.status().is_success() {
-        // A method can be any word; one of a caller's own making is not copied into the log.
-        let known = METHODS.iter().find(|known| **known == method);
-        tracing::info!(
-            method = known.unwrap_or(&"other"),
-            peer = %peer(&request),
-            namespace = namespace.as_ref().map(A::name),
-            status = response.status().as_u16(),
-            seconds = begun.elapsed().as_secs_f64(),
-            "answered"
-        );
+    // No `async fn`, which would hold each of its arguments twice.
+    async move {
+        // Django knows methods in upper case only, however they are sent.
+        let method = request.method().as_str().to_ascii_uppercase();
+        let mut namespace = None;
+        let response = dispatch(&*authority, &target, &method, &request, &mut namespace).await;
+        if !response.status().is_success() {
+            // A method can be any word; one of a caller's own making is not copied into the log.
+            let known = METHODS.iter().find(|known| **known == method);
+            tracing::info!(
+                method = known.unwrap_or(&"other"),
+                peer = %peer(&request),
+                namespace = namespace.as_ref().map(A::name),
+                status = response.status().as_u16(),
+                seconds = begun.elapsed().as_secs_f64(),
+                "answered"
+            );
+        }
+        // Only in this spelling does the server know that no body follows.
+        if request.method() == Method::HEAD { write::without_body(response) } else { response }
     }
-    // Only in this spelling does the server know that no body follows.
-    if request.method() == Method::HEAD { write::without_body(response) } else { response }
 }
 
 /// Those that are named in the log.

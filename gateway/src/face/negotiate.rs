@@ -43,6 +43,9 @@ pub(super) enum Refusal {
 
 /// Finds the format for a request.
 pub(super) fn negotiate(query: &str, headers: &HeaderMap) -> Result<Format, Refusal> {
+    if query.is_empty() && takes_anything(headers) {
+        return Ok(Format::Json { indent: 0 });
+    }
     let offers = match format_parameter(query).as_deref() {
         None | Some("") => &OFFERS[..],
         Some("json") => &OFFERS[..1],
@@ -64,6 +67,12 @@ pub(super) fn negotiate(query: &str, headers: &HeaderMap) -> Result<Format, Refu
         }
     }
     Err(Refusal::NotAcceptable)
+}
+
+/// Whether there is nothing to negotiate, as for most monitors.
+fn takes_anything(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter();
+    accepted.next().is_none_or(|first| first == "*/*") && accepted.next().is_none()
 }
 
 /// The last `format` in a query, decoded.

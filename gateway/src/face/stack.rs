@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Empty;
 use hyper::body::Body;
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::target::Target;
 use super::{Authority, answer, write};
@@ -30,16 +30,13 @@ pub fn app<A: Authority>(
     ServiceBuilder::new()
         // First of all: whatever sees the request from here on cannot see the token.
         .map_request(hide_target)
-        // Around the answer to a panic, which is to have these as well.
-        .layer(always(header::CACHE_CONTROL, "no-store"))
-        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        // The page's address holds the token, and must not be told to where a link leads.
-        .layer(always(header::REFERRER_POLICY, "no-referrer"))
+        // Around the answer to a panic, which is to have these headers as well.
+        .map_response(protect)
         // A panic becomes an answer instead of a cut connection. What it says may hold anything: it is not repeated.
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .service(service_fn(move |request| {
-            let answer = answer(authority.clone(), request);
-            async { Ok(answer.await) }
+            // Boxed, because every layer, and the server, would move it before it begins.
+            Box::pin(answer(authority.clone(), request).map(Ok))
         }))
 }
 
@@ -50,8 +47,14 @@ fn hide_target(mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> {
     request
 }
 
-fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+/// Adds what every answer says to those that it passes through.
+fn protect<B>(mut response: Response<B>) -> Response<B> {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // The page's address holds the token, and must not be told to where a link leads.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
 }
 
 fn internal_error() -> Response<write::Body> {

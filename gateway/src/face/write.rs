@@ -19,6 +19,9 @@ const NAME: &str = "Health";
 const DESCRIPTION: &str =
     "Asks every backend of an application whether it could do its work right now.";
 
+/// So many headers an answer has at most, usually.
+const HEADERS: usize = 10;
+
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -136,6 +139,7 @@ fn text(status: StatusCode, kind: HeaderValue, text: impl Into<Bytes>) -> Respon
     let length = text.len().into();
     let mut response = Response::new(Body::new(text));
     *response.status_mut() = status;
+    response.headers_mut().reserve(HEADERS);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     // Set here rather than by the server, so that `HEAD` has it too.
     response.headers_mut().insert(header::CONTENT_LENGTH, length);

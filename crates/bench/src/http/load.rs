@@ -1,7 +1,7 @@
 //! Many callers at once, on one thread: each asks again as soon as it is answered.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -94,6 +94,8 @@ impl Load {
                 heard.answers.push(answered);
                 if answered.at >= end {
                     epoll::delete(&poll, &caller.stream)?;
+                    // Others may wait for the place.
+                    caller.stream.shutdown(Shutdown::Both)?;
                     open -= 1;
                 } else if self.fresh_connections {
                     caller.hang_up()?;

@@ -72,8 +72,11 @@ impl Reserve {
     /// Has so many threads of this runtime sit, and the others stand up.
     fn have(self: &Arc<Self>, wanted: usize, runtime: &Handle) {
         let mut seats = self.seats();
-        seats.wanted = wanted;
-        self.changed.notify_all();
+        // Those who sit are not woken for nothing each time that the watchdog looks.
+        if seats.wanted != wanted {
+            seats.wanted = wanted;
+            self.changed.notify_all();
+        }
         for _ in seats.taken..wanted {
             seats.taken += 1;
             let reserve = self.clone();

@@ -6,12 +6,12 @@
 //! a watchdog looks who polls a check for too long, and has one stand up for each who does.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{io, iter};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -119,7 +119,7 @@ thread_local! {
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         // Threads that have ended leave their place to new ones.
         all.retain(|since| since.strong_count() > 0);
-        all.extend(iter::once(Arc::downgrade(&mine)));
+        all.push(Arc::downgrade(&mine));
         mine
     };
 }

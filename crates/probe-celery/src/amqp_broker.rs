@@ -107,10 +107,8 @@ async fn put(
         expires: Some(QUESTION_EXPIRES),
         ..to_the_workers()
     };
-    steps.begin("ask");
     let asked = async {
-        let routed = connection.publish(&publication).await;
-        let routed = routed.map_err(|cause| Failure::new("ask", cause))?;
+        let routed = steps.run("ask", connection.publish(&publication)).await?;
         steps.begin("queues");
         Ok(routed)
     };

@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
 pub use self::slot::Limits;
@@ -133,7 +132,13 @@ impl Board {
 
     async fn run(&self, ask: Ask) -> Answered {
         let patience = ask.wait.map(|wait| Instant::now() + wait);
-        let answers = join_all(self.slots().map(|slot| slot.ask(ask.fresh, patience))).await;
+        let mut asked: Vec<_> = self.slots().map(|slot| slot.ask(ask.fresh, patience)).collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        // Who was asked last answers last, usually: whoever waits for him first is not woken for each of the others.
+        while let Some(last) = asked.pop() {
+            answers.push(last.answer().await);
+        }
+        answers.reverse();
         let age = answers.iter().filter_map(|answer| answer.age).max();
         let refused = answers.iter().any(|answer| is_refused(answer.step));
         let lines = answers.into_iter().map(|answer| answer.line);

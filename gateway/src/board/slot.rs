@@ -94,18 +94,17 @@ impl Slot {
         }
     }
 
-    /// The check's answer to one caller, who wants it `fresh` or not, and waits until `patience` at most.
-    pub(super) async fn ask(self: &Arc<Self>, fresh: bool, patience: Option<Instant>) -> Answer {
+    /// Asks the check for one caller, who wants it `fresh` or not, and waits until `patience` at most.
+    ///
+    /// It is asked when this returns, whether its answer is waited for or not.
+    pub(super) fn ask(self: &Arc<Self>, fresh: bool, patience: Option<Instant>) -> Asked {
         let asked = Instant::now();
         let fresh = fresh && !self.is_paced();
-        let (mut waiter, overdue) = {
-            let mut state = self.state();
-            if let Some(last) = self.servable(&state).filter(|_| !fresh) {
-                return stored(last, last.done.elapsed());
-            }
-            let overdue = state.last.clone().filter(|last| last.at_deadline);
-            (self.join(&mut state), overdue)
-        };
+        let mut state = self.state();
+        if let Some(last) = self.servable(&state).filter(|_| !fresh) {
+            return Asked::Stored(stored(last));
+        }
+        let overdue = state.last.clone().filter(|last| last.at_deadline);
         let limit = match (&overdue, patience) {
             (Some(_), patience) => {
                 let soon = asked + self.limits.overdue_wait;
@@ -113,19 +112,7 @@ impl Slot {
             }
             (None, patience) => patience,
         };
-        if let Some(outcome) = waiter.outcome(limit).await {
-            // A check that blocks its thread has had its outcome for a while.
-            let age = (outcome.done < asked).then(|| outcome.done.elapsed());
-            return Answer { line: line(&outcome), age, step: outcome.step };
-        }
-        let steps = waiter.leave_in_background();
-        let mut answer = match overdue {
-            // What was true at the last deadline is true as long as nothing answers.
-            Some(last) => stored(&last, last.done.elapsed()),
-            None => self.not_finished(steps.current(), patience.map(|patience| patience - asked)),
-        };
-        answer.line.response_time = asked.elapsed();
-        answer
+        Asked::Waiting { waiter: self.join(&mut state), asked, limit, overdue }
     }
 
     /// How many results it has had; as long as that is the same, the last one is.
@@ -144,13 +131,6 @@ impl Slot {
     /// The last result, if it is young enough to be given again.
     fn servable<'a>(&self, state: &'a State) -> Option<&'a Outcome> {
         state.last.as_ref().filter(|last| last.done.elapsed() < self.limits.max_age)
-    }
-
-    fn not_finished(&self, step: &'static str, waited: Option<Duration>) -> Answer {
-        let seconds = waited.unwrap_or_default().as_secs_f64();
-        let reason = format!("not finished within the {seconds:.0}s that the caller waits");
-        let status = Failure::because(step, reason).line(self.check.target());
-        Answer { line: Line { status, response_time: Duration::ZERO }, age: None, step: None }
     }
 
     /// Joins the run that is under way, or starts one.
@@ -236,7 +216,7 @@ impl Slot {
 }
 
 /// Somebody who waits for a run. Dropped before its outcome, the caller has hung up: a run that nobody waits for ends.
-struct Waiter {
+pub(super) struct Waiter {
     slot: Arc<Slot>,
     id: u64,
     outcome: watch::Receiver<Option<Outcome>>,
@@ -263,14 +243,13 @@ impl Waiter {
     }
 
     /// Leaves the run to itself: it goes on within its own deadline, for whoever asks next.
-    fn leave_in_background(mut self) -> Arc<Steps> {
+    fn leave_in_background(mut self) {
         self.done = true;
         let mut state = self.slot.state();
         if let Some(run) = state.run.as_mut().filter(|run| run.id == self.id) {
             run.waiting -= 1;
             run.background = true;
         }
-        self.steps.clone()
     }
 }
 
@@ -289,8 +268,56 @@ impl Drop for Waiter {
     }
 }
 
-fn stored(outcome: &Outcome, age: Duration) -> Answer {
-    Answer { line: line(outcome), age: Some(age), step: outcome.step }
+/// A check that has been asked for one caller.
+pub(super) enum Asked {
+    /// Its last result is young enough.
+    Stored(Answer),
+    /// It runs.
+    Waiting {
+        waiter: Waiter,
+        asked: Instant,
+        /// How long it is waited for.
+        limit: Option<Instant>,
+        /// Its last result, if the deadline had ended that run.
+        overdue: Option<Outcome>,
+    },
+}
+
+impl Asked {
+    /// What it says, or what can be said of it when the caller has waited long enough.
+    pub(super) async fn answer(self) -> Answer {
+        let (mut waiter, asked, limit, overdue) = match self {
+            Self::Stored(answer) => return answer,
+            Self::Waiting { waiter, asked, limit, overdue } => (waiter, asked, limit, overdue),
+        };
+        if let Some(outcome) = waiter.outcome(limit).await {
+            // A check that blocks its thread has had its outcome for a while.
+            let age = (outcome.done < asked).then(|| outcome.done.elapsed());
+            return Answer { line: line(&outcome), age, step: outcome.step };
+        }
+        let waited =
+            limit.map_or_else(|| asked.elapsed(), |limit| limit.saturating_duration_since(asked));
+        let target = waiter.slot.check.target();
+        let mut answer = match &overdue {
+            // What was true at the last deadline is true as long as nothing answers.
+            Some(last) => stored(last),
+            None => not_finished(waiter.steps.current(), target, waited),
+        };
+        answer.line.response_time = waited;
+        waiter.leave_in_background();
+        answer
+    }
+}
+
+fn not_finished(step: &'static str, target: &str, waited: Duration) -> Answer {
+    let seconds = waited.as_secs_f64();
+    let reason = format!("not finished within the {seconds:.0}s that the caller waits");
+    let status = Failure::because(step, reason).line(target);
+    Answer { line: Line { status, response_time: waited }, age: None, step: None }
+}
+
+fn stored(outcome: &Outcome) -> Answer {
+    Answer { line: line(outcome), age: Some(outcome.done.elapsed()), step: outcome.step }
 }
 
 fn line(outcome: &Outcome) -> Line {

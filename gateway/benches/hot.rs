@@ -13,12 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::Criterion;
 use gateway::board::Ask;
-use gateway::face::{Authority, app};
+use gateway::face::{Authority, Peer, app};
 use gateway::namespace::Namespace;
 use gateway::namespaces::Namespaces;
 use gateway::report::{Components, Entry, Line, Report, WORKING};
 use http::{Request, StatusCode};
-use http_body_util::Empty;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tower::{Service, ServiceExt as _};
@@ -85,7 +84,7 @@ fn report(components: impl Fn() -> Arc<Components> + Send + Sync + 'static) -> B
     let runtime = runtime();
     let mut app = app(Arc::new(Reporter(Arc::new(components))));
     Box::new(move || {
-        let request = Request::get(format!("/api/health/{TOKEN}/")).body(Empty::<Bytes>::new());
+        let request = Request::get(format!("/api/health/{TOKEN}/")).body(Peer(PEER));
         let answer = runtime.block_on(async {
             app.ready().await.expect("it is always ready").call(request.expect("a request")).await
         });

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{Empty, Full};
+use http_body_util::Full;
 use probe::Cause;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
-use crate::face::{self, Limits};
+use crate::face::{self, Limits, Peer};
 
 /// How long [`ask`] waits for a connection and for each part of the answer; whoever answers for himself needs no backend for it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ const DRAINING: &str = "draining: asked to end, finishing the answers under way\
 ///
 /// Whoever calls this has loaded the configuration and opened the endpoint: until then callers wait in the backlog.
 pub async fn serve(listener: TcpListener, draining: CancellationToken) {
-    let app = service_fn(move |request: Request<Empty<Bytes>>| {
+    let app = service_fn(move |request: Request<Peer>| {
         let answer = answer(request.method(), request.uri().path(), draining.is_cancelled());
         async { Ok::<_, Infallible>(answer) }
     });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -37,7 +37,7 @@ pub(super) async fn attend<S, B>(
     limits: Limits,
     stopped: CancellationToken,
 ) where
-    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send>,
+    S: Service<Request<Peer>, Response = Response<B>, Error = Infallible, Future: Send>,
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
@@ -49,9 +49,8 @@ pub(super) async fn attend<S, B>(
     let asking = asked.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         asking.notify_one();
-        let (mut head, body) = request.into_parts();
-        head.extensions.insert(Peer(peer));
-        answer(app.clone().oneshot(Request::from_parts(head, Empty::new())), body)
+        let (head, body) = request.into_parts();
+        answer(app.clone().oneshot(Request::from_parts(head, Peer(peer))), body)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -82,6 +81,11 @@ async fn answer<R>(
     answer: impl Future<Output = Result<R, Infallible>>,
     body: Incoming,
 ) -> Result<R, hyper::Error> {
+    // Most requests have none, and then hyper notices by itself that a caller hangs up.
+    if body.is_end_stream() {
+        let Ok(answer) = answer.await;
+        return Ok(answer);
+    }
     let mut answer = pin!(answer);
     let mut reading = pin!(read_away(body));
     let Ok(answer) = tokio::select! {

@@ -14,13 +14,11 @@ mod target;
 mod wishes;
 mod write;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Empty;
+use http::{HeaderMap, Request, Response, StatusCode};
 
 use crate::board::Ask;
 use crate::namespace::Namespace;
@@ -83,58 +81,57 @@ impl Authority for Namespaces {
     }
 }
 
-/// The address a request came from, as an extension of the request.
+/// The address a request came from. It stands in the place of the body, since nothing here reads one.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
+
+/// What a request asks for and who asks, in the place of the body as well.
+struct Question {
+    target: Target,
+    peer: IpAddr,
+}
 
 /// Answers one request, whose target has been taken out of its URI.
 ///
 /// What was not answered as it was meant is logged: never the path, the query or the headers.
 fn answer<A: Authority>(
     authority: Arc<A>,
-    mut request: Request<Empty<Bytes>>,
+    request: Request<Question>,
 ) -> impl Future<Output = Response<Body>> + Send {
     let begun = Instant::now();
-    let target = request.extensions_mut().remove::<Target>().unwrap_or_default();
     // No `async fn`, which would hold each of its arguments twice.
     async move {
         // Django knows methods in upper case only, however they are sent.
         let method = request.method().as_str().to_ascii_uppercase();
         let mut namespace = None;
-        let response = dispatch(&*authority, &target, &method, &request, &mut namespace).await;
+        let response = dispatch(&*authority, &method, &request, &mut namespace).await;
         if !response.status().is_success() {
             // A method can be any word; one of a caller's own making is not copied into the log.
             let known = METHODS.iter().find(|known| **known == method);
             tracing::info!(
                 method = known.unwrap_or(&"other"),
-                peer = %peer(&request),
+                peer = %request.body().peer,
                 namespace = namespace.as_ref().map(A::name),
                 status = response.status().as_u16(),
                 seconds = begun.elapsed().as_secs_f64(),
                 "answered"
             );
         }
-        // Only in this spelling does the server know that no body follows.
-        if request.method() == Method::HEAD { write::without_body(response) } else { response }
+        response
     }
 }
 
 /// Those that are named in the log.
 const METHODS: [&str; 6] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
 
-fn peer(request: &Request<Empty<Bytes>>) -> IpAddr {
-    request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0)
-}
-
 /// The order of the questions is part of the contract: the path, the format, `Accept`, the token, the method.
 async fn dispatch<A: Authority>(
     authority: &A,
-    target: &Target,
     method: &str,
-    request: &Request<Empty<Bytes>>,
+    request: &Request<Question>,
     asked: &mut Option<A::Namespace>,
 ) -> Response<Body> {
-    let headers = request.headers();
+    let (headers, Question { target, peer }) = (request.headers(), request.body());
     let Some(token) = &target.token else {
         return write::no_such_path();
     };
@@ -144,7 +141,7 @@ async fn dispatch<A: Authority>(
         Err(Refusal::NotAcceptable) => return write::not_acceptable(),
     };
     let credential = wishes::credential(headers);
-    let found = authority.authorize(token, credential.as_deref(), peer(request)).await;
+    let found = authority.authorize(token, credential.as_deref(), *peer).await;
     let Some(namespace) = found else {
         return write::method_not_allowed(method, format);
     };

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Empty;
 use hyper::body::Body;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -18,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
+use super::Peer;
 use super::connection::attend;
 
 /// How long to wait when no connection can be accepted, for instance because the files of the process are used up.
@@ -54,7 +54,7 @@ pub async fn serve<S, B>(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) where
-    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send>,
+    S: Service<Request<Peer>, Response = Response<B>, Error = Infallible, Future: Send>,
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {

@@ -5,22 +5,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_body_util::Empty;
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Body;
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::target::Target;
-use super::{Authority, answer, write};
+use super::{Authority, Peer, Question, answer, write};
 
-/// The application as a service: [`super::serve`] puts it on a socket, most tests call it without one.
+/// The application as a service, for [`super::serve`] to put on a socket.
 ///
-/// Its requests have no body, since nothing here reads one, and carry [`Peer`] as an extension.
+/// Nothing here reads the body of a request: [`Peer`] has its place.
 pub fn app<A: Authority>(
     authority: Arc<A>,
 ) -> impl Service<
-    Request<Empty<Bytes>>,
+    Request<Peer>,
     Response = Response<impl Body<Data = Bytes, Error = BoxError> + Send + 'static>,
     Error = Infallible,
     Future: Send,
@@ -40,11 +39,11 @@ pub fn app<A: Authority>(
         }))
 }
 
-/// Moves the target out of the URI, where many things would print it, into an extension that nothing prints.
-fn hide_target(mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> {
-    let uri = std::mem::replace(request.uri_mut(), Uri::from_static("/"));
-    request.extensions_mut().insert(Target::read(uri.path(), uri.query()));
-    request
+/// Moves the target out of the URI, where many things would print it, to where nothing does.
+fn hide_target(mut request: Request<Peer>) -> Request<Question> {
+    let uri = std::mem::take(request.uri_mut());
+    let target = Target::read(uri.path(), uri.query());
+    request.map(|Peer(peer)| Question { target, peer })
 }
 
 /// Adds what every answer says to those that it passes through.

@@ -6,7 +6,6 @@ use percent_encoding::percent_decode_str;
 const ENDPOINT: &str = "/api/health/";
 
 /// What a request asks for. It has no `Debug` on purpose: it holds the token.
-#[derive(Clone, Default)]
 pub(super) struct Target {
     /// The token, decoded; `None` if the path is not the endpoint's.
     pub(super) token: Option<String>,

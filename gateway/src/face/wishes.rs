@@ -36,6 +36,9 @@ pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
 ///
 /// Several headers are joined as Django's servers do it, so that a second one cannot hide behind the first.
 pub(super) fn credential(headers: &HeaderMap) -> Option<Vec<u8>> {
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return None;
+    }
     let values = headers.get_all(header::AUTHORIZATION);
     let joined = values.iter().map(http::HeaderValue::as_bytes).collect::<Vec<_>>().join(&b","[..]);
     let trimmed = joined.trim_ascii();

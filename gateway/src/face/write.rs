@@ -20,7 +20,7 @@ const DESCRIPTION: &str =
     "Asks every backend of an application whether it could do its work right now.";
 
 /// So many headers an answer has at most, usually.
-const HEADERS: usize = 10;
+const HEADERS: usize = 9;
 
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -103,11 +103,6 @@ pub(super) fn internal_error() -> Response<Body> {
     error(StatusCode::INTERNAL_SERVER_ERROR, "A server error occurred.", 0)
 }
 
-/// The answer to `HEAD`: as to `GET`, the length included.
-pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
-    response.map(|_| Body::default())
-}
-
 /// The headers that Django REST framework adds to every answer of a view.
 fn endpoint(headers: &mut HeaderMap) {
     headers.insert(header::ALLOW, ALLOW);
@@ -135,14 +130,10 @@ fn html(status: StatusCode, page: String) -> Response<Body> {
 }
 
 fn text(status: StatusCode, kind: HeaderValue, text: impl Into<Bytes>) -> Response<Body> {
-    let text = text.into();
-    let length = text.len().into();
-    let mut response = Response::new(Body::new(text));
+    let mut response = Response::new(Body::new(text.into()));
     *response.status_mut() = status;
     response.headers_mut().reserve(HEADERS);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    // Set here rather than by the server, so that `HEAD` has it too.
-    response.headers_mut().insert(header::CONTENT_LENGTH, length);
     response
 }
 

@@ -2,8 +2,11 @@
 //!
 //! The protocol is that of Celery 5 with kombu 5: `kombu/pidbox.py` for the question, `celery/worker/control.py` for its methods.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 /// The exchange through which questions go to all workers.
@@ -62,12 +65,22 @@ impl Question {
 
     /// Reads an answer; `None` if it is none.
     pub(crate) fn read(body: &[u8]) -> Option<Reply> {
-        let answer: Value = serde_json::from_slice(body).ok()?;
-        let (worker, said) = answer.as_object()?.iter().next()?;
-        let name = |queue: &Value| Some(queue.get("name")?.as_str()?.to_owned());
-        let queues = said.as_array().map(|queues| queues.iter().filter_map(name).collect());
-        Some(Reply { worker: worker.clone(), queues: queues.unwrap_or_default() })
+        // Whoever was not asked for queues, or cannot tell them, is there all the same.
+        let (worker, queues) = entry::<Vec<Queue>>(body)
+            .or_else(|| Some((entry::<IgnoredAny>(body)?.0, Vec::new())))?;
+        Some(Reply { worker, queues: queues.into_iter().map(|queue| queue.name).collect() })
     }
+}
+
+/// What is told of a queue, as far as it is read: the rest is long, and comes for every queue of every worker.
+#[derive(Deserialize)]
+struct Queue {
+    name: String,
+}
+
+/// The one entry of an answer: who answers, and what.
+fn entry<T: DeserializeOwned>(body: &[u8]) -> Option<(String, T)> {
+    serde_json::from_slice::<BTreeMap<String, T>>(body).ok()?.pop_first()
 }
 
 #[cfg(test)]
@@ -90,6 +103,8 @@ mod tests {
             "w1@host",
             &["a", "b"],
         );
+        // A worker that cannot tell.
+        check(r#"{"w1@host": {"error": "no such method"}}"#, "w1@host", &[]);
         // A worker that has no consumer yet.
         check(r#"{"w1@host": []}"#, "w1@host", &[]);
     }

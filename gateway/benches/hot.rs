@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use criterion::Criterion;
 use gateway::board::Ask;
 use gateway::face::{Authority, Peer, app};

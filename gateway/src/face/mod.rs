@@ -14,6 +14,7 @@ mod target;
 mod wishes;
 mod write;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,7 +27,7 @@ use crate::namespaces::Namespaces;
 use crate::report::Report;
 use negotiate::{Format, Refusal, negotiate};
 use target::Target;
-use write::Body;
+use write::{Answer, Body};
 
 pub(crate) use json::Json;
 pub use serve::{Limits, serve};
@@ -102,22 +103,31 @@ fn answer<A: Authority>(
     // No `async fn`, which would hold each of its arguments twice.
     async move {
         // Django knows methods in upper case only, however they are sent.
-        let method = request.method().as_str().to_ascii_uppercase();
+        let method = upper_case(request.method().as_str());
         let mut namespace = None;
-        let response = dispatch(&*authority, &method, &request, &mut namespace).await;
-        if !response.status().is_success() {
+        let answer = dispatch(&*authority, &method, &request, &mut namespace).await;
+        if !answer.status.is_success() {
             // A method can be any word; one of a caller's own making is not copied into the log.
             let known = METHODS.iter().find(|known| **known == method);
             tracing::info!(
                 method = known.unwrap_or(&"other"),
                 peer = %request.body().peer,
                 namespace = namespace.as_ref().map(A::name),
-                status = response.status().as_u16(),
+                status = answer.status.as_u16(),
                 seconds = begun.elapsed().as_secs_f64(),
                 "answered"
             );
         }
-        response
+        drop(method);
+        answer.with_headers(request.into_parts().0.headers)
+    }
+}
+
+fn upper_case(method: &str) -> Cow<'_, str> {
+    if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        method.to_ascii_uppercase().into()
+    } else {
+        method.into()
     }
 }
 
@@ -130,7 +140,7 @@ async fn dispatch<A: Authority>(
     method: &str,
     request: &Request<Question>,
     asked: &mut Option<A::Namespace>,
-) -> Response<Body> {
+) -> Answer {
     let (headers, Question { target, peer }) = (request.headers(), request.body());
     let Some(token) = &target.token else {
         return write::no_such_path();
@@ -156,7 +166,7 @@ async fn report<A: Authority>(
     namespace: &A::Namespace,
     headers: &HeaderMap,
     format: Format,
-) -> Response<Body> {
+) -> Answer {
     let ask = Ask { fresh: wishes::fresh(headers), wait: wishes::wait(headers) };
     let report = A::ask(namespace, ask).await;
     let status = if report.all_working() { StatusCode::OK } else { A::failure_status(namespace) };

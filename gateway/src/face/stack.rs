@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Body;
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -29,8 +29,6 @@ pub fn app<A: Authority>(
     ServiceBuilder::new()
         // First of all: whatever sees the request from here on cannot see the token.
         .map_request(hide_target)
-        // Around the answer to a panic, which is to have these headers as well.
-        .map_response(protect)
         // A panic becomes an answer instead of a cut connection. What it says may hold anything: it is not repeated.
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .service(service_fn(move |request| {
@@ -46,18 +44,8 @@ fn hide_target(mut request: Request<Peer>) -> Request<Question> {
     request.map(|Peer(peer)| Question { target, peer })
 }
 
-/// Adds what every answer says to those that it passes through.
-fn protect<B>(mut response: Response<B>) -> Response<B> {
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // The page's address holds the token, and must not be told to where a link leads.
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
-}
-
 fn internal_error() -> Response<write::Body> {
     // The panic itself was logged where it happened.
     tracing::error!(status = StatusCode::INTERNAL_SERVER_ERROR.as_u16(), "answered");
-    write::internal_error()
+    write::internal_error().with_headers(HeaderMap::new())
 }

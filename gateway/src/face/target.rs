@@ -16,7 +16,11 @@ pub(super) struct Target {
 impl Target {
     /// Takes a path and a query apart. The path is decoded first, as Django does it: `%2F` separates like `/`.
     pub(super) fn read(path: &str, query: Option<&str>) -> Self {
-        let path = percent_decode_str(path).decode_utf8_lossy();
+        let path = if path.contains('%') {
+            percent_decode_str(path).decode_utf8_lossy()
+        } else {
+            path.into()
+        };
         let token = path.strip_prefix(ENDPOINT).and_then(|rest| {
             // The last slash may be missing: a departure from Django, which would redirect.
             let token = rest.strip_suffix('/').unwrap_or(rest);

@@ -19,43 +19,88 @@ const NAME: &str = "Health";
 const DESCRIPTION: &str =
     "Asks every backend of an application whether it could do its work right now.";
 
-/// So many headers an answer has at most, usually.
-const HEADERS: usize = 9;
-
-const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// The report, with its age if any of it was stored, and with the wait that was granted.
+/// An answer before it has its headers.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    text: Bytes,
+    kind: Kind,
+    /// Whether it is the endpoint's, to whose answers Django REST framework adds headers.
+    of_endpoint: bool,
+    /// The age of the oldest result in it, if any of it was stored.
+    age: Option<Duration>,
+    /// The wait that was granted.
+    wait: Option<Duration>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Json,
+    Html,
+}
+
+impl Answer {
+    fn new(status: StatusCode, kind: Kind, text: impl Into<Bytes>) -> Self {
+        let text = text.into();
+        Self { status, text, kind, of_endpoint: false, age: None, wait: None }
+    }
+
+    /// Gives it its headers, in the place of those of its request: their memory is used again.
+    pub(super) fn with_headers(self, mut headers: HeaderMap) -> Response<Body> {
+        headers.clear();
+        let mut say = |name, value| drop(headers.insert(name, value));
+        say(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        say(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // The page's address holds the token, and must not be told to where a link leads.
+        say(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        match self.kind {
+            Kind::Json => say(header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            Kind::Html => {
+                let html = HeaderValue::from_static("text/html; charset=utf-8");
+                say(header::CONTENT_TYPE, html);
+                say(header::CONTENT_SECURITY_POLICY, page::POLICY);
+            }
+        }
+        if self.of_endpoint {
+            say(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+            say(header::VARY, HeaderValue::from_static("Accept"));
+        }
+        if let Some(age) = self.age {
+            say(header::AGE, age.as_secs().into());
+        }
+        if let Some(wait) = self.wait
+            && let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.as_secs()))
+        {
+            say(PREFERENCE_APPLIED, applied);
+        }
+        let mut response = Response::new(Body::new(self.text));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// The report.
 pub(super) fn report(
     report: &Report,
     status: StatusCode,
     wait: Option<Duration>,
     format: Format,
-) -> Response<Body> {
-    let mut response = match format {
+) -> Answer {
+    let answer = match format {
         Format::Json { indent: 0 } => {
-            text(status, JSON, report.components.written(|| report_json(report).write(0)))
+            let text = report.components.written(|| report_json(report).write(0));
+            Answer::new(status, Kind::Json, text)
         }
         Format::Json { indent } => json(status, &report_json(report), indent),
-        Format::Html => html(status, page::report(report)),
+        Format::Html => Answer::new(status, Kind::Html, page::report(report)),
     };
-    endpoint(response.headers_mut());
-    if let Some(age) = report.age {
-        response.headers_mut().insert(header::AGE, age.as_secs().into());
-    }
-    if let Some(wait) = wait {
-        let applied = format!("wait={}", wait.as_secs());
-        response
-            .headers_mut()
-            .extend(HeaderValue::try_from(applied).map(|it| (PREFERENCE_APPLIED, it)));
-    }
-    response
+    Answer { of_endpoint: true, age: report.age, wait, ..answer }
 }
 
 /// What the endpoint can do, for `OPTIONS`.
-pub(super) fn description(format: Format) -> Response<Body> {
+pub(super) fn description(format: Format) -> Answer {
     let list = |items: &[&'static str]| Json::List(items.iter().copied().map(Json::text).collect());
     let parses = ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
     let description = Json::Object(vec![
@@ -64,77 +109,53 @@ pub(super) fn description(format: Format) -> Response<Body> {
         ("renders", list(&["application/json", "text/html"])),
         ("parses", list(&parses)),
     ]);
-    let mut response = match format {
+    let answer = match format {
         Format::Json { indent } => json(StatusCode::OK, &description, indent),
-        Format::Html => html(StatusCode::OK, page::description(NAME, &description.write(4))),
+        Format::Html => {
+            let page = page::description(NAME, &description.write(4));
+            Answer::new(StatusCode::OK, Kind::Html, page)
+        }
     };
-    endpoint(response.headers_mut());
-    response
+    Answer { of_endpoint: true, ..answer }
 }
 
 /// The path is not the endpoint's.
-pub(super) fn no_such_path() -> Response<Body> {
+pub(super) fn no_such_path() -> Answer {
     error(StatusCode::NOT_FOUND, "Not found.", 0)
 }
 
 /// The `format` parameter has a value that is not known.
-pub(super) fn unknown_format() -> Response<Body> {
-    endpoint_error(StatusCode::NOT_FOUND, "Not found.", 0)
+pub(super) fn unknown_format() -> Answer {
+    Answer { of_endpoint: true, ..error(StatusCode::NOT_FOUND, "Not found.", 0) }
 }
 
 /// `Accept` allows nothing that can be written.
-pub(super) fn not_acceptable() -> Response<Body> {
+pub(super) fn not_acceptable() -> Answer {
     let detail = "Could not satisfy the request Accept header.";
-    endpoint_error(StatusCode::NOT_ACCEPTABLE, detail, 0)
+    Answer { of_endpoint: true, ..error(StatusCode::NOT_ACCEPTABLE, detail, 0) }
 }
 
 /// The token is wrong, or it is right and the method is wrong: nobody can tell which.
-pub(super) fn method_not_allowed(method: &str, format: Format) -> Response<Body> {
+pub(super) fn method_not_allowed(method: &str, format: Format) -> Answer {
     let indent = match format {
         Format::Json { indent } => indent,
         Format::Html => 0,
     };
     let detail = format!("Method \"{method}\" not allowed.");
-    endpoint_error(StatusCode::METHOD_NOT_ALLOWED, &detail, indent)
+    Answer { of_endpoint: true, ..error(StatusCode::METHOD_NOT_ALLOWED, &detail, indent) }
 }
 
 /// Something in the gateway itself is broken.
-pub(super) fn internal_error() -> Response<Body> {
+pub(super) fn internal_error() -> Answer {
     error(StatusCode::INTERNAL_SERVER_ERROR, "A server error occurred.", 0)
 }
 
-/// The headers that Django REST framework adds to every answer of a view.
-fn endpoint(headers: &mut HeaderMap) {
-    headers.insert(header::ALLOW, ALLOW);
-    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-}
-
-fn endpoint_error(status: StatusCode, detail: &str, indent: usize) -> Response<Body> {
-    let mut response = error(status, detail, indent);
-    endpoint(response.headers_mut());
-    response
-}
-
-fn error(status: StatusCode, detail: &str, indent: usize) -> Response<Body> {
+fn error(status: StatusCode, detail: &str, indent: usize) -> Answer {
     json(status, &Json::Object(vec![("detail", Json::text(detail))]), indent)
 }
 
-fn json(status: StatusCode, json: &Json<'_>, indent: usize) -> Response<Body> {
-    text(status, JSON, json.write(indent))
-}
-
-fn html(status: StatusCode, page: String) -> Response<Body> {
-    let mut response = text(status, HTML, page);
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page::POLICY);
-    response
-}
-
-fn text(status: StatusCode, kind: HeaderValue, text: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::new(text.into()));
-    *response.status_mut() = status;
-    response.headers_mut().reserve(HEADERS);
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
+fn json(status: StatusCode, json: &Json<'_>, indent: usize) -> Answer {
+    Answer::new(status, Kind::Json, json.write(indent))
 }
 
 /// The report as JSON, without what the endpoint puts around it.

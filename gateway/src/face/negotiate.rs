@@ -43,7 +43,7 @@ pub(super) enum Refusal {
 
 /// Finds the format for a request.
 pub(super) fn negotiate(query: &str, headers: &HeaderMap) -> Result<Format, Refusal> {
-    if query.is_empty() && takes_anything(headers) {
+    if query.is_empty() && takes_plain_json(headers) {
         return Ok(Format::Json { indent: 0 });
     }
     let offers = match format_parameter(query).as_deref() {
@@ -69,10 +69,11 @@ pub(super) fn negotiate(query: &str, headers: &HeaderMap) -> Result<Format, Refu
     Err(Refusal::NotAcceptable)
 }
 
-/// Whether there is nothing to negotiate, as for most monitors.
-fn takes_anything(headers: &HeaderMap) -> bool {
+/// Whether there is nothing to negotiate, as for most monitors: they take anything, or JSON alone.
+fn takes_plain_json(headers: &HeaderMap) -> bool {
     let mut accepted = headers.get_all(header::ACCEPT).iter();
-    accepted.next().is_none_or(|first| first == "*/*") && accepted.next().is_none()
+    let plain = |first| first == "*/*" || first == "application/json";
+    accepted.next().is_none_or(plain) && accepted.next().is_none()
 }
 
 /// The last `format` in a query, decoded.
@@ -189,6 +190,7 @@ mod tests {
     fn json_is_what_a_caller_gets_that_does_not_care() {
         assert_eq!(asked("", &[]), JSON);
         assert_eq!(asked("", &["*/*"]), JSON);
+        assert_eq!(asked("", &["application/json"]), JSON);
         assert_eq!(asked("", &["text/html, application/json;q=0"]), JSON);
     }
 

@@ -16,11 +16,11 @@ use stack::{Program, Server, free_port};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
 /// The server as a child process, which ends when this is dropped.
 pub(crate) struct Bare {
-    _server: Server,
+    server: Server,
     listen: SocketAddr,
     _folder: TempDir,
 }
@@ -40,7 +40,11 @@ impl Bare {
             .args(["bare", "--listen", &listen.to_string(), "--body"])
             .args([file])
             .ready_on(port);
-        Ok(Self { _server: Server::start(program)?, listen, _folder: folder })
+        Ok(Self { server: Server::start(program)?, listen, _folder: folder })
+    }
+
+    pub(crate) fn pid(&self) -> Result<i32> {
+        self.server.pid().ok_or_else(|| Error::new("the bare server has ended"))
     }
 
     pub(crate) fn listen(&self) -> SocketAddr {

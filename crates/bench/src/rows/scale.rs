@@ -1,10 +1,13 @@
 //! What a check costs when there are ten, a hundred or a thousand of them.
+//!
+//! A server that answers without any check costs something as well; it is told beside them, since ten checks have to share it.
 
 use stack::{HEALTH_PASSWORD, HEALTH_USER, REDIS};
 
 use crate::error::Result;
 use crate::figure::{Bound, Figure};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, request};
+use crate::http::bare::Bare;
 use crate::http::caller::Caller;
 use crate::measure::{Measured, median, ms, number};
 use crate::proc;
@@ -21,8 +24,13 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
         let caller = gateway.fresh_caller()?;
         sides.push(Side { gateway, caller, checks, runs, costs: Vec::new() });
     }
+    let body = sides[0].caller.ask()?.to_vec();
+    let bare = Bare::start(&body)?;
+    let mut caller = Caller::connect(bare.listen(), request(&[]))?;
+    let mut alone = Vec::new();
     for _ in 0..BLOCKS {
         sides.iter_mut().try_for_each(Side::block)?;
+        alone.push(cost(bare.pid()?, &mut caller, SIZES[0].1)?);
     }
     let spreads: Vec<_> = (0..BLOCKS)
         .map(|block| {
@@ -39,7 +47,11 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
         measured: Measured::of(&spreads),
         unit: "×",
         bound: Bound::AtMost(1.2),
-        detail: told.join(", "),
+        detail: format!(
+            "{}; a bare hyper server's answer to one caller {:.1} µs",
+            told.join(", "),
+            median(&alone)
+        ),
     }])
 }
 
@@ -55,14 +67,19 @@ struct Side {
 
 impl Side {
     fn block(&mut self) -> Result<()> {
-        let before = proc::cpu(self.gateway.pid()?)?;
-        for _ in 0..self.runs {
-            self.caller.ask()?;
-        }
-        let used = ms(proc::cpu(self.gateway.pid()?)?.saturating_sub(before)) * 1000.0;
-        self.costs.push(used / number(self.checks * self.runs));
+        let cost = cost(self.gateway.pid()?, &mut self.caller, self.runs)?;
+        self.costs.push(cost / number(self.checks));
         Ok(())
     }
+}
+
+/// Microseconds of the CPU that a server takes for each answer to one caller.
+fn cost(pid: i32, caller: &mut Caller, asks: usize) -> Result<f64> {
+    let before = proc::cpu(pid)?;
+    for _ in 0..asks {
+        caller.ask()?;
+    }
+    Ok(ms(proc::cpu(pid)?.saturating_sub(before)) * 1000.0 / number(asks))
 }
 
 fn sections(checks: usize) -> String {

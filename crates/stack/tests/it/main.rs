@@ -6,6 +6,7 @@ mod history;
 mod ways;
 
 use std::env;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -93,7 +94,8 @@ fn a_server_does_not_outlive_its_killed_process() {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let held = |line: String| Some(PathBuf::from(line.split_once("holds ")?.1));
     let process = lines.into_iter().find_map(held).unwrap();
-    assert!(process.exists());
+    // The server runs in `data`, beneath the folder that its killed owner cannot remove any more.
+    let data = fs::read_link(process.join("cwd")).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -101,6 +103,8 @@ fn a_server_does_not_outlive_its_killed_process() {
         assert!(Instant::now() < deadline, "{} still runs", process.display());
         thread::sleep(Duration::from_millis(10));
     }
+    assert!(data.ends_with("data"), "{}", data.display());
+    fs::remove_dir_all(data.parent().unwrap()).unwrap();
 }
 
 #[test]

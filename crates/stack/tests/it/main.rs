@@ -9,7 +9,7 @@ use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -128,7 +128,7 @@ fn process(redis: &Redis) -> PathBuf {
 }
 
 /// A process that ended but was not reaped by its new parent yet does not run.
-fn runs(process: &std::path::Path) -> bool {
-    let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+fn runs(process: &Path) -> bool {
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }

@@ -29,6 +29,9 @@ const BODY: usize = 64 * 1024;
 /// How long to wait for what a caller is surely sending: the first request on its new connection, the rest of a body.
 const MOMENT: Duration = Duration::from_secs(1);
 
+/// How long the answer under way may take when its connection has to end: the checks have deadlines of their own, and this bounds callers that never read.
+const LAST_ANSWER: Duration = Duration::from_mins(5);
+
 /// Serves one connection to its end.
 pub(super) async fn attend<S, B>(
     stream: TcpStream,
@@ -68,7 +71,7 @@ pub(super) async fn attend<S, B>(
         ended = connection.as_mut() => ended,
         () = time_to_end => {
             connection.as_mut().graceful_shutdown();
-            timeout(limits.drain, connection).await.unwrap_or(Ok(()))
+            timeout(LAST_ANSWER, connection).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {

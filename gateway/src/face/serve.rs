@@ -30,9 +30,9 @@ pub struct Limits {
     pub connections: u16,
     /// How long a connection may take to send a request's head, the time between two requests included.
     pub idle: Duration,
-    /// How long a connection lives; it ends after the answer in flight. This bounds callers that never read their answers.
+    /// How long a connection lives; it ends after the answer under way.
     pub age: Duration,
-    /// How long answers in flight may take once the server is asked to end.
+    /// How long the answers under way may take once the server is asked to end.
     pub drain: Duration,
 }
 

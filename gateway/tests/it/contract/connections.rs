@@ -49,6 +49,27 @@ async fn a_connection_is_closed_when_it_has_lived_long_enough() {
 }
 
 #[tokio::test]
+async fn an_answer_under_way_is_finished_however_old_its_connection_is() {
+    let (stand_in, begun, go) = StandIn::held();
+    let limits = Limits { age: IMPATIENT, drain: Duration::ZERO, ..Limits::default() };
+    let server = Server::start(&stand_in, limits).await;
+    let mut caller = server.connect().await;
+    caller.send(get(RIGHT)).await;
+    soon(begun.acquire()).await.expect("it stays open").forget();
+    // While two others live long enough, one after the other, the caller's lives for too long.
+    for _ in 0..2 {
+        let mut other = server.connect().await;
+        other.send(get("/")).await;
+        assert_eq!(other.answer().await.status, 404);
+        assert_eq!(other.closed().await, b"");
+    }
+    go.add_permits(1);
+    let answer = caller.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!(caller.closed().await, b"");
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let server = server(Limits::default()).await;
     let mut caller = server.connect().await;

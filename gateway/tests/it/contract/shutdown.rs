@@ -5,28 +5,19 @@ use std::time::Duration;
 
 use gateway::face::Limits;
 use tokio::net::TcpStream;
-use tokio::sync::{Barrier, Semaphore};
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::client::{Caller, RIGHT, Server, get, request, soon};
 use super::hanging_up::{Event, never};
-use super::stand_in::{StandIn, report};
+use super::stand_in::StandIn;
 
 /// More than a server takes up at a time.
 const CALLERS: usize = 50;
 
 #[tokio::test]
 async fn an_answer_under_way_is_finished() {
-    let (begun, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let (beginning, going) = (begun.clone(), go.clone());
-    let stand_in = StandIn::answering(move || {
-        let (begun, go) = (beginning.clone(), going.clone());
-        async move {
-            begun.add_permits(1);
-            go.acquire().await.expect("it stays open").forget();
-            report()
-        }
-    });
+    let (stand_in, begun, go) = StandIn::held();
     let mut server = Server::start(&stand_in, Limits::default()).await;
     let mut caller = server.connect().await;
     caller.send(get(RIGHT)).await;

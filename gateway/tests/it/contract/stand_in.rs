@@ -10,6 +10,7 @@ use gateway::board::Ask;
 use gateway::face::Authority;
 use gateway::report::{Entry, Line, Report};
 use http::StatusCode;
+use tokio::sync::Semaphore;
 
 /// The tokens that are right, as in `record.py`.
 pub(super) const TOKENS: [&str; 8] =
@@ -38,6 +39,21 @@ impl StandIn {
         F: Future<Output = Report> + Send + 'static,
     {
         Self::with_status(StatusCode::OK, answer)
+    }
+
+    /// Answers with [`report`] when it is let go; the semaphores tell of each answer that is begun, and let one go for each permit.
+    pub(super) fn held() -> (Self, Arc<Semaphore>, Arc<Semaphore>) {
+        let (begun, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (beginning, going) = (begun.clone(), go.clone());
+        let stand_in = Self::answering(move || {
+            let (begun, go) = (beginning.clone(), going.clone());
+            async move {
+                begun.add_permits(1);
+                go.acquire().await.expect("it stays open").forget();
+                report()
+            }
+        });
+        (stand_in, begun, go)
     }
 
     /// Answers likewise, with a status code of its own if something is not working.

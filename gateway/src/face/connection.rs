@@ -1,4 +1,4 @@
-//! One connection: reads its requests, has them answered, and ends it after its time or with the server.
+//! One connection: reads its requests, has them answered, and ends it after its time or when it is told to.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -32,13 +32,13 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// How long the answer under way may take when its connection has to end: the checks have deadlines of their own, and this bounds callers that never read.
 const LAST_ANSWER: Duration = Duration::from_mins(5);
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends by itself, is too old, or is told to `end`.
 pub(super) async fn attend<S, B>(
     stream: TcpStream,
     peer: IpAddr,
     app: S,
     limits: Limits,
-    stopped: CancellationToken,
+    end: CancellationToken,
 ) where
     S: Service<Request<Peer>, Response = Response<B>, Error = Infallible, Future: Send>,
     S: Clone + Send + 'static,
@@ -63,7 +63,7 @@ pub(super) async fn attend<S, B>(
     let mut connection = pin!(connection);
     let time_to_end = async {
         // However these waits end, the connection has to.
-        drop(timeout(limits.age, stopped.cancelled()).await);
+        drop(timeout(limits.age, end.cancelled()).await);
         // hyper closes a connection on which nothing was read yet, though a request may be on its way.
         drop(timeout(MOMENT, asked.notified()).await);
     };

@@ -26,8 +26,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// The bounds of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time. Those beyond wait in the system's backlog: late is better than refused for a monitor, and costs us nothing.
+    /// Connections at a time. Those beyond wait, in the system's backlog but for one: late is better than refused for a monitor, and costs us nothing.
     pub connections: u16,
+    /// How long a caller waits for one before those that are open make room: the idle ones end at once, the others after the answer under way.
+    pub turn: Duration,
     /// How long a connection may take to send a request's head, the time between two requests included.
     pub idle: Duration,
     /// How long a connection lives; it ends after the answer under way.
@@ -40,6 +42,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            turn: Duration::from_secs(1),
             idle: Duration::from_secs(30),
             age: Duration::from_mins(5),
             drain: Duration::from_secs(10),
@@ -60,27 +63,37 @@ pub async fn serve<S, B>(
 {
     let slots = Arc::new(Semaphore::new(limits.connections.into()));
     let stopped = CancellationToken::new();
+    // Ends the connections that are open by then.
+    let mut make_room = stopped.child_token();
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
-    loop {
-        let next = async {
-            // The slot comes first, so that nothing is accepted that cannot be served.
-            let slot = slots.clone().acquire_owned().await;
-            (slot, accept(&listener).await)
+    let last = loop {
+        let (stream, peer) = tokio::select! {
+            newcomer = accept(&listener) => newcomer,
+            () = &mut shutdown => break None,
         };
-        let (slot, (stream, peer)) = tokio::select! {
-            next = next => next,
-            () = &mut shutdown => break,
+        // Nobody else is accepted before there is a slot for the one who was.
+        let turn = async {
+            let mut slot = pin!(slots.clone().acquire_owned());
+            if let Ok(slot) = timeout(limits.turn, &mut slot).await {
+                return slot;
+            }
+            std::mem::replace(&mut make_room, stopped.child_token()).cancel();
+            slot.await
         };
-        let connection = attend(stream, peer, app.clone(), limits, stopped.clone());
+        let slot = tokio::select! {
+            slot = turn => slot,
+            () = &mut shutdown => break Some((stream, peer)),
+        };
+        let connection = attend(stream, peer, app.clone(), limits, make_room.clone());
         connections.spawn(async move {
             connection.await;
             drop(slot);
         });
         while connections.try_join_next().is_some() {}
-    }
+    };
     stopped.cancel();
-    for (stream, peer) in backlog(listener) {
+    for (stream, peer) in last.into_iter().chain(backlog(listener)) {
         let connection = attend(stream, peer, app.clone(), limits, stopped.clone());
         let slots = slots.clone();
         connections.spawn(async move {

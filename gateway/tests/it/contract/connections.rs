@@ -208,7 +208,8 @@ async fn an_endless_body_is_cut_off() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let server = server(Limits { connections: 2, ..Limits::default() }).await;
+    let limits = Limits { connections: 2, turn: Duration::MAX, ..Limits::default() };
+    let server = server(limits).await;
     let mut first = server.connect().await;
     let mut second = server.connect().await;
     let mut third = server.connect().await;
@@ -223,6 +224,30 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
     assert_eq!(answered, Err(std::io::ErrorKind::WouldBlock));
     drop(first);
     assert_eq!(third.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn idle_connections_make_room_and_answers_under_way_are_finished() {
+    let (stand_in, begun, go) = StandIn::held();
+    let limits = Limits { connections: 2, turn: IMPATIENT, ..Limits::default() };
+    let server = Server::start(&stand_in, limits).await;
+    let mut waits = server.connect().await;
+    waits.send(get(RIGHT)).await;
+    soon(begun.acquire()).await.expect("it stays open").forget();
+    let mut idle = server.connect().await;
+    idle.send(get("/")).await;
+    assert_eq!(idle.answer().await.status, 404);
+    let mut newcomer = server.connect().await;
+    for _ in 0..2 {
+        newcomer.send(get("/")).await;
+        let answer = newcomer.answer().await;
+        assert_eq!((answer.status, answer.header("connection")), (404, None));
+    }
+    assert_eq!(idle.closed().await, b"");
+    go.add_permits(1);
+    let answer = waits.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!(waits.closed().await, b"");
 }
 
 async fn server(limits: Limits) -> Server {

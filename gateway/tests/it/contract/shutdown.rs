@@ -86,6 +86,26 @@ async fn callers_in_the_backlog_are_answered_a_few_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_caller_whose_turn_has_not_come_yet_is_answered() {
+    let (stand_in, begun, go) = StandIn::held();
+    let limits = Limits { connections: 1, turn: Duration::MAX, ..Limits::default() };
+    let mut server = Server::start(&stand_in, limits).await;
+    let mut callers = [server.connect().await, server.connect().await];
+    for caller in &mut callers {
+        caller.send(closing()).await;
+    }
+    soon(begun.acquire()).await.expect("it stays open").forget();
+    // By then the second one has been accepted and waits, or is about to be.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    server.stop();
+    go.add_permits(2);
+    answered(&mut callers).await;
+    server.ended().await;
+}
+
+#[tokio::test]
 async fn callers_that_have_connected_but_not_asked_yet_are_answered() {
     let mut server = Server::start(&StandIn::reporting(), Limits::default()).await;
     let mut callers = Vec::new();

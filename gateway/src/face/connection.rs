@@ -55,10 +55,12 @@ pub(super) async fn attend<S, B>(
         let (head, body) = request.into_parts();
         answer(app.clone().oneshot(Request::from_parts(head, Peer(peer))), body)
     });
+    // A report is small: to copy it behind its head costs less than to have the system gather both.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle)
         .max_buf_size(HEAD)
+        .writev(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let time_to_end = async {

@@ -19,9 +19,10 @@ pub struct Report {
 }
 
 /// The components of a report, in its order. They are shared by all who are answered from the same results.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Components {
     entries: Vec<(String, Entry)>,
+    all_working: bool,
     written: OnceLock<Bytes>,
 }
 
@@ -34,7 +35,8 @@ impl Components {
 
 impl From<Vec<(String, Entry)>> for Components {
     fn from(entries: Vec<(String, Entry)>) -> Self {
-        Self { entries, written: OnceLock::new() }
+        let all_working = entries.iter().all(|(_, entry)| entry.is_working());
+        Self { entries, all_working, written: OnceLock::new() }
     }
 }
 
@@ -67,10 +69,16 @@ pub struct Line {
 impl Report {
     /// Whether every check works.
     pub fn all_working(&self) -> bool {
-        self.components.iter().all(|(_, entry)| match entry {
-            Entry::Check(line) => line.is_working(),
-            Entry::Group(lines) => lines.iter().all(|(_, line)| line.is_working()),
-        })
+        self.components.all_working
+    }
+}
+
+impl Entry {
+    fn is_working(&self) -> bool {
+        match self {
+            Self::Check(line) => line.is_working(),
+            Self::Group(lines) => lines.iter().all(|(_, line)| line.is_working()),
+        }
     }
 }
 

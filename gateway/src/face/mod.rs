@@ -15,7 +15,9 @@ mod wishes;
 mod write;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -98,10 +100,10 @@ struct Question {
 fn answer<A: Authority>(
     authority: Arc<A>,
     request: Request<Question>,
-) -> impl Future<Output = Response<Body>> + Send {
+) -> Pin<Box<impl Future<Output = Result<Response<Body>, Infallible>> + Send>> {
     let begun = Instant::now();
-    // No `async fn`, which would hold each of its arguments twice.
-    async move {
+    // No `async fn`, which would hold each of its arguments twice; and boxed, because every layer, and the server, would move it before it begins.
+    Box::pin(async move {
         // Django knows methods in upper case only, however they are sent.
         let method = upper_case(request.method().as_str());
         let mut namespace = None;
@@ -119,8 +121,8 @@ fn answer<A: Authority>(
             );
         }
         drop(method);
-        answer.with_headers(request.into_parts().0.headers)
-    }
+        Ok(answer.with_headers(request.into_parts().0.headers))
+    })
 }
 
 fn upper_case(method: &str) -> Cow<'_, str> {
@@ -142,16 +144,16 @@ async fn dispatch<A: Authority>(
     asked: &mut Option<A::Namespace>,
 ) -> Answer {
     let (headers, Question { target, peer }) = (request.headers(), request.body());
-    let Some(token) = &target.token else {
+    let Some(token) = target.token() else {
         return write::no_such_path();
     };
-    let format = match negotiate(&target.query, headers) {
+    let format = match negotiate(target.query(), headers) {
         Ok(format) => format,
         Err(Refusal::UnknownFormat) => return write::unknown_format(),
         Err(Refusal::NotAcceptable) => return write::not_acceptable(),
     };
     let credential = wishes::credential(headers);
-    let found = authority.authorize(token, credential.as_deref(), *peer).await;
+    let found = authority.authorize(&token, credential.as_deref(), *peer).await;
     let Some(namespace) = found else {
         return write::method_not_allowed(method, format);
     };

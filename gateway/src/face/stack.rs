@@ -4,13 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Body;
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::target::Target;
 use super::{Authority, Peer, Question, answer, write};
 
 /// The application as a service, for [`super::serve`] to put on a socket.
@@ -31,16 +29,12 @@ pub fn app<A: Authority>(
         .map_request(hide_target)
         // A panic becomes an answer instead of a cut connection. What it says may hold anything: it is not repeated.
         .layer(CatchPanicLayer::custom(|_| internal_error()))
-        .service(service_fn(move |request| {
-            // Boxed, because every layer, and the server, would move it before it begins.
-            Box::pin(answer(authority.clone(), request).map(Ok))
-        }))
+        .service(service_fn(move |request| answer(authority.clone(), request)))
 }
 
 /// Moves the target out of the URI, where many things would print it, to where nothing does.
 fn hide_target(mut request: Request<Peer>) -> Request<Question> {
-    let uri = std::mem::take(request.uri_mut());
-    let target = Target::read(uri.path(), uri.query());
+    let target = std::mem::take(request.uri_mut()).into();
     request.map(|Peer(peer)| Question { target, peer })
 }
 

@@ -67,7 +67,10 @@ impl Answer {
             say(header::VARY, HeaderValue::from_static("Accept"));
         }
         if let Some(age) = self.age {
-            say(header::AGE, age.as_secs().into());
+            // Most results are served for a second only.
+            let zero = age < Duration::from_secs(1);
+            let seconds = if zero { HeaderValue::from_static("0") } else { age.as_secs().into() };
+            say(header::AGE, seconds);
         }
         if let Some(wait) = self.wait
             && let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.as_secs()))

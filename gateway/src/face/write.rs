@@ -67,9 +67,11 @@ impl Answer {
             say(header::VARY, HeaderValue::from_static("Accept"));
         }
         if let Some(age) = self.age {
-            // Most results are served for a second only.
-            let zero = age < Duration::from_secs(1);
-            let seconds = if zero { HeaderValue::from_static("0") } else { age.as_secs().into() };
+            let seconds = match age.as_secs() {
+                // Most results are served for a second only, and what is static needs no memory.
+                0 => HeaderValue::from_static("0"),
+                seconds => seconds.into(),
+            };
             say(header::AGE, seconds);
         }
         if let Some(wait) = self.wait

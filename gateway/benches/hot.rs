@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
-use gateway::board::Ask;
-use gateway::face::{Authority, Peer, app};
+use gateway::http::{Authority, Peer, app};
 use gateway::namespace::Namespace;
 use gateway::namespaces::Namespaces;
-use gateway::report::{Components, Entry, Line, Report, WORKING};
+use gateway::report::{CheckResult, ComponentResult, Components, Report, WORKING};
+use gateway::runner::RunOptions;
 use http::{Request, StatusCode};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -65,9 +65,9 @@ fn board() -> Bench {
     let opened = Opened::new();
     let namespace = opened.namespace();
     // The only run: nobody listens there, which is found out at once, and stays true for an hour.
-    opened.runtime.block_on(namespace.ask(Ask::default()));
+    opened.runtime.block_on(namespace.ask(RunOptions::default()));
     Box::new(move || {
-        let report = opened.runtime.block_on(namespace.ask(Ask::default()));
+        let report = opened.runtime.block_on(namespace.ask(RunOptions::default()));
         assert_eq!(black_box(report).components.len(), CHECKS);
     })
 }
@@ -143,22 +143,23 @@ impl Authority for Reporter {
         StatusCode::OK
     }
 
-    async fn ask(namespace: &Self, _: Ask) -> Report {
+    async fn ask(namespace: &Self, _: RunOptions) -> Report {
         Report { components: namespace.0(), age: None }
     }
 }
 
 /// Every well-known component, all of them working.
-fn components() -> Vec<(String, Entry)> {
-    let line = Line { status: WORKING.to_owned(), response_time: Duration::from_micros(412) };
+fn components() -> Vec<(String, ComponentResult)> {
+    let line =
+        CheckResult { status: WORKING.to_owned(), response_time: Duration::from_micros(412) };
     let group = |names: usize| {
-        Entry::Group((0..names).map(|at| (format!("check_{at}"), line.clone())).collect())
+        ComponentResult::Group((0..names).map(|at| (format!("check_{at}"), line.clone())).collect())
     };
     let groups =
         ["cache", "celery", "cloud_front", "history", "s3"].into_iter().zip([4, 4, 1, 8, 1]);
     let singles = ["postgres", "rabbit", "redis2", "redis", "vault", "websocket"];
     let mut components: Vec<_> =
         groups.map(|(name, size)| (name.to_owned(), group(size))).collect();
-    components.extend(singles.map(|name| (name.to_owned(), Entry::Check(line.clone()))));
+    components.extend(singles.map(|name| (name.to_owned(), ComponentResult::Single(line.clone()))));
     components
 }

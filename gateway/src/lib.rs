@@ -2,18 +2,18 @@
 //!
 //! A request goes from [`face`] (HTTP) to [`namespaces`] (whose token is it), to [`board`] (run the checks), to a probe's check.
 
-pub mod board;
+pub mod admin;
 pub mod config;
-pub mod face;
-mod keeper;
+pub mod http;
 pub mod kinds;
 pub mod log;
 pub mod namespace;
 pub mod namespaces;
-pub mod own_health;
+pub mod oneshot;
 pub mod permissions;
-pub mod probing;
+mod reloader;
 pub mod report;
+pub mod runner;
 pub mod threads;
 mod throttle;
 mod tokens;

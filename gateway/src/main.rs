@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use gateway::namespaces::Namespaces;
-use gateway::{config, face, log, own_health, permissions, probing, threads};
+use gateway::{admin, config, http as server, log, oneshot, permissions, threads};
 use probe::Cause;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -123,7 +123,7 @@ fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
 }
 
 fn healthcheck(address: SocketAddr) -> ExitCode {
-    match own_health::ask(address) {
+    match admin::ask(address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("{message}");
@@ -141,8 +141,8 @@ fn check_config(files: &[PathBuf]) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(wrong) => {
-            for mistakes in wrong {
-                eprintln!("{mistakes}");
+            for diagnostics in wrong {
+                eprintln!("{diagnostics}");
             }
             ExitCode::FAILURE
         }
@@ -153,8 +153,8 @@ fn permissions(files: &[PathBuf]) -> ExitCode {
     let permissions = match permissions::permissions(files) {
         Ok(permissions) => permissions,
         Err(wrong) => {
-            for mistakes in wrong {
-                eprintln!("{mistakes}");
+            for diagnostics in wrong {
+                eprintln!("{diagnostics}");
             }
             return ExitCode::FAILURE;
         }
@@ -176,7 +176,7 @@ fn print(text: &str) -> Result<(), String> {
 
 async fn probe(config: &[PathBuf], only: &[String], json: bool) -> Result<ExitCode, String> {
     let namespaces = open(config)?;
-    let found = probing::probe(&namespaces, only).await;
+    let found = oneshot::probe(&namespaces, only).await;
     namespaces.close().await;
     let found = found?;
     let text = if json { found.json() } else { found.table() };
@@ -201,7 +201,7 @@ async fn serve(
     if let Some((address, socket)) = own {
         let listener = listening(address, socket)?;
         tracing::info!(listen = %address, "listening for questions about the gateway itself");
-        tokio::spawn(own_health::serve(listener, draining.clone()));
+        tokio::spawn(admin::serve(listener, draining.clone()));
     }
     let stop = async move {
         stop.await;
@@ -209,8 +209,8 @@ async fn serve(
     };
     let listener = listening(listen, endpoint)?;
     tracing::info!(%listen, "listening");
-    let limits = face::Limits::default();
-    let serving = face::serve(listener, face::app(Arc::clone(&namespaces)), limits, stop);
+    let limits = server::Limits::default();
+    let serving = server::serve(listener, server::app(Arc::clone(&namespaces)), limits, stop);
     // In a task, so that connections are accepted on the thread that serves them.
     tokio::spawn(serving).await.map_err(|error| format!("the endpoint ended: {error}"))?;
     namespaces.close().await;

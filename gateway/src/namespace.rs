@@ -9,9 +9,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use vault_client::Session;
 
-use crate::board::{Ask, Board, Gate};
 use crate::config::{Authorization, Configuration};
 use crate::report::Report;
+use crate::runner::{ConcurrencyLimit, RunOptions, Runner};
 use crate::tokens::{Digest, Tokens};
 
 /// How long a caller with an unknown token waits for Vault to tell whether it is a new one.
@@ -23,7 +23,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 /// See the module.
 #[derive(Debug)]
 pub struct Namespace {
-    live: RwLock<Arc<Live>>,
+    snapshot: RwLock<Arc<Snapshot>>,
     tokens: Mutex<Tokens>,
     refused: Mutex<Option<Instant>>,
     /// Asks the keeper to read the secrets again.
@@ -34,23 +34,23 @@ pub struct Namespace {
 
 /// What a configuration became.
 #[derive(Debug)]
-struct Live {
+struct Snapshot {
     name: String,
     authorization: Authorization,
     failure_status: StatusCode,
     session: Option<Arc<Session>>,
-    board: Board,
+    board: Runner,
 }
 
 impl Namespace {
     /// Begins to run `configuration`.
-    pub(crate) fn new(configuration: Configuration, gate: &Gate) -> Self {
+    pub(crate) fn new(configuration: Configuration, limit: &ConcurrencyLimit) -> Self {
         let mut tokens = Tokens::default();
         if let Some(token) = &configuration.access.token {
             tokens.replace(token, Duration::ZERO);
         }
         Self {
-            live: RwLock::new(Arc::new(Live::new(configuration, gate, None))),
+            snapshot: RwLock::new(Arc::new(Snapshot::new(configuration, limit, None))),
             tokens: Mutex::new(tokens),
             refused: Mutex::default(),
             wake: Notify::new(),
@@ -59,66 +59,66 @@ impl Namespace {
     }
 
     /// Runs `configuration` from now on. Runs and results of unchanged components stay.
-    pub(crate) fn install(&self, configuration: Configuration, gate: &Gate) {
+    pub(crate) fn install(&self, configuration: Configuration, limit: &ConcurrencyLimit) {
         if let Some(token) = &configuration.access.token {
             self.tokens().replace(token, configuration.access.grace);
         }
-        let before = self.live();
-        let live = Arc::new(Live::new(configuration, gate, Some(&before.board)));
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
+        let before = self.snapshot();
+        let snapshot = Arc::new(Snapshot::new(configuration, limit, Some(&before.board)));
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 
     /// Ends the session with Vault, so that its token does not outlive the process.
     pub(crate) async fn close(&self) {
-        if let Some(session) = &self.live().session {
+        if let Some(session) = &self.snapshot().session {
             session.close().await;
         }
     }
 
     /// The namespace's name.
     pub fn name(&self) -> String {
-        self.live().name.clone()
+        self.snapshot().name.clone()
     }
 
     /// The status code of an answer in which something is not working.
     pub fn failure_status(&self) -> StatusCode {
-        self.live().failure_status
+        self.snapshot().failure_status
     }
 
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.live().board.names()
+        self.snapshot().board.names()
     }
 
     /// Asks only what has one of these `names`.
-    pub(crate) async fn ask_only(&self, names: &[String], ask: Ask) -> Report {
-        self.live().board.only(names).ask(ask).await.report
+    pub(crate) async fn ask_only(&self, names: &[String], ask: RunOptions) -> Report {
+        self.snapshot().board.only(names).ask(ask).await.report
     }
 
     /// Asks every check.
-    pub async fn ask(&self, ask: Ask) -> Report {
-        let live = self.live();
-        let answered = live.board.ask(ask).await;
-        if answered.refused && live.session.is_some() {
+    pub async fn ask(&self, ask: RunOptions) -> Report {
+        let snapshot = self.snapshot();
+        let answered = snapshot.board.ask(ask).await;
+        if answered.refused && snapshot.session.is_some() {
             self.note_refused();
         }
         answered.report
     }
 
     /// Whether a caller with this token in the path, and this one in the header, may ask.
-    pub(crate) fn admit(&self, path: &Digest, header: Option<&Digest>) -> Choice {
+    pub(crate) fn verify(&self, path: &Digest, header: Option<&Digest>) -> Choice {
         let tokens = self.tokens();
-        let header = match (self.live().authorization, header) {
+        let header = match (self.snapshot().authorization, header) {
             (Authorization::Ignored, _) | (Authorization::Optional, None) => Choice::from(1),
             (Authorization::Required, None) => Choice::from(0),
-            (_, Some(header)) => tokens.admit(header),
+            (_, Some(header)) => tokens.verify(header),
         };
-        tokens.admit(path) & header
+        tokens.verify(path) & header
     }
 
     /// Waits until the secrets have been read again, since `asked` at the earliest; not for ever.
-    pub(crate) async fn refreshed(&self, asked: Instant) {
-        if self.live().session.is_none() {
+    pub(crate) async fn wait_for_refresh(&self, asked: Instant) {
+        if self.snapshot().session.is_none() {
             return;
         }
         let mut read = self.read.subscribe();
@@ -129,13 +129,13 @@ impl Namespace {
     }
 
     /// Waits until the secrets have been read for the first time; not for ever.
-    pub(crate) async fn read_once(&self) {
-        drop(timeout(UNKNOWN_TOKEN_WAIT, self.tried()).await);
+    pub(crate) async fn wait_for_first_load(&self) {
+        drop(timeout(UNKNOWN_TOKEN_WAIT, self.first_load()).await);
     }
 
     /// Waits until the keeper has tried to read the secrets for the first time, for which it takes its own time.
-    pub(crate) async fn tried(&self) {
-        if self.live().session.is_some() {
+    pub(crate) async fn first_load(&self) {
+        if self.snapshot().session.is_some() {
             drop(self.read.subscribe().wait_for(Option::is_some).await);
         }
     }
@@ -154,8 +154,8 @@ impl Namespace {
         }
     }
 
-    fn live(&self) -> Arc<Live> {
-        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
@@ -163,14 +163,18 @@ impl Namespace {
     }
 }
 
-impl Live {
-    fn new(configuration: Configuration, gate: &Gate, previous: Option<&Board>) -> Self {
+impl Snapshot {
+    fn new(
+        configuration: Configuration,
+        limit: &ConcurrencyLimit,
+        previous: Option<&Runner>,
+    ) -> Self {
         Self {
             name: configuration.namespace,
             authorization: configuration.access.authorization,
             failure_status: configuration.failure_status,
             session: configuration.session,
-            board: Board::new(configuration.components, gate, previous),
+            board: Runner::new(configuration.components, limit, previous),
         }
     }
 }

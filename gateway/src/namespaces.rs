@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use probe::Shared;
+use probe::SharedResources;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::board::Gate;
-use crate::config::{Mistakes, files};
-use crate::keeper::Keeper;
+use crate::config::{ConfigError, files};
 use crate::namespace::Namespace;
+use crate::reloader::Reloader;
+use crate::runner::ConcurrencyLimit;
 use crate::throttle::Throttle;
 use crate::tokens::Digest;
 
@@ -33,28 +33,28 @@ pub struct Namespaces {
     open: Mutex<BTreeMap<PathBuf, Open>>,
     throttle: Throttle,
     waiting: Semaphore,
-    shared: Arc<Shared>,
-    gate: Gate,
+    shared: Arc<SharedResources>,
+    limit: ConcurrencyLimit,
 }
 
 /// A namespace and the task that keeps it.
 #[derive(Debug)]
 struct Open {
     namespace: Arc<Namespace>,
-    keeper: AbortHandle,
+    reloader: AbortHandle,
 }
 
 impl Namespaces {
     /// Opens every file of `paths`, and every `*.toml` of those that are folders, or says everything that is wrong with them.
     ///
     /// Must be called within a runtime, on which each namespace gets a task that keeps it.
-    pub fn open(paths: &[PathBuf]) -> Result<Arc<Self>, Vec<Mistakes>> {
+    pub fn open(paths: &[PathBuf]) -> Result<Arc<Self>, Vec<ConfigError>> {
         let namespaces = Arc::new(Self {
             open: Mutex::default(),
             throttle: Throttle::default(),
             waiting: Semaphore::new(WAITING),
             shared: Arc::default(),
-            gate: Gate::default(),
+            limit: ConcurrencyLimit::default(),
         });
         let mut wrong = Vec::new();
         for path in paths {
@@ -62,7 +62,7 @@ impl Namespaces {
                 Ok(files) => {
                     wrong.extend(files.into_iter().filter_map(|file| namespaces.add(file).err()));
                 }
-                Err(mistakes) => wrong.push(mistakes),
+                Err(diagnostics) => wrong.push(diagnostics),
             }
         }
         if !wrong.is_empty() {
@@ -105,17 +105,17 @@ impl Namespaces {
         let asked = Instant::now();
         let all = self.all();
         // A namespace that has no token yet is about to get it.
-        join_all(all.iter().filter(|it| !it.has_token()).map(|it| it.read_once())).await;
+        join_all(all.iter().filter(|it| !it.has_token()).map(|it| it.wait_for_first_load())).await;
         if let Some(found) = self.find(token, header) {
             return Some(found);
         }
         // Under a flood, refusals come at once; those who wait have Vault read anyway.
         let _place = self.waiting.try_acquire().ok()?;
-        join_all(all.iter().map(|namespace| namespace.refreshed(asked))).await;
+        join_all(all.iter().map(|namespace| namespace.wait_for_refresh(asked))).await;
         if let Some(found) = self.find(token, header) {
             return Some(found);
         }
-        let wait = self.throttle.wrong(peer);
+        let wait = self.throttle.record_failure(peer);
         tracing::warn!(%peer, "wrong access token, answered after {wait:?}");
         sleep(wait).await;
         None
@@ -125,7 +125,7 @@ impl Namespaces {
     pub async fn close(&self) {
         let all = self.all();
         for open in std::mem::take(&mut *self.opened()).into_values() {
-            open.keeper.abort();
+            open.reloader.abort();
         }
         let closing = join_all(all.iter().map(|namespace| namespace.close()));
         if timeout(CLOSING, closing).await.is_err() {
@@ -134,40 +134,40 @@ impl Namespaces {
     }
 
     /// Opens one more file.
-    fn add(&self, file: PathBuf) -> Result<(), Mistakes> {
-        let (keeper, namespace) =
-            Keeper::open(file.clone(), self.shared.clone(), self.gate.clone())?;
+    fn add(&self, file: PathBuf) -> Result<(), ConfigError> {
+        let (reloader, namespace) =
+            Reloader::open(file.clone(), self.shared.clone(), self.limit.clone())?;
         let mut open = self.opened();
         let twin = open.iter().find(|(_, open)| open.namespace.name() == namespace.name());
         if let Some((other, _)) = twin {
-            return Err(Mistakes::of_twin(&file, &namespace.name(), other));
+            return Err(ConfigError::duplicate_namespace(&file, &namespace.name(), other));
         }
         let namespace = Arc::new(namespace);
-        let keeper = tokio::spawn(keeper.keep(namespace.clone())).abort_handle();
+        let reloader = tokio::spawn(reloader.run(namespace.clone())).abort_handle();
         tracing::info!(namespace = namespace.name(), file = %file.display(), "namespace opened");
-        open.insert(file, Open { namespace, keeper });
+        open.insert(file, Open { namespace, reloader });
         Ok(())
     }
 
     /// Opens a file that came into a folder. One that cannot be used is said once, not every time it is looked at.
-    fn come(&self, file: &Path, refused: &mut BTreeMap<PathBuf, String>) {
+    fn add_file(&self, file: &Path, refused: &mut BTreeMap<PathBuf, String>) {
         if self.opened().contains_key(file) {
             return;
         }
         match self.add(file.to_owned()) {
             Ok(()) => drop(refused.remove(file)),
-            Err(mistakes) => {
-                let mistakes = mistakes.to_string();
-                if refused.get(file) != Some(&mistakes) {
-                    tracing::error!("a new configuration cannot be used:\n{mistakes}");
-                    refused.insert(file.to_owned(), mistakes);
+            Err(diagnostics) => {
+                let diagnostics = diagnostics.to_string();
+                if refused.get(file) != Some(&diagnostics) {
+                    tracing::error!("a new configuration cannot be used:\n{diagnostics}");
+                    refused.insert(file.to_owned(), diagnostics);
                 }
             }
         }
     }
 
     /// Ends the namespaces whose files went from `folders`.
-    async fn go(&self, folders: &[PathBuf], found: &[PathBuf]) {
+    async fn remove_missing(&self, folders: &[PathBuf], found: &[PathBuf]) {
         let gone = |file: &PathBuf| {
             folders.iter().any(|folder| file.parent() == Some(folder)) && !found.contains(file)
         };
@@ -177,7 +177,7 @@ impl Namespaces {
             gone.iter().filter_map(|file| open.remove(file)).collect()
         };
         for open in ended {
-            open.keeper.abort();
+            open.reloader.abort();
             open.namespace.close().await;
             tracing::info!(namespace = open.namespace.name(), "namespace closed, its file is gone");
         }
@@ -187,7 +187,7 @@ impl Namespaces {
     fn find(&self, token: &Digest, header: Option<&Digest>) -> Option<Arc<Namespace>> {
         let mut found = None;
         for Open { namespace, .. } in self.opened().values() {
-            if bool::from(namespace.admit(token, header)) && found.is_none() {
+            if bool::from(namespace.verify(token, header)) && found.is_none() {
                 found = Some(namespace.clone());
             }
         }
@@ -217,8 +217,8 @@ async fn follow(namespaces: Weak<Namespaces>, folders: Vec<PathBuf>) {
         let Ok(Ok(found)) = tokio::task::spawn_blocking(look).await else { continue };
         let found: Vec<_> = found.into_iter().flatten().collect();
         for file in &found {
-            namespaces.come(file, &mut refused);
+            namespaces.add_file(file, &mut refused);
         }
-        namespaces.go(&folders, &found).await;
+        namespaces.remove_missing(&folders, &found).await;
     }
 }

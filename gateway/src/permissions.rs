@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use probe::{DynCheck, Grant, Holder};
+use probe::{DynCheck, Grant, Principal};
 
-use crate::config::{Checks, Configuration, Mistakes, read_all};
+use crate::config::{Checks, ConfigError, Configuration, read_all};
 
 /// What makes the gateway read secrets from Vault.
 const REFERENCES: &str = "references";
@@ -16,7 +16,7 @@ const REFERENCES: &str = "references";
 pub struct Permissions {
     grants: BTreeSet<Grant>,
     /// Whom each holder's grants are for, by the names of the checks.
-    needed_by: BTreeMap<Holder, BTreeSet<String>>,
+    needed_by: BTreeMap<Principal, BTreeSet<String>>,
     /// Why something is not known, each with the file and the check.
     unknown: Vec<String>,
 }
@@ -24,7 +24,7 @@ pub struct Permissions {
 /// What the configurations in `paths` need; the error is everything that is wrong with any of them.
 ///
 /// Nothing is contacted and no secret is needed: a reference stands in for the value that it has not got.
-pub fn permissions(paths: &[PathBuf]) -> Result<Permissions, Vec<Mistakes>> {
+pub fn permissions(paths: &[PathBuf]) -> Result<Permissions, Vec<ConfigError>> {
     let all = read_all(paths, Configuration::read_without_secrets)?;
     let mut permissions = Permissions::default();
     for (file, configuration) in &all {
@@ -78,7 +78,7 @@ impl Permissions {
 
     fn need(&mut self, name: &str, grants: Vec<Grant>) {
         for grant in grants {
-            let names = self.needed_by.entry(grant.holder.clone()).or_default();
+            let names = self.needed_by.entry(grant.principal.clone()).or_default();
             names.insert(name.to_owned());
             self.grants.insert(grant);
         }
@@ -92,10 +92,10 @@ impl fmt::Display for Permissions {
             return writeln!(f, "# nothing needs to be granted");
         }
         let mut gap = "";
-        for (holder, statements) in probe::statements(self.grants.iter().cloned()) {
-            let names = self.needed_by.get(&holder).into_iter().flatten();
+        for (principal, statements) in probe::statements(self.grants.iter().cloned()) {
+            let names = self.needed_by.get(&principal).into_iter().flatten();
             let names: Vec<_> = names.map(String::as_str).collect();
-            write!(f, "{gap}# {holder}\n# needed by {}\n{statements}", names.join(", "))?;
+            write!(f, "{gap}# {principal}\n# needed by {}\n{statements}", names.join(", "))?;
             gap = "\n";
         }
         Ok(())

@@ -21,7 +21,7 @@ pub struct Report {
 /// The components of a report, in its order. They are shared by all who are answered from the same results.
 #[derive(Debug)]
 pub struct Components {
-    entries: Vec<(String, Entry)>,
+    entries: Vec<(String, ComponentResult)>,
     all_working: bool,
     written: OnceLock<Bytes>,
 }
@@ -33,15 +33,15 @@ impl Components {
     }
 }
 
-impl From<Vec<(String, Entry)>> for Components {
-    fn from(entries: Vec<(String, Entry)>) -> Self {
+impl From<Vec<(String, ComponentResult)>> for Components {
+    fn from(entries: Vec<(String, ComponentResult)>) -> Self {
         let all_working = entries.iter().all(|(_, entry)| entry.is_working());
         Self { entries, all_working, written: OnceLock::new() }
     }
 }
 
 impl Deref for Components {
-    type Target = [(String, Entry)];
+    type Target = [(String, ComponentResult)];
 
     fn deref(&self) -> &Self::Target {
         &self.entries
@@ -50,16 +50,16 @@ impl Deref for Components {
 
 /// A component in the report.
 #[derive(Clone, Debug)]
-pub enum Entry {
+pub enum ComponentResult {
     /// It is one check.
-    Check(Line),
+    Single(CheckResult),
     /// It is a group of named checks.
-    Group(Vec<(String, Line)>),
+    Group(Vec<(String, CheckResult)>),
 }
 
 /// What one check said.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct CheckResult {
     /// [`WORKING`], or the failure in one line.
     pub status: String,
     /// How long the check took, or has been waited for.
@@ -73,16 +73,16 @@ impl Report {
     }
 }
 
-impl Entry {
+impl ComponentResult {
     fn is_working(&self) -> bool {
         match self {
-            Self::Check(line) => line.is_working(),
+            Self::Single(line) => line.is_working(),
             Self::Group(lines) => lines.iter().all(|(_, line)| line.is_working()),
         }
     }
 }
 
-impl Line {
+impl CheckResult {
     /// Whether the check passed.
     pub fn is_working(&self) -> bool {
         self.status == WORKING

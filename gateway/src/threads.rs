@@ -173,11 +173,11 @@ mod tests {
             for _ in 0..3 {
                 let mut gates = Vec::new();
                 for _ in 0..RESERVE {
-                    let (open, gate) = mpsc::channel::<()>();
+                    let (open, limit) = mpsc::channel::<()>();
                     let (begun, blocks) = tokio::sync::oneshot::channel();
                     let blocking = tokio::spawn(watched(async move {
                         begun.send(()).unwrap();
-                        gate.recv().unwrap_err();
+                        limit.recv().unwrap_err();
                     }));
                     timeout(SOON, blocks).await.unwrap().unwrap();
                     tokio::spawn(others_go_on()).await.unwrap();
@@ -195,9 +195,9 @@ mod tests {
 
     #[test]
     fn the_end_waits_for_nobody_who_blocks() {
-        let (_open, gate) = mpsc::channel::<()>();
+        let (_open, limit) = mpsc::channel::<()>();
         let said = run(async {
-            tokio::spawn(watched(async move { gate.recv() }));
+            tokio::spawn(watched(async move { limit.recv() }));
             "the end"
         });
         assert_eq!(said.unwrap(), "the end");

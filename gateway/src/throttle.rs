@@ -24,7 +24,7 @@ pub(crate) struct Throttle {
 
 impl Throttle {
     /// Notes a wrong token from `peer` and says how long its answer must wait.
-    pub(crate) fn wrong(&self, peer: IpAddr) -> Duration {
+    pub(crate) fn record_failure(&self, peer: IpAddr) -> Duration {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         let peer = network(peer);
         if wrong.len() >= ADDRESSES && !wrong.contains_key(&peer) {
@@ -65,7 +65,7 @@ mod tests {
     fn wrong_tokens_wait_longer_and_longer_up_to_a_bound() {
         let throttle = Throttle::default();
         let peer = IpAddr::from([10, 0, 0, 1]);
-        let waits: Vec<_> = (0..12).map(|_| throttle.wrong(peer).as_millis()).collect();
+        let waits: Vec<_> = (0..12).map(|_| throttle.record_failure(peer).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 100, 200, 400, 800, 1600, 3000, 3000, 3000, 3000]);
     }
 
@@ -73,19 +73,20 @@ mod tests {
     fn another_address_is_not_slowed_down() {
         let throttle = Throttle::default();
         for _ in 0..10 {
-            throttle.wrong(IpAddr::from([10, 0, 0, 1]));
+            throttle.record_failure(IpAddr::from([10, 0, 0, 1]));
         }
-        assert_eq!(throttle.wrong(IpAddr::from([10, 0, 0, 2])), Duration::ZERO);
+        assert_eq!(throttle.record_failure(IpAddr::from([10, 0, 0, 2])), Duration::ZERO);
     }
 
     #[test]
     fn an_ipv6_network_is_one_address() {
         let throttle = Throttle::default();
         for host in 0..10_u16 {
-            throttle.wrong(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, host).into());
+            throttle.record_failure(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, host).into());
         }
         assert!(
-            throttle.wrong(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 9, 9, 9, 9).into()) > Duration::ZERO
+            throttle.record_failure(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 9, 9, 9, 9).into())
+                > Duration::ZERO
         );
     }
 
@@ -93,7 +94,7 @@ mod tests {
     fn memory_is_bounded() {
         let throttle = Throttle::default();
         for host in 0..20_000_u32 {
-            throttle.wrong(IpAddr::from(host.to_be_bytes()));
+            throttle.record_failure(IpAddr::from(host.to_be_bytes()));
         }
         assert!(throttle.wrong.lock().unwrap().len() <= ADDRESSES);
     }

@@ -44,7 +44,7 @@ impl Tokens {
     }
 
     /// Whether `candidate` is valid, in a time that does not depend on how much of it is right.
-    pub(crate) fn admit(&self, candidate: &Digest) -> Choice {
+    pub(crate) fn verify(&self, candidate: &Digest) -> Choice {
         let matches = |known: &Digest| known.0.ct_eq(&candidate.0);
         let current = self.current.as_ref().map_or(Choice::from(0), matches);
         let previous = self.previous.as_ref().filter(|(_, until)| Instant::now() < *until);
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn admits(tokens: &Tokens, token: &str) -> bool {
-        tokens.admit(&Digest::of(token.as_bytes())).into()
+        tokens.verify(&Digest::of(token.as_bytes())).into()
     }
 
     #[test]

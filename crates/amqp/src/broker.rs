@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use probe::config::{Fields, Url};
-use probe::{Failure, Kept, Shared, Steps};
+use probe::{CachedConnection, Failure, SharedResources, Steps};
 
 use crate::Connection;
 use crate::connection::Connector;
@@ -14,14 +14,14 @@ use crate::place::Place;
 /// One virtual host of one broker, as one user. Everything that names the same shares one connection to it.
 #[derive(Clone)]
 pub struct Amqp {
-    kept: Arc<Kept<Connector>>,
+    kept: Arc<CachedConnection<Connector>>,
     target: String,
 }
 
 impl Amqp {
     /// The broker that `url` names, which stands under `key`, with our own queues named as `queue_prefix` says; what is wrong is noted in `fields`.
     pub fn read(
-        shared: &Shared,
+        shared: &SharedResources,
         fields: &mut Fields<'_>,
         key: &'static str,
         url: &Url,
@@ -30,7 +30,8 @@ impl Amqp {
     ) -> Option<Self> {
         let place = Place::read(fields, key, url, settings, queue_prefix)?;
         let target = place.target.clone();
-        let kept = shared.get_or_insert(&place.identity(), || Kept::new(Connector(place)));
+        let kept =
+            shared.get_or_insert(&place.identity(), || CachedConnection::new(Connector(place)));
         Some(Self { kept, target })
     }
 

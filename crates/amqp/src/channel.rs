@@ -46,7 +46,7 @@ impl Channel {
         orders: &mpsc::UnboundedSender<Order>,
         state: &watch::Receiver<State>,
     ) -> Result<Self, Broken> {
-        let full = || Broken::Otherwise(Cause::because("the connection has no channel left"));
+        let full = || Broken::Otherwise(Cause::msg("the connection has no channel left"));
         let number = numbers.take().ok_or_else(full)?;
         let (sender, events) = mpsc::unbounded_channel();
         let mut opened = Self {

@@ -42,7 +42,7 @@ impl Inbox {
 /// Adds `frame` to what is to be sent.
 pub(crate) fn write(frame: &AMQPFrame, out: &mut BytesMut) -> Result<(), Cause> {
     let (bytes, _) = gen_frame(frame)(Vec::new().into())
-        .map_err(|_| Cause::because("the protocol cannot express this"))?
+        .map_err(|_| Cause::msg("the protocol cannot express this"))?
         .into_inner();
     out.extend_from_slice(&bytes);
     Ok(())

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use probe::{Grant, Holder, System};
+use probe::{Grant, GrantDialect, Principal};
 
 use crate::{Amqp, Publication};
 
-static RABBITMQ: System = System { name: "RabbitMQ", write };
+static RABBITMQ: GrantDialect = GrantDialect { name: "RabbitMQ", write };
 
 /// The three permissions, in the order in which they are given.
 const KINDS: [&str; 3] = ["configure", "write", "read"];
@@ -19,8 +19,8 @@ impl Amqp {
     /// To ask how full a queue is needs nothing but access to the virtual host, which any permission in it gives.
     pub fn grants(&self, publications: &[&Publication]) -> Vec<Grant> {
         let place = self.place();
-        let holder = Holder::new(&RABBITMQ, self.target(), &*place.username);
-        let grant = |kind: &str, names: &str| holder.needs([&place.virtual_host, kind, names]);
+        let principal = Principal::new(&RABBITMQ, self.target(), &*place.username);
+        let grant = |kind: &str, names: &str| principal.needs([&place.virtual_host, kind, names]);
         let mailbox = format!(r"{}health-gateway\..*", literal(&place.queue_prefix));
         let mut grants = vec![grant("configure", &mailbox), grant("read", &mailbox)];
         for publication in publications {

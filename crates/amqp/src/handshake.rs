@@ -74,7 +74,7 @@ impl Talk {
         if start.mechanisms.to_string().split(' ').any(|mechanism| mechanism == PLAIN) {
             return Ok(());
         }
-        Err(Cause::because(format!("the broker offers no authentication by {PLAIN}")))
+        Err(Cause::msg(format!("the broker offers no authentication by {PLAIN}")))
     }
 
     /// Says who we are; the broker answers with its limits if it believes it.
@@ -123,7 +123,7 @@ impl Talk {
                 Some(AMQPFrame::Method(0, AMQPClass::Connection(method))) => return Ok(method),
                 Some(AMQPFrame::Heartbeat) => continue,
                 Some(AMQPFrame::ProtocolHeader(_)) => {
-                    return Err(Cause::because("the server speaks another version of AMQP"));
+                    return Err(Cause::msg("the server speaks another version of AMQP"));
                 }
                 Some(_) => return Err(unexpected("a frame")),
                 None => {}
@@ -169,7 +169,7 @@ fn stopped(method: AMQPMethod) -> Cause {
         AMQPMethod::Close(close) => {
             Refusal { code: close.reply_code, text: close.reply_text.to_string() }.into()
         }
-        AMQPMethod::Secure(_) => Cause::because("the broker asks for more than user and password"),
+        AMQPMethod::Secure(_) => Cause::msg("the broker asks for more than user and password"),
         _ => unexpected("a method"),
     }
 }

@@ -80,7 +80,7 @@ impl Message {
 /// A name in the form of the protocol.
 pub(crate) fn short(text: &str) -> Result<ShortString, Cause> {
     ShortString::try_new(text)
-        .map_err(|_| Cause::because("a name of more than 255 bytes, which the protocol cannot say"))
+        .map_err(|_| Cause::msg("a name of more than 255 bytes, which the protocol cannot say"))
 }
 
 fn table(object: &Value) -> FieldTable {

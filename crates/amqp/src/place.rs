@@ -36,11 +36,11 @@ impl Place {
         let encrypted = is_encrypted(url);
         let default_port = if encrypted { 5671 } else { 5672 };
         let virtual_host = virtual_host(url)
-            .map_err(|message| fields.wrong(key, message))
+            .map_err(|message| fields.error(key, message))
             .ok()
             .filter(|_| no_query(fields, key, url))?;
         if !is_name(&queue_prefix) {
-            fields.wrong("queue_prefix", "expected at most 200 bytes");
+            fields.error("queue_prefix", "expected at most 200 bytes");
             return None;
         }
         // As every client does: the user that a broker has by default.
@@ -92,7 +92,7 @@ fn virtual_host(url: &Url) -> Result<String, String> {
 fn no_query(fields: &mut Fields<'_>, key: &'static str, url: &Url) -> bool {
     let none = url.query().is_empty();
     if !none {
-        fields.wrong(key, "expected no `?` and no parameters");
+        fields.error(key, "expected no `?` and no parameters");
     }
     none
 }

@@ -58,7 +58,7 @@ async fn confirmed(channel: &mut Channel) -> Result<bool, Broken> {
                 }
             }
             AMQPClass::Basic(basic::AMQPMethod::Nack(_)) => {
-                return Err(Cause::because("the broker could not take the message").into());
+                return Err(Cause::msg("the broker could not take the message").into());
             }
             _ => return Err(unexpected("an answer").into()),
         }

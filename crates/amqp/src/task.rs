@@ -158,7 +158,7 @@ impl Task {
     fn beat(&mut self) -> Result<(), Cause> {
         if self.heard.elapsed() > self.heartbeat * 2 {
             let silence = self.heard.elapsed().as_secs();
-            return Err(Cause::because(format!("no heartbeat for {silence} s")));
+            return Err(Cause::msg(format!("no heartbeat for {silence} s")));
         }
         // What waits to be sent shows as well that we are alive, as soon as the broker reads again.
         if self.out.is_empty() {
@@ -200,7 +200,7 @@ impl Task {
             }
             Method::Unblocked(_) => self.state.send_modify(|state| state.blocked = None),
             Method::Close(close) => {
-                return Err(Cause::because(format!(
+                return Err(Cause::msg(format!(
                     "the broker closed the connection: {}",
                     close.reply_text
                 )));
@@ -218,7 +218,7 @@ impl Task {
             }
             AMQPClass::Basic(basic::AMQPMethod::Return(_)) => self.contents.begin(number, false),
             AMQPClass::Basic(basic::AMQPMethod::Cancel(_)) => {
-                return Err(Cause::because("the broker took our queue away"));
+                return Err(Cause::msg("the broker took our queue away"));
             }
             AMQPClass::Channel(channel::AMQPMethod::CloseOk(_)) => {
                 self.forget(number);

@@ -40,27 +40,27 @@ impl From<Broken> for Cause {
 impl From<Refusal> for Cause {
     fn from(refusal: Refusal) -> Self {
         match refusal.text.trim().trim_end_matches('.') {
-            "" => Self::because(format!("the broker refused it with code {}", refusal.code)),
-            text => Self::because(text),
+            "" => Self::msg(format!("the broker refused it with code {}", refusal.code)),
+            text => Self::msg(text),
         }
     }
 }
 
 /// Something answers, but it is no broker.
 pub(crate) fn foreign() -> Cause {
-    Cause::because("the server does not speak AMQP 0-9-1").connection_lost()
+    Cause::msg("the server does not speak AMQP 0-9-1").connection_lost()
 }
 
 /// An answer that does not belong here.
 pub(crate) fn unexpected(what: &str) -> Cause {
-    Cause::because(format!("the broker sent {what}, which does not belong here")).connection_lost()
+    Cause::msg(format!("the broker sent {what}, which does not belong here")).connection_lost()
 }
 
 pub(crate) fn closed() -> Cause {
-    Cause::because("connection closed").connection_lost()
+    Cause::msg("connection closed").connection_lost()
 }
 
 /// The broker takes no messages: <https://www.rabbitmq.com/docs/alarms>.
 pub(crate) fn alarm(reason: &str) -> Cause {
-    Cause::because(format!("resource alarm: the broker blocks publishers: {reason}"))
+    Cause::msg(format!("resource alarm: the broker blocks publishers: {reason}"))
 }

@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 use probe::config::Url;
-use probe::{Holder, Steps};
+use probe::{Principal, Steps};
 
 use crate::Hosts;
 use crate::credentials::Used;
@@ -26,7 +26,7 @@ pub struct Aws {
     pub(crate) region: String,
     pub(crate) hosts: Hosts,
     /// To whom these credentials belong.
-    pub(crate) holder: Holder,
+    pub(crate) principal: Principal,
 }
 
 impl Aws {

@@ -13,7 +13,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_types::region::Region;
-use probe::{Cause, Connect, Failure, Kept, Secret, Steps};
+use probe::{CachedConnection, Cause, Connect, Failure, Secret, Steps};
 
 use crate::hosts::Hosts;
 use crate::run::{Run, Told};
@@ -33,7 +33,7 @@ pub(crate) enum Account {
         _secrets: (Secret, Secret, Option<Secret>),
     },
     /// The environment, in the order of the SDK.
-    Chain(Kept<Chain>),
+    Chain(CachedConnection<Chain>),
 }
 
 impl Account {
@@ -138,7 +138,7 @@ impl Connect for Chain {
 
 fn cause(error: CredentialsError) -> Cause {
     match error {
-        CredentialsError::CredentialsNotLoaded(_) => Cause::because(
+        CredentialsError::CredentialsNotLoaded(_) => Cause::msg(
             "no credentials found: neither in the configuration, nor in the environment, a profile, a web identity, a container or the machine's metadata",
         ),
         error => {
@@ -146,7 +146,7 @@ fn cause(error: CredentialsError) -> Cause {
             // What comes after it says more.
             let text =
                 cause.text().trim_start_matches("an error occurred while loading credentials: ");
-            Cause::because(format!("the credentials could not be loaded: {text}"))
+            Cause::msg(format!("the credentials could not be loaded: {text}"))
         }
     }
 }

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use probe::{Grant, System};
+use probe::{Grant, GrantDialect};
 
 use crate::Aws;
 
-pub(crate) static IAM: System = System { name: "AWS IAM", write };
+pub(crate) static IAM: GrantDialect = GrantDialect { name: "AWS IAM", write };
 
 /// Where the names of a service's resources are unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Scope {
 impl Aws {
     /// The permission for `action`, such as `events:PutEvents`, on the resource `name`. Which account it is, AWS alone knows.
     pub fn grant(&self, action: &str, scope: Scope, name: &str) -> Grant {
-        self.holder.needs([action, &self.arn(action, scope, name)])
+        self.principal.needs([action, &self.arn(action, scope, name)])
     }
 
     /// The same, as far as the request itself says that it is about keys that begin with `prefix`.
@@ -32,7 +32,7 @@ impl Aws {
         if prefix.is_empty() {
             return self.grant(action, scope, name);
         }
-        self.holder.needs([
+        self.principal.needs([
             action,
             &self.arn(action, scope, name),
             &format!("{}*", literal(prefix)),

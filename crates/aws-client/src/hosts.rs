@@ -17,7 +17,7 @@ use http::{Request, Uri};
 use http_body_util::BodyExt;
 use http_client::{Client, Repeatable};
 use probe::config::Url;
-use probe::{Failure, Shared};
+use probe::{Failure, SharedResources};
 
 use crate::run::{Run, Told};
 
@@ -32,7 +32,7 @@ struct Inner {
 
 impl Hosts {
     /// The one of these TLS settings that everybody shares.
-    pub fn shared(shared: &Shared, tls: &tls::Settings) -> Self {
+    pub fn shared(shared: &SharedResources, tls: &tls::Settings) -> Self {
         let make = || Inner { tls: tls.clone(), clients: Mutex::default() };
         Self(shared.get_or_insert(tls.identity(), make))
     }
@@ -104,7 +104,7 @@ impl HttpConnector for Connector {
             let Some(limit) = limit else { return hosts.send(request).await };
             let answer = tokio::time::timeout(limit, hosts.send(request)).await;
             answer.unwrap_or_else(|_| {
-                let silent = Failure::because("request", format!("no answer within {limit:?}"));
+                let silent = Failure::msg("request", format!("no answer within {limit:?}"));
                 Err(ConnectorError::timeout(Box::new(Told(silent))))
             })
         })

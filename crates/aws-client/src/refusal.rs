@@ -55,7 +55,7 @@ impl Refusal {
         let message = service.and_then(|service| service.message()).unwrap_or_default();
         let failure = match &code {
             Some(code) => answer.failure(step, permission, code, message),
-            None => Failure::because(
+            None => Failure::msg(
                 step,
                 format!("the server's answer is none of AWS: status {}", answer.status),
             ),
@@ -93,10 +93,10 @@ impl Answer {
         if SKEWED.contains(&code) || (bad.is_some() && self.clock.is_some()) {
             let clock =
                 self.clock.as_deref().unwrap_or("our clock and the server's differ too much");
-            return Failure::because(AUTHENTICATE, format!("{clock} ({code})"));
+            return Failure::msg(AUTHENTICATE, format!("{clock} ({code})"));
         }
         if let Some((_, words)) = bad {
-            return Failure::because(AUTHENTICATE, format!("{words} ({code})"));
+            return Failure::msg(AUTHENTICATE, format!("{words} ({code})"));
         }
         let text = if DENIED.contains(&code) {
             let named = named_permission(message).map(|name| format!("`{name}`"));
@@ -117,7 +117,7 @@ impl Answer {
                 message => format!("{code}: {message}"),
             }
         };
-        Failure::because(step, text)
+        Failure::msg(step, text)
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
 
     fn check(answer: &Answer, code: &str, message: &str, expected: &str) {
         assert_eq!(
-            answer.failure("list", "`s3:ListBucket` on a bucket", code, message).line(""),
+            answer.failure("list", "`s3:ListBucket` on a bucket", code, message).render(""),
             expected
         );
     }

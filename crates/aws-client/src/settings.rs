@@ -13,7 +13,7 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use probe::config::{Fields, Url};
-use probe::{Holder, Kept, Secret, Shared};
+use probe::{CachedConnection, Principal, Secret, SharedResources};
 
 use crate::Aws;
 use crate::credentials::{Account, Chain, Provider};
@@ -26,7 +26,7 @@ impl Aws {
     /// Without keys, credentials come from the SDK's default chain: the environment, profiles, web identity, containers, the machine's metadata.
     pub fn read(
         fields: &mut Fields<'_>,
-        shared: &Shared,
+        shared: &SharedResources,
         default_region: Option<&str>,
     ) -> Option<Self> {
         let region = region(fields, default_region);
@@ -36,7 +36,7 @@ impl Aws {
         let (region, endpoint, source, tls) = (region?, endpoint.ok()?, account?, tls?);
         let plain = endpoint.as_ref().is_some_and(|url| url.scheme() == "http");
         tls.expect_use(fields, !plain, "an `endpoint_url` that begins with `https`")?;
-        let holder = source.holder(endpoint.as_ref());
+        let principal = source.principal(endpoint.as_ref());
         let account = source.account(shared, &region);
         let hosts = Hosts::shared(shared, &tls);
         Some(Self {
@@ -44,20 +44,20 @@ impl Aws {
             hosts,
             endpoint,
             region,
-            holder,
+            principal,
         })
     }
 }
 
 fn region(fields: &mut Fields<'_>, default: Option<&str>) -> Option<String> {
     let region: String = match default {
-        Some(default) => fields.or("region", default.to_owned()),
+        Some(default) => fields.with_default("region", default.to_owned()),
         None => fields.required("region")?,
     };
     // It becomes a part of host names.
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if region.is_empty() || region.len() > 40 || !region.chars().all(fits) {
-        fields.wrong("region", "expected a region such as `eu-central-1`");
+        fields.error("region", "expected a region such as `eu-central-1`");
         return None;
     }
     Some(region)
@@ -72,7 +72,7 @@ fn endpoint(fields: &mut Fields<'_>) -> Result<Option<Url>, ()> {
     let url = url.ok_or(())?;
     let bare = url.username().is_empty() && url.password().is_none() && url.query().is_empty();
     if !bare || url.text().expose().contains(['?', '#']) {
-        fields.wrong("endpoint_url", "expected a URL without user, query and fragment");
+        fields.error("endpoint_url", "expected a URL without user, query and fragment");
         return Err(());
     }
     Ok(Some(url))
@@ -96,12 +96,12 @@ fn source(fields: &mut Fields<'_>) -> Option<Source> {
         ("session_token", "access_key_id"),
     ] {
         if fields.has(key) && !fields.has(other) {
-            fields.wrong(key, format!("expected `{other}` beside it"));
+            fields.error(key, format!("expected `{other}` beside it"));
             right = false;
         }
     }
     if fields.has("profile") && fields.has("access_key_id") {
-        fields.wrong("profile", "expected either a profile or an access key");
+        fields.error("profile", "expected either a profile or an access key");
         right = false;
     }
     for (key, value) in
@@ -112,7 +112,7 @@ fn source(fields: &mut Fields<'_>) -> Option<Source> {
         if text.is_some_and(|text| {
             text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic())
         }) {
-            fields.wrong(key, "expected visible ASCII characters without spaces");
+            fields.error(key, "expected visible ASCII characters without spaces");
             right = false;
         }
     }
@@ -133,23 +133,24 @@ fn source(fields: &mut Fields<'_>) -> Option<Source> {
 
 impl Source {
     /// Who is granted what the credentials need. Policies of AWS hold for all its services, those of another server for that one.
-    fn holder(&self, endpoint: Option<&Url>) -> Holder {
+    fn principal(&self, endpoint: Option<&Url>) -> Principal {
         let server = endpoint.map_or_else(|| "AWS".to_owned(), |url| url.authority(443));
         match self {
             Self::Keys { id, .. } => {
-                Holder::new(&IAM, server, "the access key of the configuration").apart(id)
+                Principal::new(&IAM, server, "the access key of the configuration")
+                    .distinguished_by(id)
             }
             Self::Chain { profile: None } => {
-                Holder::new(&IAM, server, "the credentials of the environment")
+                Principal::new(&IAM, server, "the credentials of the environment")
             }
             Self::Chain { profile: Some(profile) } => {
-                Holder::new(&IAM, server, format!("the profile {profile}"))
+                Principal::new(&IAM, server, format!("the profile {profile}"))
             }
         }
     }
 
     /// The account that everybody with this source shares.
-    fn account(self, shared: &Shared, region: &str) -> Arc<Account> {
+    fn account(self, shared: &SharedResources, region: &str) -> Arc<Account> {
         match self {
             Self::Keys { id, secret, token } => {
                 let text = token.as_ref().map(|token| token.expose().to_owned());
@@ -165,7 +166,7 @@ impl Source {
                 let hosts = Hosts::shared(shared, &tls::Settings::default());
                 let region = Region::new(region.to_owned());
                 shared.get_or_insert(&identity, || {
-                    Account::Chain(Kept::new(Chain { profile, region, hosts }))
+                    Account::Chain(CachedConnection::new(Chain { profile, region, hosts }))
                 })
             }
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{HOST, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use probe::config::Url;
-use probe::{Failure, Kept, Steps};
+use probe::{CachedConnection, Failure, Steps};
 use tokio::sync::Mutex;
 
 use crate::connection::Connector;
@@ -23,7 +23,7 @@ pub struct Repeatable;
 pub struct Client {
     target: String,
     host: Option<HeaderValue>,
-    kept: Kept<Connector>,
+    kept: CachedConnection<Connector>,
     /// Whose turn it is, and whether the one before was cut off in the middle of it.
     turn: Mutex<bool>,
 }
@@ -38,7 +38,7 @@ impl Client {
         let host = if port == if secure { 443 } else { 80 } { url.host() } else { &target };
         let host = HeaderValue::from_str(host).ok();
         let connector = Connector::new(url.host(), port, secure.then_some(tls));
-        Self { target, host, kept: Kept::new(connector), turn: Mutex::new(false) }
+        Self { target, host, kept: CachedConnection::new(connector), turn: Mutex::new(false) }
     }
 
     /// `host:port`.

@@ -95,7 +95,7 @@ impl Connection {
         let end = Arc::new(SetOnce::new());
         let noted = end.clone();
         let driver = tokio::spawn(async move {
-            let cause = connection.await.map_or_else(cause, |()| Cause::because(CLOSED));
+            let cause = connection.await.map_or_else(cause, |()| Cause::msg(CLOSED));
             // It is set here only.
             drop(noted.set(cause));
         });
@@ -159,7 +159,7 @@ fn lost(error: hyper::Error, repeatable: bool) -> Cause {
     let cause = cause(error);
     match (lost || cause.is_connection_lost(), repeatable) {
         (true, true) => cause.connection_lost(),
-        (_, false) => Cause::because(cause.text()),
+        (_, false) => Cause::msg(cause.text()),
         (false, true) => cause,
     }
 }
@@ -167,11 +167,11 @@ fn lost(error: hyper::Error, repeatable: bool) -> Cause {
 /// The answer began, and could not be read to its end.
 fn unread(error: Box<dyn Error + Send + Sync>, repeatable: bool) -> Cause {
     if error.is::<LengthLimitError>() {
-        return Cause::because(format!("the answer is larger than {} KiB", MAX_ANSWER / 1024));
+        return Cause::msg(format!("the answer is larger than {} KiB", MAX_ANSWER / 1024));
     }
     match error.downcast::<hyper::Error>() {
         Ok(error) => lost(*error, repeatable),
-        Err(error) => Cause::because(error.to_string()),
+        Err(error) => Cause::msg(error.to_string()),
     }
 }
 
@@ -181,11 +181,11 @@ fn cause(error: hyper::Error) -> Cause {
     }
     let ended = io_error(&error) == Some(io::ErrorKind::UnexpectedEof);
     if ended || error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        let closed = Cause::because(CLOSED);
+        let closed = Cause::msg(CLOSED);
         return if ended { closed.connection_lost() } else { closed };
     }
     if error.is_parse() {
-        return Cause::because(format!("the answer is not HTTP/1.1: {error}"));
+        return Cause::msg(format!("the answer is not HTTP/1.1: {error}"));
     }
     tls::cause(error)
 }

@@ -23,7 +23,7 @@ pub const KIND: Kind = Kind { name: "cache", build };
 fn build(section: &Section<'_>) -> Option<Component> {
     section.group_by_key(|_, fields| {
         let redis = Redis::read(section.shared(), fields);
-        let key_prefix = fields.or("key_prefix", String::new());
+        let key_prefix = fields.with_default("key_prefix", String::new());
         Some(CacheCheck { redis: redis?, key_prefix })
     })
 }
@@ -58,13 +58,11 @@ fn commands(canary: &Canary) -> [Command; 3] {
 fn judge(answers: &[Answer], written: &str) -> Result<(), Failure> {
     match answers {
         [_, Answer::Text(read), Answer::Number(1)] if read == written => Ok(()),
-        [_, Answer::Nil, _] => {
-            Err(Failure::because("read", "the value that was just written is gone"))
-        }
+        [_, Answer::Nil, _] => Err(Failure::msg("read", "the value that was just written is gone")),
         [_, Answer::Text(read), _] if read == written => {
-            Err(Failure::because("delete", "the value was gone before it could be deleted"))
+            Err(Failure::msg("delete", "the value was gone before it could be deleted"))
         }
-        _ => Err(Failure::because("read", "another value came back than was written")),
+        _ => Err(Failure::msg("read", "another value came back than was written")),
     }
 }
 
@@ -74,7 +72,8 @@ mod tests {
 
     fn check(read: Answer, removed: i64, expected: &str) {
         let answers = [Answer::Text("OK".into()), read, Answer::Number(removed)];
-        let line = judge(&answers, "v").map_or_else(|failure| failure.line(""), |()| String::new());
+        let line =
+            judge(&answers, "v").map_or_else(|failure| failure.render(""), |()| String::new());
         assert_eq!(line, expected);
     }
 

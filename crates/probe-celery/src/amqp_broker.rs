@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use amqp::{Amqp, Connection, Letters, Publication};
 use probe::config::{Fields, Url};
-use probe::{Cause, Failure, Grant, Shared, Steps};
+use probe::{Cause, Failure, Grant, SharedResources, Steps};
 
 use crate::findings::{Backlog, Report};
 use crate::question::{EXCHANGE, Question, REPLY_EXCHANGE};
@@ -19,7 +19,7 @@ pub(crate) struct AmqpBroker(Amqp);
 
 impl AmqpBroker {
     pub(crate) fn read(
-        shared: &Shared,
+        shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &tls::Settings,
@@ -60,7 +60,7 @@ impl AmqpBroker {
                 () = hear(letters, report) => {}
             }
         }
-        Err(Failure::new("ask", Cause::because("connection closed").connection_lost()))
+        Err(Failure::new("ask", Cause::msg("connection closed").connection_lost()))
     }
 
     /// Publishes the task to the default exchange, which leads to the queue of this name.
@@ -86,7 +86,7 @@ impl AmqpBroker {
             if steps.run("canary", connection.publish(&publication)).await? {
                 return Ok(letters);
             }
-            Err(Failure::because("canary", format!("{queue} does not exist")))
+            Err(Failure::msg("canary", format!("{queue} does not exist")))
         };
         self.0.run(steps, send).await
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::config::{Fields, Url};
-use probe::{Failure, Grant, Shared, Steps};
+use probe::{Failure, Grant, SharedResources, Steps};
 
 use crate::amqp_broker::AmqpBroker;
 use crate::findings::Report;
@@ -25,7 +25,7 @@ impl Broker {
         &["amqp", "amqps", "redis", "rediss", "redis-sentinel", "rediss-sentinel"];
 
     pub(crate) fn read(
-        shared: &Shared,
+        shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &tls::Settings,
@@ -35,7 +35,7 @@ impl Broker {
             return AmqpBroker::read(shared, fields, url, tls, queue_prefix).map(Self::Amqp);
         }
         if fields.has("queue_prefix") {
-            fields.wrong("queue_prefix", "expected only with a broker on AMQP");
+            fields.error("queue_prefix", "expected only with a broker on AMQP");
             return None;
         }
         RedisBroker::read(shared, fields, url, tls).map(Self::Redis)

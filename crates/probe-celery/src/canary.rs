@@ -90,7 +90,7 @@ impl Canary {
                 Stage::Ended(result) => return result,
             }
             if flight.stage.changed().await.is_err() {
-                return Err(Failure::because(STEP, "it was given up"));
+                return Err(Failure::msg(STEP, "it was given up"));
             }
         }
     }
@@ -123,7 +123,7 @@ impl Canary {
         let forgotten = lost.len().saturating_sub(REMEMBERED);
         lost.drain(..forgotten);
         *self.lost() = lost;
-        let given_up = || Failure::because(STEP, format!("no task came back within {LIFETIME:?}"));
+        let given_up = || Failure::msg(STEP, format!("no task came back within {LIFETIME:?}"));
         stage.send_replace(Stage::Ended(result.unwrap_or_else(|| Err(given_up()))));
     }
 
@@ -138,7 +138,7 @@ impl Canary {
         let mut sent = match timeout(SENDING, sending).await {
             Ok(Ok(sent)) => sent,
             Ok(Err(failure)) => return Some(Err(failure)),
-            Err(_) => return Some(Err(steps.unanswered(SENDING))),
+            Err(_) => return Some(Err(steps.timed_out(SENDING))),
         };
         stage.send_replace(Stage::Away);
         if let Ok(result) = timeout(LIFETIME, self.results.of(task, &mut sent)).await {

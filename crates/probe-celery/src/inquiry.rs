@@ -109,7 +109,7 @@ impl View {
                 return verdict;
             }
             if self.findings.changed().await.is_err() {
-                return Err(Failure::because(steps.current(), "the question was given up"));
+                return Err(Failure::msg(steps.current(), "the question was given up"));
             }
         }
     }

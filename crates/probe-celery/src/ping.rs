@@ -44,7 +44,7 @@ fn judge(workers: &Workers, findings: &Findings, steps: &Steps) -> Option<Result
     if findings.is_complete() {
         let gone = if nobody { "no worker is connected".to_owned() } else { missing };
         let known = if queues.is_empty() { queues } else { format!(" ({queues})") };
-        return Some(Err(Failure::because(PING, format!("{gone}{known}"))));
+        return Some(Err(Failure::msg(PING, format!("{gone}{known}"))));
     }
     let silence = if nobody { "no worker answered".to_owned() } else { missing };
     steps.begin_with(PING, silence, queues);

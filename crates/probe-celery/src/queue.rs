@@ -58,7 +58,7 @@ impl Queue {
     fn judge(&self, findings: &Findings, steps: &Steps) -> Option<Result<Backlog, Failure>> {
         let backlog = findings.backlog_of(&self.name)?;
         let known = backlog.brief();
-        let fail = |reason: String| Some(Err(Failure::because(STEP, reason)));
+        let fail = |reason: String| Some(Err(Failure::msg(STEP, reason)));
         match backlog {
             Backlog::Missing => return fail(format!("{} does not exist", self.name)),
             Backlog::Known(Depth { messages, consumers: 0 }) => {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use probe::config::{Fields, Url};
-use probe::{Failure, Grant, Secret, Shared, Steps};
+use probe::{Failure, Grant, Secret, SharedResources, Steps};
 use redis_client::{Answer, Command, Redis, literal};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -33,7 +33,7 @@ pub(crate) struct RedisBroker {
 
 impl RedisBroker {
     pub(crate) fn read(
-        shared: &Shared,
+        shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &tls::Settings,
@@ -162,7 +162,7 @@ impl RedisBroker {
                 return Ok(());
             }
         }
-        Err(Failure::because("ask", "nobody listens for answers"))
+        Err(Failure::msg("ask", "nobody listens for answers"))
     }
 
     /// Puts the question and looks how full the queues are; to how many it went.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amqp::Letters;
 use probe::config::{Fields, Url};
-use probe::{Cause, Failure, Grant, Shared, Steps};
+use probe::{Cause, Failure, Grant, SharedResources, Steps};
 use redis_client::{Answer, Command, Redis};
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ impl Results {
     pub(crate) const SCHEMES: &[&str] = &["redis", "rediss", "redis-sentinel", "rediss-sentinel"];
 
     pub(crate) fn read(
-        shared: &Shared,
+        shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &tls::Settings,
@@ -57,7 +57,7 @@ impl Results {
             (Self::Redis(redis), _) => from_redis(redis, task).await,
             (Self::Rpc, Sent::ByAmqp(letters)) => from_letters(letters).await,
             (Self::Rpc, Sent::ByRedis(..)) => {
-                Err(Failure::because(BACKEND, "`rpc://` needs a broker on AMQP"))
+                Err(Failure::msg(BACKEND, "`rpc://` needs a broker on AMQP"))
             }
         }
     }
@@ -88,7 +88,7 @@ async fn from_letters(letters: &mut Letters) -> Result<(), Failure> {
             return verdict;
         }
     }
-    Err(Failure::new(STEP, Cause::because("connection closed").connection_lost()))
+    Err(Failure::new(STEP, Cause::msg("connection closed").connection_lost()))
 }
 
 async fn from_redis(redis: &Redis, task: &Task) -> Result<(), Failure> {
@@ -97,7 +97,7 @@ async fn from_redis(redis: &Redis, task: &Task) -> Result<(), Failure> {
         let answers = redis.ask(&Steps::new(), &[command]).await;
         answers.map_err(|failure| {
             let (step, cause, target) = (failure.step(), failure.cause().text(), redis.target());
-            Failure::because(BACKEND, format!("{step}: {cause} ({target})"))
+            Failure::msg(BACKEND, format!("{step}: {cause} ({target})"))
         })
     };
     let mut pause = SOON;
@@ -120,7 +120,7 @@ fn key(task: &Task) -> String {
 /// What a result says; `None` if the task goes on. A result that is not in JSON has come back as well.
 fn judge(result: &[u8]) -> Option<Result<(), Failure>> {
     let Ok(result) = serde_json::from_slice::<Value>(result) else { return Some(Ok(())) };
-    let fail = |reason: String| Some(Err(Failure::because(STEP, reason)));
+    let fail = |reason: String| Some(Err(Failure::msg(STEP, reason)));
     match result.get("status").and_then(Value::as_str) {
         Some("SUCCESS") => Some(Ok(())),
         Some("FAILURE") => {
@@ -143,7 +143,7 @@ mod tests {
         let said = match judge(result.as_bytes()) {
             None => "goes on".to_owned(),
             Some(Ok(())) => "done".to_owned(),
-            Some(Err(failure)) => failure.line(""),
+            Some(Err(failure)) => failure.render(""),
         };
         assert_eq!(said, expected);
     }

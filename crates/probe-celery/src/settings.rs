@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use probe::config::{Fields, FromNode, Node, Refused, Url, Value};
-use probe::{CheckName, Secret, Shared};
+use probe::config::{Fields, FromNode, Node, Url, Value, ValueError};
+use probe::{CheckName, Secret, SharedResources};
 
 use crate::PING;
 use crate::broker::Broker;
@@ -42,26 +42,26 @@ pub(crate) enum Workers {
 }
 
 impl Settings {
-    pub(crate) fn read(shared: &Shared, fields: &mut Fields<'_>) -> Self {
+    pub(crate) fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Self {
         let url = fields.url("broker", Broker::SCHEMES);
         let result_backend: Option<ResultBackend> = fields.optional("result_backend");
         let tls = tls::Settings::read(fields);
-        let workers = fields.or("workers", Workers::AtLeast(1));
-        let queue_prefix = fields.or("queue_prefix", String::new());
+        let workers = fields.with_default("workers", Workers::AtLeast(1));
+        let queue_prefix = fields.with_default("queue_prefix", String::new());
         let max_messages: Option<u64> = fields.optional("max_messages");
-        let canary = fields.or("canary", false);
-        let queues = fields.each("queues", |name, queue| QueueSettings {
+        let canary = fields.with_default("canary", false);
+        let queues = fields.tables("queues", |name, queue| QueueSettings {
             name: name.to_owned(),
             max_messages: queue.optional("max_messages").or(max_messages),
             canary: queue.optional("canary").unwrap_or(canary),
         });
         if queues.iter().any(|queue| queue.canary) && !fields.has("result_backend") {
             fields
-                .wrong("canary", "expected `result_backend` beside it, as the application has it");
+                .error("canary", "expected `result_backend` beside it, as the application has it");
         }
         for key in ["max_messages", "canary"] {
             if fields.has(key) && !fields.has("queues") {
-                fields.wrong(key, "expected `queues` beside it");
+                fields.error(key, "expected `queues` beside it");
             }
         }
         let mut settings = Self { broker: None, workers, queues, results: None };
@@ -79,7 +79,7 @@ impl Settings {
         for name in names {
             match CheckName::new(name) {
                 Ok(name) => valid.push(name),
-                Err(message) => fields.wrong("queues", message),
+                Err(message) => fields.error("queues", message),
             }
         }
         valid
@@ -93,7 +93,7 @@ impl Settings {
 
     fn connect(
         &mut self,
-        shared: &Shared,
+        shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
         queue_prefix: String,
@@ -112,7 +112,7 @@ impl Settings {
             Some(ResultBackend::Url(url)) => Results::read(shared, fields, &url, tls),
             Some(ResultBackend::Rpc) => match &self.broker {
                 Some(Broker::Redis(_)) => {
-                    fields.wrong("result_backend", "expected `rpc://` only with a broker on AMQP");
+                    fields.error("result_backend", "expected `rpc://` only with a broker on AMQP");
                     None
                 }
                 _ => Some(Results::Rpc),
@@ -128,7 +128,7 @@ enum ResultBackend {
 }
 
 impl FromNode for ResultBackend {
-    fn from_node(node: &Node) -> Result<Self, Refused> {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
         let text = Secret::from_node(node)?;
         if text.expose() == "rpc://" {
             return Ok(Self::Rpc);
@@ -151,9 +151,9 @@ impl fmt::Debug for Workers {
 }
 
 impl FromNode for Workers {
-    fn from_node(node: &Node) -> Result<Self, Refused> {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
         let wrong = || {
-            Refused::Wrong(
+            ValueError::Wrong(
                 "expected a number of at least 1, or names of nodes such as `[\"w1@host\"]`"
                     .to_owned(),
             )
@@ -165,7 +165,7 @@ impl FromNode for Workers {
                 number.map(Self::AtLeast).ok_or_else(wrong)
             }
             Value::Array(names) if !names.is_empty() => Ok(Self::Named(Vec::from_node(node)?)),
-            Value::Unknown(failure) => Err(Refused::Unknown(failure.clone())),
+            Value::Unknown(failure) => Err(ValueError::Unknown(failure.clone())),
             _ => Err(wrong()),
         }
     }

@@ -53,6 +53,6 @@ async fn fetch_beside(edge: &Edge, steps: &Steps, domain: &str) -> Result<(), Fa
     let target = edge.target(domain);
     steps.begin_with("fetch", format!("no answer from {target}"), "");
     edge.fetch(&Steps::new(), domain).await.map_err(|failure| {
-        Failure::because("fetch", format!("{}, from {target}", failure.cause().text()))
+        Failure::msg("fetch", format!("{}, from {target}", failure.cause().text()))
     })
 }

@@ -38,16 +38,16 @@ impl Distribution {
         let answer = self.aws.call(steps, STEP, &permission, request).await;
         let answer = answer.map_err(|refusal| match refusal.code() {
             "NoSuchDistribution" => {
-                Failure::because(STEP, format!("there is no distribution `{}`", self.id))
+                Failure::msg(STEP, format!("there is no distribution `{}`", self.id))
             }
             _ => refusal.into(),
         })?;
         let Some(distribution) = answer.distribution() else {
-            return Err(Failure::because(STEP, "the answer tells nothing of the distribution"));
+            return Err(Failure::msg(STEP, "the answer tells nothing of the distribution"));
         };
         let enabled = distribution.distribution_config().map(DistributionConfig::enabled);
         judge(enabled.unwrap_or_default(), distribution.status())
-            .map_err(|reason| Failure::because(STEP, reason))?;
+            .map_err(|reason| Failure::msg(STEP, reason))?;
         Ok(distribution.domain_name().to_owned())
     }
 }

@@ -43,7 +43,7 @@ impl Edge {
 
     /// Fetches the object for `domain`, which a configured one replaces.
     pub(crate) async fn fetch(&self, steps: &Steps, domain: &str) -> Result<(), Failure> {
-        let wrong = |reason: String| Failure::because(STEP, reason);
+        let wrong = |reason: String| Failure::msg(STEP, reason);
         let domain = self.domain(domain);
         let scheme = self.expected.address.as_ref().map_or("https", Url::scheme);
         let origin = format!("{scheme}://{}", self.target(domain));

@@ -2,7 +2,7 @@
 
 use aws_client::{Aws, Hosts};
 use http::Uri;
-use probe::Shared;
+use probe::SharedResources;
 use probe::config::{Fields, Url};
 
 use crate::check::CloudFront;
@@ -13,12 +13,12 @@ use crate::edge::{Edge, Expected};
 const REGION: &str = "us-east-1";
 
 /// Reads a table; what is wrong is noted.
-pub(crate) fn read(fields: &mut Fields<'_>, shared: &Shared) -> Option<CloudFront> {
+pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<CloudFront> {
     let id: Option<String> = fields.optional("distribution");
     let asks_api = fields.has("distribution");
     let asks_edge = fields.has("object");
     if !asks_api && !asks_edge {
-        fields.wrong(
+        fields.error(
             "distribution",
             "expected `distribution`, or `object` and `domain`, or all three",
         );
@@ -41,21 +41,21 @@ fn read_edge(fields: &mut Fields<'_>, knows_domain: bool) -> Option<Expected> {
     let object: Option<String> = fields.optional("object");
     let domain: Option<String> = fields.optional("domain");
     let address = address(fields);
-    let status = fields.or("status", 200_u16);
+    let status = fields.with_default("status", 200_u16);
     let contains: Option<String> = fields.optional("contains");
     if !fields.has("object") {
         for key in ["domain", "address", "status", "contains"] {
             if fields.has(key) {
-                fields.wrong(key, "expected only with `object`");
+                fields.error(key, "expected only with `object`");
             }
         }
         return None;
     }
     if !knows_domain && !fields.has("domain") {
-        fields.wrong("object", "expected `domain` beside it, or `distribution`");
+        fields.error("object", "expected `domain` beside it, or `distribution`");
     }
     if !(100..600).contains(&status) {
-        fields.wrong("status", "expected a status such as `200`");
+        fields.error("status", "expected a status such as `200`");
     }
     let object = object.filter(|path| is_path(fields, path));
     let domain_is_read = !fields.has("domain") || domain.is_some();
@@ -79,7 +79,7 @@ fn address(fields: &mut Fields<'_>) -> Result<Option<Url>, ()> {
     }
     let url = url.ok_or(())?;
     if !url.username().is_empty() || url.password().is_some() || url.path_and_query() != "/" {
-        fields.wrong("address", "expected a URL of nothing but scheme, host and port");
+        fields.error("address", "expected a URL of nothing but scheme, host and port");
         return Err(());
     }
     Ok(Some(url))
@@ -88,7 +88,7 @@ fn address(fields: &mut Fields<'_>) -> Result<Option<Url>, ()> {
 fn is_id(fields: &mut Fields<'_>, id: &str) -> bool {
     let fits = (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !fits {
-        fields.wrong("distribution", "expected a distribution's id such as `E2QWRUHAPOMQZL`");
+        fields.error("distribution", "expected a distribution's id such as `E2QWRUHAPOMQZL`");
     }
     fits
 }
@@ -96,7 +96,7 @@ fn is_id(fields: &mut Fields<'_>, id: &str) -> bool {
 fn is_path(fields: &mut Fields<'_>, path: &str) -> bool {
     let fits = path.starts_with('/') && path.parse::<Uri>().is_ok();
     if !fits {
-        fields.wrong("object", "expected a path such as `/health.txt`, percent-encoded");
+        fields.error("object", "expected a path such as `/health.txt`, percent-encoded");
     }
     fits
 }
@@ -107,7 +107,7 @@ fn is_domain(fields: &mut Fields<'_>, domain: &str) -> bool {
     };
     let fits = domain.len() <= 253 && domain.split('.').all(part);
     if !fits {
-        fields.wrong("domain", "expected a domain such as `cdn.example.com`");
+        fields.error("domain", "expected a domain such as `cdn.example.com`");
     }
     fits
 }

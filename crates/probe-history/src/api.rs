@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_client::Client;
 use probe::config::Fields;
-use probe::{Failure, Secret, Shared, Steps};
+use probe::{Failure, Secret, SharedResources, Steps};
 
 use crate::headers::Headers;
 use crate::settings;
@@ -27,19 +27,19 @@ pub(crate) struct Api {
 
 impl Api {
     /// Reads `url`, `status`, `headers`, `contains`, `ca`, `certificate` and `private_key`.
-    pub(crate) fn read(shared: &Shared, fields: &mut Fields<'_>) -> Option<Self> {
+    pub(crate) fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
         let url = fields.url("url", &["http", "https"]);
         if let Some(url) = &url {
             if !url.username().is_empty() || url.password().is_some() {
-                fields.wrong("url", "expected a URL without a user, who belongs in `headers`");
+                fields.error("url", "expected a URL without a user, who belongs in `headers`");
             }
             if url.text().expose().contains('#') {
-                fields.wrong("url", "expected a URL without a fragment: no server would see it");
+                fields.error("url", "expected a URL without a fragment: no server would see it");
             }
         }
-        let status = fields.or("status", 200_u16);
+        let status = fields.with_default("status", 200_u16);
         if !(200..600).contains(&status) {
-            fields.wrong("status", "expected a status such as `200`");
+            fields.error("status", "expected a status such as `200`");
         }
         let contains_is_written = fields.has("contains");
         let contains: Option<String> = fields.optional("contains");
@@ -73,7 +73,7 @@ impl Api {
         }
         match &self.contains {
             Some(text) if !holds(answer.body(), text.as_bytes()) => {
-                Err(Failure::because(STEP, "the answer does not contain what it should"))
+                Err(Failure::msg(STEP, "the answer does not contain what it should"))
             }
             _ => Ok(()),
         }
@@ -88,7 +88,7 @@ impl Api {
         let words = status.canonical_reason().map(|words| format!(" {words}")).unwrap_or_default();
         let status = status.as_u16();
         let reason = format!("expected status {}, got {status}{words}{hint}", self.status);
-        Failure::because(step, reason)
+        Failure::msg(step, reason)
     }
 }
 

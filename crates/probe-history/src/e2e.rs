@@ -36,9 +36,9 @@ pub(crate) struct Event {
 impl Event {
     /// Reads `source`, `detail_type`, `id_column` and `time_column`; what is wrong is noted.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let source = fields.or("source", "health-gateway".to_owned());
-        let detail_type = fields.or("detail_type", "health check".to_owned());
-        let id_column = fields.or("id_column", "id".to_owned());
+        let source = fields.with_default("source", "health-gateway".to_owned());
+        let detail_type = fields.with_default("detail_type", "health check".to_owned());
+        let id_column = fields.with_default("id_column", "id".to_owned());
         let time_is_written = fields.has("time_column");
         let time_column: Option<String> = fields.optional("time_column");
         for (key, text) in [
@@ -141,7 +141,7 @@ impl EndToEnd {
         let at = self.table.target();
         let reason =
             format!("the bus accepted {id}, but the database at {at} cannot be read: {cause}");
-        Failure::because(own, reason)
+        Failure::msg(own, reason)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use probe::Secret;
-use probe::config::{Fields, FromNode, Node, Refused};
+use probe::config::{Fields, FromNode, Node, ValueError};
 
 /// What HTTP says by itself.
 const OURS: &[&str] = &["connection", "content-length", "transfer-encoding", "upgrade"];
@@ -28,7 +28,7 @@ impl Headers {
             }
             secrets.push(secret);
             if map.insert(name, value).is_some() {
-                fields.wrong("headers", "expected each name once, in whatever case");
+                fields.error("headers", "expected each name once, in whatever case");
                 return None;
             }
         }
@@ -48,7 +48,7 @@ pub(crate) fn value(text: &Secret) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn header(name: &str, node: &Node) -> Result<(HeaderName, HeaderValue, Secret), Refused> {
+fn header(name: &str, node: &Node) -> Result<(HeaderName, HeaderValue, Secret), ValueError> {
     let secret = Secret::from_node(node)?;
     let name = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| "expected the name of an HTTP header".to_owned())?;

@@ -102,7 +102,7 @@ impl Check for HistoryCheck {
         })
     }
 
-    fn at_most_every(&self) -> Option<Duration> {
+    fn min_interval(&self) -> Option<Duration> {
         matches!(self, Self::EndToEnd(_)).then_some(e2e::PACE)
     }
 }

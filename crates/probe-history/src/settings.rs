@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_client::s3::Bucket;
 use http_client::Client;
 use probe::config::{Fields, Url};
-use probe::{CheckName, Failure, Secret, Shared};
+use probe::{CheckName, Failure, Secret, SharedResources};
 
 use crate::HistoryCheck;
 use crate::api::Api;
@@ -40,7 +40,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads all tables; what is wrong is noted.
-    pub(crate) fn read(shared: &Shared, fields: &mut Fields<'_>) -> Self {
+    pub(crate) fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Self {
         const TABLES: [&str; 5] = ["clickhouse", "event_bridge", "e2e", "api", "files"];
         let written: Vec<_> = TABLES.into_iter().filter(|table| fields.has(table)).collect();
         let settings = Self {
@@ -53,11 +53,11 @@ impl Settings {
         };
         if settings.written.is_empty() {
             let known = TABLES.map(|table| format!("`{table}`")).join(", ");
-            fields.wrong("clickhouse", format!("expected at least one of the tables {known}"));
+            fields.error("clickhouse", format!("expected at least one of the tables {known}"));
         }
         let complete = ["clickhouse", "event_bridge"].iter().all(|table| fields.has(table));
         if fields.has("e2e") && !complete {
-            fields.wrong("e2e", "expected `clickhouse` and `event_bridge` beside it");
+            fields.error("e2e", "expected `clickhouse` and `event_bridge` beside it");
         }
         settings
     }
@@ -112,7 +112,7 @@ fn part<T>(
 
 /// The client of the server in `url`, which everybody with the same TLS settings shares: whoever asks says with each request who he is.
 pub(crate) fn server(
-    shared: &Shared,
+    shared: &SharedResources,
     fields: &mut Fields<'_>,
     url: Option<&Url>,
 ) -> Option<Arc<Client>> {

@@ -60,7 +60,7 @@ impl Server {
         };
         let session = tokio::time::timeout(*limit, self.as_sslmode_says(endpoint, steps));
         session.await.unwrap_or_else(|_| {
-            Err(Failure::because(steps.current(), "no answer within the URL's `connect_timeout`"))
+            Err(Failure::msg(steps.current(), "no answer within the URL's `connect_timeout`"))
         })
     }
 
@@ -94,10 +94,7 @@ impl Server {
             if self.sslmode == SslMode::Prefer {
                 return self.log_in(stream, steps).await;
             }
-            return Err(Failure::because(
-                "negotiate",
-                "the server has no TLS, `sslmode` demands it",
-            ));
+            return Err(Failure::msg("negotiate", "the server has no TLS, `sslmode` demands it"));
         }
         let handshake = async {
             let config = self.tls.client_config(self.sslmode.verification(&self.tls))?;
@@ -121,10 +118,10 @@ impl Server {
         };
         match (demanded, session.ask(steps).await?.read_only) {
             (false, true) => {
-                Err(Failure::because("role", "read-only: `target_session_attrs` is `read-write`"))
+                Err(Failure::msg("role", "read-only: `target_session_attrs` is `read-write`"))
             }
             (true, false) => {
-                Err(Failure::because("role", "takes writes: `target_session_attrs` is `read-only`"))
+                Err(Failure::msg("role", "takes writes: `target_session_attrs` is `read-only`"))
             }
             _ => Ok(()),
         }
@@ -161,10 +158,10 @@ async fn ask_for_tls(stream: &mut Box<dyn Stream>) -> Result<bool, Cause> {
     match stream.read_u8().await {
         Ok(b'S') => Ok(true),
         Ok(b'N') => Ok(false),
-        Ok(b'E') => Err(Cause::because("the server answered the request for TLS with an error")),
-        Ok(_) => Err(Cause::because("the server does not speak PostgreSQL's protocol")),
+        Ok(b'E') => Err(Cause::msg("the server answered the request for TLS with an error")),
+        Ok(_) => Err(Cause::msg("the server does not speak PostgreSQL's protocol")),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Err(Cause::because("the server closed the connection").connection_lost())
+            Err(Cause::msg("the server closed the connection").connection_lost())
         }
         Err(error) => Err(error.into()),
     }
@@ -183,5 +180,5 @@ fn together(failures: &[(&Endpoint, Failure)]) -> Failure {
     let told = failures.iter().map(|(endpoint, failure)| {
         format!("{endpoint}: {}: {}", failure.step(), failure.cause().text())
     });
-    Failure::because("connect", told.collect::<Vec<_>>().join("; "))
+    Failure::msg("connect", told.collect::<Vec<_>>().join("; "))
 }

@@ -12,15 +12,15 @@ pub(crate) fn cause(error: Error) -> Cause {
         return told_by_the_server(told);
     }
     if error.is_closed() {
-        return Cause::because("the server closed the connection").connection_lost();
+        return Cause::msg("the server closed the connection").connection_lost();
     }
     // The library's own words around the source only say which of its functions failed.
     let Some(source) = error.into_source() else {
-        return Cause::because("the server does not keep to PostgreSQL's protocol");
+        return Cause::msg("the server does not keep to PostgreSQL's protocol");
     };
     match source.downcast::<io::Error>() {
         Ok(source) => tls::cause(*source),
-        Err(source) => Cause::because(source.to_string()),
+        Err(source) => Cause::msg(source.to_string()),
     }
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn login(error: Error) -> Failure {
 /// Its message, with the code by which one finds it in the manual, whatever language it speaks.
 fn told_by_the_server(told: &DbError) -> Cause {
     let code = told.code().code();
-    let cause = Cause::because(format!("{}, SQLSTATE {code}", told.message()));
+    let cause = Cause::msg(format!("{}, SQLSTATE {code}", told.message()));
     // After these the server closes the connection, for instance when it is shut down.
     let over = matches!(told.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
         || code.starts_with("57P")

@@ -4,17 +4,17 @@
 
 use std::collections::BTreeSet;
 
-use probe::{Grant, Holder, System};
+use probe::{Grant, GrantDialect, Principal};
 use tokio_postgres::Config;
 
-static POSTGRESQL: System = System { name: "PostgreSQL", write };
+static POSTGRESQL: GrantDialect = GrantDialect { name: "PostgreSQL", write };
 
 /// The right to connect to the one database.
 pub(crate) fn to_connect(target: &str, config: &Config) -> Grant {
     let user = config.get_user().unwrap_or_default();
     // Without a name it is the user's own.
     let database = config.get_dbname().unwrap_or(user);
-    Holder::new(&POSTGRESQL, target, user).needs(["CONNECT", database])
+    Principal::new(&POSTGRESQL, target, user).needs(["CONNECT", database])
 }
 
 fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {

@@ -21,7 +21,7 @@ mod url;
 
 use std::sync::Arc;
 
-use probe::{Check, Component, Failure, Grant, Kept, Kind, Section, Steps};
+use probe::{CachedConnection, Check, Component, Failure, Grant, Kind, Section, Steps};
 use tls::Settings;
 
 use crate::connect::Server;
@@ -34,7 +34,7 @@ pub const KIND: Kind = Kind { name: "postgres", build };
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {
     /// The one that is kept: a run costs one round trip, and goes on when the server accepts no further connections.
-    Kept,
+    Reused,
     /// A new one for each run, closed afterwards: it sees that the server is out of connections, and costs the server a process and a login each time.
     Fresh,
 }
@@ -42,9 +42,9 @@ pub enum Connection {
 fn build(section: &Section<'_>) -> Option<Component> {
     let mut fields = section.fields();
     let address = url::read(&mut fields);
-    let role = fields.word("role", &role::WORDS);
+    let role = fields.one_of("role", &role::WORDS);
     let connection =
-        fields.word("connection", &[("kept", Connection::Kept), ("fresh", Connection::Fresh)]);
+        fields.one_of("connection", &[("kept", Connection::Reused), ("fresh", Connection::Fresh)]);
     let tls = Settings::read(&mut fields);
     let server = match (address, tls) {
         (Some(address), Some(tls)) => Server::new(address, tls, &mut fields),
@@ -53,14 +53,14 @@ fn build(section: &Section<'_>) -> Option<Component> {
     fields.single(|| {
         let server = server?;
         let target = server.target();
-        let kept = section.shared().get_or_insert(&server.key(), || Kept::new(server));
+        let kept = section.shared().get_or_insert(&server.key(), || CachedConnection::new(server));
         Some(Postgres { target, kept, role: role?, connection: connection? })
     })
 }
 
 struct Postgres {
     target: String,
-    kept: Arc<Kept<Server>>,
+    kept: Arc<CachedConnection<Server>>,
     role: Role,
     connection: Connection,
 }
@@ -75,7 +75,7 @@ impl Check for Postgres {
             self.role.judge(session.ask(steps).await?)
         };
         match self.connection {
-            Connection::Kept => self.kept.run(steps, ask).await,
+            Connection::Reused => self.kept.run(steps, ask).await,
             Connection::Fresh => self.kept.run_fresh(steps, ask).await,
         }
     }

@@ -42,7 +42,7 @@ impl Role {
             _ => return Ok(()),
         };
         // After a failover the address may lead to another server than the one that the kept connection goes to.
-        Err(Failure::new("role", Cause::because(reason).connection_lost()))
+        Err(Failure::new("role", Cause::msg(reason).connection_lost()))
     }
 }
 

@@ -42,7 +42,7 @@ impl Session {
         let answer = async {
             let messages =
                 self.client.simple_query(QUESTION).await.map_err(|error| self.cause(error))?;
-            read(&messages).ok_or_else(|| Cause::because("the answer is not PostgreSQL's"))
+            read(&messages).ok_or_else(|| Cause::msg("the answer is not PostgreSQL's"))
         };
         steps.run("query", answer).await
     }

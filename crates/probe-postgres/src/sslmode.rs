@@ -52,7 +52,7 @@ impl SslMode {
             let message = format!(
                 "with `{key}`, expected `sslmode=require`, `verify-ca` or `verify-full` in the URL: without it the connection may be plain text"
             );
-            fields.wrong("url", message);
+            fields.error("url", message);
         }
         written.is_none()
     }

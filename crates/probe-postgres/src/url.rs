@@ -23,7 +23,7 @@ pub(crate) struct Address {
 /// Reads `url`; the library's own errors quote parts of it, so none of them is shown.
 pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Address> {
     let url: Secret = fields.required("url")?;
-    parse(url.expose()).map_err(|message| fields.wrong("url", message)).ok()
+    parse(url.expose()).map_err(|message| fields.error("url", message)).ok()
 }
 
 fn parse(url: &str) -> Result<Address, String> {

@@ -41,7 +41,7 @@ fn build(section: &Section<'_>) -> Option<Component> {
 fn broker(section: &Section<'_>, fields: &mut Fields<'_>) -> Option<Amqp> {
     let url = fields.url("url", amqp::SCHEMES);
     let settings = tls::Settings::read(fields);
-    let queue_prefix = fields.or("queue_prefix", String::new());
+    let queue_prefix = fields.with_default("queue_prefix", String::new());
     let (url, settings) = (url?, settings?);
     settings.expect_use(fields, amqp::is_encrypted(&url), "a `url` that begins with `amqps`")?;
     Amqp::read(section.shared(), fields, "url", &url, &settings, queue_prefix)
@@ -86,10 +86,10 @@ async fn through_a_queue(connection: &Arc<Connection>, steps: &Steps) -> Result<
     };
     let mut letters = connection.listen(move |message| message.correlation_id() == Some(&id));
     if !steps.run("publish", connection.publish(&publication)).await? {
-        return Err(Failure::because("publish", "the broker leads it to no queue"));
+        return Err(Failure::msg("publish", "the broker leads it to no queue"));
     }
     let came_back = async {
-        let lost = || Cause::because("connection closed").connection_lost();
+        let lost = || Cause::msg("connection closed").connection_lost();
         letters.next().await.ok_or_else(lost)
     };
     steps.run("consume", came_back).await.map(drop)

@@ -41,14 +41,14 @@ impl Queue {
 
 /// Reads `queues`, `max_messages` and `min_consumers`.
 pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
-    let min_consumers = fields.or("min_consumers", 0_u64);
+    let min_consumers = fields.with_default("min_consumers", 0_u64);
     let max_messages: Option<u64> = fields.optional("max_messages");
-    let queues = fields.each("queues", |name, queue| {
+    let queues = fields.tables("queues", |name, queue| {
         let own_consumers: Option<u64> = queue.optional("min_consumers");
         let own_messages: Option<u64> = queue.optional("max_messages");
-        if queue.or("exempt", false) {
+        if queue.with_default("exempt", false) {
             if own_consumers.is_some() || own_messages.is_some() {
-                queue.wrong("exempt", "expected no bound beside it");
+                queue.error("exempt", "expected no bound beside it");
             }
             return Queue { name: name.to_owned(), min_consumers: 0, max_messages: None };
         }
@@ -59,11 +59,11 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
         }
     });
     if queues.iter().any(|queue| queue.name.is_empty() || queue.name.len() > LONGEST_NAME) {
-        fields.wrong("queues", format!("expected names of 1 to {LONGEST_NAME} bytes"));
+        fields.error("queues", format!("expected names of 1 to {LONGEST_NAME} bytes"));
     }
     for key in ["min_consumers", "max_messages"] {
         if fields.has(key) && !fields.has("queues") {
-            fields.wrong(key, "expected `queues` beside it");
+            fields.error(key, "expected `queues` beside it");
         }
     }
     queues
@@ -79,7 +79,7 @@ pub(crate) fn judge(queues: &[Queue], depths: &[Option<Depth>]) -> Result<(), Fa
     if faults.is_empty() {
         return Ok(());
     }
-    Err(Failure::because("queues", faults.join("; ")))
+    Err(Failure::msg("queues", faults.join("; ")))
 }
 
 fn count(number: u64, what: &str) -> String {

@@ -22,8 +22,8 @@ pub const KIND: Kind = Kind { name: "redis", build };
 fn build(section: &Section<'_>) -> Option<Component> {
     let mut fields = section.fields();
     let redis = Redis::read(section.shared(), &mut fields);
-    let writable = fields.or("writable", true);
-    let key_prefix = fields.or("key_prefix", String::new());
+    let writable = fields.with_default("writable", true);
+    let key_prefix = fields.with_default("key_prefix", String::new());
     fields.single(|| Some(RedisCheck { redis: redis?, writable, key_prefix }))
 }
 

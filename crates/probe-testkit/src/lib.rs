@@ -25,5 +25,5 @@ pub use cutting::cut_at_random;
 pub use pki::{Authority, Identity};
 pub use promises::promises;
 pub use proxy::{Counts, FaultProxy};
-pub use run::{Outcome, checks, component, component_sharing, mistakes, run, single};
+pub use run::{Outcome, checks, component, component_sharing, diagnostics, run, single};
 pub use subject::Subject;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::config::Node;
-use probe::{Component, DynCheck, Failure, Kind, Shared, Steps};
+use probe::{Component, DynCheck, Failure, Kind, SharedResources, Steps};
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -73,11 +73,11 @@ pub async fn run(check: &Arc<dyn DynCheck>, deadline: Duration) -> Outcome {
     match tokio::time::timeout(deadline, check.check(&steps)).await {
         Ok(Ok(())) => Outcome::Working,
         Ok(Err(failure)) => {
-            let line = failure.line(check.target());
+            let line = failure.render(check.target());
             Outcome::Failed { failure, line }
         }
         Err(_) => {
-            let line = steps.unanswered(deadline).line(check.target());
+            let line = steps.timed_out(deadline).render(check.target());
             Outcome::Cut { step: steps.current(), line }
         }
     }
@@ -86,12 +86,17 @@ pub async fn run(check: &Arc<dyn DynCheck>, deadline: Duration) -> Outcome {
 /// The section `section` with the lines `toml`, as a component with connections of its own.
 #[track_caller]
 pub fn component(kind: &Kind, section: &str, toml: &str) -> Component {
-    component_sharing(kind, section, toml, &Shared::default())
+    component_sharing(kind, section, toml, &SharedResources::default())
 }
 
 /// The same beside others with which it shares what lies in `shared`.
 #[track_caller]
-pub fn component_sharing(kind: &Kind, section: &str, toml: &str, shared: &Shared) -> Component {
+pub fn component_sharing(
+    kind: &Kind,
+    section: &str,
+    toml: &str,
+    shared: &SharedResources,
+) -> Component {
     match build(kind, section, toml, shared) {
         Ok(component) => component,
         Err(lines) => panic!("`{section}` is not right: {}", lines.join("; ")),
@@ -100,8 +105,8 @@ pub fn component_sharing(kind: &Kind, section: &str, toml: &str, shared: &Shared
 
 /// What is wrong with the section, each mistake as `line: key: message`; fails the test if nothing is.
 #[track_caller]
-pub fn mistakes(kind: &Kind, section: &str, toml: &str) -> Vec<String> {
-    match build(kind, section, toml, &Shared::default()) {
+pub fn diagnostics(kind: &Kind, section: &str, toml: &str) -> Vec<String> {
+    match build(kind, section, toml, &SharedResources::default()) {
         Ok(component) => panic!("expected mistakes, got {component:?}"),
         Err(lines) => lines,
     }
@@ -130,9 +135,9 @@ fn build(
     kind: &Kind,
     section: &str,
     toml: &str,
-    shared: &Shared,
+    shared: &SharedResources,
 ) -> Result<Component, Vec<String>> {
     Node::parse(toml)
         .and_then(|node| kind.component(section, &node, shared))
-        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+        .map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
 }

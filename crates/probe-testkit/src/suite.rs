@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::config::{Mistake, Node};
-use probe::{Component, DynCheck, Failure, Shared};
+use probe::config::{Diagnostic, Node};
+use probe::{Component, DynCheck, Failure, SharedResources};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -68,7 +68,8 @@ impl Suite {
     /// The configuration through `proxy`.
     pub(crate) fn config(&self, proxy: &FaultProxy) -> Node {
         let toml = (self.subject.config)(proxy.address());
-        Node::parse(&toml).unwrap_or_else(|mistakes| panic!("the subject's TOML: {mistakes:?}"))
+        Node::parse(&toml)
+            .unwrap_or_else(|diagnostics| panic!("the subject's TOML: {diagnostics:?}"))
     }
 
     /// A component with connections of its own through `proxy`.
@@ -80,14 +81,14 @@ impl Suite {
     pub(crate) async fn component_sharing(
         &self,
         proxy: &FaultProxy,
-        shared: &Arc<Shared>,
+        shared: &Arc<SharedResources>,
     ) -> Component {
         match self.build(self.subject.section, &self.config(proxy), shared).await {
             Ok(component) => {
                 self.say(format!("{component:?}"));
                 component
             }
-            Err(mistakes) => panic!("the subject's configuration is not right: {mistakes:?}"),
+            Err(diagnostics) => panic!("the subject's configuration is not right: {diagnostics:?}"),
         }
     }
 
@@ -96,15 +97,15 @@ impl Suite {
         &self,
         section: &'static str,
         node: &Node,
-        shared: &Arc<Shared>,
-    ) -> Result<Component, Vec<Mistake>> {
+        shared: &Arc<SharedResources>,
+    ) -> Result<Component, Vec<Diagnostic>> {
         let (kind, node, shared) = (self.subject.kind, node.clone(), shared.clone());
         let built = self
             .on_a_plain_thread("building", move || kind.component(section, &node, &shared))
             .await;
-        for mistake in built.as_ref().err().into_iter().flatten() {
-            self.say(format!("{mistake} {mistake:?}"));
-            if mistake.message.contains("makes nothing of this section") {
+        for diagnostic in built.as_ref().err().into_iter().flatten() {
+            self.say(format!("{diagnostic} {diagnostic:?}"));
+            if diagnostic.message.contains("makes nothing of this section") {
                 self.broken("building answered nothing, and noted no mistake");
             }
         }

@@ -26,8 +26,8 @@ impl Check for Vault {
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         let health = self.session.health(steps).await?;
-        self.rules.server(health).map_err(|reason| Failure::because("health", reason))?;
+        self.rules.server(health).map_err(|reason| Failure::msg("health", reason))?;
         let token = self.session.lookup_self(steps).await?;
-        self.rules.token(&token).map_err(|reason| Failure::because("lookup", reason))
+        self.rules.token(&token).map_err(|reason| Failure::msg("lookup", reason))
     }
 }

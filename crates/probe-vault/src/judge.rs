@@ -105,7 +105,7 @@ mod tests {
     fn a_short_token_that_is_renewed_in_time_is_no_alarm() {
         assert_eq!(RULES.token(&token(15, 30, true)), Ok(()));
         let mut late = token(7, 30, true);
-        late.trouble = Some(Failure::because("renew", "no answer within 5 s"));
+        late.trouble = Some(Failure::msg("renew", "no answer within 5 s"));
         assert_eq!(
             RULES.token(&late).expect_err("too late"),
             "token expires in 7s and could not be renewed: renew: no answer within 5 s"

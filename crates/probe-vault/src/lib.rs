@@ -23,7 +23,7 @@ pub const KIND: Kind = Kind { name: "vault", build };
 fn build(section: &Section<'_>) -> Option<Component> {
     let mut fields = section.fields();
     let session = Session::read_settings(&mut fields, section.shared());
-    let standby = fields.word("standby", &[("refuse", false), ("accept", true)]);
-    let min_ttl = fields.or("min_ttl", Duration::from_mins(5));
+    let standby = fields.one_of("standby", &[("refuse", false), ("accept", true)]);
+    let min_ttl = fields.with_default("min_ttl", Duration::from_mins(5));
     fields.single(|| Some(Vault::new(session?, Rules { accept_standby: standby?, min_ttl })))
 }

@@ -47,7 +47,7 @@ impl Answer {
         } else {
             return Ok(());
         };
-        Err(Failure::because("handshake", fault))
+        Err(Failure::msg("handshake", fault))
     }
 
     /// What was answered in place of the upgrade. Whether it was our credentials decides the step: the gateway then looks for new ones.
@@ -62,7 +62,7 @@ impl Answer {
             _ => "",
         };
         let said = format!("the server answered {} in place of the upgrade{hint}", status.trim());
-        Failure::because(step, said)
+        Failure::msg(step, said)
     }
 
     fn wrong_subprotocol(&self, offered: bool) -> &'static str {

@@ -38,11 +38,11 @@ where
     while read.len() <= MAX_HEAD {
         if stream.read_buf(&mut read).await.map_err(tls::cause)? == 0 {
             let cause = "the server closed the connection without a complete answer";
-            return Err(Cause::because(cause));
+            return Err(Cause::msg(cause));
         }
-        if let Some((answer, length)) = Answer::parse(&read).map_err(Cause::because)? {
+        if let Some((answer, length)) = Answer::parse(&read).map_err(Cause::msg)? {
             return Ok((answer, read.split_off(length)));
         }
     }
-    Err(Cause::because(format!("the answer's head is larger than {} KiB", MAX_HEAD / 1024)))
+    Err(Cause::msg(format!("the answer's head is larger than {} KiB", MAX_HEAD / 1024)))
 }

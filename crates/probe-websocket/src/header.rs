@@ -3,7 +3,7 @@
 use data_encoding::BASE64;
 use http::{HeaderName, HeaderValue};
 use probe::Secret;
-use probe::config::{FromNode, Node, Refused, Url};
+use probe::config::{FromNode, Node, Url, ValueError};
 
 /// What HTTP and the handshake say by themselves, or a setting of its own does.
 const OURS: &[&str] = &["connection", "content-length", "origin", "transfer-encoding", "upgrade"];
@@ -16,7 +16,7 @@ pub(crate) struct Header {
 
 impl Header {
     /// Reads one entry of `headers`.
-    pub(crate) fn read(name: &str, node: &Node) -> Result<Self, Refused> {
+    pub(crate) fn read(name: &str, node: &Node) -> Result<Self, ValueError> {
         let value = Secret::from_node(node)?;
         let lower = name.to_ascii_lowercase();
         if !is_token(name) {

@@ -23,7 +23,7 @@ impl Question {
         let expect: Option<String> = fields.optional("expect");
         for (key, other) in [("send", "expect"), ("expect", "send")] {
             if fields.has(key) && !fields.has(other) {
-                fields.wrong(key, format!("expected `{other}` beside it"));
+                fields.error(key, format!("expected `{other}` beside it"));
             }
         }
         if !fields.has("send") {
@@ -51,10 +51,7 @@ impl Question {
             };
             steps.begin_with(step, "not the right answer", known);
         }
-        Err(Failure::because(
-            step,
-            format!("{MAX_OTHERS} other messages came in place of the answer"),
-        ))
+        Err(Failure::msg(step, format!("{MAX_OTHERS} other messages came in place of the answer")))
     }
 
     fn messages(&self) -> (&'static str, Message, Message) {

@@ -26,19 +26,19 @@ impl Request {
         let headers = fields.named("headers", Header::read);
         let subprotocol: Option<String> = fields.optional("subprotocol");
         if subprotocol.as_ref().is_some_and(|name| !header::is_token(name)) {
-            fields.wrong("subprotocol", "expected the name of one subprotocol, such as `chat.v2`");
+            fields.error("subprotocol", "expected the name of one subprotocol, such as `chat.v2`");
         }
         let origin: Option<String> = fields.optional("origin");
         if origin.as_ref().is_some_and(|origin| HeaderValue::from_str(origin).is_err()) {
-            fields.wrong("origin", "expected an origin, such as `https://app.example`");
+            fields.error("origin", "expected an origin, such as `https://app.example`");
         }
         let (url, mut headers) = (url?, headers?);
         if url.text().expose().contains('#') {
-            fields.wrong("url", "expected a URL without a fragment: no server would see it");
+            fields.error("url", "expected a URL without a fragment: no server would see it");
         }
         if let Some(user) = Header::of_user(url) {
             if headers.iter().any(|header| header.is("authorization")) {
-                fields.wrong("headers", "expected no `Authorization` beside a user in `url`");
+                fields.error("headers", "expected no `Authorization` beside a user in `url`");
             }
             headers.push(user);
         }

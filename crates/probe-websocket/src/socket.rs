@@ -46,7 +46,7 @@ where
             Some(Ok(Message::Close(frame))) => Err(closed(frame)),
             Some(Ok(message)) => Ok(message),
             Some(Err(error)) => Err(cause(error)),
-            None => Err(Cause::because(CUT)),
+            None => Err(Cause::msg(CUT)),
         }
     }
 
@@ -69,7 +69,7 @@ const CUT: &str = "the server closed the connection without saying why";
 /// The server's own goodbye; a reason is its words.
 fn closed(frame: Option<CloseFrame>) -> Cause {
     let Some(CloseFrame { code, reason }) = frame else {
-        return Cause::because("the server closed the WebSocket without a code");
+        return Cause::msg("the server closed the WebSocket without a code");
     };
     let words = match code {
         CloseCode::Normal => " (normal)",
@@ -83,7 +83,7 @@ fn closed(frame: Option<CloseFrame>) -> Cause {
     };
     let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     let code = u16::from(code);
-    Cause::because(format!("the server closed the WebSocket with code {code}{words}{reason}"))
+    Cause::msg(format!("the server closed the WebSocket with code {code}{words}{reason}"))
 }
 
 fn cause(error: Error) -> Cause {
@@ -91,14 +91,14 @@ fn cause(error: Error) -> Cause {
         Error::Io(error) => tls::cause(error),
         Error::ConnectionClosed
         | Error::AlreadyClosed
-        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Cause::because(CUT),
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Cause::msg(CUT),
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-            Cause::because(format!("a message is larger than {} KiB", MAX_MESSAGE / 1024))
+            Cause::msg(format!("a message is larger than {} KiB", MAX_MESSAGE / 1024))
         }
-        Error::Utf8(_) => Cause::because("a text message is not UTF-8"),
+        Error::Utf8(_) => Cause::msg("a text message is not UTF-8"),
         Error::Protocol(error) => {
             let error = Cause::from(error);
-            Cause::because(format!("the server breaks the protocol: {}", error.text()))
+            Cause::msg(format!("the server breaks the protocol: {}", error.text()))
         }
         other => Cause::from(other),
     }

@@ -21,7 +21,7 @@ pub trait Check: Send + Sync + 'static {
     /// How old a result may be before the gateway asks again, unless the configuration says otherwise, for a check that costs its backend more than a glance: one that leaves something behind, for instance.
     ///
     /// Nobody can have such a check run sooner, whatever they ask for, and a run that was begun goes on if they hang up. The check itself need not keep count.
-    fn at_most_every(&self) -> Option<Duration> {
+    fn min_interval(&self) -> Option<Duration> {
         None
     }
 
@@ -44,8 +44,8 @@ pub trait DynCheck: Send + Sync + 'static {
         steps: &'a Steps,
     ) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
-    /// See [`Check::at_most_every`].
-    fn at_most_every(&self) -> Option<Duration>;
+    /// See [`Check::min_interval`].
+    fn min_interval(&self) -> Option<Duration>;
 
     /// See [`Check::grants`].
     fn grants(&self) -> Result<Vec<Grant>, Failure>;
@@ -63,8 +63,8 @@ impl<C: Check> DynCheck for C {
         Box::pin(Check::check(self, steps))
     }
 
-    fn at_most_every(&self) -> Option<Duration> {
-        Check::at_most_every(self)
+    fn min_interval(&self) -> Option<Duration> {
+        Check::min_interval(self)
     }
 
     fn grants(&self) -> Result<Vec<Grant>, Failure> {

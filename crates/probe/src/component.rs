@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Fields, Mistake, Node, Notes, Value};
-use crate::{Check, DynCheck, Shared};
+use crate::config::{Diagnostic, Diagnostics, Fields, Node, Value};
+use crate::{Check, DynCheck, SharedResources};
 
 /// One check, or a group whose names are known before any of them runs.
 pub enum Component {
@@ -66,10 +66,10 @@ impl Kind {
         &self,
         name: &str,
         node: &Node,
-        shared: &Shared,
-    ) -> Result<Component, Vec<Mistake>> {
-        let notes = Notes::default();
-        self.read(name, node, shared, &notes).ok_or_else(|| notes.into_mistakes())
+        shared: &SharedResources,
+    ) -> Result<Component, Vec<Diagnostic>> {
+        let diagnostics = Diagnostics::default();
+        self.read(name, node, shared, &diagnostics).ok_or_else(|| diagnostics.into_diagnostics())
     }
 
     /// The same with the notes of a whole file, where mistakes are noted; then there is no component.
@@ -77,17 +77,17 @@ impl Kind {
         &self,
         name: &str,
         node: &Node,
-        shared: &Shared,
-        notes: &Notes,
+        shared: &SharedResources,
+        diagnostics: &Diagnostics,
     ) -> Option<Component> {
-        let own = Notes::default();
-        let built = (self.build)(&Section { name, node, shared, notes: &own });
+        let own = Diagnostics::default();
+        let built = (self.build)(&Section { name, node, shared, diagnostics: &own });
         let built = built.filter(|_| own.is_clean());
         if built.is_none() && own.is_clean() {
             let message = format!("the kind `{}` makes nothing of this section", self.name);
-            own.mistake(Mistake { line: node.line, key: name.to_owned(), message });
+            own.push(Diagnostic { line: node.line, key: name.to_owned(), message });
         }
-        notes.append(own);
+        diagnostics.append(own);
         built
     }
 }
@@ -97,8 +97,8 @@ impl Kind {
 pub struct Section<'a> {
     name: &'a str,
     node: &'a Node,
-    shared: &'a Shared,
-    notes: &'a Notes,
+    shared: &'a SharedResources,
+    diagnostics: &'a Diagnostics,
 }
 
 impl<'a> Section<'a> {
@@ -108,13 +108,13 @@ impl<'a> Section<'a> {
     }
 
     /// Where checks find what they share with others.
-    pub fn shared(&self) -> &'a Shared {
+    pub fn shared(&self) -> &'a SharedResources {
         self.shared
     }
 
     /// The section as one table.
     pub fn fields(&self) -> Fields<'a> {
-        Fields::new(self.name.to_owned(), self.node, self.notes).besides(GATEWAY_KEYS)
+        Fields::new(self.name.to_owned(), self.node, self.diagnostics).also_allow(GATEWAY_KEYS)
     }
 
     /// The section as a group with one check for each of its keys: the key is the check's name, and a string in place of a table is its `url`.
@@ -126,7 +126,7 @@ impl<'a> Section<'a> {
         let is_ours = |(key, _): &&(String, Node)| !GATEWAY_KEYS.contains(&key.as_str());
         if !self.node.entries().iter().any(|entry| is_ours(&entry)) {
             let message = "expected at least one name with its settings".to_owned();
-            self.note(self.node.line, self.name.to_owned(), message);
+            self.report(self.node.line, self.name.to_owned(), message);
             return None;
         }
         for (key, node) in self.node.entries().iter().filter(is_ours) {
@@ -134,7 +134,7 @@ impl<'a> Section<'a> {
             let name = match CheckName::new(key.as_str()) {
                 Ok(name) => name,
                 Err(message) => {
-                    self.note(node.line, path, message);
+                    self.report(node.line, path, message);
                     checks = None;
                     continue;
                 }
@@ -146,7 +146,7 @@ impl<'a> Section<'a> {
                 },
                 _ => node.clone(),
             };
-            let mut fields = Fields::new(path, &long_form, self.notes);
+            let mut fields = Fields::new(path, &long_form, self.diagnostics);
             let check = make(&name, &mut fields);
             match (fields.check(|| check), &mut checks) {
                 (Some(check), Some(checks)) => checks.push((name, check)),
@@ -156,15 +156,15 @@ impl<'a> Section<'a> {
         checks.map(Component::Group)
     }
 
-    fn note(&self, line: usize, key: String, message: String) {
-        self.notes.mistake(Mistake { line, key, message });
+    fn report(&self, line: usize, key: String, message: String) {
+        self.diagnostics.push(Diagnostic { line, key, message });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{FromNode, Need, Refused};
+    use crate::config::{FromNode, Requirement, ValueError};
     use crate::{Failure, Steps};
 
     struct Nothing;
@@ -184,7 +184,7 @@ mod tests {
         build: |section| {
             let mut fields = section.fields();
             let url: Option<String> = fields.required("url");
-            let mode = fields.word("mode", &[("fast", 1), ("slow", 2)]);
+            let mode = fields.one_of("mode", &[("fast", 1), ("slow", 2)]);
             fields.single(|| {
                 url?;
                 mode?;
@@ -199,7 +199,7 @@ mod tests {
             section.group_by_key(|_, fields| {
                 let url: String = fields.required("url")?;
                 (url != "wrong").then_some(Nothing).or_else(|| {
-                    fields.wrong("url", "expected another");
+                    fields.error("url", "expected another");
                     None
                 })
             })
@@ -208,17 +208,17 @@ mod tests {
 
     fn build(kind: &Kind, toml: &str) -> Result<Component, Vec<String>> {
         let node = Node::parse(toml).expect("this is TOML");
-        let built = kind.component("it", &node, &Shared::default());
-        built.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+        let built = kind.component("it", &node, &SharedResources::default());
+        built.map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
-    fn check_mistakes(kind: &Kind, toml: &str, expected: &[&str]) {
+    fn check_diagnostics(kind: &Kind, toml: &str, expected: &[&str]) {
         assert_eq!(build(kind, toml).expect_err("mistakes"), expected);
     }
 
     #[test]
     fn every_mistake_is_noted_with_its_line() {
-        check_mistakes(
+        check_diagnostics(
             &SINGLE,
             "\nmode = 'hunter2'\ncolour = 'blue'\n",
             &[
@@ -236,7 +236,7 @@ mod tests {
             panic!("a group")
         };
         assert_eq!(checks.len(), 1);
-        check_mistakes(
+        check_diagnostics(
             &GROUP,
             "max_age = '1s'\n",
             &["1: it: expected at least one name with its settings"],
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn every_check_of_a_group_is_read_before_anything_is_said() {
-        check_mistakes(
+        check_diagnostics(
             &GROUP,
             "a = 'wrong'\nb = 'right'\nc = 7\n'' = 'right'\n[d]\nurl = 'wrong'\n",
             &[
@@ -262,12 +262,12 @@ mod tests {
         name: "nested",
         build: |section| {
             let mut fields = section.fields();
-            let parts = fields.each("parts", |name, part| {
+            let parts = fields.tables("parts", |name, part| {
                 let size: Option<u64> = part.optional("size");
                 format!("{name} {size:?}")
             });
             if parts.iter().any(|part| part == "b Some(2)") {
-                fields.wrong("parts", "expected no b of 2");
+                fields.error("parts", "expected no b of 2");
             }
             fields.single(|| Some(Nothing))
         },
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_table_within_a_section_is_read_like_the_section() {
-        check_mistakes(
+        check_diagnostics(
             &NESTED,
             "[parts.a]\nsize = 'x'\ncolour = 'red'\n[parts.b]\nsize = 2\n",
             &[
@@ -284,17 +284,17 @@ mod tests {
                 "3: it.parts.a: unknown key `colour`, expected one of `size`",
             ],
         );
-        check_mistakes(
+        check_diagnostics(
             &NESTED,
             "parts = ['a', 3]\n",
             &["1: it.parts: expected a string, found an integer"],
         );
-        check_mistakes(
+        check_diagnostics(
             &NESTED,
             "parts = 'a'\n",
             &["1: it.parts: expected an array of names or a table of tables, found a string"],
         );
-        check_mistakes(
+        check_diagnostics(
             &NESTED,
             "parts = ['a', 'b', 'a']\n",
             &["1: it.parts: expected each name once"],
@@ -304,24 +304,25 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_noted_whether_it_is_written_or_not() {
-        let asked = |kind: &Kind, toml: &str| {
-            let (node, notes) = (Node::parse(toml).expect("this is TOML"), Notes::default());
-            kind.read("it", &node, &Shared::default(), &notes);
-            let asked = notes.into_asked().into_iter();
-            asked.map(|one| (one.table, one.key, one.need)).collect::<Vec<_>>()
+        let key_usages = |kind: &Kind, toml: &str| {
+            let (node, diagnostics) =
+                (Node::parse(toml).expect("this is TOML"), Diagnostics::default());
+            kind.read("it", &node, &SharedResources::default(), &diagnostics);
+            let key_usages = diagnostics.into_key_usages().into_iter();
+            key_usages.map(|one| (one.table, one.key, one.requirement)).collect::<Vec<_>>()
         };
-        let words = Need::Word(vec!["fast".to_owned(), "slow".to_owned()]);
+        let words = Requirement::OneOf(vec!["fast".to_owned(), "slow".to_owned()]);
         for toml in ["", "url = 'x'\nmode = 'wrong'\ncolour = 'red'\n"] {
             let expected = [
-                ("it".to_owned(), "url", Need::Required),
+                ("it".to_owned(), "url", Requirement::Required),
                 ("it".to_owned(), "mode", words.clone()),
             ];
-            assert_eq!(asked(&SINGLE, toml), expected);
+            assert_eq!(key_usages(&SINGLE, toml), expected);
         }
         let (parts, size) = ("it".to_owned(), "it.parts.a".to_owned());
         assert_eq!(
-            asked(&NESTED, "parts = ['a']\n"),
-            [(parts, "parts", Need::Tables), (size, "size", Need::Optional)]
+            key_usages(&NESTED, "parts = ['a']\n"),
+            [(parts, "parts", Requirement::Tables), (size, "size", Requirement::Optional)]
         );
     }
 
@@ -344,13 +345,13 @@ mod tests {
         }
 
         async fn check(&self, _: &Steps) -> Result<(), Failure> {
-            Err(Failure::because("said", self.0.clone()))
+            Err(Failure::msg("said", self.0.clone()))
         }
     }
 
     #[test]
     fn a_single_table_within_a_section_may_be_left_out() {
-        check_mistakes(
+        check_diagnostics(
             &PARTS,
             "[first]\nurl = 7\ncolour = 'red'\n[second]\n",
             &[
@@ -360,7 +361,7 @@ mod tests {
             ],
         );
         let expected = "1: it.first: expected a table, found a string";
-        check_mistakes(&PARTS, "first = 'x'\n", &[expected, "1: it.first: missing `url`"]);
+        check_diagnostics(&PARTS, "first = 'x'\n", &[expected, "1: it.first: missing `url`"]);
         assert!(build(&PARTS, "[first]\nurl = 'x'\n").is_ok());
     }
 
@@ -370,10 +371,10 @@ mod tests {
             Node::parse("first = { url = 'x' }\nsecond = { url = 'y' }\n").expect("TOML");
         let Value::Table(tables) = &mut node.value else { panic!("a table") };
         let Value::Table(first) = &mut tables[0].1.value else { panic!("a table") };
-        first[0].1.value = Value::Unknown(Failure::because("read secret", "sealed"));
-        let built = PARTS.component("it", &node, &Shared::default()).expect("a component");
+        first[0].1.value = Value::Unknown(Failure::msg("read secret", "sealed"));
+        let built = PARTS.component("it", &node, &SharedResources::default()).expect("a component");
         let Component::Single(check) = built else { panic!("a check") };
-        let said = check.check(&Steps::new()).await.expect_err("what was read").line("");
+        let said = check.check(&Steps::new()).await.expect_err("what was read").render("");
         assert!(said.contains("Some(Err(") && said.ends_with("Some(Ok(\"y\"))"), "{said}");
     }
 
@@ -382,7 +383,7 @@ mod tests {
         build: |section| {
             let mut fields = section.fields();
             let values = fields.named("values", |name, node| match name {
-                "odd" => Err(Refused::Wrong("expected another name".to_owned())),
+                "odd" => Err(ValueError::Wrong("expected another name".to_owned())),
                 _ => String::from_node(node),
             });
             fields.single(|| (values?.len() == 2).then_some(Nothing))
@@ -391,7 +392,7 @@ mod tests {
 
     #[test]
     fn each_value_in_a_table_of_names_is_read_and_told_by_its_own() {
-        check_mistakes(
+        check_diagnostics(
             &NAMED,
             "[values]\na = 1\nb = 'x'\nodd = 'y'\n",
             &[
@@ -400,7 +401,7 @@ mod tests {
             ],
         );
         let expected = "1: it.values: expected a table, found an array";
-        check_mistakes(&NAMED, "values = ['a']\n", &[expected]);
+        check_diagnostics(&NAMED, "values = ['a']\n", &[expected]);
         assert!(build(&NAMED, "values = { a = 'x', b = 'y' }\n").is_ok());
     }
 
@@ -408,13 +409,13 @@ mod tests {
     async fn a_value_that_is_not_known_yet_keeps_the_checks_place_and_answers_with_the_reason() {
         let mut node = Node::parse("a = 'x'\nb = 'y'\n").expect("this is TOML");
         let Value::Table(entries) = &mut node.value else { panic!("a table") };
-        entries[0].1.value = Value::Unknown(Failure::because("read secret", "vault is sealed"));
-        let built = GROUP.component("it", &node, &Shared::default()).expect("a component");
+        entries[0].1.value = Value::Unknown(Failure::msg("read secret", "vault is sealed"));
+        let built = GROUP.component("it", &node, &SharedResources::default()).expect("a component");
         let Component::Group(checks) = built else { panic!("a group") };
         let mut lines = Vec::new();
         for (name, check) in &checks {
             let failure = check.check(&Steps::new()).await.err();
-            lines.push((name.as_str(), failure.map(|failure| failure.line(check.target()))));
+            lines.push((name.as_str(), failure.map(|failure| failure.render(check.target()))));
         }
         assert_eq!(lines, [("a", Some("read secret: vault is sealed".to_owned())), ("b", None)]);
     }
@@ -423,8 +424,9 @@ mod tests {
     fn a_wrong_value_beside_one_that_is_not_known_yet_is_still_a_mistake() {
         let mut node = Node::parse("url = 'x'\nmode = 'y'\n").expect("this is TOML");
         let Value::Table(entries) = &mut node.value else { panic!("a table") };
-        entries[0].1.value = Value::Unknown(Failure::because("read secret", "vault is sealed"));
-        let mistakes = SINGLE.component("it", &node, &Shared::default()).expect_err("a mistake");
-        assert_eq!(mistakes[0].to_string(), "2: it.mode: expected `fast` or `slow`");
+        entries[0].1.value = Value::Unknown(Failure::msg("read secret", "vault is sealed"));
+        let diagnostics =
+            SINGLE.component("it", &node, &SharedResources::default()).expect_err("a mistake");
+        assert_eq!(diagnostics[0].to_string(), "2: it.mode: expected `fast` or `slow`");
     }
 }

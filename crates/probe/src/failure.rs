@@ -23,8 +23,8 @@ impl Failure {
     }
 
     /// `step` failed for a reason in the probe's own words: lower case, no final dot.
-    pub fn because(step: &'static str, reason: impl Into<String>) -> Self {
-        Self { step, cause: Cause::because(reason) }
+    pub fn msg(step: &'static str, reason: impl Into<String>) -> Self {
+        Self { step, cause: Cause::msg(reason) }
     }
 
     /// The step that failed.
@@ -40,7 +40,7 @@ impl Failure {
     /// The line that callers read: `step: cause (target)`, without secrets, on one line, at most [`MAX_LINE`] characters long.
     ///
     /// What is too long is cut in the cause, since step and target are what one looks for first.
-    pub fn line(&self, target: &str) -> String {
+    pub fn render(&self, target: &str) -> String {
         let head = tidy(&scrub(&format!("{}: ", self.step)));
         let tail = match tidy(&scrub(target)) {
             target if target.is_empty() => String::new(),
@@ -63,11 +63,11 @@ pub struct Cause {
 
 impl Cause {
     /// A cause in the probe's own words.
-    pub fn because(reason: impl Into<String>) -> Self {
+    pub fn msg(reason: impl Into<String>) -> Self {
         Self { text: reason.into(), connection_lost: false }
     }
 
-    /// The same cause, marked as the loss of a connection: on a kept connection it proves nothing (see [`crate::Kept`]).
+    /// The same cause, marked as the loss of a connection: on a kept connection it proves nothing (see [`crate::CachedConnection`]).
     #[must_use]
     pub fn connection_lost(mut self) -> Self {
         self.connection_lost = true;
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     fn check(cause: impl Into<Cause>, expected: &str) {
-        assert_eq!(Failure::new("connect", cause).line("10.0.3.7:5432"), expected);
+        assert_eq!(Failure::new("connect", cause).render("10.0.3.7:5432"), expected);
     }
 
     #[test]
@@ -191,26 +191,26 @@ mod tests {
     #[test]
     fn a_cause_of_many_lines_becomes_one() {
         check(
-            Cause::because("first\r\nsecond\t third\0"),
+            Cause::msg("first\r\nsecond\t third\0"),
             "connect: first second third (10.0.3.7:5432)",
         );
     }
 
     #[test]
     fn a_cause_in_the_words_of_others_loses_its_final_dot() {
-        check(Cause::because("No such user. "), "connect: No such user (10.0.3.7:5432)");
+        check(Cause::msg("No such user. "), "connect: No such user (10.0.3.7:5432)");
     }
 
     #[test]
     fn a_failure_does_not_print_a_secret_that_others_quoted() {
         let _secret = crate::Secret::new("hunter2-quoted");
-        let failure = Failure::because("connect", "bad password hunter2-quoted");
+        let failure = Failure::msg("connect", "bad password hunter2-quoted");
         assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
     }
 
     #[test]
     fn a_long_cause_is_cut_and_the_target_stays() {
-        let line = Failure::because("query", "é".repeat(1000)).line("db:5432");
+        let line = Failure::msg("query", "é".repeat(1000)).render("db:5432");
         assert_eq!(line.chars().count(), MAX_LINE);
         assert!(line.starts_with("query: éé") && line.ends_with("é… (db:5432)"), "{line}");
     }
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_check_without_a_target_ends_with_its_cause() {
         assert_eq!(
-            Failure::because("read secret", "permission denied").line(""),
+            Failure::msg("read secret", "permission denied").render(""),
             "read secret: permission denied"
         );
     }

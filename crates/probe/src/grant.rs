@@ -10,7 +10,7 @@ use crate::Secret;
 
 /// A kind of backend that lets nobody do more than was granted to him.
 #[derive(Debug)]
-pub struct System {
+pub struct GrantDialect {
     /// Its name, for instance `PostgreSQL`.
     pub name: &'static str,
     /// Writes what is granted to `user`, each permission in its words, as the backend's administrator gives it: whole lines.
@@ -19,94 +19,94 @@ pub struct System {
 
 /// Somebody on a server to whom something can be granted. It prints as in `Redis at cache:6379 for health`.
 #[derive(Clone, Debug)]
-pub struct Holder {
-    system: &'static System,
+pub struct Principal {
+    dialect: &'static GrantDialect,
     server: String,
     user: String,
-    apart: Option<Secret>,
+    distinguished_by: Option<Secret>,
 }
 
-/// One permission for one holder.
+/// One permission for one principal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
     /// Who needs it.
-    pub holder: Holder,
-    /// The permission in the words of its system, which only the system's own `write` reads.
+    pub principal: Principal,
+    /// The permission in the words of its dialect, which only the system's own `write` reads.
     pub permission: Vec<String>,
 }
 
-impl Holder {
+impl Principal {
     /// The user called `user` on `server`, written as an operator would. Neither may hold a secret.
     pub fn new(
-        system: &'static System,
+        dialect: &'static GrantDialect,
         server: impl Into<String>,
         user: impl Into<String>,
     ) -> Self {
-        Self { system, server: server.into(), user: user.into(), apart: None }
+        Self { dialect, server: server.into(), user: user.into(), distinguished_by: None }
     }
 
     /// The same, apart from others who look the same but have other credentials.
     #[must_use]
-    pub fn apart(mut self, credentials: &Secret) -> Self {
-        self.apart = Some(credentials.clone());
+    pub fn distinguished_by(mut self, credentials: &Secret) -> Self {
+        self.distinguished_by = Some(credentials.clone());
         self
     }
 
-    /// This permission for this holder.
+    /// This permission for this principal.
     pub fn needs<const N: usize>(&self, permission: [&str; N]) -> Grant {
-        Grant { holder: self.clone(), permission: permission.map(str::to_owned).into() }
+        Grant { principal: self.clone(), permission: permission.map(str::to_owned).into() }
     }
 
     fn order(&self) -> (&str, &str, &str, Option<&str>) {
-        let apart = self.apart.as_ref().map(Secret::expose);
-        (self.system.name, &self.server, &self.user, apart)
+        let distinguished_by = self.distinguished_by.as_ref().map(Secret::expose);
+        (self.dialect.name, &self.server, &self.user, distinguished_by)
     }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {} for {}", self.system.name, self.server, self.user)
+        write!(f, "{} at {} for {}", self.dialect.name, self.server, self.user)
     }
 }
 
-impl PartialEq for Holder {
+impl PartialEq for Principal {
     fn eq(&self, other: &Self) -> bool {
         self.order() == other.order()
     }
 }
 
-impl Eq for Holder {}
+impl Eq for Principal {}
 
-impl PartialOrd for Holder {
+impl PartialOrd for Principal {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Holder {
+impl Ord for Principal {
     fn cmp(&self, other: &Self) -> Ordering {
         self.order().cmp(&other.order())
     }
 }
 
-/// The statements for each holder, with everything that any of `grants` gives him, each permission once.
-pub fn statements(grants: impl IntoIterator<Item = Grant>) -> BTreeMap<Holder, String> {
-    let mut holders: BTreeMap<Holder, BTreeSet<Vec<String>>> = BTreeMap::new();
-    for Grant { holder, permission } in grants {
-        holders.entry(holder).or_default().insert(permission);
+/// The statements for each principal, with everything that any of `grants` gives him, each permission once.
+pub fn statements(grants: impl IntoIterator<Item = Grant>) -> BTreeMap<Principal, String> {
+    let mut principals: BTreeMap<Principal, BTreeSet<Vec<String>>> = BTreeMap::new();
+    for Grant { principal, permission } in grants {
+        principals.entry(principal).or_default().insert(permission);
     }
-    let write = |(holder, permissions): (Holder, _)| {
-        let text = (holder.system.write)(&holder.user, &permissions);
-        (holder, text)
+    let write = |(principal, permissions): (Principal, _)| {
+        let text = (principal.dialect.write)(&principal.user, &permissions);
+        (principal, text)
     };
-    holders.into_iter().map(write).collect()
+    principals.into_iter().map(write).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    static DOORS: System = System {
+    static DOORS: GrantDialect = GrantDialect {
         name: "Doors",
         write: |user, permissions| {
             let words = permissions.iter().map(|words| words.join(" "));
@@ -116,13 +116,16 @@ mod tests {
 
     #[test]
     fn what_several_checks_need_of_one_server_is_written_once() {
-        let (front, back) = (Holder::new(&DOORS, "front", "me"), Holder::new(&DOORS, "back", "me"));
+        let (front, back) =
+            (Principal::new(&DOORS, "front", "me"), Principal::new(&DOORS, "back", "me"));
         let grants =
             [front.needs(["open"]), back.needs(["close", "softly"]), front.needs(["close"])];
         let again = grants.clone();
         let written = statements(grants.into_iter().chain(again));
-        let written: Vec<_> =
-            written.iter().map(|(holder, text)| (holder.to_string(), text.as_str())).collect();
+        let written: Vec<_> = written
+            .iter()
+            .map(|(principal, text)| (principal.to_string(), text.as_str()))
+            .collect();
         assert_eq!(
             written,
             [
@@ -134,8 +137,8 @@ mod tests {
 
     #[test]
     fn those_who_look_the_same_are_told_apart_by_their_credentials() {
-        let somebody = Holder::new(&DOORS, "front", "somebody");
-        let other = somebody.clone().apart(&Secret::new("another-key"));
+        let somebody = Principal::new(&DOORS, "front", "somebody");
+        let other = somebody.clone().distinguished_by(&Secret::new("another-key"));
         assert_ne!(somebody, other);
         assert_eq!(somebody.to_string(), other.to_string());
         assert_eq!(statements([somebody.needs(["open"]), other.needs(["open"])]).len(), 2);

@@ -72,13 +72,13 @@ impl Steps {
     }
 
     /// The failure of a run that its deadline cuts off now.
-    pub fn unanswered(&self, deadline: Duration) -> Failure {
+    pub fn timed_out(&self, deadline: Duration) -> Failure {
         match &*self.state() {
             State::In { step, silence, known } => {
                 let known = if known.is_empty() { String::new() } else { format!(" ({known})") };
-                Failure::because(step, format!("{silence} within {deadline:?}{known}"))
+                Failure::msg(step, format!("{silence} within {deadline:?}{known}"))
             }
-            State::Following(other) => other.unanswered(deadline),
+            State::Following(other) => other.timed_out(deadline),
         }
     }
 
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn check_unanswered(steps: &Steps, expected: &str) {
-        assert_eq!(steps.unanswered(Duration::from_secs(2)).line("h:1"), expected);
+        assert_eq!(steps.timed_out(Duration::from_secs(2)).render("h:1"), expected);
     }
 
     #[test]

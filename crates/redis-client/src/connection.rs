@@ -74,7 +74,7 @@ fn elsewhere(deployment: &Deployment, step: &'static str, error: &Error) -> Fail
         Layout::Single => return Failure::new(step, cause),
     };
     if words::is_input_output(error) {
-        return Failure::because("connect", format!("{who}: {}", cause.text()));
+        return Failure::msg("connect", format!("{who}: {}", cause.text()));
     }
     Failure::new(step, cause)
 }

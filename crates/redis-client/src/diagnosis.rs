@@ -54,7 +54,7 @@ async fn talk(
         Some(("+", _)) => Ok(()),
         Some(("-", error)) => Err(words::refusal(step, error)),
         Some(_) => Err(Failure::new(step, words::foreign())),
-        None => Err(Failure::new(step, Cause::because("connection closed"))),
+        None => Err(Failure::new(step, Cause::msg("connection closed"))),
     }
 }
 

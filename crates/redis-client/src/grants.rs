@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use probe::{Grant, Holder, System};
+use probe::{Grant, GrantDialect, Principal};
 
 use crate::deployment::{Credentials, Layout};
 use crate::{Command, Redis};
@@ -16,8 +16,8 @@ const DEFAULT: &str = "default";
 const ALONE: &str =
     "# Whoever gives no name is this user, too: give the gateway a user of its own first.\n";
 
-static REDIS: System = System { name: "Redis", write };
-static SENTINEL: System = System { name: "Redis Sentinel", write };
+static REDIS: GrantDialect = GrantDialect { name: "Redis", write };
+static SENTINEL: GrantDialect = GrantDialect { name: "Redis Sentinel", write };
 
 impl Redis {
     /// What its user needs to send `commands` that touch `names`: patterns of keys such as `~orders:*`, and of channels such as `&news`.
@@ -35,15 +35,15 @@ impl Redis {
                 (format!("whatever Sentinel at {target} calls {service}"), Some("+role"))
             }
         };
-        let holder = Holder::new(&REDIS, server, user);
+        let principal = Principal::new(&REDIS, server, user);
         let select = (self.database() != 0).then_some("+select").into_iter();
         let rules = select.chain(find).map(str::to_owned);
         let commands =
             commands.iter().map(|command| format!("+{}", command.request.name().to_lowercase()));
         let rules = rules.chain(commands).chain(names.iter().cloned());
-        let mut grants: Vec<_> = rules.map(|rule| holder.needs([&rule])).collect();
+        let mut grants: Vec<_> = rules.map(|rule| principal.needs([&rule])).collect();
         if let Layout::Sentinel { credentials, .. } = &deployment.layout {
-            let sentinel = Holder::new(&SENTINEL, target, self::user(credentials));
+            let sentinel = Principal::new(&SENTINEL, target, self::user(credentials));
             let asked = ["+sentinel|get-master-addr-by-name", "+sentinel|sentinels"];
             grants.extend(asked.map(|rule| sentinel.needs([rule])));
         }

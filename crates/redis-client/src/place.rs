@@ -26,7 +26,7 @@ impl Place {
         settings: &tls::Settings,
     ) -> Option<Self> {
         let (layout, nodes, database) =
-            parse(url).map_err(|message| fields.wrong(key, message)).ok()?;
+            parse(url).map_err(|message| fields.error(key, message)).ok()?;
         let credentials = Credentials::new(url.username(), url.password().cloned());
         let target = url.authority(nodes[0].port);
         let tls = is_encrypted(url).then(|| settings.clone());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use probe::config::{Fields, Url};
-use probe::{Failure, Kept, Secret, Shared, Steps};
+use probe::{CachedConnection, Failure, Secret, SharedResources, Steps};
 
 use crate::connection::Connector;
 use crate::deployment::Layout;
@@ -13,7 +13,7 @@ use crate::{Answer, Command};
 /// One database of one deployment. Everything that names the same deployment shares one connection to it.
 #[derive(Debug)]
 pub struct Redis {
-    pub(crate) kept: Arc<Kept<Connector>>,
+    pub(crate) kept: Arc<CachedConnection<Connector>>,
     database: u16,
     cluster: bool,
     fresh: bool,
@@ -22,8 +22,8 @@ pub struct Redis {
 
 impl Redis {
     /// Reads `url`, `ca`, `certificate`, `private_key` and `connection`; what is wrong is noted in `fields`.
-    pub fn read(shared: &Shared, fields: &mut Fields<'_>) -> Option<Self> {
-        let fresh = fields.word("connection", &[("kept", false), ("fresh", true)]);
+    pub fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
+        let fresh = fields.one_of("connection", &[("kept", false), ("fresh", true)]);
         let url = fields.url("url", SCHEMES);
         let settings = tls::Settings::read(fields);
         let (url, settings) = (url?, settings?);
@@ -33,7 +33,7 @@ impl Redis {
 
     /// The Redis that `url` names, which stands under `key`; what is wrong with it is noted in `fields`.
     pub fn at(
-        shared: &Shared,
+        shared: &SharedResources,
         fields: &mut Fields<'_>,
         key: &'static str,
         url: &Url,
@@ -42,14 +42,15 @@ impl Redis {
         let Place { deployment, database, target } = Place::read(fields, key, url, settings)?;
         let cluster = matches!(deployment.layout, Layout::Cluster);
         let identity = deployment.identity();
-        let kept = shared.get_or_insert(&identity, || Kept::new(Connector::new(deployment)));
+        let kept =
+            shared.get_or_insert(&identity, || CachedConnection::new(Connector::new(deployment)));
         Some(Self { kept, database, cluster, fresh: false, target })
     }
 
     /// The same on a connection of its own, for commands that wait: whoever shares a connection with them would wait, too.
     #[must_use]
     pub fn apart(&self) -> Self {
-        let kept = Arc::new(Kept::new(self.kept.connector().clone()));
+        let kept = Arc::new(CachedConnection::new(self.kept.connector().clone()));
         Self { kept, target: self.target.clone(), ..*self }
     }
 

@@ -15,7 +15,7 @@ pub(crate) fn failure(step: &'static str, error: &Error) -> Failure {
 
 /// The failure that a server's own error reply stands for.
 pub(crate) fn refusal(step: &'static str, reply: &str) -> Failure {
-    let cause = Cause::because(reply.trim().trim_end_matches('.'));
+    let cause = Cause::msg(reply.trim().trim_end_matches('.'));
     match reply.split(' ').next() {
         Some("NOAUTH" | "WRONGPASS") => Failure::new("authenticate", cause),
         // A kept connection may still lead to a server that has been demoted since; a fresh one finds its successor.
@@ -34,14 +34,14 @@ pub(crate) fn reply(error: &Error) -> Option<&str> {
 /// Why there is no answer.
 pub(crate) fn broken(error: &Error) -> Cause {
     match (error.kind(), error.details()) {
-        (ErrorKind::Canceled, _) => Cause::because("connection closed"),
-        (ErrorKind::Timeout, _) => Cause::because("no answer"),
+        (ErrorKind::Canceled, _) => Cause::msg("connection closed"),
+        (ErrorKind::Timeout, _) => Cause::msg("no answer"),
         (ErrorKind::Protocol | ErrorKind::Parse, _) => foreign(),
         (ErrorKind::Sentinel, "Missing primary address in response from sentinel node.") => {
-            Cause::because("sentinel knows no primary of this name")
+            Cause::msg("sentinel knows no primary of this name")
         }
         (ErrorKind::Sentinel, details) if details.starts_with("Invalid role") => {
-            Cause::because("the server that sentinel names is a replica")
+            Cause::msg("the server that sentinel names is a replica")
         }
         (_, details) => input_output(details),
     }
@@ -54,7 +54,7 @@ pub(crate) fn is_input_output(error: &Error) -> bool {
 
 /// Something answers, but it is no Redis.
 pub(crate) fn foreign() -> Cause {
-    Cause::because("the server does not speak the Redis protocol")
+    Cause::msg("the server does not speak the Redis protocol")
 }
 
 /// An I/O error, of which the library keeps only what `Debug` prints, for instance `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
@@ -69,7 +69,7 @@ fn input_output(debug: &str) -> Cause {
         return io::Error::other(text).into();
     }
     match debug {
-        "Connection closed." | "Kind(UnexpectedEof)" => Cause::because("connection closed"),
+        "Connection closed." | "Kind(UnexpectedEof)" => Cause::msg("connection closed"),
         other => io::Error::other(other).into(),
     }
 }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_reply_keeps_the_server_s_words() {
         let error = Error::new(ErrorKind::Unknown, "OOM command not allowed.");
-        assert_eq!(failure("write", &error).line("h:1"), "write: OOM command not allowed (h:1)");
+        assert_eq!(failure("write", &error).render("h:1"), "write: OOM command not allowed (h:1)");
         assert!(!failure("write", &error).cause().is_connection_lost());
     }
 

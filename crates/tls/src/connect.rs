@@ -23,7 +23,7 @@ where
 {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let name = ServerName::try_from(bare.to_owned())
-        .map_err(|_| Cause::because("the host is neither a DNS name nor an IP address"))?;
+        .map_err(|_| Cause::msg("the host is neither a DNS name nor an IP address"))?;
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(crate::cause)?;
     Ok(TlsStream::new(stream))
 }

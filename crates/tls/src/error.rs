@@ -9,7 +9,7 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerInco
 /// The cause in readable words if there is a TLS error anywhere in `error`'s chain, else the usual one.
 pub fn cause<E: StdError + 'static>(error: E) -> Cause {
     match find(&error) {
-        Some(tls) => Cause::because(words(tls)),
+        Some(tls) => Cause::msg(words(tls)),
         None => Cause::from(error),
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn of_the_system() -> Result<Arc<RootCertStore>, Cause> {
     // A store often holds a few certificates that webpki cannot read; those are of no use to it.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        return Err(Cause::because(
+        return Err(Cause::msg(
             "this machine has no trusted certificates (package `ca-certificates`), and no `ca` is set",
         ));
     }

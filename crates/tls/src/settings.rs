@@ -38,7 +38,7 @@ impl Settings {
         let private_key: Option<Secret> = fields.optional("private_key");
         for (key, other) in [("certificate", "private_key"), ("private_key", "certificate")] {
             if fields.has(key) && !fields.has(other) {
-                fields.wrong(key, format!("expected `{other}` beside it"));
+                fields.error(key, format!("expected `{other}` beside it"));
             }
         }
         let identity = Secret::new(format!(
@@ -70,7 +70,7 @@ impl Settings {
             return Some(());
         }
         let key = if self.0.ca.is_some() { "ca" } else { "certificate" };
-        fields.wrong(key, format!("expected only with {what}"));
+        fields.error(key, format!("expected only with {what}"));
         None
     }
 
@@ -169,7 +169,7 @@ fn parsed<S, T>(
     text: Option<S>,
     read: impl FnOnce(&S) -> Result<T, String>,
 ) -> Option<T> {
-    read(&text?).map_err(|message| fields.wrong(key, message)).ok()
+    read(&text?).map_err(|message| fields.error(key, message)).ok()
 }
 
 fn trusted(text: &str) -> Result<Arc<RootCertStore>, String> {
@@ -206,7 +206,7 @@ fn pair(
 ) -> Option<Arc<SingleCertAndKey>> {
     let pair = CertifiedKey::from_der(chain, key, &provider());
     if pair.is_err() {
-        fields.wrong("private_key", "expected the private key that belongs to `certificate`");
+        fields.error("private_key", "expected the private key that belongs to `certificate`");
     }
     pair.ok().map(|pair| Arc::new(SingleCertAndKey::from(pair)))
 }

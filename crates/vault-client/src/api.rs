@@ -26,7 +26,7 @@ pub(crate) async fn bounded<T>(
 ) -> Result<T, Failure> {
     let silent = |_| {
         let reason = format!("no answer within {} s", BACKGROUND.as_secs());
-        Err(Failure::because(steps.current(), reason))
+        Err(Failure::msg(steps.current(), reason))
     };
     tokio::time::timeout(BACKGROUND, work).await.unwrap_or_else(silent)
 }
@@ -111,7 +111,7 @@ impl Answer {
 
     /// This answer if it is a success, else what Vault says instead.
     pub(crate) fn success(self, step: &'static str) -> Result<Self, Failure> {
-        if self.status.is_success() { Ok(self) } else { Err(Failure::because(step, self.reason())) }
+        if self.status.is_success() { Ok(self) } else { Err(Failure::msg(step, self.reason())) }
     }
 
     /// Why this is not the answer that was asked for: Vault's own words if there are any.

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use probe::{Grant, Holder, System};
+use probe::{Grant, GrantDialect, Principal};
 
 use crate::Session;
 use crate::login::Login;
 
-static VAULT: System = System { name: "Vault", write };
+static VAULT: GrantDialect = GrantDialect { name: "Vault", write };
 
 /// What every token may do by the policy that it has unless that was refused, and the one thing about the paths that Vault alone knows.
 const REMARKS: &str = "\
@@ -29,8 +29,8 @@ impl Session {
             "" => self.target().to_owned(),
             namespace => format!("{} in the namespace {namespace}", self.target()),
         };
-        let holder = Holder::new(&VAULT, server, who).apart(self.identity());
-        paths.into_iter().map(|path| holder.needs([&with_data(path)])).collect()
+        let principal = Principal::new(&VAULT, server, who).distinguished_by(self.identity());
+        paths.into_iter().map(|path| principal.needs([&with_data(path)])).collect()
     }
 }
 

@@ -29,7 +29,7 @@ impl Health {
         let (Some(initialized), Some(sealed)) =
             (body["initialized"].as_bool(), body["sealed"].as_bool())
         else {
-            return Err(Failure::because(step, no_state(answer)));
+            return Err(Failure::msg(step, no_state(answer)));
         };
         Ok(Self {
             initialized,

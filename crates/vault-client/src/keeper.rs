@@ -54,5 +54,5 @@ async fn care_forever(tokens: &Tokens) {
 }
 
 fn log(tokens: &Tokens, what: &str, failure: &Failure) {
-    tracing::warn!("{what}: {}", failure.line(tokens.api.target()));
+    tracing::warn!("{what}: {}", failure.render(tokens.api.target()));
 }

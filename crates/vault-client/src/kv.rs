@@ -71,11 +71,11 @@ async fn find(
     let answer = answer.success(STEP)?;
     let found = &answer.body["data"];
     let Some(mount) = found["path"].as_str() else {
-        return Err(Failure::because(STEP, answer.reason()));
+        return Err(Failure::msg(STEP, answer.reason()));
     };
     // Reading from any other engine may issue credentials, each time anew.
     if !matches!(found["type"].as_str(), Some("kv" | "generic" | "cubbyhole")) {
-        return Err(Failure::because(STEP, format!("`{mount}` is no key-value store")));
+        return Err(Failure::msg(STEP, format!("`{mount}` is no key-value store")));
     }
     let version = if found["options"]["version"] == "2" { Version::Two } else { Version::One };
     mounts.lock().insert(mount.to_owned(), version);
@@ -97,7 +97,7 @@ async fn ask(
 }
 
 fn data(answer: Answer, path: &str, version: Version) -> Result<BTreeMap<String, Secret>, Failure> {
-    let failed = |reason: String| Err(Failure::because(STEP, reason));
+    let failed = |reason: String| Err(Failure::msg(STEP, reason));
     match answer.status {
         StatusCode::FORBIDDEN => return failed(format!("permission denied for `{path}`")),
         StatusCode::NOT_FOUND => return failed(missing(&answer, path)),

@@ -42,7 +42,7 @@ impl Login {
         let asked = Instant::now();
         let answer = api.call(steps, STEP, &path, None, Some(&body)).await?;
         Token::from_login(&answer.body["auth"], asked)
-            .ok_or_else(|| Failure::because(STEP, self.refused(&answer)))
+            .ok_or_else(|| Failure::msg(STEP, self.refused(&answer)))
     }
 
     fn refused(&self, answer: &Answer) -> String {
@@ -66,7 +66,7 @@ async fn read(path: &PathBuf) -> Result<Secret, Cause> {
         Ok(text) => Ok(Secret::new(text.trim())),
         Err(error) => {
             let cause = Cause::from(error);
-            Err(Cause::because(format!("cannot read `{}`: {}", path.display(), cause.text())))
+            Err(Cause::msg(format!("cannot read `{}`: {}", path.display(), cause.text())))
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use probe::config::Fields;
-use probe::{Failure, Secret, Shared, Steps};
+use probe::{Failure, Secret, SharedResources, Steps};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -37,7 +37,7 @@ impl Session {
     /// * `vault_namespace`, in which everything below stands.
     /// * `login`: `token` (the default) with `token`; `approle` with `role_id` and `secret_id`; `kubernetes` with `role` and `jwt_file`.
     /// * `mount`, where the auth method is found if not under its own name.
-    pub fn read_settings(fields: &mut Fields<'_>, shared: &Shared) -> Option<Arc<Self>> {
+    pub fn read_settings(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Arc<Self>> {
         let settings = Settings::read(fields)?;
         let identity = settings.identity.clone();
         Some(shared.get_or_insert(&identity, || Self::new(settings)))

@@ -57,14 +57,14 @@ fn url(fields: &mut Fields<'_>) -> Option<Url> {
     let url = fields.url("url", &["http", "https"])?;
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_empty();
     if !plain {
-        fields.wrong("url", "expected a URL without user-info and query");
+        fields.error("url", "expected a URL without user-info and query");
     }
     plain.then_some(url)
 }
 
 /// The login, and its settings as they were written.
 fn login(fields: &mut Fields<'_>) -> Option<(Login, Vec<Secret>)> {
-    let method = fields.word("login", &METHODS.map(|method| (method, method)));
+    let method = fields.one_of("login", &METHODS.map(|method| (method, method)));
     ask_for_keys_of_other_methods(fields, method);
     match method? {
         "approle" => {
@@ -79,7 +79,7 @@ fn login(fields: &mut Fields<'_>) -> Option<(Login, Vec<Secret>)> {
         "kubernetes" => {
             let mount = mount(fields, "kubernetes");
             let role = text(fields, "role");
-            let jwt_file: String = fields.or("jwt_file", SERVICE_ACCOUNT.to_owned());
+            let jwt_file: String = fields.with_default("jwt_file", SERVICE_ACCOUNT.to_owned());
             let (mount, role) = (mount?, role?.expose().to_owned());
             let written = ["kubernetes", &mount, &role, &jwt_file].map(Secret::new).into();
             Some((Login::Kubernetes { mount, role, jwt_file: PathBuf::from(jwt_file) }, written))
@@ -103,17 +103,17 @@ fn ask_for_keys_of_other_methods(fields: &mut Fields<'_>, method: Option<&str>) 
         if method.is_some() && fields.has(key) {
             let methods = methods.iter().map(|method| format!("`login = \"{method}\"`"));
             let methods: Vec<_> = methods.collect();
-            fields.wrong(key, format!("expected only with {}", methods.join(" or ")));
+            fields.error(key, format!("expected only with {}", methods.join(" or ")));
         }
     }
 }
 
 /// The mount of an auth method: `approle` or, for instance, `teams/health`.
 fn mount(fields: &mut Fields<'_>, default: &str) -> Option<String> {
-    let mount: String = fields.or("mount", default.to_owned());
+    let mount: String = fields.with_default("mount", default.to_owned());
     let mount = mount.trim_matches('/');
     if mount.is_empty() {
-        fields.wrong("mount", "expected the path of an auth method, such as `approle`");
+        fields.error("mount", "expected the path of an auth method, such as `approle`");
     }
     (!mount.is_empty()).then(|| mount.to_owned())
 }
@@ -127,14 +127,14 @@ fn text(fields: &mut Fields<'_>, key: &'static str) -> Option<Secret> {
 fn trimmed(fields: &mut Fields<'_>, key: &'static str, written: &Secret) -> Option<Secret> {
     let text = written.expose().trim();
     if text.is_empty() {
-        fields.wrong(key, "expected a text that is not empty");
+        fields.error(key, "expected a text that is not empty");
     }
     (!text.is_empty()).then(|| Secret::new(text))
 }
 
 /// The text under `key` as a header's value.
 fn header(fields: &mut Fields<'_>, key: &'static str, text: &Secret) -> Option<HeaderValue> {
-    header_value(text.expose()).map_err(|message| fields.wrong(key, message)).ok()
+    header_value(text.expose()).map_err(|message| fields.error(key, message)).ok()
 }
 
 /// An optional text, empty if it is absent.

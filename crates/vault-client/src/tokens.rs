@@ -72,17 +72,17 @@ impl Tokens {
         if answer.status == StatusCode::FORBIDDEN {
             let expired = self.current().is_some_and(|token| token.is_expired());
             let reason = if expired { EXPIRED } else { REFUSED };
-            return Err(Failure::because(STEP, reason));
+            return Err(Failure::msg(STEP, reason));
         }
         let answer = answer.success(STEP)?;
         let data = &answer.body["data"];
         if !data["ttl"].is_u64() {
-            return Err(Failure::because(STEP, answer.reason()));
+            return Err(Failure::msg(STEP, answer.reason()));
         }
         let seen = Lease::from_lookup(data, asked);
         let mut state = self.state();
         let Some(token) = &mut state.token else {
-            return Err(Failure::because(STEP, "the session is closed"));
+            return Err(Failure::msg(STEP, "the session is closed"));
         };
         let first = token.lease.is_none();
         let lease = match token.lease {

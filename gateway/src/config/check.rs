@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use probe::Shared;
+use probe::SharedResources;
 
-use super::{Configuration, Mistakes, Surroundings, Vaulted, files, read_bounded};
+use super::{ConfigError, Configuration, LoadContext, SecretCache, files, read_bounded};
 
 /// The namespace of each file, or everything that is wrong with any of them.
 ///
 /// What comes from Vault is not known here, so its form is not judged; environment variables and files are read.
-pub fn check(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Vec<Mistakes>> {
+pub fn check(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Vec<ConfigError>> {
     let env = |name: &str| std::env::var(name).ok();
     let read = |file: &Path, text: &str| {
-        let around = Surroundings { env: &env, vault: &Vaulted::new(), shared: &Shared::default() };
-        Configuration::read(file, text, around)
+        let context = LoadContext {
+            env: &env,
+            vault: &SecretCache::new(),
+            shared: &SharedResources::default(),
+        };
+        Configuration::read(file, text, context)
     };
     let all = read_all(paths, read)?.into_iter();
     Ok(all.map(|(file, configuration)| (file, configuration.namespace)).collect())
@@ -23,22 +27,24 @@ pub fn check(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Vec<Mistakes>>
 /// What `read` makes of the text of each file, in the order of their namespaces' names, or everything that is wrong with any of them.
 pub fn read_all(
     paths: &[PathBuf],
-    read: impl Fn(&Path, &str) -> Result<Configuration, Mistakes>,
-) -> Result<Vec<(PathBuf, Configuration)>, Vec<Mistakes>> {
+    read: impl Fn(&Path, &str) -> Result<Configuration, ConfigError>,
+) -> Result<Vec<(PathBuf, Configuration)>, Vec<ConfigError>> {
     let mut wrong = Vec::new();
     let mut good = BTreeMap::<String, (PathBuf, Configuration)>::new();
     for path in paths {
         match files(path) {
-            Err(mistakes) => wrong.push(mistakes),
+            Err(diagnostics) => wrong.push(diagnostics),
             Ok(files) => {
                 for file in files {
                     match read_file(&file, &read) {
-                        Err(mistakes) => wrong.push(mistakes),
+                        Err(diagnostics) => wrong.push(diagnostics),
                         Ok(configuration) => {
                             let namespace = configuration.namespace.clone();
                             match good.get(&namespace) {
                                 Some((other, _)) => {
-                                    wrong.push(Mistakes::of_twin(&file, &namespace, other));
+                                    wrong.push(ConfigError::duplicate_namespace(
+                                        &file, &namespace, other,
+                                    ));
                                 }
                                 None => drop(good.insert(namespace, (file, configuration))),
                             }
@@ -53,9 +59,9 @@ pub fn read_all(
 
 fn read_file(
     file: &Path,
-    read: impl Fn(&Path, &str) -> Result<Configuration, Mistakes>,
-) -> Result<Configuration, Mistakes> {
+    read: impl Fn(&Path, &str) -> Result<Configuration, ConfigError>,
+) -> Result<Configuration, ConfigError> {
     let text = read_bounded(file)
-        .map_err(|error| Mistakes::of_file(file, format!("cannot read the file: {error}")))?;
+        .map_err(|error| ConfigError::of_file(file, format!("cannot read the file: {error}")))?;
     read(file, &text)
 }

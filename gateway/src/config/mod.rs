@@ -11,27 +11,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use probe::config::{Asked, Fields, Mistake, Node, Notes, Value};
-use probe::{Secret, Shared};
+use probe::config::{Diagnostic, Diagnostics, Fields, KeyUsage, Node, Value};
+use probe::{Secret, SharedResources};
 use vault_client::Session;
 
 pub use self::check::{check, read_all};
-pub use self::references::{Vaulted, read_bounded};
+pub use self::references::{SecretCache, read_bounded};
 pub use self::sections::{Checks, Component};
-use crate::board::Limits;
+use crate::runner::Limits;
 
 /// The name of the section that says where `vault:` references are read.
 const VAULT: &str = "vault";
 
 /// What a file needs besides its own text.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct LoadContext<'a> {
     /// The environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// What has been read from Vault so far.
-    pub vault: &'a Vaulted,
+    pub vault: &'a SecretCache,
     /// Where checks find what they share.
-    pub shared: &'a Shared,
+    pub shared: &'a SharedResources,
 }
 
 /// A namespace as it is run.
@@ -77,34 +77,34 @@ pub enum Authorization {
 
 /// What is wrong with a file, each mistake on a line of its own: `file:line: key: message`.
 #[derive(Debug)]
-pub struct Mistakes {
+pub struct ConfigError {
     /// The file.
     pub file: PathBuf,
     /// Everything that is wrong with it, in the order of its lines.
-    pub mistakes: Vec<Mistake>,
+    pub diagnostics: Vec<Diagnostic>,
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, mistake) in self.mistakes.iter().enumerate() {
-            let end = if at + 1 == self.mistakes.len() { "" } else { "\n" };
-            write!(f, "{}:{mistake}{end}", self.file.display())?;
+        for (at, diagnostic) in self.diagnostics.iter().enumerate() {
+            let end = if at + 1 == self.diagnostics.len() { "" } else { "\n" };
+            write!(f, "{}:{diagnostic}{end}", self.file.display())?;
         }
         Ok(())
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for ConfigError {}
 
-impl Mistakes {
+impl ConfigError {
     /// `file` cannot be used at all.
     pub fn of_file(file: &Path, message: String) -> Self {
-        let mistakes = vec![Mistake { line: 1, key: String::new(), message }];
-        Self { file: file.to_owned(), mistakes }
+        let diagnostics = vec![Diagnostic { line: 1, key: String::new(), message }];
+        Self { file: file.to_owned(), diagnostics }
     }
 
     /// `file` is of the same `namespace` as the `other`.
-    pub fn of_twin(file: &Path, namespace: &str, other: &Path) -> Self {
+    pub fn duplicate_namespace(file: &Path, namespace: &str, other: &Path) -> Self {
         let other = other.display();
         let message = format!(
             "the namespace `{namespace}` is that of {other} already: each file has its own"
@@ -114,13 +114,13 @@ impl Mistakes {
 }
 
 /// The files that `path` stands for: itself, or every `*.toml` in it if it is a folder.
-pub fn files(path: &Path) -> Result<Vec<PathBuf>, Mistakes> {
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let wrong = |error: std::io::Error| {
         let cause = probe::Cause::from(error);
-        Mistakes::of_file(path, format!("cannot list the folder: {}", cause.text()))
+        ConfigError::of_file(path, format!("cannot list the folder: {}", cause.text()))
     };
     let mut files = Vec::new();
     for entry in path.read_dir().map_err(wrong)? {
@@ -131,74 +131,83 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, Mistakes> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(Mistakes::of_file(path, "there is no `*.toml` file in this folder".to_owned()));
+        return Err(ConfigError::of_file(
+            path,
+            "there is no `*.toml` file in this folder".to_owned(),
+        ));
     }
     Ok(files)
 }
 
 impl Configuration {
     /// Reads the `text` of `file`.
-    pub fn read(file: &Path, text: &str, around: Surroundings<'_>) -> Result<Self, Mistakes> {
-        let wrong = |mistakes| Mistakes { file: file.to_owned(), mistakes };
+    pub fn read(file: &Path, text: &str, context: LoadContext<'_>) -> Result<Self, ConfigError> {
+        let wrong = |diagnostics| ConfigError { file: file.to_owned(), diagnostics };
         let root = Node::parse(text).map_err(wrong)?;
-        let notes = Notes::default();
-        read(file, root, around, None, &notes).ok_or_else(|| wrong(notes.into_mistakes()))
+        let diagnostics = Diagnostics::default();
+        read(file, root, context, None, &diagnostics)
+            .ok_or_else(|| wrong(diagnostics.into_diagnostics()))
     }
 
     /// Reads the `text` of `file` for whom secrets do not matter: what is missing is stood in for by the reference to it. A check to which that does not do does not know its settings.
-    pub fn read_without_secrets(file: &Path, text: &str) -> Result<Self, Mistakes> {
+    pub fn read_without_secrets(file: &Path, text: &str) -> Result<Self, ConfigError> {
         let env = |name: &str| std::env::var(name).ok();
-        let around = Surroundings { env: &env, vault: &Vaulted::new(), shared: &Shared::default() };
-        let wrong = |mistakes| Mistakes { file: file.to_owned(), mistakes };
-        let mut gaps = references::Gaps::default();
+        let context = LoadContext {
+            env: &env,
+            vault: &SecretCache::new(),
+            shared: &SharedResources::default(),
+        };
+        let wrong = |diagnostics| ConfigError { file: file.to_owned(), diagnostics };
+        let mut placeholders = references::Placeholders::default();
         loop {
             let root = Node::parse(text).map_err(wrong)?;
-            let notes = Notes::default();
-            if let Some(read) = read(file, root, around, Some(&gaps), &notes) {
+            let diagnostics = Diagnostics::default();
+            if let Some(read) = read(file, root, context, Some(&placeholders), &diagnostics) {
                 return Ok(read);
             }
-            let mistakes = notes.into_mistakes();
-            if !gaps.give_up(&mistakes) {
-                return Err(wrong(mistakes));
+            let diagnostics = diagnostics.into_diagnostics();
+            if !placeholders.give_up(&diagnostics) {
+                return Err(wrong(diagnostics));
             }
         }
     }
 }
 
 /// Every key that is asked for when a file that holds `root` is read, whatever is wrong with it: the documentation is compared with these.
-pub fn asked(root: Node, around: Surroundings<'_>) -> Vec<Asked> {
-    let notes = Notes::default();
-    drop(read(Path::new(""), root, around, None, &notes));
-    notes.into_asked()
+pub fn key_usages(root: Node, context: LoadContext<'_>) -> Vec<KeyUsage> {
+    let diagnostics = Diagnostics::default();
+    drop(read(Path::new(""), root, context, None, &diagnostics));
+    diagnostics.into_key_usages()
 }
 
 fn read(
     file: &Path,
     mut root: Node,
-    around: Surroundings<'_>,
-    gaps: Option<&references::Gaps>,
-    notes: &Notes,
+    context: LoadContext<'_>,
+    placeholders: Option<&references::Placeholders>,
+    diagnostics: &Diagnostics,
 ) -> Option<Configuration> {
     add_default_token(&mut root);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let sources = references::Sources { env: around.env, folder, vault: around.vault, gaps };
-    let mut found = references::Found::default();
+    let sources =
+        references::Sources { env: context.env, folder, vault: context.vault, placeholders };
+    let mut found = references::Resolved::default();
     references::replace(&mut root, "", sources, &mut found);
 
-    for mistake in std::mem::take(&mut found.mistakes) {
-        notes.mistake(mistake);
+    for diagnostic in std::mem::take(&mut found.diagnostics) {
+        diagnostics.push(diagnostic);
     }
     let (settings, sections) = split(root);
-    let mut fields = Fields::new(String::new(), &settings, notes);
+    let mut fields = Fields::new(String::new(), &settings, diagnostics);
     let namespace = fields.required::<String>("namespace");
     let access = access(&mut fields);
     let failure_status = failure_status(&mut fields);
     let limits = limits(&mut fields);
     fields.finish();
-    let components = sections::components(&sections, limits, around.shared, notes);
-    let session = session(&sections, around.shared, &found, notes);
+    let components = sections::components(&sections, limits, context.shared, diagnostics);
+    let session = session(&sections, context.shared, &found, diagnostics);
     let (namespace, access, failure_status) = (namespace?, access?, failure_status?);
-    notes.is_clean().then_some(Configuration {
+    diagnostics.is_clean().then_some(Configuration {
         namespace,
         access,
         failure_status,
@@ -236,10 +245,10 @@ fn split(root: Node) -> (Node, Vec<(String, Node)>) {
 fn access(fields: &mut Fields<'_>) -> Option<Access> {
     let token = fields.optional::<Secret>("access_token");
     if token.as_ref().is_some_and(|token| token.expose().is_empty()) {
-        fields.wrong("access_token", "expected a token, found an empty string");
+        fields.error("access_token", "expected a token, found an empty string");
     }
-    let grace = fields.or("access_token_grace", Duration::ZERO);
-    let authorization = fields.word(
+    let grace = fields.with_default("access_token_grace", Duration::ZERO);
+    let authorization = fields.one_of(
         "authorization",
         &[
             ("optional", Authorization::Optional),
@@ -251,13 +260,13 @@ fn access(fields: &mut Fields<'_>) -> Option<Access> {
 }
 
 fn failure_status(fields: &mut Fields<'_>) -> Option<StatusCode> {
-    let code = fields.or("failure_status", 200_u16);
+    let code = fields.with_default("failure_status", 200_u16);
     // 204, 205 and 304 have no body, and 1xx are no answers.
     let status = StatusCode::from_u16(code)
         .ok()
         .filter(|_| (200..=599).contains(&code) && ![204, 205, 304].contains(&code));
     if status.is_none() {
-        fields.wrong("failure_status", "expected a status code from 200 to 599 that has a body");
+        fields.error("failure_status", "expected a status code from 200 to 599 that has a body");
     }
     status
 }
@@ -265,9 +274,9 @@ fn failure_status(fields: &mut Fields<'_>) -> Option<StatusCode> {
 /// The limits that hold where no section and no check has its own.
 fn limits(fields: &mut Fields<'_>) -> Limits {
     let limits = Limits {
-        timeout: fields.or("timeout", Duration::from_secs(5)),
-        max_age: fields.or("max_age", Duration::from_secs(1)),
-        overdue_wait: fields.or("overdue_wait", Duration::from_millis(100)),
+        timeout: fields.with_default("timeout", Duration::from_secs(5)),
+        max_age: fields.with_default("max_age", Duration::from_secs(1)),
+        overdue_wait: fields.with_default("overdue_wait", Duration::from_millis(100)),
     };
     sections::expect_time(fields, limits);
     limits
@@ -276,21 +285,21 @@ fn limits(fields: &mut Fields<'_>) -> Limits {
 /// The session that references are read with, from the section that also becomes the check.
 fn session(
     sections: &[(String, Node)],
-    shared: &Shared,
-    found: &references::Found,
-    notes: &Notes,
+    shared: &SharedResources,
+    found: &references::Resolved,
+    diagnostics: &Diagnostics,
 ) -> Option<Arc<Session>> {
     let Some((_, node)) = sections.iter().find(|(name, _)| name == VAULT) else {
         if let Some(path) = found.vault_paths.first() {
             let message = format!(
                 "`vault:{path}` is referred to, and there is no `[vault]` section that says where to read it"
             );
-            notes.mistake(Mistake { line: 1, key: String::new(), message });
+            diagnostics.push(Diagnostic { line: 1, key: String::new(), message });
         }
         return None;
     };
     // The check notes what is wrong with the section; here it would be said twice.
-    let unsaid = Notes::default();
+    let unsaid = Diagnostics::default();
     let mut fields = Fields::new(VAULT.to_owned(), node, &unsaid);
     Session::read_settings(&mut fields, shared)
 }

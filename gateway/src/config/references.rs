@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use probe::config::{Mistake, Node, Value};
+use probe::config::{Diagnostic, Node, Value};
 use probe::{Failure, Secret};
 
 /// A file that a reference names may be this large.
@@ -15,7 +15,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The secrets that have been read from Vault so far, by their path; a path that could not be read has the reason.
-pub type Vaulted = BTreeMap<String, Result<BTreeMap<String, Secret>, Failure>>;
+pub type SecretCache = BTreeMap<String, Result<BTreeMap<String, Secret>, Failure>>;
 
 /// The settings that hold certificates. Whom to trust plays no part where values are stood in for, and nothing can stand in for a certificate.
 const CERTIFICATES: [&str; 3] = ["ca", "certificate", "private_key"];
@@ -28,45 +28,46 @@ pub(super) struct Sources<'a> {
     /// The folder that relative file names start from: the configuration file's own.
     pub(super) folder: &'a Path,
     /// What is known from Vault.
-    pub(super) vault: &'a Vaulted,
+    pub(super) vault: &'a SecretCache,
     /// Lets the reference itself stand in for a value that is not there.
-    pub(super) gaps: Option<&'a Gaps>,
+    pub(super) placeholders: Option<&'a Placeholders>,
 }
 
 /// Where a reference stands in for its value, for a reading to which the secrets themselves do not matter.
 #[derive(Debug, Default)]
-pub(super) struct Gaps {
+pub(super) struct Placeholders {
     /// The lines where one does.
     lines: RefCell<BTreeSet<usize>>,
     /// Those where that was a mistake: what is in the value matters there, and is not known.
     given_up: BTreeSet<usize>,
 }
 
-impl Gaps {
-    /// Gives up where these `mistakes` come from standing in; whether there was anything left to give up, so that it is worth reading again.
-    pub(super) fn give_up(&mut self, mistakes: &[Mistake]) -> bool {
+impl Placeholders {
+    /// Gives up where these `diagnostics` come from standing in; whether there was anything left to give up, so that it is worth reading again.
+    pub(super) fn give_up(&mut self, diagnostics: &[Diagnostic]) -> bool {
         let before = self.given_up.len();
         let lines = self.lines.take();
-        self.given_up.extend(mistakes.iter().map(|it| it.line).filter(|line| lines.contains(line)));
+        self.given_up
+            .extend(diagnostics.iter().map(|it| it.line).filter(|line| lines.contains(line)));
         self.given_up.len() > before
     }
 }
 
 /// What replacing the references found out besides.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Resolved {
     /// Every path in Vault that something refers to.
     pub(super) vault_paths: BTreeSet<String>,
     /// Every file that something refers to, with its content.
     pub(super) files: BTreeMap<PathBuf, String>,
     /// References that are wrong, or whose value is missing.
-    pub(super) mistakes: Vec<Mistake>,
+    pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 /// Replaces every reference in `node`, which stands under `path`.
 ///
 /// What Vault does not tell yet becomes [`Value::Unknown`]: that is no mistake of the file.
-pub(super) fn replace(node: &mut Node, path: &str, sources: Sources<'_>, found: &mut Found) {
+pub(super) fn replace(node: &mut Node, path: &str, sources: Sources<'_>, found: &mut Resolved) {
     match &mut node.value {
         Value::String(text) if text.contains("${") || text.starts_with("vault:") => {
             let template = Template::parse(text);
@@ -74,8 +75,12 @@ pub(super) fn replace(node: &mut Node, path: &str, sources: Sources<'_>, found: 
                 Ok(value) => node.value = value,
                 Err(message) => {
                     // What the reference would have told is not known: no further mistake.
-                    node.value = Value::Unknown(Failure::because("read reference", "it is wrong"));
-                    found.mistakes.push(Mistake { line: node.line, key: path.to_owned(), message });
+                    node.value = Value::Unknown(Failure::msg("read reference", "it is wrong"));
+                    found.diagnostics.push(Diagnostic {
+                        line: node.line,
+                        key: path.to_owned(),
+                        message,
+                    });
                 }
             }
         }
@@ -85,7 +90,7 @@ pub(super) fn replace(node: &mut Node, path: &str, sources: Sources<'_>, found: 
             }
         }
         Value::Table(entries) => {
-            if sources.gaps.is_some() && entries.iter().any(is_certificate_elsewhere) {
+            if sources.placeholders.is_some() && entries.iter().any(is_certificate_elsewhere) {
                 entries.retain(|(key, _)| !CERTIFICATES.contains(&key.as_str()));
             }
             for (key, entry) in entries {
@@ -157,7 +162,12 @@ impl<'a> Template<'a> {
     }
 
     /// What stands on this `line`.
-    fn value(&self, line: usize, sources: Sources<'_>, found: &mut Found) -> Result<Value, String> {
+    fn value(
+        &self,
+        line: usize,
+        sources: Sources<'_>,
+        found: &mut Resolved,
+    ) -> Result<Value, String> {
         let mut text = String::new();
         let mut unknown = None;
         for (at, part) in self.0.iter().enumerate() {
@@ -166,20 +176,20 @@ impl<'a> Template<'a> {
                 continue;
             }
             let in_user_info = self.is_in_user_info(at, &text);
-            let value = match (part.value(sources, found), sources.gaps) {
+            let value = match (part.value(sources, found), sources.placeholders) {
                 (Ok(value), _) => value,
                 (Err(Missing::Wrong(message)), None) => return Err(message),
                 (Err(Missing::Unknown(failure)), None) => {
                     unknown.get_or_insert(failure);
                     continue;
                 }
-                (Err(_), Some(gaps)) if gaps.given_up.contains(&line) => {
+                (Err(_), Some(placeholders)) if placeholders.given_up.contains(&line) => {
                     let reason = format!("not known without `{}`", part.written());
-                    unknown.get_or_insert(Failure::because("read reference", reason));
+                    unknown.get_or_insert(Failure::msg("read reference", reason));
                     continue;
                 }
-                (Err(_), Some(gaps)) => {
-                    gaps.lines.borrow_mut().insert(line);
+                (Err(_), Some(placeholders)) => {
+                    placeholders.lines.borrow_mut().insert(line);
                     let in_url = text.contains("://") && !in_user_info;
                     if in_url { part.written_in_url() } else { part.written() }
                 }
@@ -208,7 +218,7 @@ impl<'a> Template<'a> {
 }
 
 impl Part<'_> {
-    fn value(&self, sources: Sources<'_>, found: &mut Found) -> Result<String, Missing> {
+    fn value(&self, sources: Sources<'_>, found: &mut Resolved) -> Result<String, Missing> {
         match self {
             Part::Text(text) => Ok((*text).to_owned()),
             Part::Env(name) => (sources.env)(name).ok_or_else(|| {
@@ -258,9 +268,8 @@ fn vault(reference: &str) -> Result<Part<'_>, String> {
     }
 }
 
-fn from_vault(path: &str, key: &str, known: &Vaulted) -> Result<Secret, Failure> {
-    let unknown =
-        |why: &str| Failure::because("read secret", format!("{why} (vault:{path}#{key})"));
+fn from_vault(path: &str, key: &str, known: &SecretCache) -> Result<Secret, Failure> {
+    let unknown = |why: &str| Failure::msg("read secret", format!("{why} (vault:{path}#{key})"));
     match known.get(path) {
         None => Err(unknown("not read from vault yet")),
         Some(Err(failure)) => {
@@ -272,7 +281,7 @@ fn from_vault(path: &str, key: &str, known: &Vaulted) -> Result<Secret, Failure>
     }
 }
 
-fn file(name: &str, sources: Sources<'_>, found: &mut Found) -> Result<String, String> {
+fn file(name: &str, sources: Sources<'_>, found: &mut Resolved) -> Result<String, String> {
     let path = sources.folder.join(name);
     let text = read_bounded(&path).map_err(|error| format!("cannot read `{name}`: {error}"))?;
     found.files.insert(path, text.clone());
@@ -299,20 +308,20 @@ mod tests {
 
     fn resolve(text: &str) -> Result<String, String> {
         let secret = BTreeMap::from([("password".to_owned(), Secret::new("p@ss/w"))]);
-        let vault = Vaulted::from([
+        let vault = SecretCache::from([
             ("secret/db".to_owned(), Ok(secret)),
-            ("secret/down".to_owned(), Err(Failure::because("connect", "connection refused"))),
+            ("secret/down".to_owned(), Err(Failure::msg("connect", "connection refused"))),
         ]);
         let env = |name: &str| (name == "WORD").then(|| "a b".to_owned());
         let folder = Path::new("/nowhere");
-        let sources = Sources { env: &env, folder, vault: &vault, gaps: None };
+        let sources = Sources { env: &env, folder, vault: &vault, placeholders: None };
         let mut node = Node { line: 7, value: Value::String(text.to_owned()) };
-        let mut found = Found::default();
+        let mut found = Resolved::default();
         replace(&mut node, "db.url", sources, &mut found);
-        match (node.value, found.mistakes.first()) {
-            (_, Some(mistake)) => Err(mistake.to_string()),
+        match (node.value, found.diagnostics.first()) {
+            (_, Some(diagnostic)) => Err(diagnostic.to_string()),
             (Value::String(text), None) => Ok(text),
-            (Value::Unknown(failure), None) => Err(failure.line("")),
+            (Value::Unknown(failure), None) => Err(failure.render("")),
             (other, None) => Err(format!("{other:?}")),
         }
     }
@@ -378,18 +387,19 @@ mod tests {
     }
 
     /// What stands for `text` when nothing is known.
-    fn stands_in(text: &str, gaps: &Gaps) -> Value {
-        let (folder, vault) = (Path::new("/nowhere"), Vaulted::new());
-        let sources = Sources { env: &|_| None, folder, vault: &vault, gaps: Some(gaps) };
+    fn stands_in(text: &str, placeholders: &Placeholders) -> Value {
+        let (folder, vault) = (Path::new("/nowhere"), SecretCache::new());
+        let sources =
+            Sources { env: &|_| None, folder, vault: &vault, placeholders: Some(placeholders) };
         let mut node = Node { line: 7, value: Value::String(text.to_owned()) };
-        let mut found = Found::default();
+        let mut found = Resolved::default();
         replace(&mut node, "db.url", sources, &mut found);
-        assert!(found.mistakes.is_empty(), "{:?}", found.mistakes);
+        assert!(found.diagnostics.is_empty(), "{:?}", found.diagnostics);
         node.value
     }
 
     fn check_stands_in(text: &str, expected: &str) {
-        let value = stands_in(text, &Gaps::default());
+        let value = stands_in(text, &Placeholders::default());
         assert!(matches!(&value, Value::String(text) if text == expected), "{text}");
     }
 
@@ -405,14 +415,14 @@ mod tests {
 
     #[test]
     fn where_it_cannot_stand_in_the_value_is_not_known() {
-        let mut gaps = Gaps::default();
-        let mistake = |line| Mistake { line, key: String::new(), message: String::new() };
-        assert!(matches!(stands_in("${env:A}", &gaps), Value::String(_)));
-        assert!(!gaps.give_up(&[mistake(8)]));
-        assert!(matches!(stands_in("${env:A}", &gaps), Value::String(_)));
-        assert!(gaps.give_up(&[mistake(7), mistake(8)]));
-        let Value::Unknown(failure) = stands_in("${env:A}", &gaps) else { panic!("known") };
-        assert_eq!(failure.line(""), "read reference: not known without `${env:A}`");
-        assert!(!gaps.give_up(&[mistake(7)]));
+        let mut placeholders = Placeholders::default();
+        let diagnostic = |line| Diagnostic { line, key: String::new(), message: String::new() };
+        assert!(matches!(stands_in("${env:A}", &placeholders), Value::String(_)));
+        assert!(!placeholders.give_up(&[diagnostic(8)]));
+        assert!(matches!(stands_in("${env:A}", &placeholders), Value::String(_)));
+        assert!(placeholders.give_up(&[diagnostic(7), diagnostic(8)]));
+        let Value::Unknown(failure) = stands_in("${env:A}", &placeholders) else { panic!("known") };
+        assert_eq!(failure.render(""), "read reference: not known without `${env:A}`");
+        assert!(!placeholders.give_up(&[diagnostic(7)]));
     }
 }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::config::{Fields, Mistake, Node, Notes, Value};
-use probe::{DynCheck, GATEWAY_KEYS, Shared};
+use probe::config::{Diagnostic, Diagnostics, Fields, Node, Value};
+use probe::{DynCheck, GATEWAY_KEYS, SharedResources};
 use sha2::{Digest as _, Sha256};
 
-use crate::board::Limits;
 use crate::kinds::{self, KINDS};
+use crate::runner::Limits;
 
 /// The order of the answer; components of other names follow in the order of the file.
 const ORDER: &[&str] = &[
@@ -63,13 +63,13 @@ impl fmt::Debug for Component {
 pub(super) fn components(
     sections: &[(String, Node)],
     defaults: Limits,
-    shared: &Shared,
-    notes: &Notes,
+    shared: &SharedResources,
+    diagnostics: &Diagnostics,
 ) -> Vec<Component> {
     let place = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
     let mut components: Vec<_> = sections
         .iter()
-        .filter_map(|(name, node)| component(name, node, defaults, shared, notes))
+        .filter_map(|(name, node)| component(name, node, defaults, shared, diagnostics))
         .collect();
     components.sort_by_key(|component| place(&component.name));
     components
@@ -89,13 +89,13 @@ fn limits(fields: &mut Fields<'_>, outer: Limits) -> Limits {
 /// Notes a timeout within which nothing can be asked.
 pub(super) fn expect_time(fields: &mut Fields<'_>, limits: Limits) {
     if limits.timeout.is_zero() {
-        fields.wrong("timeout", "expected a timeout of at least `1ms`");
+        fields.error("timeout", "expected a timeout of at least `1ms`");
     }
 }
 
 /// The defaults of a check that must not run often: only a `max_age` of its own is shorter.
 fn paced(limits: Limits, check: &Arc<dyn DynCheck>) -> Limits {
-    let max_age = check.at_most_every().map_or(limits.max_age, |pace| pace.max(limits.max_age));
+    let max_age = check.min_interval().map_or(limits.max_age, |pace| pace.max(limits.max_age));
     Limits { max_age, ..limits }
 }
 
@@ -103,31 +103,31 @@ fn component(
     name: &str,
     node: &Node,
     defaults: Limits,
-    shared: &Shared,
-    notes: &Notes,
+    shared: &SharedResources,
+    diagnostics: &Diagnostics,
 ) -> Option<Component> {
     let ours = node.entries().iter().filter(|(key, _)| GATEWAY_KEYS.contains(&key.as_str()));
     let ours = Node { line: node.line, value: Value::Table(ours.cloned().collect()) };
-    let mut fields = Fields::new(name.to_owned(), &ours, notes);
+    let mut fields = Fields::new(name.to_owned(), &ours, diagnostics);
     let kind_name = fields.optional("kind").unwrap_or_else(|| name.to_owned());
     let limits = limits(&mut fields, defaults);
     let Some(kind) = kinds::find(&kind_name) else {
         let known: Vec<_> = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect();
         let known = known.join(", ");
         if fields.has("kind") {
-            fields.wrong("kind", format!("no probe is called so, expected one of {known}"));
+            fields.error("kind", format!("no probe is called so, expected one of {known}"));
             return None;
         }
         let message = format!(
             "no probe is called `{name}`: name the section after one, or set `kind` to one of {known}"
         );
-        notes.mistake(Mistake { line: node.line, key: name.to_owned(), message });
+        diagnostics.push(Diagnostic { line: node.line, key: name.to_owned(), message });
         return None;
     };
-    let checks = match kind.read(name, node, shared, notes)? {
+    let checks = match kind.read(name, node, shared, diagnostics)? {
         probe::Component::Single(check) => {
             if fields.has("checks") {
-                fields.wrong(
+                fields.error(
                     "checks",
                     "this component is a single check, its limits stand in the section itself",
                 );
@@ -136,7 +136,7 @@ fn component(
             Checks::Single(check, default)
         }
         probe::Component::Group(checks) => {
-            note_unknown_checks(name, ours.get("checks"), &checks, notes);
+            note_unknown_checks(name, ours.get("checks"), &checks, diagnostics);
             let mut checks: Vec<_> = checks
                 .into_iter()
                 .map(|(name, check)| {
@@ -144,7 +144,7 @@ fn component(
                     (name.as_str().to_owned(), check, limits)
                 })
                 .collect();
-            fields.each("checks", |name, table| {
+            fields.tables("checks", |name, table| {
                 let mut nobodys = limits;
                 let own = checks.iter_mut().find(|(known, ..)| known == name);
                 let own = own.map_or(&mut nobodys, |(.., own)| own);
@@ -163,7 +163,7 @@ fn note_unknown_checks(
     name: &str,
     own: Option<&Node>,
     checks: &[(probe::CheckName, Arc<dyn DynCheck>)],
-    notes: &Notes,
+    diagnostics: &Diagnostics,
 ) {
     for (key, node) in own.map(Node::entries).unwrap_or_default() {
         if checks.iter().any(|(known, _)| known.as_str() == key) {
@@ -173,7 +173,7 @@ fn note_unknown_checks(
             checks.iter().map(|(known, _)| format!("`{}`", known.as_str())).collect();
         let message = format!("no check is called `{key}`, expected one of {}", known.join(", "));
         let key = format!("{name}.checks");
-        notes.mistake(Mistake { line: node.line, key, message });
+        diagnostics.push(Diagnostic { line: node.line, key, message });
     }
 }
 
@@ -186,7 +186,7 @@ fn describe(node: &Node, digest: &mut Sha256) {
     };
     match &node.value {
         Value::String(text) => piece(b's', text.as_bytes()),
-        Value::Unknown(failure) => piece(b'u', failure.line("").as_bytes()),
+        Value::Unknown(failure) => piece(b'u', failure.render("").as_bytes()),
         Value::Integer(number) => piece(b'i', &number.to_le_bytes()),
         Value::Boolean(flag) => piece(b'b', &[u8::from(*flag)]),
         Value::Other(kind) => piece(b'o', kind.as_bytes()),

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use gateway::config::{Checks, Configuration, Surroundings, Vaulted};
-use probe::Shared;
+use gateway::config::{Checks, Configuration, LoadContext, SecretCache};
+use probe::SharedResources;
 
 fn read(text: &str) -> Result<Configuration, String> {
     let env = |name: &str| (name == "PASSWORD").then(|| "p@ss".to_owned());
-    let around = Surroundings { env: &env, vault: &Vaulted::new(), shared: &Shared::default() };
-    Configuration::read(Path::new("production.toml"), text, around)
+    let context =
+        LoadContext { env: &env, vault: &SecretCache::new(), shared: &SharedResources::default() };
+    Configuration::read(Path::new("production.toml"), text, context)
         .map_err(|wrong| wrong.to_string())
 }
 

@@ -6,14 +6,14 @@
     reason = "a test that cannot run must fail"
 )]
 
+mod admin;
 mod command;
 mod configuration;
 mod contract;
 mod documentation;
 mod history;
-mod own_health;
+mod oneshot;
 mod permissions;
-mod probing;
 mod reloading;
 mod report;
 mod running;

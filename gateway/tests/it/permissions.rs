@@ -80,7 +80,7 @@ fn each_grant_is_needed(
 ) {
     let folder = folder(&[("tests.toml", file)]);
     let all = permissions(&[folder.path().to_owned()]).unwrap();
-    let of_system = |grant: &&Grant| grant.holder.to_string().starts_with(system);
+    let of_system = |grant: &&Grant| grant.principal.to_string().starts_with(system);
     let grants: BTreeSet<_> = all.grants().iter().filter(of_system).cloned().collect();
     let without = |missing: &Grant| -> BTreeSet<Grant> {
         grants.iter().filter(|grant| *grant != missing).cloned().collect()

@@ -126,7 +126,7 @@ impl Bucket {
             Ok(_) => Ok(()),
             // An empty object has no first byte.
             Err(refusal) if refusal.code() == "InvalidRange" => Ok(()),
-            Err(refusal) if refusal.code() == "NoSuchKey" => Err(Failure::because(
+            Err(refusal) if refusal.code() == "NoSuchKey" => Err(Failure::msg(
                 "read",
                 format!("there is no object `{key}` in the bucket `{}`", self.name),
             )),
@@ -188,14 +188,14 @@ impl Bucket {
         let permission = self.permission("s3:GetObject");
         let answer = self.aws.call(steps, "read", &permission, request).await;
         let answer = answer.map_err(|refusal| match refusal.code() {
-            "NoSuchKey" => Failure::because("read", "the object that was just written is gone"),
+            "NoSuchKey" => Failure::msg("read", "the object that was just written is gone"),
             _ => self.failure("read", refusal),
         })?;
         let body = answer.body.collect().await.map_err(|error| Failure::new("read", error))?;
         if body.into_bytes() == canary::CONTENT {
             return Ok(());
         }
-        Err(Failure::because("read", "something else came back than was written"))
+        Err(Failure::msg("read", "something else came back than was written"))
     }
 
     async fn delete(&self, steps: &Steps, key: &str) -> Result<(), Failure> {
@@ -236,7 +236,7 @@ impl Bucket {
 
     fn failure(&self, step: &'static str, refusal: Refusal) -> Failure {
         match refusal.code() {
-            "NoSuchBucket" => Failure::because(step, format!("there is no bucket `{}`", self.name)),
+            "NoSuchBucket" => Failure::msg(step, format!("there is no bucket `{}`", self.name)),
             _ => refusal.into(),
         }
     }

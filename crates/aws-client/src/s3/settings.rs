@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use probe::Shared;
+use probe::SharedResources;
 use probe::config::Fields;
 
 use super::Bucket;
@@ -15,14 +15,14 @@ const MAX_KEY: usize = 900;
 
 impl Bucket {
     /// Reads `bucket`, `access`, `prefix`, `object`, `path_style` and the settings of [`Aws::read`]; what is wrong is noted.
-    pub fn read(fields: &mut Fields<'_>, shared: &Shared) -> Option<Self> {
+    pub fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let bucket = fields.required::<String>("bucket");
         let bucket = bucket.filter(|name| {
             let fits = is_bucket(name);
             if !fits {
                 let message =
                     "expected a name of 3 to 63 lower-case letters, digits, dots and dashes";
-                fields.wrong("bucket", message);
+                fields.error("bucket", message);
             }
             fits
         });
@@ -33,7 +33,7 @@ impl Bucket {
             .as_deref()
             .zip(object.as_ref().ok())
             .and_then(|(access, object)| how_to_read(fields, access, object.clone()));
-        let path_style = fields.or("path_style", false);
+        let path_style = fields.with_default("path_style", false);
         let aws = Aws::read(fields, shared, None);
         let (bucket, access, read, prefix, aws) = (bucket?, access?, read?, prefix.ok()?, aws?);
         let config = aws_sdk_s3::config::Builder::from(aws.config()).force_path_style(path_style);
@@ -75,7 +75,7 @@ fn access(fields: &mut Fields<'_>) -> Option<Vec<Access>> {
     let access = words.iter().map(kind).collect::<Option<Vec<_>>>();
     let access = access.filter(|access| !access.is_empty());
     if access.is_none() {
-        fields.wrong("access", "expected one or more of `list`, `read`, `write` and `delete`");
+        fields.error("access", "expected one or more of `list`, `read`, `write` and `delete`");
     }
     access
 }
@@ -84,7 +84,7 @@ fn access(fields: &mut Fields<'_>) -> Option<Vec<Access>> {
 fn how_to_read(fields: &mut Fields<'_>, access: &[Access], object: Option<String>) -> Option<Read> {
     match object {
         Some(_) if !access.contains(&Access::Read) => {
-            fields.wrong("object", "expected only with `read` in `access`");
+            fields.error("object", "expected only with `read` in `access`");
             None
         }
         Some(key) => Some(Read::Object(key)),
@@ -92,7 +92,7 @@ fn how_to_read(fields: &mut Fields<'_>, access: &[Access], object: Option<String
         None if access.contains(&Access::Write) => Some(Read::Canary),
         None if access.contains(&Access::List) => Some(Read::Absent),
         None => {
-            fields.wrong("access", "expected `object` beside `read` alone: without `list` or `write`, S3 does not tell a missing object from a missing permission");
+            fields.error("access", "expected `object` beside `read` alone: without `list` or `write`, S3 does not tell a missing object from a missing permission");
             None
         }
     }
@@ -107,7 +107,7 @@ fn key(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<String>, ()
         Some(text)
             if text.is_empty() || text.len() > MAX_KEY || text.contains(char::is_control) =>
         {
-            fields.wrong(name, format!("expected 1 to {MAX_KEY} bytes without control characters"));
+            fields.error(name, format!("expected 1 to {MAX_KEY} bytes without control characters"));
             Err(())
         }
         text => Ok(text),

@@ -23,7 +23,7 @@ async fn ask(client: &Client, method: Method) -> Result<String, Failure> {
 }
 
 async fn failure(client: &Client, method: Method) -> String {
-    ask(client, method).await.expect_err("a failure").line(client.target())
+    ask(client, method).await.expect_err("a failure").render(client.target())
 }
 
 #[tokio::test]

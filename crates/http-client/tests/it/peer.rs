@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_client::Client;
-use probe::config::{Fields, Node, Notes, Url};
+use probe::config::{Diagnostics, Fields, Node, Url};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -80,8 +80,8 @@ impl Connection {
 
 /// A client of the server at `address`, with the default settings for TLS.
 pub(crate) fn client(address: SocketAddr) -> Client {
-    let (node, notes) = (Node::parse("").expect("no settings"), Notes::default());
-    let tls = tls::Settings::read(&mut Fields::new(String::new(), &node, &notes));
+    let (node, diagnostics) = (Node::parse("").expect("no settings"), Diagnostics::default());
+    let tls = tls::Settings::read(&mut Fields::new(String::new(), &node, &diagnostics));
     let url = Url::parse(&format!("http://{address}")).expect("a URL");
     Client::new(&url, tls.expect("none is needed"))
 }

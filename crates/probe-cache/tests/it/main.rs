@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use probe_cache::KIND;
-use probe_testkit::{Outcome, Subject, checks, component, mistakes, promises, run};
+use probe_testkit::{Outcome, Subject, checks, component, diagnostics, promises, run};
 use stack::redis::{Redis, shared_for_caches};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
@@ -124,11 +124,11 @@ async fn a_silent_cache_is_named_by_its_step_and_is_well_when_it_goes_on() {
 #[test]
 fn what_is_wrong_is_told_at_once() {
     assert_eq!(
-        mistakes(&KIND, "cache", ""),
+        diagnostics(&KIND, "cache", ""),
         ["1: cache: expected at least one name with its settings"]
     );
     assert_eq!(
-        mistakes(
+        diagnostics(
             &KIND,
             "cache",
             "data = 7\n[pages]\nkey_prefix = 'x'\n[locks]\nurl = 'redis://h'\nwritable = true\n"

@@ -1,7 +1,7 @@
 //! What a section may say.
 
 use probe_celery::KIND;
-use probe_testkit::{checks, component, mistakes};
+use probe_testkit::{checks, component, diagnostics};
 
 #[test]
 fn the_checks_are_named_after_the_queues() {
@@ -15,7 +15,7 @@ fn the_checks_are_named_after_the_queues() {
 fn what_is_wrong_is_told_at_once() {
     let toml = "broker = 'kafka://host'\nworkers = 0\nresult_backend = 'db+sqlite:///x'\nqueues = ['a', 'a']\n";
     assert_eq!(
-        mistakes(&KIND, "celery", toml),
+        diagnostics(&KIND, "celery", toml),
         [
             "1: celery.broker: expected a URL that begins with `amqp://` or `amqps://` or `redis://` or `rediss://` or `redis-sentinel://` or `rediss-sentinel://`",
             "2: celery.workers: expected a number of at least 1, or names of nodes such as `[\"w1@host\"]`",
@@ -28,15 +28,15 @@ fn what_is_wrong_is_told_at_once() {
 #[test]
 fn a_canary_needs_to_know_where_results_go() {
     assert_eq!(
-        mistakes(&KIND, "celery", "broker = 'amqp://rabbit'\ncanary = true\nqueues = ['a']\n"),
+        diagnostics(&KIND, "celery", "broker = 'amqp://rabbit'\ncanary = true\nqueues = ['a']\n"),
         ["2: celery.canary: expected `result_backend` beside it, as the application has it"]
     );
     assert_eq!(
-        mistakes(&KIND, "celery", "broker = 'redis://h'\nresult_backend = 'rpc://'\n"),
+        diagnostics(&KIND, "celery", "broker = 'redis://h'\nresult_backend = 'rpc://'\n"),
         ["2: celery.result_backend: expected `rpc://` only with a broker on AMQP"]
     );
     assert_eq!(
-        mistakes(&KIND, "celery", "broker = 'redis://h'\nmax_messages = 1\n"),
+        diagnostics(&KIND, "celery", "broker = 'redis://h'\nmax_messages = 1\n"),
         ["2: celery.max_messages: expected `queues` beside it"]
     );
 }

@@ -1,6 +1,6 @@
 //! One question for all checks of a run, one connection with whoever uses the same broker, and an answer in good time.
 
-use probe::Shared;
+use probe::SharedResources;
 use probe_celery::KIND;
 use probe_testkit::{FaultProxy, component_sharing};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST};
@@ -33,7 +33,7 @@ async fn sections_with_the_same_broker_share_its_connection() {
     let proxy = FaultProxy::start(stack::rabbit::shared().unwrap());
     let broker =
         format!("amqp://{HEALTH_USER}:{HEALTH_PASSWORD}@{}/{RABBIT_VHOST}", proxy.address());
-    let shared = Shared::default();
+    let shared = SharedResources::default();
     let toml = format!("broker = '{broker}'\nqueues = ['high_priority']\n");
     let sections = ["celery", "other"].map(|name| component_sharing(&KIND, name, &toml, &shared));
     for section in &sections {

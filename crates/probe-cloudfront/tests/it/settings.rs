@@ -1,10 +1,10 @@
 //! What is wrong in the configuration is told at once, and quotes nothing.
 
 use probe_cloudfront::KIND;
-use probe_testkit::mistakes;
+use probe_testkit::diagnostics;
 
 fn check(lines: &str, expected: &[&str]) {
-    assert_eq!(mistakes(&KIND, "cloud_front", &format!("[site]\n{lines}")), expected);
+    assert_eq!(diagnostics(&KIND, "cloud_front", &format!("[site]\n{lines}")), expected);
 }
 
 #[test]

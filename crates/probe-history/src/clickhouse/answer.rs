@@ -14,19 +14,18 @@ pub(super) fn read(step: &'static str, answer: &Response<Bytes>) -> Result<bool,
     if let Some(exception) = Exception::in_body(&body) {
         let step = if REFUSED.contains(&exception.code) { "authenticate" } else { step };
         let reason = format!("{} (code {})", exception.message, exception.code);
-        return Err(Failure::because(step, reason));
+        return Err(Failure::msg(step, reason));
     }
     match (status.as_u16(), body.trim_end_matches('\n')) {
         (200, "") => Ok(false),
         (200, "1") => Ok(true),
-        (status @ 300..400, _) => Err(Failure::because(
+        (status @ 300..400, _) => Err(Failure::msg(
             step,
             format!("answered with a redirect ({status}), which is not followed"),
         )),
-        (status, _) => Err(Failure::because(
-            step,
-            format!("the answer is none of ClickHouse's: status {status}"),
-        )),
+        (status, _) => {
+            Err(Failure::msg(step, format!("the answer is none of ClickHouse's: status {status}")))
+        }
     }
 }
 
@@ -58,7 +57,7 @@ mod tests {
 
     fn answer(status: u16, body: &'static str) -> Result<bool, String> {
         let answer = Response::builder().status(status).body(Bytes::from_static(body.as_bytes()));
-        read("query", &answer.expect("an answer")).map_err(|failure| failure.line(""))
+        read("query", &answer.expect("an answer")).map_err(|failure| failure.render(""))
     }
 
     fn check(status: u16, body: &'static str, expected: &str) {

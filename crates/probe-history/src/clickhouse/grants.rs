@@ -4,20 +4,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use probe::{Grant, Holder, System};
+use probe::{Grant, GrantDialect, Principal};
 
 use super::{Table, sql};
 
-static CLICKHOUSE: System = System { name: "ClickHouse", write };
+static CLICKHOUSE: GrantDialect = GrantDialect { name: "ClickHouse", write };
 
 impl Table {
     /// What it takes to see whether the table can be read, and whether it takes writes.
     pub(crate) fn grants(&self) -> Vec<Grant> {
-        let mut grants = vec![self.holder().needs([&self.full_name()])];
+        let mut grants = vec![self.principal().needs([&self.full_name()])];
         if self.writes {
             let replicas = "`system`.`replicas`";
             let columns = ["database", "table", "is_readonly"].map(sql::name);
-            grants.extend(columns.map(|column| self.holder().needs([replicas, &column])));
+            grants.extend(columns.map(|column| self.principal().needs([replicas, &column])));
         }
         grants
     }
@@ -25,12 +25,12 @@ impl Table {
     /// What it takes to look for a row.
     pub(crate) fn grants_to_search(&self, (column, time): (&str, Option<&str>)) -> Vec<Grant> {
         let columns = [column].into_iter().chain(time).map(sql::name);
-        columns.map(|column| self.holder().needs([&self.full_name(), &column])).collect()
+        columns.map(|column| self.principal().needs([&self.full_name(), &column])).collect()
     }
 
-    fn holder(&self) -> Holder {
+    fn principal(&self) -> Principal {
         let user = String::from_utf8_lossy(self.user.as_bytes());
-        Holder::new(&CLICKHOUSE, self.target(), user)
+        Principal::new(&CLICKHOUSE, self.target(), user)
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
 use http_client::{Client, Repeatable};
 use probe::config::Fields;
-use probe::{Failure, Secret, Shared, Steps};
+use probe::{Failure, Secret, SharedResources, Steps};
 
 use crate::{headers, settings};
 
@@ -32,26 +32,26 @@ pub(crate) struct Table {
 
 impl Table {
     /// Reads `url`, `user`, `password`, `database`, `table`, `writes`, `ca`, `certificate` and `private_key`.
-    pub(crate) fn read(shared: &Shared, fields: &mut Fields<'_>) -> Option<Self> {
+    pub(crate) fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
         let url = fields.url("url", &["http", "https"]);
         if url.as_ref().is_some_and(|url| {
             let has_user = !url.username().is_empty() || url.password().is_some();
             has_user || url.text().expose().contains(['?', '#'])
         }) {
-            fields.wrong("url", "expected a URL without user, query and fragment");
+            fields.error("url", "expected a URL without user, query and fragment");
         }
         let user = word(fields, "user", "default");
         let password = fields.optional("password").unwrap_or_else(|| Secret::new(""));
         let key = headers::value(&password);
         if key.is_none() {
-            fields.wrong("password", "expected a password without control characters");
+            fields.error("password", "expected a password without control characters");
         }
         let user_value =
             user.as_ref().and_then(|user| HeaderValue::from_bytes(user.as_bytes()).ok());
         let database = word(fields, "database", "default");
         let name: Option<String> = fields.required("table");
         let name = name.filter(|name| is_word(fields, "table", name));
-        let writes = fields.or("writes", false);
+        let writes = fields.with_default("writes", false);
         let client = settings::server(shared, fields, url.as_ref());
         Some(Self {
             client: client?,
@@ -78,7 +78,7 @@ impl Table {
                 "the table {}.{} is a replica that is read-only for now: it has lost its coordinator, or is still starting",
                 self.database, self.name
             );
-            return Err(Failure::because("replica", reason));
+            return Err(Failure::msg("replica", reason));
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ impl Table {
 
 /// The text under `key`, or `default`.
 fn word(fields: &mut Fields<'_>, key: &'static str, default: &str) -> Option<String> {
-    let text: String = fields.or(key, default.to_owned());
+    let text: String = fields.with_default(key, default.to_owned());
     is_word(fields, key, &text).then_some(text)
 }
 
@@ -138,7 +138,7 @@ fn word(fields: &mut Fields<'_>, key: &'static str, default: &str) -> Option<Str
 pub(crate) fn is_word(fields: &mut Fields<'_>, key: &'static str, text: &str) -> bool {
     let fits = (1..=200).contains(&text.len()) && !text.contains(char::is_control);
     if !fits {
-        fields.wrong(key, "expected a name of 1 to 200 bytes without control characters");
+        fields.error(key, "expected a name of 1 to 200 bytes without control characters");
     }
     fits
 }

@@ -48,7 +48,7 @@ impl EventBridge {
                 let message = entry.and_then(|entry| entry.error_message()).unwrap_or_default();
                 let colon = if message.is_empty() { "" } else { ": " };
                 let reason = format!("the bus does not accept the event: {code}{colon}{message}");
-                Err(Failure::because(PUT, reason))
+                Err(Failure::msg(PUT, reason))
             }
         }
     }
@@ -121,7 +121,7 @@ impl EventBridge {
 
     fn no_bus(&self, step: &'static str, refusal: Refusal) -> Failure {
         match refusal.code() {
-            NOT_FOUND => Failure::because(step, format!("there is no bus `{}`", self.bus)),
+            NOT_FOUND => Failure::msg(step, format!("there is no bus `{}`", self.bus)),
             _ => refusal.into(),
         }
     }
@@ -130,7 +130,7 @@ impl EventBridge {
         match refusal.code() {
             NOT_FOUND => {
                 let reason = format!("there is no rule `{}` on the bus `{}`", self.rule, self.bus);
-                Failure::because(step, reason)
+                Failure::msg(step, reason)
             }
             _ => refusal.into(),
         }

@@ -93,7 +93,7 @@ impl EventBridge {
 
     async fn check_rule(&self, steps: &Steps) -> Result<(), Failure> {
         let state = self.rule_state(steps).await?;
-        links::rule(&self.rule, &state).map_err(|reason| Failure::because(RULE, reason))?;
+        links::rule(&self.rule, &state).map_err(|reason| Failure::msg(RULE, reason))?;
         let targets = self.targets(steps).await?;
         let targets: Vec<_> = targets.iter().map(|target| Arn(target)).collect();
         let mut bound = links::targets(&self.rule, &targets, &self.destination);
@@ -101,11 +101,11 @@ impl EventBridge {
             let known = self.describe_destination(steps).await?.map(|destination| destination.arn);
             bound = links::same("API destination", &arn, known.as_deref());
         }
-        bound.map(drop).map_err(|reason| Failure::because(TARGETS, reason))
+        bound.map(drop).map_err(|reason| Failure::msg(TARGETS, reason))
     }
 
     async fn check_destination(&self, steps: &Steps) -> Result<(), Failure> {
-        let wrong = |reason: String| Failure::because(DESTINATION, reason);
+        let wrong = |reason: String| Failure::msg(DESTINATION, reason);
         let Some(destination) = self.describe_destination(steps).await? else {
             return Err(wrong(format!("there is no API destination `{}`", self.destination)));
         };
@@ -119,7 +119,7 @@ impl EventBridge {
     }
 
     async fn check_connection(&self, steps: &Steps) -> Result<(), Failure> {
-        let wrong = |reason: String| Failure::because(CONNECTION, reason);
+        let wrong = |reason: String| Failure::msg(CONNECTION, reason);
         match self.describe_connection(steps).await? {
             Some(connection) => {
                 links::connection(&connection.state, &connection.reason).map_err(wrong)

@@ -2,14 +2,14 @@
 
 use aws_client::Aws;
 use aws_sdk_eventbridge::Client;
-use probe::Shared;
+use probe::SharedResources;
 use probe::config::Fields;
 
 use super::EventBridge;
 
 impl EventBridge {
     /// Reads `bus`, `rule`, `api_destination`, `connection` and the settings of [`Aws::read`]; what is wrong is noted.
-    pub(crate) fn read(shared: &Shared, fields: &mut Fields<'_>) -> Option<Self> {
+    pub(crate) fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
         let bus = name(fields, "bus");
         let rule = name(fields, "rule");
         let destination = name(fields, "api_destination");
@@ -32,7 +32,7 @@ fn name(fields: &mut Fields<'_>, key: &'static str) -> Option<String> {
     let name: String = fields.required(key)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
     if name.is_empty() || name.len() > 256 || !name.chars().all(fits) {
-        fields.wrong(key, "expected a name of letters, digits, `.`, `-` and `_`, not an ARN");
+        fields.error(key, "expected a name of letters, digits, `.`, `-` and `_`, not an ARN");
         return None;
     }
     Some(name)

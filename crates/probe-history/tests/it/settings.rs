@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use probe::config::{Node, Value};
-use probe::{Failure, Shared};
+use probe::{Failure, SharedResources};
 use probe_history::KIND;
-use probe_testkit::{checks, component, mistakes, run};
+use probe_testkit::{checks, component, diagnostics, run};
 
 fn check(lines: &str, expected: &[&str]) {
-    assert_eq!(mistakes(&KIND, "history", lines), expected);
+    assert_eq!(diagnostics(&KIND, "history", lines), expected);
 }
 
 fn check_names(lines: &str, expected: &[&str]) {
@@ -93,8 +93,8 @@ async fn a_secret_that_is_not_known_yet_keeps_only_those_who_need_it_from_asking
     let mut node = Node::parse(lines).unwrap();
     let Value::Table(tables) = &mut node.value else { panic!("a table") };
     let Value::Table(clickhouse) = &mut tables[0].1.value else { panic!("a table") };
-    clickhouse[2].1.value = Value::Unknown(Failure::because("read secret", "vault is sealed"));
-    let component = KIND.component("history", &node, &Shared::default()).unwrap();
+    clickhouse[2].1.value = Value::Unknown(Failure::msg("read secret", "vault is sealed"));
+    let component = KIND.component("history", &node, &SharedResources::default()).unwrap();
     let mut said = Vec::new();
     for (name, check) in checks(&component) {
         let outcome = run(&check, Duration::from_secs(20)).await;

@@ -4,13 +4,13 @@ use probe_postgres::KIND;
 
 use probe_testkit::Authority;
 
-fn check_mistakes(toml: &str, expected: &[&str]) {
-    assert_eq!(probe_testkit::mistakes(&KIND, "postgres", toml), expected);
+fn check_diagnostics(toml: &str, expected: &[&str]) {
+    assert_eq!(probe_testkit::diagnostics(&KIND, "postgres", toml), expected);
 }
 
 #[test]
 fn the_url_is_required_and_all_mistakes_are_told() {
-    check_mistakes(
+    check_diagnostics(
         "role = 'leader'\nconnection = 'pooled'\nca = 'hunter2'\npool = 3",
         &[
             "1: postgres: missing `url`",
@@ -24,7 +24,7 @@ fn the_url_is_required_and_all_mistakes_are_told() {
 
 #[test]
 fn a_url_that_is_wrong_is_not_quoted() {
-    check_mistakes(
+    check_diagnostics(
         "url = 'postgres://me:hunter2@db:54x2/app'",
         &["1: postgres.url: expected another value for `port`"],
     );
@@ -34,7 +34,7 @@ fn a_url_that_is_wrong_is_not_quoted() {
 fn authorities_that_would_not_be_asked_are_a_mistake() {
     let ca = Authority::new("ours").pem;
     for mode in ["", "?sslmode=prefer", "?sslmode=disable"] {
-        check_mistakes(
+        check_diagnostics(
             &format!("url = 'postgres://me@db/app{mode}'\nca = '''{ca}'''"),
             &[
                 "1: postgres.url: with `ca`, expected `sslmode=require`, `verify-ca` or `verify-full` in the URL: without it the connection may be plain text",

@@ -3,7 +3,7 @@
 use std::fs;
 
 use probe_rabbit::KIND;
-use probe_testkit::{Authority, Identity, Outcome, mistakes};
+use probe_testkit::{Authority, Identity, Outcome, diagnostics};
 use stack::RABBIT_VHOST;
 use stack::rabbit::{ADMIN_PASSWORD, ADMIN_USER, Rabbit};
 use tempfile::TempDir;
@@ -101,7 +101,7 @@ async fn plain_text_and_tls_do_not_understand_each_other() {
 fn certificates_without_tls_are_a_mistake() {
     let ca = Authority::new("unknown").pem;
     assert_eq!(
-        mistakes(&KIND, "rabbit", &format!("url = 'amqp://h'\nca = '''{ca}'''")),
+        diagnostics(&KIND, "rabbit", &format!("url = 'amqp://h'\nca = '''{ca}'''")),
         ["2: rabbit.ca: expected only with a `url` that begins with `amqps`"]
     );
 }

@@ -1,7 +1,7 @@
 //! What the configuration expects of named queues.
 
 use probe_rabbit::KIND;
-use probe_testkit::mistakes;
+use probe_testkit::diagnostics;
 use stack::celery::App;
 use stack::rabbit::Rabbit;
 
@@ -37,7 +37,7 @@ async fn queues_must_exist_be_consumed_and_not_overflow() {
 fn what_is_wrong_is_told_at_once() {
     let toml = "url = 'http://rabbit'\nmin_consumers = 'many'\nqueue_prefix = 3\n[queues.a]\nexempt = true\nmax_messages = 1\n[queues.b]\nsize = 3\n";
     assert_eq!(
-        mistakes(&KIND, "rabbit", toml),
+        diagnostics(&KIND, "rabbit", toml),
         [
             "1: rabbit.url: expected a URL that begins with `amqp://` or `amqps://`",
             "2: rabbit.min_consumers: expected a whole number, found a string",
@@ -47,14 +47,14 @@ fn what_is_wrong_is_told_at_once() {
         ]
     );
     assert_eq!(
-        mistakes(&KIND, "rabbit", "url = 'amqp://rabbit?heartbeat=1'\nmax_messages = 1\n"),
+        diagnostics(&KIND, "rabbit", "url = 'amqp://rabbit?heartbeat=1'\nmax_messages = 1\n"),
         [
             "1: rabbit.url: expected no `?` and no parameters",
             "2: rabbit.max_messages: expected `queues` beside it",
         ]
     );
     assert_eq!(
-        mistakes(&KIND, "rabbit", "url = 'amqp://rabbit'\ncertificate = 'x'\n"),
+        diagnostics(&KIND, "rabbit", "url = 'amqp://rabbit'\ncertificate = 'x'\n"),
         [
             "2: rabbit.certificate: expected `private_key` beside it",
             "2: rabbit.certificate: expected PEM with at least one certificate; a file is read with `${file:/path}`",

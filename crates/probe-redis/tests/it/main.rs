@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use probe_redis::KIND;
-use probe_testkit::{Outcome, Subject, mistakes, promises, run, single};
+use probe_testkit::{Outcome, Subject, diagnostics, promises, run, single};
 use stack::redis::{Redis, shared};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
@@ -154,7 +154,7 @@ async fn a_prefix_keeps_within_the_keys_of_the_application() {
 #[test]
 fn what_is_wrong_is_told_at_once() {
     assert_eq!(
-        mistakes(&KIND, "redis", "url = 'http://cache'\nwritable = 1\nconnection = 'pooled'\n"),
+        diagnostics(&KIND, "redis", "url = 'http://cache'\nwritable = 1\nconnection = 'pooled'\n"),
         [
             "1: redis.url: expected a URL that begins with `redis://` or `rediss://` or `redis-cluster://` or `rediss-cluster://` or `redis-sentinel://` or `rediss-sentinel://`",
             "2: redis.writable: expected `true` or `false`, found an integer",

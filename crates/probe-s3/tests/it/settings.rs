@@ -1,12 +1,12 @@
 //! What is wrong in the configuration is told at once, and quotes nothing.
 
 use probe_s3::KIND;
-use probe_testkit::mistakes;
+use probe_testkit::diagnostics;
 
 use crate::check as build;
 
 fn check(lines: &str, expected: &[&str]) {
-    assert_eq!(mistakes(&KIND, "s3", &format!("[files]\n{lines}")), expected);
+    assert_eq!(diagnostics(&KIND, "s3", &format!("[files]\n{lines}")), expected);
 }
 
 #[test]

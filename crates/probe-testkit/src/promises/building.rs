@@ -45,7 +45,7 @@ pub(crate) async fn sees_it_work(suite: &Suite) {
     }
     match suite.build("renamed", &suite.config(&proxy), &Arc::default()).await {
         Ok(renamed) => suite.expect_working(&renamed, "in a section of another name").await,
-        Err(mistakes) => suite.broken(&format!("a section of another name is {mistakes:?}")),
+        Err(diagnostics) => suite.broken(&format!("a section of another name is {diagnostics:?}")),
     }
 }
 

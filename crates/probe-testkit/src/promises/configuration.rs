@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use probe::GATEWAY_KEYS;
-use probe::config::{Mistake, Node, Value};
+use probe::config::{Diagnostic, Node, Value};
 
 use super::tree::{self, LINE, Path, below};
 use crate::suite::Suite;
@@ -20,7 +20,7 @@ pub(crate) async fn tells_every_mistake(suite: &Suite) {
     let config = long_config(suite, &suite.proxy()).await;
     for (table, key) in settings(suite, &config).await {
         let wrong = tree::with(&with_unknown_key(&config, &table), &below(&table, &key), NONSENSE);
-        let told = mistakes(suite, &wrong, &table, &key).await;
+        let told = diagnostics(suite, &wrong, &table, &key).await;
         if !names(suite, &told, &table, UNHEARD_OF) {
             suite.broken(&format!("beside a wrong `{key}`, an unknown key is not told"));
         }
@@ -64,7 +64,7 @@ async fn settings(suite: &Suite, config: &Node) -> Vec<(Path, String)> {
     let mut settings = Vec::new();
     for (table, written) in tree::tables(config) {
         let unknown = with_unknown_key(config, &table);
-        let told = mistakes(suite, &unknown, &table, UNHEARD_OF).await;
+        let told = diagnostics(suite, &unknown, &table, UNHEARD_OF).await;
         let mut keys: Vec<_> = written.into_iter().chain(known_keys(&told)).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -78,7 +78,7 @@ fn with_unknown_key(config: &Node, table: &[String]) -> Node {
 }
 
 /// What is told of a configuration in which `key` of `table` is wrong.
-async fn mistakes(suite: &Suite, wrong: &Node, table: &[String], key: &str) -> Vec<Mistake> {
+async fn diagnostics(suite: &Suite, wrong: &Node, table: &[String], key: &str) -> Vec<Diagnostic> {
     match suite.build(suite.subject.section, wrong, &Arc::default()).await {
         Ok(_) => suite.broken(&format!("a wrong `{key}` is taken for right")),
         Err(told) if names(suite, &told, table, key) => told,
@@ -87,17 +87,19 @@ async fn mistakes(suite: &Suite, wrong: &Node, table: &[String], key: &str) -> V
 }
 
 /// Whether one of the mistakes is that of `key`, and not just a list in which it stands.
-fn names(suite: &Suite, told: &[Mistake], table: &[String], key: &str) -> bool {
+fn names(suite: &Suite, told: &[Diagnostic], table: &[String], key: &str) -> bool {
     let table = [&[suite.subject.section.to_owned()], table].concat().join(".");
     let (own, unknown) = (format!("{table}.{key}"), format!("unknown key `{key}`"));
-    told.iter().filter(|mistake| mistake.line == LINE).any(|mistake| {
-        mistake.key == own || (mistake.key == table && mistake.message.starts_with(&unknown))
+    told.iter().filter(|diagnostic| diagnostic.line == LINE).any(|diagnostic| {
+        diagnostic.key == own
+            || (diagnostic.key == table && diagnostic.message.starts_with(&unknown))
     })
 }
 
 /// The keys that the mistake about an unknown one lists, without those that the gateway reads.
-fn known_keys(told: &[Mistake]) -> Vec<String> {
-    let lists = told.iter().filter_map(|mistake| mistake.message.split_once("expected one of "));
+fn known_keys(told: &[Diagnostic]) -> Vec<String> {
+    let lists =
+        told.iter().filter_map(|diagnostic| diagnostic.message.split_once("expected one of "));
     lists
         .flat_map(|(_, list)| list.split('`').skip(1).step_by(2))
         .filter(|key| !GATEWAY_KEYS.contains(key))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use probe::Shared;
+use probe::SharedResources;
 use probe::config::Value;
 
 use super::tree;
@@ -15,7 +15,7 @@ const ROUNDS: usize = 20;
 /// Two components on one server, asked again and again at once, open no more connections than one of them keeps, or one for each run if it keeps none, and close them in the end.
 pub(crate) async fn are_kept(suite: &Suite) {
     let proxy = suite.proxy();
-    let shared = Arc::<Shared>::default();
+    let shared = Arc::<SharedResources>::default();
     let one = suite.component_sharing(&proxy, &shared).await;
     let other = suite.component_sharing(&proxy, &shared).await;
     for _ in 0..ROUNDS {
@@ -41,7 +41,7 @@ pub(crate) async fn are_kept(suite: &Suite) {
 /// A component with a wrong secret does not work, even beside one that is connected with the right one.
 pub(crate) async fn are_not_borrowed(suite: &Suite) {
     let proxy = suite.proxy();
-    let shared = Arc::<Shared>::default();
+    let shared = Arc::<SharedResources>::default();
     let right = suite.component_sharing(&proxy, &shared).await;
     suite.expect_working(&right, "with its own credentials").await;
     let config = suite.config(&proxy);

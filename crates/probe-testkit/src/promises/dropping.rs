@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use probe::{Component, Shared};
+use probe::{Component, SharedResources};
 
 use crate::suite::{Run, Suite};
 use crate::{FaultProxy, Outcome};
@@ -19,7 +19,7 @@ pub(crate) async fn leaves_nothing(suite: &Suite) {
     let proxy = suite.proxy();
     // Slow enough to hit every wait.
     proxy.delay(Duration::from_millis(1));
-    let shared = Arc::<Shared>::default();
+    let shared = Arc::<SharedResources>::default();
     let one = suite.component_sharing(&proxy, &shared).await;
     let other = suite.component_sharing(&proxy, &shared).await;
     let connecting = time(suite, &one).await;

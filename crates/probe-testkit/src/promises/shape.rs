@@ -60,5 +60,5 @@ async fn expect_shape(suite: &Suite, config: &Node, whole: &Component, what: &st
 }
 
 fn unknown() -> Value {
-    Value::Unknown(Failure::because("read secret", "the vault is sealed"))
+    Value::Unknown(Failure::msg("read secret", "the vault is sealed"))
 }

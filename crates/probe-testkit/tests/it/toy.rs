@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use probe::config::{Fields, FromNode, Node, Refused, Url};
+use probe::config::{Fields, FromNode, Node, Url, ValueError};
 use probe::{
-    Cause, Check, Component, Connect, Failure, Kept, Kind, Secret, Section, Shared, Steps,
+    CachedConnection, Cause, Check, Component, Connect, Failure, Kind, Secret, Section,
+    SharedResources, Steps,
 };
 use probe_testkit::Subject;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -111,7 +112,7 @@ pub(crate) fn build_group(section: &Section<'_>) -> Option<Component> {
     section.group_by_key(|_, fields| toy(fields, section.shared(), Flaw::None))
 }
 
-fn toy(fields: &mut Fields<'_>, shared: &Shared, flaw: Flaw) -> Option<Toy> {
+fn toy(fields: &mut Fields<'_>, shared: &SharedResources, flaw: Flaw) -> Option<Toy> {
     let url = fields.url("url", &["toy"]);
     let _word = match flaw {
         Flaw::TakesAnything => fields.optional::<Anything>("word").map(|_| String::new()),
@@ -128,7 +129,7 @@ fn toy(fields: &mut Fields<'_>, shared: &Shared, flaw: Flaw) -> Option<Toy> {
         Flaw::BorrowsConnections => Secret::new(&target),
         _ => Secret::new(format!("{target} {}", connector.password.expose())),
     };
-    let kept = shared.get_or_insert(&key, || Kept::new(connector));
+    let kept = shared.get_or_insert(&key, || CachedConnection::new(connector));
     let target = match flaw {
         Flaw::SecretInTarget => format!("me:{ENCODED}@{target}"),
         Flaw::TargetOfTwoLines => format!("two\n{target}"),
@@ -141,13 +142,13 @@ fn toy(fields: &mut Fields<'_>, shared: &Shared, flaw: Flaw) -> Option<Toy> {
 struct Anything;
 
 impl FromNode for Anything {
-    fn from_node(_: &Node) -> Result<Self, Refused> {
+    fn from_node(_: &Node) -> Result<Self, ValueError> {
         Ok(Self)
     }
 }
 
 struct Toy {
-    kept: Arc<Kept<Connector>>,
+    kept: Arc<CachedConnection<Connector>>,
     target: String,
     flaw: Flaw,
     failed: AtomicBool,
@@ -163,7 +164,7 @@ impl Check for Toy {
             Flaw::NoStep => line.ping().await.map_err(|error| Failure::new("ping", error)),
             Flaw::NoRetry => {
                 let pinged = steps.run("ping", line.ping()).await;
-                pinged.map_err(|failure| Failure::because("ping", failure.cause().text()))
+                pinged.map_err(|failure| Failure::msg("ping", failure.cause().text()))
             }
             _ => steps.run("ping", line.ping()).await,
         };
@@ -171,20 +172,20 @@ impl Check for Toy {
             Flaw::AsksNothing => Ok(()),
             Flaw::ConnectionPerCheck => self.kept.run_fresh(steps, ask).await,
             Flaw::NeverRecovers if self.failed.load(Ordering::SeqCst) => {
-                Err(Failure::because("ping", "it failed before"))
+                Err(Failure::msg("ping", "it failed before"))
             }
             Flaw::TimeoutOfItsOwn => {
                 let time = std::time::Duration::from_millis(100);
                 tokio::time::timeout(time, self.kept.run(steps, ask))
                     .await
-                    .unwrap_or_else(|_| Err(Failure::because("ping", "this took too long")))
+                    .unwrap_or_else(|_| Err(Failure::msg("ping", "this took too long")))
             }
             _ => self.kept.run(steps, ask).await,
         };
         self.failed.fetch_or(result.is_err(), Ordering::SeqCst);
         result.map_err(|failure| match self.flaw {
-            Flaw::SecretInFailure => Failure::because("ping", format!("no entry for {ENCODED}")),
-            Flaw::ShoutedStep => Failure::because("Ping", failure.cause().text()),
+            Flaw::SecretInFailure => Failure::msg("ping", format!("no entry for {ENCODED}")),
+            Flaw::ShoutedStep => Failure::msg("Ping", failure.cause().text()),
             _ => failure,
         })
     }
@@ -204,8 +205,8 @@ impl Connect for Connector {
         let stream = Mutex::new(BufReader::new(stream));
         let line = Line { stream, asking: AtomicBool::new(false), flaw: self.flaw };
         let login = format!("login me {}", self.password.expose());
-        let answer = steps.run("login", line.ask(&login)).await?;
-        if answer == "welcome" { Ok(line) } else { Err(Failure::because("login", answer)) }
+        let answer = steps.run("login", line.record_usage(&login)).await?;
+        if answer == "welcome" { Ok(line) } else { Err(Failure::msg("login", answer)) }
     }
 
     fn is_closed(line: &Line) -> bool {
@@ -225,14 +226,14 @@ impl Line {
     async fn ping(&self) -> Result<(), Cause> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::SeqCst);
-        let answer = self.ask(&format!("ping {number}")).await?;
+        let answer = self.record_usage(&format!("ping {number}")).await?;
         match answer.strip_prefix("pong ").map(str::parse) {
             Some(Ok(answered)) if number == answered => Ok(()),
-            _ => Err(Cause::because("the answer is to another question")),
+            _ => Err(Cause::msg("the answer is to another question")),
         }
     }
 
-    async fn ask(&self, question: &str) -> io::Result<String> {
+    async fn record_usage(&self, question: &str) -> io::Result<String> {
         let mut stream = self.stream.lock().await;
         if self.was_left() {
             return Err(io::ErrorKind::ConnectionAborted.into());

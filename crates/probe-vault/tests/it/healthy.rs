@@ -3,8 +3,8 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use probe::config::{Fields, Node, Notes};
-use probe::{Shared, Steps};
+use probe::config::{Diagnostics, Fields, Node};
+use probe::{SharedResources, Steps};
 use probe_testkit::{FaultProxy, Subject, checks, component_sharing, promises, run};
 use probe_vault::KIND;
 use vault_client::Session;
@@ -41,13 +41,13 @@ async fn the_promises_of_the_contract_are_kept() {
 #[tokio::test]
 async fn everybody_who_uses_the_same_vault_shares_one_session_and_one_connection() {
     let proxy = FaultProxy::start(stack::vault::shared().unwrap());
-    let shared = Shared::default();
+    let shared = SharedResources::default();
     let toml = app_role(proxy.address());
     let accepting = format!("{toml}standby = 'accept'\n");
     let first = component_sharing(&KIND, "vault", &toml, &shared);
     let second = component_sharing(&KIND, "standby", &accepting, &shared);
-    let (node, notes) = (Node::parse(&toml).unwrap(), Notes::default());
-    let mut fields = Fields::new(String::new(), &node, &notes);
+    let (node, diagnostics) = (Node::parse(&toml).unwrap(), Diagnostics::default());
+    let mut fields = Fields::new(String::new(), &node, &diagnostics);
     let session = Session::read_settings(&mut fields, &shared).unwrap();
     for _ in 0..3 {
         for (_, check) in checks(&first).iter().chain(&checks(&second)) {

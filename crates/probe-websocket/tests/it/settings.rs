@@ -1,10 +1,10 @@
 //! What is wrong with a section, told all at once.
 
-use probe_testkit::mistakes;
+use probe_testkit::diagnostics;
 use probe_websocket::KIND;
 
 fn check(toml: &str, expected: &[&str]) {
-    assert_eq!(mistakes(&KIND, "websocket", toml), expected);
+    assert_eq!(diagnostics(&KIND, "websocket", toml), expected);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Asked, FromNode, Mistake, Need, Node, Notes, Refused, Url, Value};
+use super::{
+    Diagnostic, Diagnostics, FromNode, KeyUsage, Node, Requirement, Url, Value, ValueError,
+};
 use crate::{Check, CheckName, Component, DynCheck, Failure, Grant, Steps};
 
 /// Reads one table. Whatever is wrong is noted and answered with `None`; reading goes on, so that all mistakes are told at once.
@@ -14,50 +16,50 @@ pub struct Fields<'a> {
     path: String,
     line: usize,
     entries: &'a [(String, Node)],
-    asked: Vec<&'static str>,
+    key_usages: Vec<&'static str>,
     others: &'static [&'static str],
     unknown: Option<Failure>,
-    notes: &'a Notes,
+    diagnostics: &'a Diagnostics,
     clean: bool,
 }
 
 impl<'a> Fields<'a> {
     /// Reads the table `node`, which stands under `path` (empty for the file itself).
-    pub fn new(path: String, node: &'a Node, notes: &'a Notes) -> Self {
+    pub fn new(path: String, node: &'a Node, diagnostics: &'a Diagnostics) -> Self {
         let mut fields = Self {
             path,
             line: node.line,
             entries: node.entries(),
-            asked: Vec::new(),
+            key_usages: Vec::new(),
             others: &[],
             unknown: None,
-            notes,
+            diagnostics,
             clean: true,
         };
         if !matches!(node.value, Value::Table(_)) {
             let message = format!("expected a table, found {}", node.value.kind());
-            fields.note(node.line, None, message);
+            fields.report(node.line, None, message);
         }
         fields
     }
 
     /// A table with nothing in it, for a name that stands alone on `line`.
-    fn empty(path: String, line: usize, notes: &'a Notes) -> Self {
+    fn empty(path: String, line: usize, diagnostics: &'a Diagnostics) -> Self {
         Self {
             path,
             line,
             entries: &[],
-            asked: Vec::new(),
+            key_usages: Vec::new(),
             others: &[],
             unknown: None,
-            notes,
+            diagnostics,
             clean: true,
         }
     }
 
     /// The same, with keys that somebody else reads: they may stand here, too.
     #[must_use]
-    pub fn besides(mut self, others: &'static [&'static str]) -> Self {
+    pub fn also_allow(mut self, others: &'static [&'static str]) -> Self {
         self.others = others;
         self
     }
@@ -65,26 +67,26 @@ impl<'a> Fields<'a> {
     /// The value of `key`; its absence is a mistake.
     pub fn required<T: FromNode>(&mut self, key: &'static str) -> Option<T> {
         if self.find(key).is_none() {
-            self.note(self.line, None, format!("missing `{key}`"));
+            self.report(self.line, None, format!("missing `{key}`"));
         }
-        self.read(key, Need::Required)
+        self.read(key, Requirement::Required)
     }
 
     /// The value of `key`, or `None` when it is absent (or wrong, which is noted).
     pub fn optional<T: FromNode>(&mut self, key: &'static str) -> Option<T> {
-        self.read(key, Need::Optional)
+        self.read(key, Requirement::Optional)
     }
 
     /// The value of `key`, or `default` when it is absent. The default is told by its `Debug`, so it must not be a secret.
-    pub fn or<T: FromNode + fmt::Debug>(&mut self, key: &'static str, default: T) -> T {
-        self.read(key, Need::Default(format!("{default:?}"))).unwrap_or(default)
+    pub fn with_default<T: FromNode + fmt::Debug>(&mut self, key: &'static str, default: T) -> T {
+        self.read(key, Requirement::Default(format!("{default:?}"))).unwrap_or(default)
     }
 
     /// One of a few `words`, or the first of them when `key` is absent.
-    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
+    pub fn one_of<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         let absent = self.find(key).is_none();
-        let need = words.iter().map(|(word, _)| (*word).to_owned()).collect();
-        let text: Option<String> = self.read(key, Need::Word(need));
+        let requirement = words.iter().map(|(word, _)| (*word).to_owned()).collect();
+        let text: Option<String> = self.read(key, Requirement::OneOf(requirement));
         if absent {
             return words.first().map(|(_, value)| *value);
         }
@@ -92,7 +94,7 @@ impl<'a> Fields<'a> {
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            self.wrong(key, format!("expected {}", known.join(" or ")));
+            self.error(key, format!("expected {}", known.join(" or ")));
         }
         found
     }
@@ -114,7 +116,7 @@ impl<'a> Fields<'a> {
             return Some(url);
         }
         let known: Vec<_> = schemes.iter().map(|scheme| format!("`{scheme}://`")).collect();
-        self.wrong(key, format!("expected a URL that begins with {}", known.join(" or ")));
+        self.error(key, format!("expected a URL that begins with {}", known.join(" or ")));
         None
     }
 
@@ -126,11 +128,11 @@ impl<'a> Fields<'a> {
         key: &'static str,
         read: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<Result<T, Failure>> {
-        self.ask(key, Need::Tables);
+        self.record_usage(key, Requirement::Tables);
         let node = self.find(key)?;
-        let mut fields = Self::new(format!("{}.{key}", self.path), node, self.notes);
+        let mut fields = Self::new(format!("{}.{key}", self.path), node, self.diagnostics);
         let made = read(&mut fields);
-        fields.note_keys_nobody_asked_for();
+        fields.report_unknown_keys();
         self.clean &= fields.clean;
         match fields.unknown {
             Some(failure) => Some(Err(failure)),
@@ -139,19 +141,19 @@ impl<'a> Fields<'a> {
     }
 
     /// What `read` makes of each entry under `key`: of the tables in a table, or of the names in an array, which are tables with nothing in them.
-    pub fn each<T>(
+    pub fn tables<T>(
         &mut self,
         key: &'static str,
         mut read: impl FnMut(&str, &mut Self) -> T,
     ) -> Vec<T> {
-        self.ask(key, Need::Tables);
+        self.record_usage(key, Requirement::Tables);
         let Some(node) = self.find(key) else { return Vec::new() };
         let mut entries = Vec::new();
         match &node.value {
             Value::Table(tables) => {
                 for (name, table) in tables {
                     let path = format!("{}.{key}.{name}", self.path);
-                    entries.push((name.clone(), Self::new(path, table, self.notes)));
+                    entries.push((name.clone(), Self::new(path, table, self.diagnostics)));
                 }
             }
             Value::Array(names) => {
@@ -159,26 +161,26 @@ impl<'a> Fields<'a> {
                     match String::from_node(node) {
                         Ok(name) => {
                             let path = format!("{}.{key}.{name}", self.path);
-                            entries.push((name, Self::empty(path, node.line, self.notes)));
+                            entries.push((name, Self::empty(path, node.line, self.diagnostics)));
                         }
-                        Err(refused) => self.refuse(node.line, key, refused),
+                        Err(error) => self.value_error(node.line, key, error),
                     }
                 }
             }
             other => {
-                let refused = Refused::expected("an array of names or a table of tables", other);
-                self.refuse(node.line, key, refused);
+                let error = ValueError::expected("an array of names or a table of tables", other);
+                self.value_error(node.line, key, error);
             }
         }
         let mut all = Vec::new();
         for (place, (name, _)) in entries.iter().enumerate() {
             if entries[..place].iter().any(|(earlier, _)| earlier == name) {
-                self.wrong(key, "expected each name once");
+                self.error(key, "expected each name once");
             }
         }
         for (name, mut fields) in entries {
             all.push(read(&name, &mut fields));
-            fields.note_keys_nobody_asked_for();
+            fields.report_unknown_keys();
             self.clean &= fields.clean;
             self.unknown = self.unknown.take().or(fields.unknown);
         }
@@ -189,12 +191,12 @@ impl<'a> Fields<'a> {
     pub fn named<T>(
         &mut self,
         key: &'static str,
-        mut read: impl FnMut(&str, &Node) -> Result<T, Refused>,
+        mut read: impl FnMut(&str, &Node) -> Result<T, ValueError>,
     ) -> Option<Vec<T>> {
-        self.ask(key, Need::Optional);
+        self.record_usage(key, Requirement::Optional);
         let Some(node) = self.find(key) else { return Some(Vec::new()) };
         if !matches!(node.value, Value::Table(_)) {
-            self.refuse(node.line, key, Refused::expected("a table", &node.value));
+            self.value_error(node.line, key, ValueError::expected("a table", &node.value));
             return None;
         }
         let mut all = Some(Vec::new());
@@ -202,8 +204,8 @@ impl<'a> Fields<'a> {
             match (read(name, node), &mut all) {
                 (Ok(value), Some(all)) => all.push(value),
                 (Ok(_), None) => {}
-                (Err(refused), _) => {
-                    self.refuse(node.line, &format!("{key}.{name}"), refused);
+                (Err(error), _) => {
+                    self.value_error(node.line, &format!("{key}.{name}"), error);
                     all = None;
                 }
             }
@@ -217,9 +219,9 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes that the value of `key` is wrong; the message must not quote it.
-    pub fn wrong(&mut self, key: &'static str, message: impl Into<String>) {
+    pub fn error(&mut self, key: &'static str, message: impl Into<String>) {
         let line = self.find(key).map_or(self.line, |node| node.line);
-        self.note(line, Some(key), message.into());
+        self.report(line, Some(key), message.into());
     }
 
     /// Ends the reading with one check. `make` may use `?` on whatever was read: each `None` has its mistake noted already.
@@ -233,7 +235,7 @@ impl<'a> Fields<'a> {
         names: Vec<CheckName>,
         make: impl Fn(&CheckName) -> Option<C>,
     ) -> Option<Component> {
-        self.note_keys_nobody_asked_for();
+        self.report_unknown_keys();
         let checks = names.into_iter().map(|name| {
             let check = self.make(|| make(&name))?;
             Some((name, check))
@@ -243,7 +245,7 @@ impl<'a> Fields<'a> {
 
     /// Ends the reading of settings that become no check.
     pub fn finish(mut self) {
-        self.note_keys_nobody_asked_for();
+        self.report_unknown_keys();
     }
 
     /// Ends the reading with a check that the caller puts into a group of its own.
@@ -251,7 +253,7 @@ impl<'a> Fields<'a> {
         mut self,
         make: impl FnOnce() -> Option<C>,
     ) -> Option<Arc<dyn DynCheck>> {
-        self.note_keys_nobody_asked_for();
+        self.report_unknown_keys();
         self.make(make)
     }
 
@@ -267,48 +269,48 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn note_keys_nobody_asked_for(&mut self) {
-        let known: Vec<_> = self.asked.iter().chain(self.others).copied().collect();
+    fn report_unknown_keys(&mut self) {
+        let known: Vec<_> = self.key_usages.iter().chain(self.others).copied().collect();
         let expected: Vec<_> = known.iter().map(|key| format!("`{key}`")).collect();
         let expected = expected.join(", ");
         for (key, node) in self.entries {
             if !known.contains(&key.as_str()) {
                 let message = format!("unknown key `{key}`, expected one of {expected}");
-                self.note(node.line, None, message);
+                self.report(node.line, None, message);
             }
         }
     }
 
-    fn read<T: FromNode>(&mut self, key: &'static str, need: Need) -> Option<T> {
-        self.ask(key, need);
+    fn read<T: FromNode>(&mut self, key: &'static str, requirement: Requirement) -> Option<T> {
+        self.record_usage(key, requirement);
         let node = self.find(key)?;
-        T::from_node(node).map_err(|refused| self.refuse(node.line, key, refused)).ok()
+        T::from_node(node).map_err(|error| self.value_error(node.line, key, error)).ok()
     }
 
-    fn ask(&mut self, key: &'static str, need: Need) {
-        self.asked.push(key);
-        self.notes.ask(Asked { table: self.path.clone(), key, need });
+    fn record_usage(&mut self, key: &'static str, requirement: Requirement) {
+        self.key_usages.push(key);
+        self.diagnostics.record_usage(KeyUsage { table: self.path.clone(), key, requirement });
     }
 
     fn find(&self, key: &str) -> Option<&'a Node> {
         self.entries.iter().find(|(known, _)| known == key).map(|(_, node)| node)
     }
 
-    fn refuse(&mut self, line: usize, key: &str, refused: Refused) {
-        match refused {
-            Refused::Unknown(failure) => drop(self.unknown.get_or_insert(failure)),
-            Refused::Wrong(message) => self.note(line, Some(key), message),
+    fn value_error(&mut self, line: usize, key: &str, error: ValueError) {
+        match error {
+            ValueError::Unknown(failure) => drop(self.unknown.get_or_insert(failure)),
+            ValueError::Wrong(message) => self.report(line, Some(key), message),
         }
     }
 
-    fn note(&mut self, line: usize, key: Option<&str>, message: String) {
+    fn report(&mut self, line: usize, key: Option<&str>, message: String) {
         self.clean = false;
         let key = match key {
             Some(key) if self.path.is_empty() => key.to_owned(),
             Some(key) => format!("{}.{key}", self.path),
             None => self.path.clone(),
         };
-        self.notes.mistake(Mistake { line, key, message });
+        self.diagnostics.push(Diagnostic { line, key, message });
     }
 }
 

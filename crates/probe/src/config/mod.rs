@@ -2,12 +2,12 @@
 //!
 //! No serde here: its errors quote the offending value, which may be a password, and end at the first mistake.
 
+mod diagnostics;
 mod fields;
 mod node;
-mod notes;
 mod values;
 
+pub use diagnostics::{Diagnostics, KeyUsage, Requirement};
 pub use fields::Fields;
-pub use node::{Mistake, Node, Value};
-pub use notes::{Asked, Need, Notes};
-pub use values::{FromNode, Refused, Url};
+pub use node::{Diagnostic, Node, Value};
+pub use values::{FromNode, Url, ValueError};

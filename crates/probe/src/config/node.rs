@@ -58,7 +58,7 @@ impl fmt::Debug for Value {
 
 /// Something wrong in a configuration: where, and what would be right. It never quotes a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
+pub struct Diagnostic {
     /// The line in the file, counted from one.
     pub line: usize,
     /// The key as a path, for instance `cache.data`; empty when the file as a whole is meant.
@@ -67,7 +67,7 @@ pub struct Mistake {
     pub message: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.key.as_str() {
             "" => write!(f, "{}: {}", self.line, self.message),
@@ -78,19 +78,19 @@ impl fmt::Display for Mistake {
 
 impl Node {
     /// Reads TOML. All its syntax errors are returned, not just the first.
-    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+    pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
         let lines = Lines::of(text);
         let (table, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
             return Ok(Self { line: 1, value: from_table(table.into_inner(), &lines) });
         }
-        let mistake = |error: &toml::de::Error| Mistake {
+        let diagnostic = |error: &toml::de::Error| Diagnostic {
             line: lines.number(error.span().map_or(text.len(), |span| span.start)),
             key: String::new(),
             // `Display` would print the source line, and with it whatever secret stands there.
             message: error.message().replace('\n', ", "),
         };
-        Err(errors.iter().map(mistake).collect())
+        Err(errors.iter().map(diagnostic).collect())
     }
 
     /// The entries, if this is a table.
@@ -155,9 +155,9 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn check_mistakes(text: &str, expected: &[&str]) {
-        let mistakes = Node::parse(text).expect_err("this is no TOML");
-        let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    fn check_diagnostics(text: &str, expected: &[&str]) {
+        let diagnostics = Node::parse(text).expect_err("this is no TOML");
+        let lines: Vec<_> = diagnostics.iter().map(ToString::to_string).collect();
         assert_eq!(lines, expected);
     }
 
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_syntax_error_tells_its_line_and_quotes_nothing() {
-        check_mistakes(
+        check_diagnostics(
             "ok = 1\nurl = \"redis://:hunter2@cache\nmore = 2\n",
             &["2: invalid basic string, expected `\"`"],
         );

@@ -10,21 +10,21 @@ use crate::{Failure, Secret};
 
 /// Why a value could not be read.
 #[derive(Clone, Debug)]
-pub enum Refused {
+pub enum ValueError {
     /// It is wrong; the text says what would be right, without quoting it.
     Wrong(String),
     /// It is not known yet, see [`Value::Unknown`].
     Unknown(Failure),
 }
 
-impl Refused {
+impl ValueError {
     /// The usual message.
     pub fn expected(what: &str, found: &Value) -> Self {
         Self::Wrong(format!("expected {what}, found {}", found.kind()))
     }
 }
 
-impl From<String> for Refused {
+impl From<String> for ValueError {
     fn from(message: String) -> Self {
         Self::Wrong(message)
     }
@@ -33,62 +33,62 @@ impl From<String> for Refused {
 /// A type that a setting can have.
 pub trait FromNode: Sized {
     /// Reads what is written.
-    fn from_node(node: &Node) -> Result<Self, Refused>;
+    fn from_node(node: &Node) -> Result<Self, ValueError>;
 }
 
 impl FromNode for String {
-    fn from_node(node: &Node) -> Result<Self, Refused> {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
         match &node.value {
             Value::String(text) => Ok(text.clone()),
-            Value::Unknown(failure) => Err(Refused::Unknown(failure.clone())),
-            other => Err(Refused::expected("a string", other)),
+            Value::Unknown(failure) => Err(ValueError::Unknown(failure.clone())),
+            other => Err(ValueError::expected("a string", other)),
         }
     }
 }
 
 impl FromNode for Secret {
-    fn from_node(node: &Node) -> Result<Self, Refused> {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
         String::from_node(node).map(Self::new)
     }
 }
 
 impl FromNode for bool {
-    fn from_node(node: &Node) -> Result<Self, Refused> {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
         match &node.value {
             Value::Boolean(flag) => Ok(*flag),
-            other => Err(Refused::expected("`true` or `false`", other)),
+            other => Err(ValueError::expected("`true` or `false`", other)),
         }
     }
 }
 
 impl FromNode for u64 {
-    fn from_node(node: &Node) -> Result<Self, Refused> {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
         match &node.value {
             Value::Integer(number) => Self::try_from(*number)
-                .map_err(|_| Refused::Wrong("expected a number of at least 0".to_owned())),
-            other => Err(Refused::expected("a whole number", other)),
+                .map_err(|_| ValueError::Wrong("expected a number of at least 0".to_owned())),
+            other => Err(ValueError::expected("a whole number", other)),
         }
     }
 }
 
 impl FromNode for u16 {
-    fn from_node(node: &Node) -> Result<Self, Refused> {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
         Self::try_from(u64::from_node(node)?)
-            .map_err(|_| Refused::Wrong(format!("expected a number of at most {}", Self::MAX)))
+            .map_err(|_| ValueError::Wrong(format!("expected a number of at most {}", Self::MAX)))
     }
 }
 
 /// A whole number and its unit, one of `ms`, `s`, `m` and `h`.
 impl FromNode for Duration {
-    fn from_node(node: &Node) -> Result<Self, Refused> {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
         let wrong = || "expected a duration such as `250ms`, `3s`, `5m` or `1h`".to_owned();
         let Value::String(text) = &node.value else {
             return Err(String::from_node(node).map_or_else(
-                |refused| match refused {
-                    Refused::Wrong(_) => {
-                        Refused::Wrong(format!("{}, found {}", wrong(), node.value.kind()))
+                |error| match error {
+                    ValueError::Wrong(_) => {
+                        ValueError::Wrong(format!("{}, found {}", wrong(), node.value.kind()))
                     }
-                    unknown @ Refused::Unknown(_) => unknown,
+                    unknown @ ValueError::Unknown(_) => unknown,
                 },
                 |_| wrong().into(),
             ));
@@ -108,10 +108,10 @@ impl FromNode for Duration {
 }
 
 impl<T: FromNode> FromNode for Vec<T> {
-    fn from_node(node: &Node) -> Result<Self, Refused> {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
         match &node.value {
             Value::Array(items) => items.iter().map(T::from_node).collect(),
-            other => Err(Refused::expected("an array", other)),
+            other => Err(ValueError::expected("an array", other)),
         }
     }
 }
@@ -220,7 +220,7 @@ impl fmt::Debug for Url {
 }
 
 impl FromNode for Url {
-    fn from_node(node: &Node) -> Result<Self, Refused> {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
         Ok(Self::parse(&String::from_node(node)?)?)
     }
 }

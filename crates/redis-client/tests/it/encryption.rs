@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use probe_testkit::{Authority, Identity, Outcome, mistakes, run};
+use probe_testkit::{Authority, Identity, Outcome, diagnostics, run};
 use stack::redis::Redis;
 
 use crate::support::{MOMENT, ONE, ask, check};
@@ -118,7 +118,7 @@ async fn a_server_that_wants_tls_hangs_up_on_plain_text() {
 fn certificates_without_tls_are_a_mistake() {
     let ca = Authority::new("unknown").pem;
     assert_eq!(
-        mistakes(&ONE, "redis", &format!("url = 'redis://h'\nca = '''{ca}'''")),
+        diagnostics(&ONE, "redis", &format!("url = 'redis://h'\nca = '''{ca}'''")),
         ["2: redis.ca: expected only with a `url` that begins with `rediss`"]
     );
 }

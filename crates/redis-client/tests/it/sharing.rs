@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use probe::Shared;
+use probe::SharedResources;
 use probe_testkit::{FaultProxy, checks, component, component_sharing};
 use stack::redis::Redis;
 
@@ -33,7 +33,7 @@ async fn checks_of_all_databases_share_one_connection() {
     let server = Redis::start(&[]).unwrap();
     let proxy = proxy(&server);
     let toml = all_databases(&server, proxy.address());
-    let shared = Shared::default();
+    let shared = SharedResources::default();
     let sections = ["cache", "other"].map(|name| component_sharing(&MANY, name, &toml, &shared));
     for _ in 0..3 {
         for (_, check) in sections.iter().flat_map(checks) {

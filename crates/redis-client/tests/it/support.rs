@@ -75,6 +75,6 @@ impl Check for Ask {
         if answers == expected {
             return Ok(());
         }
-        Err(Failure::because("judge", format!("expected {expected:?}, got {answers:?}")))
+        Err(Failure::msg("judge", format!("expected {expected:?}, got {answers:?}")))
     }
 }

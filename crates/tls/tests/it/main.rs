@@ -6,19 +6,19 @@ mod reading;
 
 use std::sync::Arc;
 
-use probe::config::{Mistake, Node, Value};
-use probe::{Check, Failure, Kind, Secret, Section, Shared, Steps};
+use probe::config::{Diagnostic, Node, Value};
+use probe::{Check, Failure, Kind, Secret, Section, SharedResources, Steps};
 use tls::Settings;
 
 /// Reads settings from the keys and texts of a section `server`.
-fn read(keys: &[(&str, &str)]) -> Result<Settings, Vec<Mistake>> {
+fn read(keys: &[(&str, &str)]) -> Result<Settings, Vec<Diagnostic>> {
     let entry = |(line, (key, text)): (usize, &(&str, &str))| {
         let node = Node { line: line + 1, value: Value::String((*text).to_owned()) };
         ((*key).to_owned(), node)
     };
     let entries = keys.iter().enumerate().map(entry).collect();
     let node = Node { line: 1, value: Value::Table(entries) };
-    let shared = Shared::default();
+    let shared = SharedResources::default();
     let _component = KIND.component("server", &node, &shared)?;
     Ok(shared.get_or_insert(&place(), Settings::default).as_ref().clone())
 }

@@ -3,9 +3,9 @@
 use crate::read;
 use probe_testkit::Authority;
 
-fn check_mistakes(keys: &[(&str, &str)], expected: &[&str]) {
-    let mistakes: Vec<_> = read(keys).unwrap_err().iter().map(ToString::to_string).collect();
-    assert_eq!(mistakes, expected);
+fn check_diagnostics(keys: &[(&str, &str)], expected: &[&str]) {
+    let diagnostics: Vec<_> = read(keys).unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(diagnostics, expected);
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn other_settings_have_another_identity() {
 
 #[test]
 fn text_that_is_no_pem_is_not_quoted_and_all_mistakes_are_told() {
-    check_mistakes(
+    check_diagnostics(
         &[("ca", "/etc/ca.pem"), ("certificate", "hunter2"), ("private_key", "hunter2")],
         &[
             "1: server.ca: expected PEM with at least one certificate; a file is read with `${file:/path}`",
@@ -42,11 +42,11 @@ fn text_that_is_no_pem_is_not_quoted_and_all_mistakes_are_told() {
 #[test]
 fn a_certificate_and_its_key_come_together() {
     let identity = Authority::new("ours").issue("a");
-    check_mistakes(
+    check_diagnostics(
         &[("certificate", &identity.certificate)],
         &["1: server.certificate: expected `private_key` beside it"],
     );
-    check_mistakes(
+    check_diagnostics(
         &[("private_key", &identity.key)],
         &["1: server.private_key: expected `certificate` beside it"],
     );
@@ -55,7 +55,7 @@ fn a_certificate_and_its_key_come_together() {
 #[test]
 fn the_key_of_another_certificate_is_a_mistake() {
     let ca = Authority::new("ours");
-    check_mistakes(
+    check_diagnostics(
         &[("certificate", &ca.issue("a").certificate), ("private_key", &ca.issue("a").key)],
         &["2: server.private_key: expected the private key that belongs to `certificate`"],
     );
@@ -64,7 +64,7 @@ fn the_key_of_another_certificate_is_a_mistake() {
 #[test]
 fn a_truncated_certificate_is_a_mistake() {
     let pem = Authority::new("ours").pem;
-    check_mistakes(
+    check_diagnostics(
         &[("ca", &pem[..pem.len() / 2])],
         &[
             "1: server.ca: expected PEM with at least one certificate; a file is read with `${file:/path}`",

@@ -65,7 +65,7 @@ impl Tokens {
         {
             current.lease = Some(renewed);
         }
-        if full { Ok(()) } else { Err(Failure::because(STEP, "it reaches its maximum lifetime")) }
+        if full { Ok(()) } else { Err(Failure::msg(STEP, "it reaches its maximum lifetime")) }
     }
 
     /// A new token by a new login; the old one is given back.
@@ -75,7 +75,7 @@ impl Tokens {
             // It expires by itself, and may have done so already.
             tracing::debug!(
                 "a replaced token stays until it expires: {}",
-                failure.line(self.api.target())
+                failure.render(self.api.target())
             );
         }
         Ok(())

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::config::{Fields, Node, Notes};
-use probe::{Secret, Shared, Steps};
+use probe::config::{Diagnostics, Fields, Node};
+use probe::{Secret, SharedResources, Steps};
 use serde_json::{Value, json};
 use stack::vault::{Node as Server, Vault};
 use vault_client::Session;
@@ -16,29 +16,29 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The session with these settings, shared with nobody.
 #[track_caller]
 pub(crate) fn session(toml: &str) -> Arc<Session> {
-    session_among(&Shared::default(), toml)
+    session_among(&SharedResources::default(), toml)
 }
 
 /// The session with these settings, among others.
 #[track_caller]
-pub(crate) fn session_among(shared: &Shared, toml: &str) -> Arc<Session> {
-    let (session, mistakes) = read_settings(shared, toml);
-    session.unwrap_or_else(|| panic!("{mistakes:?}"))
+pub(crate) fn session_among(shared: &SharedResources, toml: &str) -> Arc<Session> {
+    let (session, diagnostics) = read_settings(shared, toml);
+    session.unwrap_or_else(|| panic!("{diagnostics:?}"))
 }
 
 /// Everything that is wrong with these settings.
-pub(crate) fn mistakes(toml: &str) -> Vec<String> {
-    let (session, mistakes) = read_settings(&Shared::default(), toml);
-    assert!(session.is_none() || !mistakes.is_empty());
-    mistakes
+pub(crate) fn diagnostics(toml: &str) -> Vec<String> {
+    let (session, diagnostics) = read_settings(&SharedResources::default(), toml);
+    assert!(session.is_none() || !diagnostics.is_empty());
+    diagnostics
 }
 
-fn read_settings(shared: &Shared, toml: &str) -> (Option<Arc<Session>>, Vec<String>) {
-    let (node, notes) = (Node::parse(toml).unwrap(), Notes::default());
-    let mut fields = Fields::new("vault".to_owned(), &node, &notes);
+fn read_settings(shared: &SharedResources, toml: &str) -> (Option<Arc<Session>>, Vec<String>) {
+    let (node, diagnostics) = (Node::parse(toml).unwrap(), Diagnostics::default());
+    let mut fields = Fields::new("vault".to_owned(), &node, &diagnostics);
     let session = Session::read_settings(&mut fields, shared);
     fields.finish();
-    (session, notes.into_mistakes().iter().map(ToString::to_string).collect())
+    (session, diagnostics.into_diagnostics().iter().map(ToString::to_string).collect())
 }
 
 /// A Vault that a test can ask with the root token.
@@ -115,13 +115,13 @@ impl Root for Server {
 /// Reads a secret and shows what nobody else should.
 pub(crate) async fn read(session: &Session, path: &str) -> BTreeMap<String, String> {
     let secrets = session.read(&Steps::new(), path).await;
-    let secrets = secrets.unwrap_or_else(|failure| panic!("{}", failure.line(session.target())));
+    let secrets = secrets.unwrap_or_else(|failure| panic!("{}", failure.render(session.target())));
     secrets.into_iter().map(|(key, value)| (key, Secret::expose(&value).to_owned())).collect()
 }
 
 /// The line of a read that fails, without its target.
 pub(crate) async fn read_failure(session: &Session, path: &str) -> String {
-    session.read(&Steps::new(), path).await.unwrap_err().line("")
+    session.read(&Steps::new(), path).await.unwrap_err().render("")
 }
 
 /// Looks again and again until something has happened on a server that tells nobody.

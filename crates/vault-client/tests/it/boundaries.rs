@@ -25,7 +25,7 @@ async fn an_authority_of_our_own_and_a_client_certificate_are_used() {
         ours.certificate, ours.key
     );
     let health = session(&shown).health(&Steps::new()).await;
-    assert!(health.unwrap_or_else(|failure| panic!("{}", failure.line(""))).initialized);
+    assert!(health.unwrap_or_else(|failure| panic!("{}", failure.render(""))).initialized);
     assert!(session(&shown).lookup_self(&Steps::new()).await.is_ok());
     check(&trusting, "health: the server refused the handshake: it demands a client certificate")
         .await;
@@ -38,7 +38,7 @@ async fn an_authority_of_our_own_and_a_client_certificate_are_used() {
 
 async fn check(settings: &str, expected: &str) {
     let failure = session(settings).health(&Steps::new()).await.unwrap_err();
-    assert_eq!(failure.line(""), expected);
+    assert_eq!(failure.render(""), expected);
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_redirect_is_not_followed_and_no_token_goes_anywhere_else() {
     let session = session(&settings);
     let failure = session.health(&Steps::new()).await.unwrap_err();
     let expected = "answered with a redirect (307), which is not followed";
-    assert_eq!(failure.line(""), format!("health: {expected}"));
+    assert_eq!(failure.render(""), format!("health: {expected}"));
     assert_eq!(read_failure(&session, "secret/app").await, format!("read: {expected}"));
     assert!(listener.seen().iter().any(|request| request.head.contains("token-to-be-kept")));
     assert!(!listener.seen()[0].head.contains("token-to-be-kept"), "the state needs no token");

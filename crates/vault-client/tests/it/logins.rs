@@ -1,7 +1,7 @@
 //! How sessions get their tokens, replace them and give them back.
 
 use futures_util::future::join_all;
-use probe::{Shared, Steps};
+use probe::{SharedResources, Steps};
 use probe_testkit::FaultProxy;
 use serde_json::{Value, json};
 use stack::vault::{ROOT_TOKEN, Vault};
@@ -17,7 +17,7 @@ async fn many_callers_make_one_login_on_one_connection() {
     let proxy = FaultProxy::start(([127, 0, 0, 1], vault.port()).into());
     let settings =
         settings.replace(&format!("127.0.0.1:{}", vault.port()), &proxy.address().to_string());
-    let shared = Shared::default();
+    let shared = SharedResources::default();
     let sessions: Vec<_> = (0..10).map(|_| session_among(&shared, &settings)).collect();
     for secret in join_all(sessions.iter().map(|session| read(session, "secret/app"))).await {
         assert_eq!(secret["a"], "b");
@@ -51,7 +51,7 @@ async fn a_wrong_token_is_said_to_be_invalid() {
     let session = session(&vault.with_token("s.nobody-knows-this-one"));
     let failure = session.lookup_self(&Steps::new()).await.unwrap_err();
     assert_eq!(
-        failure.line(""),
+        failure.render(""),
         "lookup: the token is invalid, was revoked, or may not look itself up"
     );
     let line = read_failure(&session, "secret/app").await;

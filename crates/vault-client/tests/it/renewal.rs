@@ -96,7 +96,7 @@ async fn a_renewal_that_fails_is_told_with_the_token() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    let line = trouble.await.unwrap().line("");
+    let line = trouble.await.unwrap().render("");
     assert_eq!(line, "renew: permission denied (status 403)");
 }
 

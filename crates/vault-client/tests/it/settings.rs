@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use probe::Shared;
+use probe::SharedResources;
 
-use crate::bench::{mistakes, session, session_among};
+use crate::bench::{diagnostics, session, session_among};
 
 #[test]
 fn everything_wrong_is_told_and_nothing_is_quoted() {
@@ -15,14 +15,14 @@ fn everything_wrong_is_told_and_nothing_is_quoted() {
         "3: vault.vault_namespace: expected a text that is not empty",
         "4: vault: unknown key `min`, expected one of `url`, `ca`, `certificate`, `private_key`, `vault_namespace`, `login`, `token`, `role_id`, `secret_id`, `role`, `jwt_file`, `mount`",
     ];
-    assert_eq!(mistakes(toml), expected);
+    assert_eq!(diagnostics(toml), expected);
 }
 
 #[test]
 fn a_login_without_its_settings_or_with_those_of_another_is_a_mistake() {
     let url = "url = 'http://me:hunter2@vault'\n";
     assert_eq!(
-        mistakes(&format!("{url}role_id = 'a'\nsecret_id = 'b'\n")),
+        diagnostics(&format!("{url}role_id = 'a'\nsecret_id = 'b'\n")),
         [
             "1: vault.url: expected a URL without user-info and query",
             "1: vault: missing `token`",
@@ -32,14 +32,14 @@ fn a_login_without_its_settings_or_with_those_of_another_is_a_mistake() {
     );
     let url = "url = 'http://vault'\n";
     assert_eq!(
-        mistakes(&format!("{url}login = 'approle'\ntoken = 'a'\nmount = '/'\n")),
+        diagnostics(&format!("{url}login = 'approle'\ntoken = 'a'\nmount = '/'\n")),
         [
             "1: vault: missing `role_id`",
             "3: vault.token: expected only with `login = \"token\"`",
             "4: vault.mount: expected the path of an auth method, such as `approle`",
         ]
     );
-    assert_eq!(mistakes(&format!("{url}login = 'kubernetes'\n")), ["1: vault: missing `role`"]);
+    assert_eq!(diagnostics(&format!("{url}login = 'kubernetes'\n")), ["1: vault: missing `role`"]);
 }
 
 #[test]
@@ -47,10 +47,10 @@ fn a_token_that_no_header_can_hold_is_a_mistake_and_a_newline_at_its_end_is_none
     let url = "url = 'http://vault'\n";
     let message = "expected visible ASCII characters on one line";
     assert_eq!(
-        mistakes(&format!("{url}token = \"s.a\\nb\"\n")),
+        diagnostics(&format!("{url}token = \"s.a\\nb\"\n")),
         [format!("2: vault.token: {message}")]
     );
-    let shared = Shared::default();
+    let shared = SharedResources::default();
     let first = session_among(&shared, &format!("{url}token = \"s.abc\\n\"\n"));
     let second = session_among(&shared, &format!("{url}token = 's.abc'\n"));
     assert!(Arc::ptr_eq(&first, &second));
@@ -58,7 +58,7 @@ fn a_token_that_no_header_can_hold_is_a_mistake_and_a_newline_at_its_end_is_none
 
 #[test]
 fn sessions_are_shared_by_those_who_mean_the_same_and_by_nobody_else() {
-    let shared = Shared::default();
+    let shared = SharedResources::default();
     let base = "url = 'http://vault'\ntoken = 's.abc'\n";
     let first = session_among(&shared, base);
     assert_eq!(first.target(), "vault:80");

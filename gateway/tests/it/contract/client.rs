@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gateway::face::{self, Limits};
+use gateway::http::{self, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -33,9 +33,9 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
-        let app = face::app(stand_in.clone().into());
+        let app = http::app(stand_in.clone().into());
         let stopped = async { stopped.await.expect("the server is stopped or aborted") };
-        let task = tokio::spawn(face::serve(listener, app, limits, stopped));
+        let task = tokio::spawn(http::serve(listener, app, limits, stopped));
         Self { address, stop: Some(stop), task }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::face::Limits;
+use gateway::http::Limits;
 use tokio::io::AsyncWriteExt as _;
 
 use super::client::{Caller, RIGHT, Server, get, request, soon};
@@ -41,7 +41,7 @@ async fn an_idle_connection_is_closed_after_a_while() {
 
 #[tokio::test]
 async fn a_connection_is_closed_when_it_has_lived_long_enough() {
-    let server = server(Limits { age: IMPATIENT, ..Limits::default() }).await;
+    let server = server(Limits { max_connection_age: IMPATIENT, ..Limits::default() }).await;
     let mut caller = server.connect().await;
     caller.send(get(RIGHT)).await;
     assert_eq!(caller.answer().await.status, 200);
@@ -51,7 +51,8 @@ async fn a_connection_is_closed_when_it_has_lived_long_enough() {
 #[tokio::test]
 async fn an_answer_under_way_is_finished_however_old_its_connection_is() {
     let (stand_in, begun, go) = StandIn::held();
-    let limits = Limits { age: IMPATIENT, drain: Duration::ZERO, ..Limits::default() };
+    let limits =
+        Limits { max_connection_age: IMPATIENT, drain: Duration::ZERO, ..Limits::default() };
     let server = Server::start(&stand_in, limits).await;
     let mut caller = server.connect().await;
     caller.send(get(RIGHT)).await;
@@ -208,7 +209,7 @@ async fn an_endless_body_is_cut_off() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let limits = Limits { connections: 2, turn: Duration::MAX, ..Limits::default() };
+    let limits = Limits { connections: 2, accept_wait: Duration::MAX, ..Limits::default() };
     let server = server(limits).await;
     let mut first = server.connect().await;
     let mut second = server.connect().await;
@@ -229,7 +230,7 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
 #[tokio::test]
 async fn idle_connections_make_room_and_answers_under_way_are_finished() {
     let (stand_in, begun, go) = StandIn::held();
-    let limits = Limits { connections: 2, turn: IMPATIENT, ..Limits::default() };
+    let limits = Limits { connections: 2, accept_wait: IMPATIENT, ..Limits::default() };
     let server = Server::start(&stand_in, limits).await;
     let mut waits = server.connect().await;
     waits.send(get(RIGHT)).await;
@@ -256,7 +257,7 @@ async fn server(limits: Limits) -> Server {
 
 /// A server that waits for no caller long, and a caller.
 async fn impatient() -> (Server, Caller) {
-    let server = server(Limits { idle: IMPATIENT, ..Limits::default() }).await;
+    let server = server(Limits { header_timeout: IMPATIENT, ..Limits::default() }).await;
     let caller = server.connect().await;
     (server, caller)
 }

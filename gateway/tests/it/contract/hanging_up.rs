@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway::face::Limits;
+use gateway::http::Limits;
 use gateway::report::Report;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use gateway::face::Limits;
+use gateway::http::Limits;
 use serde_json::Value;
 
 use super::client::{Answer, Server};

@@ -1,6 +1,6 @@
 //! No token, and nothing else that a caller sends, gets into the log, whatever happens.
 
-use gateway::face::Limits;
+use gateway::http::Limits;
 
 use super::client::{RIGHT, Server, get, request, soon};
 use super::hanging_up::{Event, never};

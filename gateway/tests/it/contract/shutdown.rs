@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::face::Limits;
+use gateway::http::Limits;
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -88,7 +88,7 @@ async fn callers_in_the_backlog_are_answered_a_few_at_a_time() {
 #[tokio::test]
 async fn a_caller_whose_turn_has_not_come_yet_is_answered() {
     let (stand_in, begun, go) = StandIn::held();
-    let limits = Limits { connections: 1, turn: Duration::MAX, ..Limits::default() };
+    let limits = Limits { connections: 1, accept_wait: Duration::MAX, ..Limits::default() };
     let mut server = Server::start(&stand_in, limits).await;
     let mut callers = [server.connect().await, server.connect().await];
     for caller in &mut callers {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use gateway::board::Ask;
-use gateway::face::Authority;
-use gateway::report::{Entry, Line, Report};
+use gateway::http::Authority;
+use gateway::report::{CheckResult, ComponentResult, Report};
+use gateway::runner::RunOptions;
 use http::StatusCode;
 use tokio::sync::Semaphore;
 
@@ -23,7 +23,7 @@ pub(super) struct StandIn(Arc<Inner>);
 struct Inner {
     failure_status: StatusCode,
     answer: Box<dyn Fn() -> BoxFuture<'static, Report> + Send + Sync>,
-    asked: Mutex<Vec<Ask>>,
+    asked: Mutex<Vec<RunOptions>>,
     peers: Mutex<Vec<IpAddr>>,
 }
 
@@ -73,7 +73,7 @@ impl StandIn {
     }
 
     /// What has been asked for so far.
-    pub(super) fn asked(&self) -> Vec<Ask> {
+    pub(super) fn asked(&self) -> Vec<RunOptions> {
         self.0.asked.lock().expect("no test panics here").clone()
     }
 
@@ -100,7 +100,7 @@ impl Authority for StandIn {
         namespace.0.failure_status
     }
 
-    async fn ask(namespace: &Self, ask: Ask) -> Report {
+    async fn ask(namespace: &Self, ask: RunOptions) -> Report {
         namespace.0.asked.lock().expect("no test panics here").push(ask);
         (namespace.0.answer)().await
     }
@@ -108,7 +108,7 @@ impl Authority for StandIn {
 
 /// The report of `record.py`.
 pub(super) fn report() -> Report {
-    let line = |status: &str, microseconds| Line {
+    let line = |status: &str, microseconds| CheckResult {
         status: status.to_owned(),
         response_time: Duration::from_micros(microseconds),
     };
@@ -117,9 +117,9 @@ pub(super) fn report() -> Report {
         vec![("data".to_owned(), line("working", 412)), ("pages".to_owned(), line(odd, 3_000_000))];
     let postgres = line("connect: connection refused (db:5432)", 100_000);
     let components = vec![
-        ("cache".to_owned(), Entry::Group(cache)),
-        ("s3".to_owned(), Entry::Group(vec![])),
-        ("postgres".to_owned(), Entry::Check(postgres)),
+        ("cache".to_owned(), ComponentResult::Group(cache)),
+        ("s3".to_owned(), ComponentResult::Group(vec![])),
+        ("postgres".to_owned(), ComponentResult::Single(postgres)),
     ];
     Report { components: Arc::new(components.into()), age: None }
 }

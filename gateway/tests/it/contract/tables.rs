@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::face::Limits;
-use gateway::report::{Entry, Line, Report, WORKING};
+use gateway::http::Limits;
+use gateway::report::{CheckResult, ComponentResult, Report, WORKING};
 use http::StatusCode;
 
 use super::client::{Answer, RIGHT, Server, get, request};
@@ -237,7 +237,8 @@ fn without_date(mut answer: Answer) -> Answer {
 
 /// A report in which everything works, so many milliseconds old.
 fn working(age: Option<u64>) -> Report {
-    let line = Line { status: WORKING.to_owned(), response_time: Duration::from_micros(412) };
-    let components = vec![("redis".to_owned(), Entry::Check(line))];
+    let line =
+        CheckResult { status: WORKING.to_owned(), response_time: Duration::from_micros(412) };
+    let components = vec![("redis".to_owned(), ComponentResult::Single(line))];
     Report { components: Arc::new(components.into()), age: age.map(Duration::from_millis) }
 }

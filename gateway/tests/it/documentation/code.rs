@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gateway::config::{Surroundings, Vaulted, asked};
+use gateway::config::{LoadContext, SecretCache, key_usages};
 use gateway::kinds::KINDS;
-use probe::config::{Asked, FromNode as _, Need, Node, Value};
-use probe::{GATEWAY_KEYS, Shared};
+use probe::config::{FromNode as _, KeyUsage, Node, Requirement, Value};
+use probe::{GATEWAY_KEYS, SharedResources};
 
 use super::{Keys, Place, examples};
 
@@ -19,14 +19,17 @@ pub(super) fn keys() -> Keys {
         let written = Reading::of(Node::parse(&text).unwrap());
         for reading in written.neighbours().into_iter().map(Reading::of).chain([written]) {
             for asked in &reading.asked {
-                keys.entry(reading.place(asked)).or_default().insert(asked.need.clone());
+                keys.entry(reading.place(asked)).or_default().insert(asked.requirement.clone());
             }
         }
     }
     for ((table, key), needs) in &keys {
         let below = if table.is_empty() { key.clone() } else { format!("{table}.{key}") };
         let is_read = || keys.keys().any(|(table, _)| table.starts_with(&below));
-        assert!(!needs.contains(&Need::Tables) || is_read(), "no example has a table [{below}]");
+        assert!(
+            !needs.contains(&Requirement::Tables) || is_read(),
+            "no example has a table [{below}]"
+        );
     }
     keys
 }
@@ -36,7 +39,7 @@ pub(super) fn written(examples: &[(String, String)]) -> BTreeSet<Place> {
     let mut places = BTreeSet::new();
     for (_, text) in examples {
         let reading = Reading::of(Node::parse(text).unwrap());
-        let is_written = |asked: &&Asked| {
+        let is_written = |asked: &&KeyUsage| {
             let table = Some(&reading.root).filter(|_| asked.table.is_empty());
             let table = table.or_else(|| find(&reading.root, &asked.table));
             table.is_some_and(|table| table.get(asked.key).is_some())
@@ -54,14 +57,18 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 /// A file, and what is asked for when it is read.
 struct Reading {
     root: Node,
-    asked: Vec<Asked>,
+    asked: Vec<KeyUsage>,
 }
 
 impl Reading {
     fn of(root: Node) -> Self {
         let env = |_: &str| Some("eu-central-1".to_owned());
-        let around = Surroundings { env: &env, vault: &Vaulted::new(), shared: &Shared::default() };
-        Self { asked: asked(root.clone(), around), root }
+        let context = LoadContext {
+            env: &env,
+            vault: &SecretCache::new(),
+            shared: &SharedResources::default(),
+        };
+        Self { asked: key_usages(root.clone(), context), root }
     }
 
     /// Every file in which one key is written that is not written here, or is not written that is, or holds another of its words.
@@ -70,9 +77,9 @@ impl Reading {
         distinct.into_iter().flat_map(|asked| self.changed(asked)).collect()
     }
 
-    fn changed(&self, asked: &Asked) -> Vec<Node> {
-        let mut values = match &asked.need {
-            Need::Word(words) => words.clone(),
+    fn changed(&self, asked: &KeyUsage) -> Vec<Node> {
+        let mut values = match &asked.requirement {
+            Requirement::OneOf(words) => words.clone(),
             _ => vec![String::new()],
         };
         let mut changed = Vec::new();
@@ -94,7 +101,7 @@ impl Reading {
     }
 
     /// Where the documentation tells about it: under the kind in place of the section's name, and with names of the user's own left open.
-    fn place(&self, asked: &Asked) -> Place {
+    fn place(&self, asked: &KeyUsage) -> Place {
         let key = asked.key.to_owned();
         let is_section = self.root.get(&asked.table).is_some();
         if is_section && GATEWAY_KEYS.contains(&asked.key) {
@@ -120,7 +127,7 @@ impl Reading {
                 Some((key, below)) => (key, Some(below)),
                 None => (rest, None),
             };
-            let is_key = |asked: &Asked| asked.table == path[..at] && asked.key == key;
+            let is_key = |asked: &KeyUsage| asked.table == path[..at] && asked.key == key;
             table.push('.');
             table.push_str(if self.asked.iter().any(is_key) { key } else { "<name>" });
             (at, node) = (at + 1 + key.len(), below);

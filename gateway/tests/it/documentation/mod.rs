@@ -8,7 +8,7 @@ mod page;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway::kinds::KINDS;
-use probe::config::Need;
+use probe::config::Requirement;
 
 use self::page::{Page, Row, in_code};
 
@@ -16,7 +16,7 @@ use self::page::{Page, Row, in_code};
 type Place = (String, String);
 
 /// What is read, and what it means that it is not written.
-type Keys = BTreeMap<Place, BTreeSet<Need>>;
+type Keys = BTreeMap<Place, BTreeSet<Requirement>>;
 
 fn configuration() -> Page {
     Page::read("docs/configuration.md")
@@ -40,9 +40,9 @@ fn every_key_is_documented_with_its_default_and_every_documented_key_is_read() {
 }
 
 /// What a row says otherwise than the code.
-fn fault(row: &Row, needs: &BTreeSet<Need>) -> Option<String> {
+fn fault(row: &Row, needs: &BTreeSet<Requirement>) -> Option<String> {
     let told = row.default.as_str();
-    if needs.contains(&Need::Required) {
+    if needs.contains(&Requirement::Required) {
         let (right, expected) = match needs.len() {
             1 => (told == "required", "required"),
             _ => (told.starts_with("required for "), "required for ..."),
@@ -60,18 +60,18 @@ fn fault(row: &Row, needs: &BTreeSet<Need>) -> Option<String> {
     }
     let explained: Vec<_> = in_code(told).chain(in_code(&row.meaning)).collect();
     let mut words = needs.iter().flat_map(|need| match need {
-        Need::Word(words) => words.as_slice(),
+        Requirement::OneOf(words) => words.as_slice(),
         _ => &[],
     });
     let missing = words.find(|word| !explained.contains(&word.as_str()));
     missing.map(|word| format!("the word `{word}` is not explained"))
 }
 
-fn default(need: &Need) -> Option<String> {
+fn default(need: &Requirement) -> Option<String> {
     match need {
-        Need::Default(text) => Some(text.trim_matches('"').to_owned()),
-        Need::Word(words) => words.first().cloned(),
-        Need::Required | Need::Optional | Need::Tables => None,
+        Requirement::Default(text) => Some(text.trim_matches('"').to_owned()),
+        Requirement::OneOf(words) => words.first().cloned(),
+        Requirement::Required | Requirement::Optional | Requirement::Tables => None,
     }
 }
 

@@ -2,15 +2,15 @@
 
 use futures_util::future::join_all;
 
-use crate::board::Ask;
-use crate::face::{Json, report_json, seconds};
+use crate::http::{Json, report_json, seconds};
 use crate::namespace::Namespace;
 use crate::namespaces::Namespaces;
-use crate::report::{Entry, Line, Report};
+use crate::report::{CheckResult, ComponentResult, Report};
+use crate::runner::RunOptions;
 
 /// The reports of one run.
 #[derive(Debug)]
-pub struct Found {
+pub struct Resolved {
     /// Each with its namespace's name.
     reports: Vec<(String, Report)>,
     /// Whether there is more than one namespace, each of which may or may not have what was asked for.
@@ -20,7 +20,7 @@ pub struct Found {
 /// Asks every check, or `only` those components and checks whose names these are: all at once, and afresh.
 ///
 /// Says so if one of these names is not known in any namespace.
-pub async fn probe(namespaces: &Namespaces, only: &[String]) -> Result<Found, String> {
+pub async fn probe(namespaces: &Namespaces, only: &[String]) -> Result<Resolved, String> {
     let all = namespaces.all();
     let names: Vec<_> = all.iter().flat_map(|namespace| namespace.names()).collect();
     note_unknown(only, names)?;
@@ -28,13 +28,13 @@ pub async fn probe(namespaces: &Namespaces, only: &[String]) -> Result<Found, St
     if !only.is_empty() {
         reports.retain(|(_, report)| !report.components.is_empty());
     }
-    Ok(Found { reports, several: all.len() > 1 })
+    Ok(Resolved { reports, several: all.len() > 1 })
 }
 
 async fn run(namespace: &Namespace, only: &[String]) -> (String, Report) {
     // What Vault has not told by then, the checks that need it say.
-    namespace.tried().await;
-    let ask = Ask { fresh: true, wait: None };
+    namespace.first_load().await;
+    let ask = RunOptions { fresh: true, wait: None };
     let report = match only {
         [] => namespace.ask(ask).await,
         only => namespace.ask_only(only, ask).await,
@@ -55,7 +55,7 @@ fn note_unknown(only: &[String], mut known: Vec<String>) -> Result<(), String> {
     Err(format!("--only: nothing is called {}, expected one of {}", list(unknown), list(known)))
 }
 
-impl Found {
+impl Resolved {
     /// Whether every check works.
     pub fn all_working(&self) -> bool {
         self.reports.iter().all(|(_, report)| report.all_working())
@@ -90,12 +90,12 @@ impl Found {
     fn rows(&self) -> impl Iterator<Item = [String; 4]> {
         self.reports.iter().flat_map(|(namespace, report)| {
             report.components.iter().flat_map(move |(component, entry)| {
-                let row = |check: String, line: &Line| {
+                let row = |check: String, line: &CheckResult| {
                     [namespace.clone(), check, seconds(line.response_time), line.status.clone()]
                 };
                 match entry {
-                    Entry::Check(line) => vec![row(component.clone(), line)],
-                    Entry::Group(lines) => {
+                    ComponentResult::Single(line) => vec![row(component.clone(), line)],
+                    ComponentResult::Group(lines) => {
                         let path = |name| format!("{component}.{name}");
                         lines.iter().map(|(name, line)| row(path(name), line)).collect()
                     }

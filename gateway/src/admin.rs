@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
-use crate::face::{self, Limits, Peer};
+use crate::http::{self as server, Limits, Peer};
 
 /// How long [`ask`] waits for a connection and for each part of the answer; whoever answers for himself needs no backend for it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ pub async fn serve(listener: TcpListener, draining: CancellationToken) {
         let answer = answer(request.method(), request.uri().path(), draining.is_cancelled());
         async { Ok::<_, Infallible>(answer) }
     });
-    face::serve(listener, app, Limits::default(), pending()).await;
+    server::serve(listener, app, Limits::default(), pending()).await;
 }
 
 /// Asks a gateway that runs on this machine, or in this container, whether it serves, and says why not.

@@ -33,7 +33,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 const LAST_ANSWER: Duration = Duration::from_mins(5);
 
 /// Serves one connection until it ends by itself, is too old, or is told to `end`.
-pub(super) async fn attend<S, B>(
+pub(super) async fn serve_connection<S, B>(
     stream: TcpStream,
     peer: IpAddr,
     app: S,
@@ -58,14 +58,14 @@ pub(super) async fn attend<S, B>(
     // A report is small: to copy it behind its head costs less than to have the system gather both.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
+        .header_read_timeout(limits.header_timeout)
         .max_buf_size(HEAD)
         .writev(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let time_to_end = async {
         // However these waits end, the connection has to.
-        drop(timeout(limits.age, end.cancelled()).await);
+        drop(timeout(limits.max_connection_age, end.cancelled()).await);
         // hyper closes a connection on which nothing was read yet, though a request may be on its way.
         drop(timeout(MOMENT, asked.notified()).await);
     };
@@ -92,7 +92,7 @@ async fn answer<R>(
         return Ok(answer);
     }
     let mut answer = pin!(answer);
-    let mut reading = pin!(read_away(body));
+    let mut reading = pin!(drain_body(body));
     let Ok(answer) = tokio::select! {
         answer = &mut answer => {
             // A connection that is closed with something unread is reset, and the answer may be lost with it.
@@ -110,7 +110,7 @@ async fn answer<R>(
 /// Reads a body that nobody wants, because hyper notices that a caller hung up only when it has nothing left to read.
 ///
 /// It fails if the caller hangs up.
-async fn read_away(mut body: Incoming) -> Result<(), hyper::Error> {
+async fn drain_body(mut body: Incoming) -> Result<(), hyper::Error> {
     let mut read = 0;
     while read <= BODY {
         match body.frame().await {

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use gateway::board::Ask;
-use gateway::face::Limits;
+use gateway::http::Limits;
+use gateway::runner::RunOptions;
 
 use super::client::{RIGHT, Server, get, request};
 use super::stand_in::StandIn;
@@ -67,7 +67,7 @@ async fn the_caller_is_known_by_its_address() {
 }
 
 /// What is asked for when a request has these headers.
-async fn asked(headers: &[(&str, &str)]) -> Ask {
+async fn asked(headers: &[(&str, &str)]) -> RunOptions {
     let stand_in = StandIn::reporting();
     let server = Server::start(&stand_in, Limits::default()).await;
     assert_eq!(server.ask(request("GET", RIGHT, headers)).await.status, 200);

@@ -4,14 +4,14 @@
 //! Nothing here knows what a check is: whoever holds a token is asked for a report, through [`Authority`].
 
 mod connection;
+mod header_list;
 mod json;
+mod layers;
 mod negotiate;
 mod page;
-mod quoted;
+mod preferences;
 mod serve;
-mod stack;
 mod target;
-mod wishes;
 mod write;
 
 use std::borrow::Cow;
@@ -23,17 +23,17 @@ use std::time::Instant;
 
 use http::{HeaderMap, Request, Response, StatusCode};
 
-use crate::board::Ask;
 use crate::namespace::Namespace;
 use crate::namespaces::Namespaces;
 use crate::report::Report;
+use crate::runner::RunOptions;
 use negotiate::{Format, Refusal, negotiate};
 use target::Target;
 use write::{Answer, Body};
 
 pub(crate) use json::Json;
+pub use layers::app;
 pub use serve::{Limits, serve};
-pub use stack::app;
 pub(crate) use write::{report_json, seconds};
 
 /// Who decides which token opens what, and who answers for it: [`Namespaces`], or a test's stand-in.
@@ -56,7 +56,7 @@ pub trait Authority: Send + Sync + 'static {
     fn failure_status(namespace: &Self::Namespace) -> StatusCode;
 
     /// Asks every check. The future is dropped when the caller hangs up.
-    fn ask(namespace: &Self::Namespace, ask: Ask) -> impl Future<Output = Report> + Send;
+    fn ask(namespace: &Self::Namespace, ask: RunOptions) -> impl Future<Output = Report> + Send;
 }
 
 impl Authority for Namespaces {
@@ -79,7 +79,7 @@ impl Authority for Namespaces {
         namespace.failure_status()
     }
 
-    async fn ask(namespace: &Arc<Namespace>, ask: Ask) -> Report {
+    async fn ask(namespace: &Arc<Namespace>, ask: RunOptions) -> Report {
         namespace.ask(ask).await
     }
 }
@@ -152,7 +152,7 @@ async fn dispatch<A: Authority>(
         Err(Refusal::UnknownFormat) => return write::unknown_format(),
         Err(Refusal::NotAcceptable) => return write::not_acceptable(),
     };
-    let credential = wishes::credential(headers);
+    let credential = preferences::credential(headers);
     let found = authority.authorize(&token, credential.as_deref(), *peer).await;
     let Some(namespace) = found else {
         return write::method_not_allowed(method, format);
@@ -169,7 +169,7 @@ async fn report<A: Authority>(
     headers: &HeaderMap,
     format: Format,
 ) -> Answer {
-    let ask = Ask { fresh: wishes::fresh(headers), wait: wishes::wait(headers) };
+    let ask = RunOptions { fresh: preferences::fresh(headers), wait: preferences::wait(headers) };
     let report = A::ask(namespace, ask).await;
     let status = if report.all_working() { StatusCode::OK } else { A::failure_status(namespace) };
     write::report(&report, status, ask.wait, format)

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use probe::{Failure, Secret, Shared, Steps};
+use probe::{Failure, Secret, SharedResources, Steps};
 use tokio::time::{sleep, sleep_until, timeout};
 use vault_client::Session;
 
-use crate::board::Gate;
-use crate::config::{Configuration, Mistakes, Surroundings, Vaulted, read_bounded};
+use crate::config::{ConfigError, Configuration, LoadContext, SecretCache, read_bounded};
 use crate::namespace::Namespace;
+use crate::runner::ConcurrencyLimit;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const READING: Duration = Duration::from_secs(5);
 
 /// See the module.
-pub(crate) struct Keeper {
+pub(crate) struct Reloader {
     file: PathBuf,
     /// What is in use; the file itself may hold a later text that was refused.
     text: String,
@@ -34,46 +34,47 @@ pub(crate) struct Keeper {
     files: BTreeMap<PathBuf, String>,
     session: Option<Arc<Session>>,
     vault_paths: BTreeSet<String>,
-    vaulted: Vaulted,
+    secrets: SecretCache,
     /// The secrets that could not be read the last time, and why.
     failing: BTreeMap<String, String>,
-    shared: Arc<Shared>,
-    gate: Gate,
+    shared: Arc<SharedResources>,
+    limit: ConcurrencyLimit,
 }
 
-impl Keeper {
+impl Reloader {
     /// Reads `file` for the first time. Secrets from Vault are not known yet.
     pub(crate) fn open(
         file: PathBuf,
-        shared: Arc<Shared>,
-        gate: Gate,
-    ) -> Result<(Self, Namespace), Mistakes> {
-        let text = read_bounded(&file)
-            .map_err(|error| Mistakes::of_file(&file, format!("cannot read the file: {error}")))?;
-        let mut keeper = Self {
+        shared: Arc<SharedResources>,
+        limit: ConcurrencyLimit,
+    ) -> Result<(Self, Namespace), ConfigError> {
+        let text = read_bounded(&file).map_err(|error| {
+            ConfigError::of_file(&file, format!("cannot read the file: {error}"))
+        })?;
+        let mut reloader = Self {
             file,
             text,
             refused: None,
             files: BTreeMap::new(),
             session: None,
             vault_paths: BTreeSet::new(),
-            vaulted: Vaulted::new(),
+            secrets: SecretCache::new(),
             failing: BTreeMap::new(),
             shared,
-            gate,
+            limit,
         };
-        let configuration = keeper.configuration(&keeper.text)?;
-        keeper.adopt(&configuration);
-        let namespace = Namespace::new(configuration, &keeper.gate);
-        Ok((keeper, namespace))
+        let configuration = reloader.configuration(&reloader.text)?;
+        reloader.record_sources(&configuration);
+        let namespace = Namespace::new(configuration, &reloader.limit);
+        Ok((reloader, namespace))
     }
 
     /// Keeps `namespace`, for ever.
-    pub(crate) async fn keep(mut self, namespace: Arc<Namespace>) {
+    pub(crate) async fn run(mut self, namespace: Arc<Namespace>) {
         let mut began = Instant::now();
         self.read_secrets(&namespace, began).await;
         loop {
-            let period = if self.vaulted.values().all(Result::is_ok) { READ } else { READ_MISSING };
+            let period = if self.secrets.values().all(Result::is_ok) { READ } else { READ_MISSING };
             let due = tokio::select! {
                 () = namespace.wake.notified() => {
                     sleep_until((began + PAUSE).into()).await;
@@ -108,12 +109,12 @@ impl Keeper {
             let left = until.saturating_duration_since(Instant::now());
             let secret = match timeout(left, session.read(&steps, path)).await {
                 Ok(secret) => secret,
-                Err(_) => Err(Failure::because(steps.current(), "no answer")),
+                Err(_) => Err(Failure::msg(steps.current(), "no answer")),
             };
             log(path, &mut self.failing, secret.as_ref().err());
-            changed |= note(&mut self.vaulted, path, secret);
+            changed |= note(&mut self.secrets, path, secret);
         }
-        self.vaulted.retain(|path, _| self.vault_paths.contains(path));
+        self.secrets.retain(|path, _| self.vault_paths.contains(path));
         self.failing.retain(|path, _| self.vault_paths.contains(path));
         changed
     }
@@ -138,16 +139,16 @@ impl Keeper {
             Ok(configuration) => {
                 self.refused = None;
                 self.text = text;
-                self.adopt(&configuration);
+                self.record_sources(&configuration);
                 // Secrets that are new in the file are read before it takes effect.
                 self.read_vault().await;
                 self.rebuild(namespace, "the configuration is new");
             }
-            Err(mistakes) => {
-                let mistakes = mistakes.to_string();
-                if self.refused.as_ref() != Some(&mistakes) {
-                    refuse(namespace, "the configuration is new", &mistakes);
-                    self.refused = Some(mistakes);
+            Err(diagnostics) => {
+                let diagnostics = diagnostics.to_string();
+                if self.refused.as_ref() != Some(&diagnostics) {
+                    refuse(namespace, "the configuration is new", &diagnostics);
+                    self.refused = Some(diagnostics);
                 }
             }
         }
@@ -156,55 +157,55 @@ impl Keeper {
     fn rebuild(&mut self, namespace: &Namespace, why: &str) {
         match self.configuration(&self.text) {
             Ok(configuration) => {
-                self.adopt(&configuration);
-                namespace.install(configuration, &self.gate);
+                self.record_sources(&configuration);
+                namespace.install(configuration, &self.limit);
                 tracing::info!(namespace = namespace.name(), "{why}, and in use");
             }
-            Err(mistakes) => refuse(namespace, why, &mistakes.to_string()),
+            Err(diagnostics) => refuse(namespace, why, &diagnostics.to_string()),
         }
     }
 
-    fn configuration(&self, text: &str) -> Result<Configuration, Mistakes> {
+    fn configuration(&self, text: &str) -> Result<Configuration, ConfigError> {
         let env = |name: &str| std::env::var(name).ok();
-        let around = Surroundings { env: &env, vault: &self.vaulted, shared: &self.shared };
-        Configuration::read(&self.file, text, around)
+        let context = LoadContext { env: &env, vault: &self.secrets, shared: &self.shared };
+        Configuration::read(&self.file, text, context)
     }
 
-    fn adopt(&mut self, configuration: &Configuration) {
+    fn record_sources(&mut self, configuration: &Configuration) {
         self.session.clone_from(&configuration.session);
         self.vault_paths.clone_from(&configuration.vault_paths);
         self.files.clone_from(&configuration.files);
     }
 }
 
-fn refuse(namespace: &Namespace, why: &str, mistakes: &str) {
+fn refuse(namespace: &Namespace, why: &str, diagnostics: &str) {
     tracing::error!(
         namespace = namespace.name(),
-        "{why}, and cannot be used; what was before stays in use:\n{mistakes}"
+        "{why}, and cannot be used; what was before stays in use:\n{diagnostics}"
     );
 }
 
 /// Notes what was read under `path` and says whether it is new. The last known secret outlives any failure to read it again.
 fn note(
-    vaulted: &mut Vaulted,
+    secrets: &mut SecretCache,
     path: &str,
     secret: Result<BTreeMap<String, Secret>, Failure>,
 ) -> bool {
-    let changed = match (&secret, vaulted.get(path)) {
+    let changed = match (&secret, secrets.get(path)) {
         (Ok(new), Some(Ok(old))) => new != old,
         (Ok(_), _) | (Err(_), None) => true,
-        (Err(new), Some(Err(old))) => new.line("") != old.line(""),
+        (Err(new), Some(Err(old))) => new.render("") != old.render(""),
         (Err(_), Some(Ok(_))) => false,
     };
     if changed {
-        vaulted.insert(path.to_owned(), secret);
+        secrets.insert(path.to_owned(), secret);
     }
     changed
 }
 
 /// Logs how the reading of a secret goes when that changes, not every time it fails in the same way.
 fn log(path: &str, failing: &mut BTreeMap<String, String>, failure: Option<&Failure>) {
-    match failure.map(|failure| failure.line("")) {
+    match failure.map(|failure| failure.render("")) {
         None => {
             if failing.remove(path).is_some() {
                 tracing::info!(path, "a secret can be read from vault again");

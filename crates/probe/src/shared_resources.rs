@@ -12,11 +12,11 @@ use crate::Secret;
 /// It keeps nothing alive: a thing goes with the last check that uses it.
 /// When a changed configuration is built beside the one in use, whatever both need is handed over as it is, connection included.
 #[derive(Default)]
-pub struct Shared {
+pub struct SharedResources {
     things: Mutex<HashMap<(TypeId, Secret), Weak<dyn Any + Send + Sync>>>,
 }
 
-impl Shared {
+impl SharedResources {
     /// The thing of this type under `key`, made if there is none.
     ///
     /// The key holds everything that distinguishes one from another, credentials included, hence its type.
@@ -38,9 +38,9 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SharedResources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
+        f.debug_struct("SharedResources").finish_non_exhaustive()
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_same_key_finds_the_same_thing_as_long_as_somebody_uses_it() {
-        let shared = Shared::default();
+        let shared = SharedResources::default();
         let key = Secret::new("redis://a");
         let first = shared.get_or_insert(&key, || 1_u8);
         assert!(Arc::ptr_eq(&first, &shared.get_or_insert(&key, || 2_u8)));
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn another_type_under_the_same_key_is_another_thing() {
-        let shared = Shared::default();
+        let shared = SharedResources::default();
         let key = Secret::new("redis://b");
         let number = shared.get_or_insert(&key, || 1_u8);
         let word = shared.get_or_insert(&key, || "one");

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode;
 
-use super::quoted;
+use super::header_list;
 
 /// What Django REST framework reads of `Accept`, in characters, in types, and in characters of one type.
 const LONGEST_ACCEPT: usize = 8192;
@@ -120,12 +120,12 @@ struct MediaType<'a> {
 
 impl<'a> MediaType<'a> {
     fn read(text: &'a str) -> Self {
-        let mut parts = quoted::split(text, ';');
+        let mut parts = header_list::split(text, ';');
         let name = parts.next().unwrap_or_default().to_lowercase();
         let (kind, subtype) = name.split_once('/').unwrap_or((&name, ""));
         let parameter = |part: &'a str| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            (name.trim().to_lowercase(), quoted::unquote(value.trim()))
+            (name.trim().to_lowercase(), header_list::unquote(value.trim()))
         };
         let parameters = parts.map(parameter).filter(|(name, _)| !name.is_empty()).collect();
         Self { kind: kind.to_owned(), subtype: subtype.to_owned(), parameters }

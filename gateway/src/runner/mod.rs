@@ -1,7 +1,7 @@
 //! The board: every check of a namespace, asked all at once, each within its own deadline.
 
+mod cached_check;
 mod run;
-mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-pub use self::slot::Limits;
-use self::slot::Slot;
+use self::cached_check::CachedCheck;
+pub use self::cached_check::Limits;
 use crate::config::{Checks, Component};
-use crate::report::{Components, Entry, Line, Report};
+use crate::report::{CheckResult, ComponentResult, Components, Report};
 
 /// How many checks may run at the same time in this process.
 ///
@@ -23,7 +23,7 @@ const RUNS: usize = 256;
 
 /// What a caller wants of a report.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ask {
+pub struct RunOptions {
     /// Run every check, whatever results are at hand.
     pub fresh: bool,
     /// How long the caller waits; what is not done by then says so in its place.
@@ -32,23 +32,23 @@ pub struct Ask {
 
 /// A process's limit on concurrent runs, shared by all its boards.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<Semaphore>);
+pub struct ConcurrencyLimit(Arc<Semaphore>);
 
-impl Default for Gate {
+impl Default for ConcurrencyLimit {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(RUNS)))
     }
 }
 
 /// See the module.
-pub struct Board {
-    components: Vec<Placed>,
+pub struct Runner {
+    components: Vec<RunnerEntry>,
     /// The last answer for which no check had to run.
-    last: Mutex<Option<Last>>,
+    last: Mutex<Option<CachedReport>>,
 }
 
 /// An answer that may be given again.
-struct Last {
+struct CachedReport {
     components: Arc<Components>,
     /// How many results there had been by then.
     results: u64,
@@ -59,29 +59,33 @@ struct Last {
 }
 
 /// A component on the board.
-struct Placed {
+struct RunnerEntry {
     component: Component,
-    slots: Slots,
+    slots: CachedChecks,
 }
 
 #[derive(Clone)]
-enum Slots {
-    Single(Arc<Slot>),
-    Group(Vec<(String, Arc<Slot>)>),
+enum CachedChecks {
+    Single(Arc<CachedCheck>),
+    Group(Vec<(String, Arc<CachedCheck>)>),
 }
 
-impl Board {
+impl Runner {
     /// A board of `components`. Those that are as they were on the `previous` board keep their results and their runs.
-    pub fn new(components: Vec<Component>, gate: &Gate, previous: Option<&Self>) -> Self {
+    pub fn new(
+        components: Vec<Component>,
+        limit: &ConcurrencyLimit,
+        previous: Option<&Self>,
+    ) -> Self {
         let place = |component: Component| {
             let known = previous.and_then(|board| {
                 board.components.iter().find(|placed| placed.component.is_same(&component))
             });
             match known {
                 Some(placed) => {
-                    Placed { component: placed.component.clone(), slots: placed.slots.clone() }
+                    RunnerEntry { component: placed.component.clone(), slots: placed.slots.clone() }
                 }
-                None => Placed { slots: slots(&component, gate), component },
+                None => RunnerEntry { slots: slots(&component, limit), component },
             }
         };
         Self { components: components.into_iter().map(place).collect(), last: Mutex::default() }
@@ -90,9 +94,9 @@ impl Board {
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
-        for Placed { component, slots } in &self.components {
+        for RunnerEntry { component, slots } in &self.components {
             names.push(component.name.clone());
-            if let Slots::Group(checks) = slots {
+            if let CachedChecks::Group(checks) = slots {
                 names.extend(checks.iter().map(|(check, _)| path(&component.name, check)));
             }
         }
@@ -103,24 +107,24 @@ impl Board {
     #[must_use]
     pub fn only(&self, names: &[String]) -> Self {
         let chosen = |name: &String| names.contains(name);
-        let part = |Placed { component, slots }: &Placed| {
+        let part = |RunnerEntry { component, slots }: &RunnerEntry| {
             let slots = match slots {
                 slots if chosen(&component.name) => slots.clone(),
-                Slots::Single(_) => return None,
-                Slots::Group(checks) => {
+                CachedChecks::Single(_) => return None,
+                CachedChecks::Group(checks) => {
                     let chosen = |(check, _): &&(String, _)| chosen(&path(&component.name, check));
                     let checks: Vec<_> = checks.iter().filter(chosen).cloned().collect();
-                    (!checks.is_empty()).then_some(Slots::Group(checks))?
+                    (!checks.is_empty()).then_some(CachedChecks::Group(checks))?
                 }
             };
-            Some(Placed { component: component.clone(), slots })
+            Some(RunnerEntry { component: component.clone(), slots })
         };
         let components = self.components.iter().filter_map(part).collect();
         Self { components, last: Mutex::default() }
     }
 
     /// Asks every check and waits for the slowest.
-    pub async fn ask(&self, ask: Ask) -> Answered {
+    pub async fn ask(&self, ask: RunOptions) -> RunReport {
         if !ask.fresh
             && let Some(answered) = self.stored()
         {
@@ -130,9 +134,9 @@ impl Board {
         Box::pin(self.run(ask)).await
     }
 
-    async fn run(&self, ask: Ask) -> Answered {
-        let patience = ask.wait.map(|wait| Instant::now() + wait);
-        let mut asked: Vec<_> = self.slots().map(|slot| slot.ask(ask.fresh, patience)).collect();
+    async fn run(&self, ask: RunOptions) -> RunReport {
+        let deadline = ask.wait.map(|wait| Instant::now() + wait);
+        let mut asked: Vec<_> = self.slots().map(|slot| slot.ask(ask.fresh, deadline)).collect();
         let mut answers = Vec::with_capacity(asked.len());
         // Who was asked last answers last, usually: whoever waits for him first is not woken for each of the others.
         while let Some(last) = asked.pop() {
@@ -142,11 +146,11 @@ impl Board {
         let age = answers.iter().filter_map(|answer| answer.age).max();
         let refused = answers.iter().any(|answer| is_refused(answer.step));
         let lines = answers.into_iter().map(|answer| answer.line);
-        Answered { report: Report { components: Arc::new(self.components(lines)), age }, refused }
+        RunReport { report: Report { components: Arc::new(self.components(lines)), age }, refused }
     }
 
     /// The answer if no check has to run for it: as long as no result changes, the last such answer is given again.
-    fn stored(&self) -> Option<Answered> {
+    fn stored(&self) -> Option<RunReport> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let results = self.slots().map(|slot| slot.results()).sum();
         let now = Instant::now();
@@ -156,28 +160,34 @@ impl Board {
         last.as_ref().map(|last| {
             let age = Some(now.saturating_duration_since(last.oldest));
             let report = Report { components: last.components.clone(), age };
-            Answered { report, refused: last.refused }
+            RunReport { report, refused: last.refused }
         })
     }
 
     /// What every check said last, if all of it may be served again.
-    fn gather(&self, results: u64) -> Option<Last> {
+    fn gather(&self, results: u64) -> Option<CachedReport> {
         let stored: Vec<_> = self.slots().map(|slot| slot.stored()).collect::<Option<_>>()?;
         let until = stored.iter().map(|stored| stored.until).min()?;
         let oldest = stored.iter().map(|stored| stored.done).min()?;
         let refused = stored.iter().any(|stored| is_refused(stored.step));
         let lines = stored.into_iter().map(|stored| stored.line);
-        Some(Last { components: Arc::new(self.components(lines)), results, until, oldest, refused })
+        Some(CachedReport {
+            components: Arc::new(self.components(lines)),
+            results,
+            until,
+            oldest,
+            refused,
+        })
     }
 
     /// The report's components, with a line for each check in the order of [`Self::slots`].
-    fn components(&self, mut lines: impl Iterator<Item = Line>) -> Components {
-        let entry = |placed: &Placed| {
+    fn components(&self, mut lines: impl Iterator<Item = CheckResult>) -> Components {
+        let entry = |placed: &RunnerEntry| {
             let entry = match &placed.slots {
-                Slots::Single(_) => Entry::Check(lines.next()?),
-                Slots::Group(slots) => {
+                CachedChecks::Single(_) => ComponentResult::Single(lines.next()?),
+                CachedChecks::Group(slots) => {
                     let names = slots.iter().map(|(name, _)| name.clone());
-                    Entry::Group(names.zip(&mut lines).collect())
+                    ComponentResult::Group(names.zip(&mut lines).collect())
                 }
             };
             Some((placed.component.name.clone(), entry))
@@ -185,12 +195,12 @@ impl Board {
         self.components.iter().filter_map(entry).collect::<Vec<_>>().into()
     }
 
-    fn slots(&self) -> impl Iterator<Item = &Arc<Slot>> {
+    fn slots(&self) -> impl Iterator<Item = &Arc<CachedCheck>> {
         self.components.iter().flat_map(|placed| placed.slots.iter())
     }
 }
 
-impl fmt::Debug for Board {
+impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.components.iter().map(|placed| &placed.component.name)).finish()
     }
@@ -198,7 +208,7 @@ impl fmt::Debug for Board {
 
 /// A report, and what the gateway itself can learn from it.
 #[derive(Debug)]
-pub struct Answered {
+pub struct RunReport {
     /// The report.
     pub report: Report,
     /// Whether some backend refused the credentials: they may have been changed where they are kept.
@@ -210,8 +220,8 @@ fn is_refused(step: Option<&str>) -> bool {
     step == Some("authenticate")
 }
 
-impl Slots {
-    fn iter(&self) -> impl Iterator<Item = &Arc<Slot>> {
+impl CachedChecks {
+    fn iter(&self) -> impl Iterator<Item = &Arc<CachedCheck>> {
         let (single, group) = match self {
             Self::Single(slot) => (Some(slot), [].as_slice()),
             Self::Group(slots) => (None, slots.as_slice()),
@@ -220,15 +230,15 @@ impl Slots {
     }
 }
 
-fn slots(component: &Component, gate: &Gate) -> Slots {
+fn slots(component: &Component, limit: &ConcurrencyLimit) -> CachedChecks {
     let slot = |name: String, check: &_, limits| {
-        Arc::new(Slot::new(name, Arc::clone(check), limits, gate.0.clone()))
+        Arc::new(CachedCheck::new(name, Arc::clone(check), limits, limit.0.clone()))
     };
     match &component.checks {
         Checks::Single(check, limits) => {
-            Slots::Single(slot(component.name.clone(), check, *limits))
+            CachedChecks::Single(slot(component.name.clone(), check, *limits))
         }
-        Checks::Group(checks) => Slots::Group(
+        Checks::Group(checks) => CachedChecks::Group(
             checks
                 .iter()
                 .map(|(name, check, limits)| {

@@ -27,7 +27,7 @@ pub trait Connect: Send + Sync + 'static {
 /// * A kept connection that turns out lost proves nothing: one fresh attempt decides.
 /// * A run that was cut off halfway leaves its connection to nobody: the next run opens its own.
 /// * Runs at the same time share one connection, and one attempt to open it.
-pub struct Kept<C: Connect> {
+pub struct CachedConnection<C: Connect> {
     connector: C,
     current: Mutex<Option<Arc<C::Connection>>>,
     // Whoever opens a connection holds this; the others wait and then find it in `current`, or here why there is none.
@@ -41,7 +41,7 @@ struct FailedAttempt {
     failure: Failure,
 }
 
-impl<C: Connect> Kept<C> {
+impl<C: Connect> CachedConnection<C> {
     /// Keeps connections of `connector`; opens none yet.
     pub fn new(connector: C) -> Self {
         Self {
@@ -91,7 +91,7 @@ impl<C: Connect> Kept<C> {
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let mut lease = Lease { kept: self, connection: connection.clone(), trusted: false };
+        let mut lease = Lease { cached: self, connection: connection.clone(), trusted: false };
         let result = work(connection).await;
         lease.trusted = match &result {
             Ok(_) => true,
@@ -143,15 +143,17 @@ impl<C: Connect> Kept<C> {
     }
 }
 
-impl<C: Connect + fmt::Debug> fmt::Debug for Kept<C> {
+impl<C: Connect + fmt::Debug> fmt::Debug for CachedConnection<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").field("connector", &self.connector).finish_non_exhaustive()
+        f.debug_struct("CachedConnection")
+            .field("connector", &self.connector)
+            .finish_non_exhaustive()
     }
 }
 
 /// One run's use of the connection: dropped without trust, it takes the connection from those who come next.
 struct Lease<'a, C: Connect> {
-    kept: &'a Kept<C>,
+    cached: &'a CachedConnection<C>,
     connection: Arc<C::Connection>,
     trusted: bool,
 }
@@ -161,7 +163,7 @@ impl<C: Connect> Drop for Lease<'_, C> {
         if self.trusted {
             return;
         }
-        let mut slot = self.kept.slot();
+        let mut slot = self.cached.slot();
         if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.connection)) {
             *slot = None;
         }

@@ -8,12 +8,12 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::{Checks, Component};
-use crate::report::Line;
+use crate::report::CheckResult;
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// A check whose behaviour the test chooses, and which counts what happens to it.
-struct Puppet {
+struct FakeCheck {
     paced: bool,
     act: watch::Sender<Act>,
     begun: AtomicUsize,
@@ -31,7 +31,7 @@ enum Act {
     Wait,
 }
 
-impl Puppet {
+impl FakeCheck {
     fn new(act: Act) -> Arc<Self> {
         Arc::new(Self::of(act, false))
     }
@@ -60,14 +60,14 @@ impl Drop for OnDrop {
     }
 }
 
-struct Strings(Arc<Puppet>);
+struct Strings(Arc<FakeCheck>);
 
 impl Check for Strings {
     fn target(&self) -> &'static str {
         "puppet:1"
     }
 
-    fn at_most_every(&self) -> Option<Duration> {
+    fn min_interval(&self) -> Option<Duration> {
         self.0.paced.then_some(LIMITS.max_age)
     }
 
@@ -78,7 +78,7 @@ impl Check for Strings {
         let now = *act.borrow();
         match now {
             Act::Work => Ok(()),
-            Act::Fail => Err(Failure::because("ask", "wrong answer")),
+            Act::Fail => Err(Failure::msg("ask", "wrong answer")),
             Act::Panic => panic!("a puppet's panic"),
             Act::Block(time) => {
                 std::thread::sleep(time);
@@ -102,35 +102,35 @@ const LIMITS: Limits = Limits {
     overdue_wait: Duration::from_millis(20),
 };
 
-fn component(name: &str, puppet: &Arc<Puppet>, limits: Limits) -> Component {
+fn component(name: &str, puppet: &Arc<FakeCheck>, limits: Limits) -> Component {
     let check = Arc::new(Strings(puppet.clone()));
     Component { name: name.to_owned(), checks: Checks::Single(check, limits), identity: [0; 32] }
 }
 
-fn board(puppets: &[(&str, &Arc<Puppet>)], limits: Limits) -> Arc<Board> {
+fn board(puppets: &[(&str, &Arc<FakeCheck>)], limits: Limits) -> Arc<Runner> {
     let components = puppets.iter().map(|(name, puppet)| component(name, puppet, limits)).collect();
-    Arc::new(Board::new(components, &Gate::default(), None))
+    Arc::new(Runner::new(components, &ConcurrencyLimit::default(), None))
 }
 
-fn line<'a>(answered: &'a Answered, name: &str) -> &'a Line {
+fn line<'a>(answered: &'a RunReport, name: &str) -> &'a CheckResult {
     let found = answered.report.components.iter().find(|(known, _)| known == name);
     match found {
-        Some((_, Entry::Check(line))) => line,
+        Some((_, ComponentResult::Single(line))) => line,
         _ => panic!("{name} is a single check of the report"),
     }
 }
 
-async fn status(board: &Board, ask: Ask) -> String {
+async fn status(board: &Runner, ask: RunOptions) -> String {
     line(&board.ask(ask).await, "it").status.clone()
 }
 
-const PLAIN: Ask = Ask { fresh: false, wait: None };
-const FRESH: Ask = Ask { fresh: true, wait: None };
+const PLAIN: RunOptions = RunOptions { fresh: false, wait: None };
+const FRESH: RunOptions = RunOptions { fresh: true, wait: None };
 const NO_ANSWER: &str = "ask: no answer within 200ms (puppet:1)";
 
 #[tokio::test]
 async fn callers_at_the_same_time_share_one_run() {
-    let puppet = Puppet::new(Act::Wait);
+    let puppet = FakeCheck::new(Act::Wait);
     let board = board(&[("it", &puppet)], Limits { timeout: SOON, ..LIMITS });
     let callers: Vec<_> = (0..200)
         .map(|_| {
@@ -151,7 +151,7 @@ async fn callers_at_the_same_time_share_one_run() {
 
 #[tokio::test]
 async fn a_young_answer_is_served_again_with_its_age() {
-    let puppet = Puppet::new(Act::Work);
+    let puppet = FakeCheck::new(Act::Work);
     let board = board(&[("it", &puppet)], LIMITS);
     assert_eq!(board.ask(PLAIN).await.report.age, None);
     assert!(board.ask(PLAIN).await.report.age.is_some());
@@ -160,7 +160,7 @@ async fn a_young_answer_is_served_again_with_its_age() {
 
 #[tokio::test]
 async fn a_caller_who_wants_a_fresh_answer_gets_a_run() {
-    let puppet = Puppet::new(Act::Work);
+    let puppet = FakeCheck::new(Act::Work);
     let board = board(&[("it", &puppet)], LIMITS);
     assert_eq!(status(&board, PLAIN).await, "working");
     puppet.act.send_replace(Act::Fail);
@@ -171,7 +171,7 @@ async fn a_caller_who_wants_a_fresh_answer_gets_a_run() {
 
 #[tokio::test]
 async fn nobody_has_a_paced_check_run_sooner() {
-    let puppet = Puppet::paced(Act::Fail);
+    let puppet = FakeCheck::paced(Act::Fail);
     let board = board(&[("it", &puppet)], LIMITS);
     for _ in 0..50 {
         assert_eq!(status(&board, FRESH).await, "ask: wrong answer (puppet:1)");
@@ -181,7 +181,7 @@ async fn nobody_has_a_paced_check_run_sooner() {
 
 #[tokio::test]
 async fn a_paced_run_goes_on_when_its_last_caller_hangs_up() {
-    let puppet = Puppet::paced(Act::Wait);
+    let puppet = FakeCheck::paced(Act::Wait);
     let board = board(&[("it", &puppet)], Limits { timeout: SOON, ..LIMITS });
     let caller = tokio::spawn({
         let board = board.clone();
@@ -199,7 +199,7 @@ async fn a_paced_run_goes_on_when_its_last_caller_hangs_up() {
 
 #[tokio::test]
 async fn without_max_age_every_question_is_a_run() {
-    let puppet = Puppet::new(Act::Work);
+    let puppet = FakeCheck::new(Act::Work);
     let board = board(&[("it", &puppet)], Limits { max_age: Duration::ZERO, ..LIMITS });
     for _ in 0..100 {
         assert_eq!(board.ask(PLAIN).await.report.age, None);
@@ -209,7 +209,7 @@ async fn without_max_age_every_question_is_a_run() {
 
 #[tokio::test]
 async fn a_check_that_hangs_ends_at_its_deadline_and_names_its_step() {
-    let (hanging, working) = (Puppet::new(Act::Hang), Puppet::new(Act::Work));
+    let (hanging, working) = (FakeCheck::new(Act::Hang), FakeCheck::new(Act::Work));
     let board = board(&[("it", &hanging), ("other", &working)], LIMITS);
     let answered = timeout(SOON, board.ask(PLAIN)).await.unwrap();
     assert_eq!(line(&answered, "it").status, NO_ANSWER);
@@ -219,7 +219,7 @@ async fn a_check_that_hangs_ends_at_its_deadline_and_names_its_step() {
 
 #[tokio::test]
 async fn a_silent_backend_costs_the_next_caller_a_short_wait_only_and_recovers_at_once() {
-    let puppet = Puppet::new(Act::Hang);
+    let puppet = FakeCheck::new(Act::Hang);
     let limits = Limits { timeout: Duration::from_secs(2), max_age: Duration::ZERO, ..LIMITS };
     let board = board(&[("it", &puppet)], limits);
     let silent = "ask: no answer within 2s (puppet:1)";
@@ -237,7 +237,7 @@ async fn a_silent_backend_costs_the_next_caller_a_short_wait_only_and_recovers_a
 
 #[tokio::test]
 async fn a_check_that_panics_keeps_its_place_and_can_recover() {
-    let (panicking, working) = (Puppet::new(Act::Panic), Puppet::new(Act::Work));
+    let (panicking, working) = (FakeCheck::new(Act::Panic), FakeCheck::new(Act::Work));
     // A panic that is told with its backtrace takes a while on a busy machine.
     let limits = Limits { timeout: SOON, ..LIMITS };
     let board = board(&[("it", &panicking), ("other", &working)], limits);
@@ -255,8 +255,8 @@ async fn a_check_that_panics_keeps_its_place_and_can_recover() {
 #[tokio::test]
 async fn checks_that_block_their_threads_cost_nobody_but_themselves() {
     let blocking: Vec<_> =
-        (0..40).map(|_| Puppet::new(Act::Block(Duration::from_secs(3)))).collect();
-    let working = Puppet::new(Act::Work);
+        (0..40).map(|_| FakeCheck::new(Act::Block(Duration::from_secs(3)))).collect();
+    let working = FakeCheck::new(Act::Work);
     let mut puppets: Vec<_> = blocking.iter().map(|puppet| ("it", puppet)).collect();
     puppets.push(("other", &working));
     let board = board(&puppets, LIMITS);
@@ -276,8 +276,8 @@ async fn checks_that_block_their_threads_cost_nobody_but_themselves() {
 #[test]
 fn checks_that_block_one_day_cost_nobody_but_themselves_and_share_no_thread_from_then_on() {
     crate::threads::run(async {
-        let turning: Vec<_> = (0..3).map(|_| Puppet::new(Act::Work)).collect();
-        let working = Puppet::new(Act::Work);
+        let turning: Vec<_> = (0..3).map(|_| FakeCheck::new(Act::Work)).collect();
+        let working = FakeCheck::new(Act::Work);
         let mut puppets: Vec<_> = turning.iter().map(|puppet| ("it", puppet)).collect();
         puppets.push(("other", &working));
         let limits = Limits { timeout: LIMITS.timeout * 5, ..LIMITS };
@@ -305,7 +305,7 @@ fn checks_that_block_one_day_cost_nobody_but_themselves_and_share_no_thread_from
 
 #[tokio::test]
 async fn a_run_ends_when_its_last_caller_hangs_up() {
-    let puppet = Puppet::new(Act::Hang);
+    let puppet = FakeCheck::new(Act::Hang);
     let board = board(&[("it", &puppet)], Limits { timeout: SOON * 10, ..LIMITS });
     let callers: Vec<_> = (0..2)
         .map(|_| {
@@ -328,7 +328,7 @@ async fn a_run_ends_when_its_last_caller_hangs_up() {
 
 #[tokio::test]
 async fn a_run_goes_on_as_long_as_somebody_waits() {
-    let puppet = Puppet::new(Act::Wait);
+    let puppet = FakeCheck::new(Act::Wait);
     let board = board(&[("it", &puppet)], Limits { timeout: SOON, ..LIMITS });
     let (leaves, stays) = (board.clone(), board.clone());
     let leaves = tokio::spawn(async move { status(&leaves, PLAIN).await });
@@ -345,9 +345,9 @@ async fn a_run_goes_on_as_long_as_somebody_waits() {
 
 #[tokio::test]
 async fn a_caller_who_waits_less_is_told_so_and_the_run_goes_on() {
-    let puppet = Puppet::new(Act::Wait);
+    let puppet = FakeCheck::new(Act::Wait);
     let board = board(&[("it", &puppet)], Limits { timeout: SOON, ..LIMITS });
-    let hurried = Ask { fresh: false, wait: Some(Duration::ZERO) };
+    let hurried = RunOptions { fresh: false, wait: Some(Duration::ZERO) };
     // It may take a moment to begin, and says so.
     while puppet.runs() == 0 {
         assert!(status(&board, hurried).await.contains("not finished within the 0s"));
@@ -364,20 +364,20 @@ async fn a_caller_who_waits_less_is_told_so_and_the_run_goes_on() {
 #[tokio::test]
 async fn waiting_for_a_turn_does_not_spend_the_deadline() {
     let puppets: Vec<_> =
-        (0..6).map(|_| Puppet::new(Act::Block(LIMITS.timeout * 3 / 10))).collect();
+        (0..6).map(|_| FakeCheck::new(Act::Block(LIMITS.timeout * 3 / 10))).collect();
     let components = puppets.iter().map(|puppet| component("it", puppet, LIMITS)).collect();
-    let board = Board::new(components, &Gate(Arc::new(Semaphore::new(1))), None);
+    let board = Runner::new(components, &ConcurrencyLimit(Arc::new(Semaphore::new(1))), None);
     assert!(board.ask(PLAIN).await.report.all_working());
 }
 
 #[tokio::test]
 async fn an_unchanged_component_keeps_its_results_on_a_new_board() {
-    let (same, changed) = (Puppet::new(Act::Work), Puppet::new(Act::Work));
+    let (same, changed) = (FakeCheck::new(Act::Work), FakeCheck::new(Act::Work));
     let first = board(&[("it", &same), ("other", &changed)], LIMITS);
     first.ask(PLAIN).await;
     let mut components = vec![component("it", &same, LIMITS), component("other", &changed, LIMITS)];
     components[1].identity = [1; 32];
-    let second = Board::new(components, &Gate::default(), Some(&first));
+    let second = Runner::new(components, &ConcurrencyLimit::default(), Some(&first));
     second.ask(PLAIN).await;
     assert_eq!((same.runs(), changed.runs()), (1, 2));
 }

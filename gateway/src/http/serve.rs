@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
 use super::Peer;
-use super::connection::attend;
+use super::connection::serve_connection;
 
 /// How long to wait when no connection can be accepted, for instance because the files of the process are used up.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -29,11 +29,11 @@ pub struct Limits {
     /// Connections at a time. Those beyond wait, in the system's backlog but for one: late is better than refused for a monitor, and costs us nothing.
     pub connections: u16,
     /// How long a caller waits for one before those that are open make room: the idle ones end at once, the others after the answer under way.
-    pub turn: Duration,
+    pub accept_wait: Duration,
     /// How long a connection may take to send a request's head, the time between two requests included.
-    pub idle: Duration,
+    pub header_timeout: Duration,
     /// How long a connection lives; it ends after the answer under way.
-    pub age: Duration,
+    pub max_connection_age: Duration,
     /// How long the answers under way may take once the server is asked to end.
     pub drain: Duration,
 }
@@ -42,9 +42,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
-            turn: Duration::from_secs(1),
-            idle: Duration::from_secs(30),
-            age: Duration::from_mins(5),
+            accept_wait: Duration::from_secs(1),
+            header_timeout: Duration::from_secs(30),
+            max_connection_age: Duration::from_mins(5),
             drain: Duration::from_secs(10),
         }
     }
@@ -75,7 +75,7 @@ pub async fn serve<S, B>(
         // Nobody else is accepted before there is a slot for the one who was.
         let turn = async {
             let mut slot = pin!(slots.clone().acquire_owned());
-            if let Ok(slot) = timeout(limits.turn, &mut slot).await {
+            if let Ok(slot) = timeout(limits.accept_wait, &mut slot).await {
                 return slot;
             }
             std::mem::replace(&mut make_room, stopped.child_token()).cancel();
@@ -85,7 +85,7 @@ pub async fn serve<S, B>(
             slot = turn => slot,
             () = &mut shutdown => break Some((stream, peer)),
         };
-        let connection = attend(stream, peer, app.clone(), limits, make_room.clone());
+        let connection = serve_connection(stream, peer, app.clone(), limits, make_room.clone());
         connections.spawn(async move {
             connection.await;
             drop(slot);
@@ -94,7 +94,7 @@ pub async fn serve<S, B>(
     };
     stopped.cancel();
     for (stream, peer) in last.into_iter().chain(backlog(listener)) {
-        let connection = attend(stream, peer, app.clone(), limits, stopped.clone());
+        let connection = serve_connection(stream, peer, app.clone(), limits, stopped.clone());
         let slots = slots.clone();
         connections.spawn(async move {
             let slot = slots.acquire_owned().await;

@@ -9,8 +9,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use super::run::{Conduct, Outcome, Running};
-use crate::report::{Line, WORKING};
+use super::run::{BlockingHistory, Outcome, Running};
+use crate::report::{CheckResult, WORKING};
 
 /// How one check is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Limits {
 
 /// What one check answered to one caller.
 pub(super) struct Answer {
-    pub(super) line: Line,
+    pub(super) line: CheckResult,
     /// The age of the result, if it is not from a run that this caller waited for.
     pub(super) age: Option<Duration>,
     /// The step that failed, if one did.
@@ -34,7 +34,7 @@ pub(super) struct Answer {
 
 /// A result that may be served again for a while.
 pub(super) struct Stored {
-    pub(super) line: Line,
+    pub(super) line: CheckResult,
     pub(super) done: Instant,
     pub(super) until: Instant,
     /// The step that failed, if one did.
@@ -42,12 +42,12 @@ pub(super) struct Stored {
 }
 
 /// See the module.
-pub(super) struct Slot {
+pub(super) struct CachedCheck {
     name: String,
     check: Arc<dyn DynCheck>,
     limits: Limits,
-    gate: Arc<Semaphore>,
-    conduct: Arc<Conduct>,
+    limit: Arc<Semaphore>,
+    conduct: Arc<BlockingHistory>,
     state: Mutex<State>,
     /// How many results it has had.
     results: AtomicU64,
@@ -76,43 +76,43 @@ struct Run {
     background: bool,
 }
 
-impl Slot {
+impl CachedCheck {
     pub(super) fn new(
         name: String,
         check: Arc<dyn DynCheck>,
         limits: Limits,
-        gate: Arc<Semaphore>,
+        limit: Arc<Semaphore>,
     ) -> Self {
         Self {
             name,
             check,
             limits,
-            gate,
+            limit,
             conduct: Arc::default(),
             state: Mutex::default(),
             results: AtomicU64::new(0),
         }
     }
 
-    /// Asks the check for one caller, who wants it `fresh` or not, and waits until `patience` at most.
+    /// Asks the check for one caller, who wants it `fresh` or not, and waits until `deadline` at most.
     ///
     /// It is asked when this returns, whether its answer is waited for or not.
-    pub(super) fn ask(self: &Arc<Self>, fresh: bool, patience: Option<Instant>) -> Asked {
+    pub(super) fn ask(self: &Arc<Self>, fresh: bool, deadline: Option<Instant>) -> PendingResult {
         let asked = Instant::now();
-        let fresh = fresh && !self.is_paced();
+        let fresh = fresh && !self.is_rate_limited();
         let mut state = self.state();
         if let Some(last) = self.servable(&state).filter(|_| !fresh) {
-            return Asked::Stored(stored(last));
+            return PendingResult::Stored(stored(last));
         }
         let overdue = state.last.clone().filter(|last| last.at_deadline);
-        let limit = match (&overdue, patience) {
-            (Some(_), patience) => {
+        let limit = match (&overdue, deadline) {
+            (Some(_), deadline) => {
                 let soon = asked + self.limits.overdue_wait;
-                Some(patience.map_or(soon, |patience| patience.min(soon)))
+                Some(deadline.map_or(soon, |deadline| deadline.min(soon)))
             }
-            (None, patience) => patience,
+            (None, deadline) => deadline,
         };
-        Asked::Waiting { waiter: self.join(&mut state), asked, limit, overdue }
+        PendingResult::Waiting { waiter: self.join(&mut state), asked, limit, overdue }
     }
 
     /// How many results it has had; as long as that is the same, the last one is.
@@ -134,10 +134,10 @@ impl Slot {
     }
 
     /// Joins the run that is under way, or starts one.
-    fn join(self: &Arc<Self>, state: &mut State) -> Waiter {
+    fn join(self: &Arc<Self>, state: &mut State) -> Subscriber {
         let run = state.run.get_or_insert_with(|| self.start());
         run.waiting += 1;
-        Waiter {
+        Subscriber {
             slot: self.clone(),
             id: run.id,
             outcome: run.outcome.clone(),
@@ -154,12 +154,12 @@ impl Slot {
         let cancel = CancellationToken::new();
         tokio::spawn(self.clone().drive(id, steps.clone(), cancel.clone(), publish));
         // What a paced check has begun is done, whoever hangs up: else the next caller would have it begin again.
-        Run { id, outcome, steps, cancel, waiting: 0, background: self.is_paced() }
+        Run { id, outcome, steps, cancel, waiting: 0, background: self.is_rate_limited() }
     }
 
     /// Whether the check must not run more often than its results may be old, whatever a caller wants.
-    fn is_paced(&self) -> bool {
-        self.check.at_most_every().is_some()
+    fn is_rate_limited(&self) -> bool {
+        self.check.min_interval().is_some()
     }
 
     /// Sees a run through: its turn, its outcome, its end.
@@ -171,7 +171,7 @@ impl Slot {
         publish: watch::Sender<Option<Outcome>>,
     ) {
         // Waiting for a turn is not the check's fault, so its deadline has not begun yet.
-        let turn = cancel.run_until_cancelled(self.gate.clone().acquire_owned()).await;
+        let turn = cancel.run_until_cancelled(self.limit.clone().acquire_owned()).await;
         let Some(Ok(_turn)) = turn else { return };
         let (check, conduct) = (self.check.clone(), self.conduct.clone());
         let mut running = Running::start(check, conduct, steps, self.limits.timeout, cancel);
@@ -184,7 +184,7 @@ impl Slot {
             publish.send_replace(Some(outcome));
         }
         // As long as its thread is blocked, a check is not started again.
-        running.over().await;
+        running.join().await;
         self.state().forget(id);
     }
 
@@ -216,15 +216,15 @@ impl Slot {
 }
 
 /// Somebody who waits for a run. Dropped before its outcome, the caller has hung up: a run that nobody waits for ends.
-pub(super) struct Waiter {
-    slot: Arc<Slot>,
+pub(super) struct Subscriber {
+    slot: Arc<CachedCheck>,
     id: u64,
     outcome: watch::Receiver<Option<Outcome>>,
     steps: Arc<Steps>,
     done: bool,
 }
 
-impl Waiter {
+impl Subscriber {
     /// The outcome, or `None` when the `limit` comes first.
     async fn outcome(&mut self, limit: Option<Instant>) -> Option<Outcome> {
         let outcome = async {
@@ -253,7 +253,7 @@ impl Waiter {
     }
 }
 
-impl Drop for Waiter {
+impl Drop for Subscriber {
     fn drop(&mut self) {
         if self.done {
             return;
@@ -269,12 +269,12 @@ impl Drop for Waiter {
 }
 
 /// A check that has been asked for one caller.
-pub(super) enum Asked {
+pub(super) enum PendingResult {
     /// Its last result is young enough.
     Stored(Answer),
     /// It runs.
     Waiting {
-        waiter: Waiter,
+        waiter: Subscriber,
         asked: Instant,
         /// How long it is waited for.
         limit: Option<Instant>,
@@ -283,7 +283,7 @@ pub(super) enum Asked {
     },
 }
 
-impl Asked {
+impl PendingResult {
     /// What it says, or what can be said of it when the caller has waited long enough.
     pub(super) async fn answer(self) -> Answer {
         let (mut waiter, asked, limit, overdue) = match self {
@@ -312,15 +312,15 @@ impl Asked {
 fn not_finished(step: &'static str, target: &str, waited: Duration) -> Answer {
     let seconds = waited.as_secs_f64();
     let reason = format!("not finished within the {seconds:.0}s that the caller waits");
-    let status = Failure::because(step, reason).line(target);
-    Answer { line: Line { status, response_time: waited }, age: None, step: None }
+    let status = Failure::msg(step, reason).render(target);
+    Answer { line: CheckResult { status, response_time: waited }, age: None, step: None }
 }
 
 fn stored(outcome: &Outcome) -> Answer {
     Answer { line: line(outcome), age: Some(outcome.done.elapsed()), step: outcome.step }
 }
 
-fn line(outcome: &Outcome) -> Line {
+fn line(outcome: &Outcome) -> CheckResult {
     let status = outcome.failure.as_deref().unwrap_or(WORKING).to_owned();
-    Line { status, response_time: outcome.took }
+    CheckResult { status, response_time: outcome.took }
 }

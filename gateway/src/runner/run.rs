@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_millis(10);
 
 /// What is known of a check from its last run.
 #[derive(Debug, Default)]
-pub(super) struct Conduct {
+pub(super) struct BlockingHistory {
     /// Whether it gave its thread back at once, each time.
     shares: AtomicBool,
 }
@@ -69,7 +69,7 @@ impl Running {
     /// Starts `check`; its clock starts with its first poll.
     pub(super) fn start(
         check: Arc<dyn DynCheck>,
-        conduct: Arc<Conduct>,
+        conduct: Arc<BlockingHistory>,
         steps: Arc<Steps>,
         deadline: Duration,
         cancelled: CancellationToken,
@@ -90,9 +90,9 @@ impl Running {
         let finished = match timeout(self.deadline + GRACE, &mut self.task).await {
             Ok(Ok(finished)) => finished?,
             Ok(Err(error)) => self.failed(self.panicked(error), false),
-            Err(_) => self.failed(self.steps.unanswered(self.deadline), true),
+            Err(_) => self.failed(self.steps.timed_out(self.deadline), true),
         };
-        Some(self.told(finished))
+        Some(self.to_outcome(finished))
     }
 
     /// The outcome of a check that did not end at its deadline, nor long after it; `None` if its thread comes back.
@@ -102,12 +102,12 @@ impl Running {
         }
         timeout(BUSY, &mut self.task).await.err()?;
         let reason = format!("no answer within {:?}, the check blocks its thread", self.deadline);
-        let failure = Failure::because(self.steps.current(), reason);
-        Some(self.told(self.failed(failure, true)))
+        let failure = Failure::msg(self.steps.current(), reason);
+        Some(self.to_outcome(self.failed(failure, true)))
     }
 
     /// Waits until the thread is free again, which for a blocking check may be long after its outcome.
-    pub(super) async fn over(self) {
+    pub(super) async fn join(self) {
         if !self.is_over() {
             // Its result came too late to count, and a panic has been logged by the panic hook.
             drop(self.task.await);
@@ -119,12 +119,12 @@ impl Running {
         self.task.is_finished()
     }
 
-    fn told(&self, finished: Finished) -> Outcome {
+    fn to_outcome(&self, finished: Finished) -> Outcome {
         let Finished { result, at_deadline, took } = finished;
         let failure = result.err();
         Outcome {
             step: failure.as_ref().map(Failure::step),
-            failure: failure.map(|failure| failure.line(self.check.target()).into()),
+            failure: failure.map(|failure| failure.render(self.check.target()).into()),
             took,
             done: Instant::now(),
             at_deadline,
@@ -145,14 +145,14 @@ impl Running {
             }
             Err(_) => "the process is ending".to_owned(),
         };
-        Failure::because(self.steps.current(), reason)
+        Failure::msg(self.steps.current(), reason)
     }
 }
 
 /// Runs `check` to its end or its deadline, and notes how it treats its thread; `None` if it was cancelled.
 async fn work(
     check: Arc<dyn DynCheck>,
-    conduct: Arc<Conduct>,
+    conduct: Arc<BlockingHistory>,
     steps: Arc<Steps>,
     deadline: Duration,
     cancelled: CancellationToken,
@@ -173,7 +173,7 @@ async fn work(
     conduct.shares.store(longest < LONG, Ordering::Relaxed);
     let (result, at_deadline) = match ended? {
         Ok(result) => (result, false),
-        Err(_) => (Err(steps.unanswered(deadline)), true),
+        Err(_) => (Err(steps.timed_out(deadline)), true),
     };
     Some(Finished { result, at_deadline, took: started.elapsed() })
 }

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use super::json::Json;
 use super::negotiate::Format;
 use super::page;
-use crate::report::{Entry, Line, Report};
+use crate::report::{CheckResult, ComponentResult, Report};
 
 /// The body of every answer: it is whole before it is sent.
 pub(super) type Body = Full<Bytes>;
@@ -171,17 +171,17 @@ pub(crate) fn report_json(report: &Report) -> Json<'_> {
     )
 }
 
-fn entry_json(entry: &Entry) -> Json<'_> {
+fn entry_json(entry: &ComponentResult) -> Json<'_> {
     match entry {
-        Entry::Check(line) => line_json(line),
-        Entry::Group(lines) => {
+        ComponentResult::Single(line) => line_json(line),
+        ComponentResult::Group(lines) => {
             let check = |(name, line)| (String::as_str(name), line_json(line));
             Json::Object(lines.iter().map(|(name, line)| (name, line)).map(check).collect())
         }
     }
 }
 
-fn line_json(line: &Line) -> Json<'_> {
+fn line_json(line: &CheckResult) -> Json<'_> {
     Json::Object(vec![
         ("status", Json::text(&line.status)),
         ("response_time", Json::text(seconds(line.response_time))),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::quoted;
+use super::header_list;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
@@ -50,7 +50,7 @@ pub(super) fn credential(headers: &HeaderMap) -> Option<Vec<u8>> {
 /// The items of a header that is a list, over all its lines. A line that is not ASCII is left out.
 fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| quoted::split(line, ','))
+    lines.flat_map(|line| header_list::split(line, ','))
 }
 
 /// Whether an item has this name, whatever its value and its parameters.
@@ -61,8 +61,8 @@ fn is(item: &str, name: &str) -> bool {
 
 /// An item's value, without its quotes and its parameters.
 fn value(item: &str) -> Option<Cow<'_, str>> {
-    let (_, value) = quoted::split(item, ';').next()?.split_once('=')?;
-    Some(quoted::unquote(value.trim()))
+    let (_, value) = header_list::split(item, ';').next()?.split_once('=')?;
+    Some(header_list::unquote(value.trim()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use http::HeaderValue;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::write::seconds;
-use crate::report::{Entry, Line, Report};
+use crate::report::{CheckResult, ComponentResult, Report};
 
 /// Allows a page nothing but its own style, which it names by its hash.
 pub(super) const POLICY: HeaderValue = HeaderValue::from_static(
@@ -77,10 +77,10 @@ fn page(title: &str, content: &Markup) -> String {
 }
 
 /// Every check with the name of its component before its own.
-fn rows(report: &Report) -> impl Iterator<Item = (String, &Line)> {
+fn rows(report: &Report) -> impl Iterator<Item = (String, &CheckResult)> {
     report.components.iter().flat_map(|(component, entry)| match entry {
-        Entry::Check(line) => vec![(component.clone(), line)],
-        Entry::Group(lines) => {
+        ComponentResult::Single(line) => vec![(component.clone(), line)],
+        ComponentResult::Group(lines) => {
             let name = |(name, line)| (format!("{component}.{name}"), line);
             lines.iter().map(|(name, line)| (name, line)).map(name).collect()
         }
@@ -95,8 +95,8 @@ mod tests {
 
     use super::*;
 
-    fn line(status: &str) -> Line {
-        Line { status: status.to_owned(), response_time: Duration::from_millis(1) }
+    fn line(status: &str) -> CheckResult {
+        CheckResult { status: status.to_owned(), response_time: Duration::from_millis(1) }
     }
 
     fn base64(bytes: &[u8]) -> String {
@@ -126,8 +126,11 @@ mod tests {
     #[test]
     fn what_fails_stands_first_and_everything_is_escaped() {
         let components = vec![
-            ("redis".to_owned(), Entry::Check(line("working"))),
-            ("s3".to_owned(), Entry::Group(vec![("<b>".to_owned(), line("list: \"<script>\""))])),
+            ("redis".to_owned(), ComponentResult::Single(line("working"))),
+            (
+                "s3".to_owned(),
+                ComponentResult::Group(vec![("<b>".to_owned(), line("list: \"<script>\""))]),
+            ),
         ];
         let components = std::sync::Arc::new(components.into());
         let page = report(&Report { components, age: None });

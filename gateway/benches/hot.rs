@@ -17,6 +17,7 @@ use gateway::namespaces::Namespaces;
 use gateway::report::{CheckResult, ComponentResult, Components, Report, WORKING};
 use gateway::runner::RunOptions;
 use http::{Request, StatusCode};
+use probe::CheckName;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tower::{Service, ServiceExt as _};
@@ -153,7 +154,11 @@ fn components() -> Vec<(String, ComponentResult)> {
     let line =
         CheckResult { status: WORKING.to_owned(), response_time: Duration::from_micros(412) };
     let group = |names: usize| {
-        ComponentResult::Group((0..names).map(|at| (format!("check_{at}"), line.clone())).collect())
+        ComponentResult::Group(
+            (0..names)
+                .map(|at| (CheckName::new(format!("check_{at}")).expect("a name"), line.clone()))
+                .collect(),
+        )
     };
     let groups =
         ["cache", "celery", "cloud_front", "history", "s3"].into_iter().zip([4, 4, 1, 8, 1]);

@@ -1,9 +1,10 @@
 //! One namespace as it is run: its tokens, its board, and the keeper that follows its file and its secrets.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use subtle::Choice;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -65,7 +66,7 @@ impl Namespace {
         }
         let before = self.snapshot();
         let snapshot = Arc::new(Snapshot::new(configuration, limit, Some(&before.board)));
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        *self.snapshot.write() = snapshot;
     }
 
     /// Ends the session with Vault, so that its token does not outlive the process.
@@ -147,7 +148,7 @@ impl Namespace {
 
     /// Credentials that a backend refuses may have been changed in Vault a moment ago.
     fn note_refused(&self) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.refused.lock();
         if refused.is_none_or(|last| last.elapsed() >= REFUSED_PAUSE) {
             *refused = Some(Instant::now());
             self.wake.notify_one();
@@ -155,11 +156,11 @@ impl Namespace {
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot.read().clone()
     }
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tokens.lock()
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use parking_lot::{Mutex, MutexGuard};
 use probe::SharedResources;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -200,7 +201,7 @@ impl Namespaces {
     }
 
     fn opened(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

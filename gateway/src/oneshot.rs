@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use crate::http::{Json, report_json, seconds};
 use crate::namespace::Namespace;
 use crate::namespaces::Namespaces;
-use crate::report::{CheckResult, ComponentResult, Report};
+use crate::report::Report;
 use crate::runner::RunOptions;
 
 /// The reports of one run.
@@ -89,17 +89,8 @@ impl Resolved {
 
     fn rows(&self) -> impl Iterator<Item = [String; 4]> {
         self.reports.iter().flat_map(|(namespace, report)| {
-            report.components.iter().flat_map(move |(component, entry)| {
-                let row = |check: String, line: &CheckResult| {
-                    [namespace.clone(), check, seconds(line.response_time), line.status.clone()]
-                };
-                match entry {
-                    ComponentResult::Single(line) => vec![row(component.clone(), line)],
-                    ComponentResult::Group(lines) => {
-                        let path = |name| format!("{component}.{name}");
-                        lines.iter().map(|(name, line)| row(path(name), line)).collect()
-                    }
-                }
+            report.checks().map(|(check, result)| {
+                [namespace.clone(), check, seconds(result.response_time), result.status.clone()]
             })
         })
     }

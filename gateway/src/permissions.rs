@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use probe::{DynCheck, Grant, Principal};
 
-use crate::config::{Checks, ConfigError, Configuration, read_all};
+use crate::config::{ConfigError, Configuration, read_all};
 
 /// What makes the gateway read secrets from Vault.
 const REFERENCES: &str = "references";
@@ -51,13 +51,8 @@ impl Permissions {
     fn add(&mut self, file: &Path, prefix: &str, configuration: &Configuration) {
         for component in &configuration.components {
             let name = format!("{prefix}{}", component.name);
-            match &component.checks {
-                Checks::Single(check, _) => self.add_check(file, &name, &**check),
-                Checks::Group(checks) => {
-                    for (own, check, _) in checks {
-                        self.add_check(file, &format!("{name}.{own}"), &**check);
-                    }
-                }
+            for (name, configured) in component.checks.iter_named(&name) {
+                self.add_check(file, &name, &*configured.check);
             }
         }
         if let Some(session) = &configuration.session {

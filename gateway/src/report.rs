@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use probe::Checks;
 
 /// What `status` says of a check that passed.
 pub const WORKING: &str = "working";
@@ -35,7 +36,8 @@ impl Components {
 
 impl From<Vec<(String, ComponentResult)>> for Components {
     fn from(entries: Vec<(String, ComponentResult)>) -> Self {
-        let all_working = entries.iter().all(|(_, entry)| entry.is_working());
+        let all_working =
+            entries.iter().all(|(_, checks)| checks.iter().all(CheckResult::is_working));
         Self { entries, all_working, written: OnceLock::new() }
     }
 }
@@ -48,14 +50,8 @@ impl Deref for Components {
     }
 }
 
-/// A component in the report.
-#[derive(Clone, Debug)]
-pub enum ComponentResult {
-    /// It is one check.
-    Single(CheckResult),
-    /// It is a group of named checks.
-    Group(Vec<(String, CheckResult)>),
-}
+/// The results of a component's checks.
+pub type ComponentResult = Checks<CheckResult>;
 
 /// What one check said.
 #[derive(Clone, Debug)]
@@ -67,18 +63,14 @@ pub struct CheckResult {
 }
 
 impl Report {
+    /// Each check with its full name, such as `cache.data`.
+    pub fn checks(&self) -> impl Iterator<Item = (String, &CheckResult)> {
+        self.components.iter().flat_map(|(component, checks)| checks.iter_named(component))
+    }
+
     /// Whether every check works.
     pub fn all_working(&self) -> bool {
         self.components.all_working
-    }
-}
-
-impl ComponentResult {
-    fn is_working(&self) -> bool {
-        match self {
-            Self::Single(line) => line.is_working(),
-            Self::Group(lines) => lines.iter().all(|(_, line)| line.is_working()),
-        }
     }
 }
 

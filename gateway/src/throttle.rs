@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// So many wrong tokens are answered at once: a typo, or a monitor with the token before last.
 const FREE: u32 = 3;
@@ -25,7 +27,7 @@ pub(crate) struct Throttle {
 impl Throttle {
     /// Notes a wrong token from `peer` and says how long its answer must wait.
     pub(crate) fn record_failure(&self, peer: IpAddr) -> Duration {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wrong = self.wrong.lock();
         let peer = network(peer);
         if wrong.len() >= ADDRESSES && !wrong.contains_key(&peer) {
             // The older half goes at once, so that a flood of addresses costs little for each.
@@ -96,6 +98,6 @@ mod tests {
         for host in 0..20_000_u32 {
             throttle.record_failure(IpAddr::from(host.to_be_bytes()));
         }
-        assert!(throttle.wrong.lock().unwrap().len() <= ADDRESSES);
+        assert!(throttle.wrong.lock().len() <= ADDRESSES);
     }
 }

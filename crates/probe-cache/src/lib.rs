@@ -14,13 +14,13 @@
 //! The key is `<key_prefix>health-gateway:<random>`; it is written with an expiry, read and removed in one round trip.
 //! The user needs `+set`, `+get`, `+del` and that key pattern, with a database other than 0 also `+select`.
 
-use probe::{Check, Component, Failure, Grant, Kind, Section, Steps};
+use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 use redis_client::{Answer, Canary, Command, Redis};
 
 /// The kind of section that holds caches, each under its alias.
 pub const KIND: Kind = Kind { name: "cache", build };
 
-fn build(section: &Section<'_>) -> Option<Component> {
+fn build(section: &Section<'_>) -> Option<DynChecks> {
     section.group_by_key(|_, fields| {
         let redis = Redis::read(section.shared(), fields);
         let key_prefix = fields.with_default("key_prefix", String::new());

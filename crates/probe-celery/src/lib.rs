@@ -34,7 +34,7 @@ mod task;
 
 use std::sync::Arc;
 
-use probe::{Check, Component, Failure, Grant, Kind, Section, Steps};
+use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 
 use crate::inquiry::Inquiries;
 use crate::ping::Ping;
@@ -44,7 +44,7 @@ use crate::settings::Settings;
 /// The kind of sections that hold one Celery application.
 pub const KIND: Kind = Kind { name: "celery", build };
 
-fn build(section: &Section<'_>) -> Option<Component> {
+fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let settings = Settings::read(section.shared(), &mut fields);
     let inquiries = settings.broker.clone().map(|broker| {

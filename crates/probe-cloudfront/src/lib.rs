@@ -15,11 +15,11 @@ mod edge;
 mod settings;
 mod verdict;
 
-use probe::{Component, Kind, Section};
+use probe::{DynChecks, Kind, Section};
 
 /// The kind of section that holds distributions, each under its name.
 pub const KIND: Kind = Kind { name: "cloud_front", build };
 
-fn build(section: &Section<'_>) -> Option<Component> {
+fn build(section: &Section<'_>) -> Option<DynChecks> {
     section.group_by_key(|_, fields| settings::read(fields, section.shared()))
 }

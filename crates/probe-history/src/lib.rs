@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_client::s3::Bucket;
-use probe::{Check, Component, Failure, Grant, Kind, Section, Steps};
+use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 
 use crate::api::Api;
 use crate::clickhouse::Table;
@@ -50,7 +50,7 @@ use crate::settings::Settings;
 /// The kind of sections that hold one history.
 pub const KIND: Kind = Kind { name: "history", build };
 
-fn build(section: &Section<'_>) -> Option<Component> {
+fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let settings = Settings::read(section.shared(), &mut fields);
     let names = settings.names();

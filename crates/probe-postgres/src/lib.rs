@@ -21,7 +21,7 @@ mod url;
 
 use std::sync::Arc;
 
-use probe::{CachedConnection, Check, Component, Failure, Grant, Kind, Section, Steps};
+use probe::{CachedConnection, Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 use tls::Settings;
 
 use crate::connect::Server;
@@ -39,7 +39,7 @@ pub enum Connection {
     Fresh,
 }
 
-fn build(section: &Section<'_>) -> Option<Component> {
+fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let address = url::read(&mut fields);
     let role = fields.one_of("role", &role::WORDS);

@@ -24,14 +24,14 @@ use std::sync::Arc;
 
 use amqp::{Amqp, Connection, Publication};
 use probe::config::Fields;
-use probe::{Cause, Check, Component, Failure, Grant, Kind, Section, Steps};
+use probe::{Cause, Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 
 use crate::queues::Queue;
 
 /// The kind of sections that hold one `RabbitMQ`.
 pub const KIND: Kind = Kind { name: "rabbit", build };
 
-fn build(section: &Section<'_>) -> Option<Component> {
+fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let broker = broker(section, &mut fields);
     let queues = queues::read(&mut fields);

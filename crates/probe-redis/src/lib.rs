@@ -13,13 +13,13 @@
 //! For that the user needs `+set`, `+del` and `~<key_prefix>health-gateway:*`, otherwise just `+ping`; with a database other than 0 also `+select`.
 //! A cluster answers `PING` even when it is down, so without writes it is asked for a key that does not exist, which needs `+get`.
 
-use probe::{Check, Component, Failure, Grant, Kind, Section, Steps};
+use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 use redis_client::{Canary, Command, Redis};
 
 /// The kind of sections that hold one Redis.
 pub const KIND: Kind = Kind { name: "redis", build };
 
-fn build(section: &Section<'_>) -> Option<Component> {
+fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let redis = Redis::read(section.shared(), &mut fields);
     let writable = fields.with_default("writable", true);

@@ -11,12 +11,12 @@
 //! What is asked, and how it is told, is in `aws-client`, since the history's files are such a bucket, too.
 
 use aws_client::s3::Bucket;
-use probe::{Check, Component, Failure, Grant, Kind, Section, Steps};
+use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 
 /// The kind of section that holds buckets, each under its name.
 pub const KIND: Kind = Kind { name: "s3", build };
 
-fn build(section: &Section<'_>) -> Option<Component> {
+fn build(section: &Section<'_>) -> Option<DynChecks> {
     section.group_by_key(|_, fields| Bucket::read(fields, section.shared()).map(BucketCheck))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use probe::{Component, Kind};
+use probe::{DynChecks, Kind};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -59,7 +59,7 @@ async fn cut(kind: &Kind, section: &str, toml: &str, runs: u32) {
 }
 
 /// How many of the checks work, of which none fails.
-async fn run_all(component: &Component, deadline: Duration) -> usize {
+async fn run_all(component: &DynChecks, deadline: Duration) -> usize {
     let runs = checks(component).into_iter().map(|(name, check)| async move {
         match run(&check, deadline).await {
             Outcome::Working => 1,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::config::Node;
-use probe::{Component, DynCheck, Failure, Kind, SharedResources, Steps};
+use probe::{Checks, DynCheck, DynChecks, Failure, Kind, SharedResources, Steps};
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ pub async fn run(check: &Arc<dyn DynCheck>, deadline: Duration) -> Outcome {
 
 /// The section `section` with the lines `toml`, as a component with connections of its own.
 #[track_caller]
-pub fn component(kind: &Kind, section: &str, toml: &str) -> Component {
+pub fn component(kind: &Kind, section: &str, toml: &str) -> DynChecks {
     component_sharing(kind, section, toml, &SharedResources::default())
 }
 
@@ -96,7 +96,7 @@ pub fn component_sharing(
     section: &str,
     toml: &str,
     shared: &SharedResources,
-) -> Component {
+) -> DynChecks {
     match build(kind, section, toml, shared) {
         Ok(component) => component,
         Err(lines) => panic!("`{section}` is not right: {}", lines.join("; ")),
@@ -113,10 +113,10 @@ pub fn diagnostics(kind: &Kind, section: &str, toml: &str) -> Vec<String> {
 }
 
 /// The checks of `component` with their names; a single check's name is empty.
-pub fn checks(component: &Component) -> Vec<(String, Arc<dyn DynCheck>)> {
+pub fn checks(component: &DynChecks) -> Vec<(String, Arc<dyn DynCheck>)> {
     match component {
-        Component::Single(check) => vec![(String::new(), check.clone())],
-        Component::Group(checks) => {
+        Checks::Single(check) => vec![(String::new(), check.clone())],
+        Checks::Group(checks) => {
             checks.iter().map(|(name, check)| (name.as_str().to_owned(), check.clone())).collect()
         }
     }
@@ -126,8 +126,8 @@ pub fn checks(component: &Component) -> Vec<(String, Arc<dyn DynCheck>)> {
 #[track_caller]
 pub fn single(kind: &Kind, section: &str, toml: &str) -> Arc<dyn DynCheck> {
     match component(kind, section, toml) {
-        Component::Single(check) => check,
-        group @ Component::Group(_) => panic!("expected one check, got the group {group:?}"),
+        Checks::Single(check) => check,
+        group @ Checks::Group(_) => panic!("expected one check, got the group {group:?}"),
     }
 }
 
@@ -136,8 +136,8 @@ fn build(
     section: &str,
     toml: &str,
     shared: &SharedResources,
-) -> Result<Component, Vec<String>> {
+) -> Result<DynChecks, Vec<String>> {
     Node::parse(toml)
-        .and_then(|node| kind.component(section, &node, shared))
+        .and_then(|node| kind.checks(section, &node, shared))
         .map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
 }

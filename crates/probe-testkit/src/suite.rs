@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::config::{Diagnostic, Node};
-use probe::{Component, DynCheck, Failure, SharedResources};
+use probe::{DynCheck, DynChecks, Failure, SharedResources};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -73,7 +73,7 @@ impl Suite {
     }
 
     /// A component with connections of its own through `proxy`.
-    pub(crate) async fn component(&self, proxy: &FaultProxy) -> Component {
+    pub(crate) async fn component(&self, proxy: &FaultProxy) -> DynChecks {
         self.component_sharing(proxy, &Arc::default()).await
     }
 
@@ -82,7 +82,7 @@ impl Suite {
         &self,
         proxy: &FaultProxy,
         shared: &Arc<SharedResources>,
-    ) -> Component {
+    ) -> DynChecks {
         match self.build(self.subject.section, &self.config(proxy), shared).await {
             Ok(component) => {
                 self.say(format!("{component:?}"));
@@ -98,11 +98,10 @@ impl Suite {
         section: &'static str,
         node: &Node,
         shared: &Arc<SharedResources>,
-    ) -> Result<Component, Vec<Diagnostic>> {
+    ) -> Result<DynChecks, Vec<Diagnostic>> {
         let (kind, node, shared) = (self.subject.kind, node.clone(), shared.clone());
-        let built = self
-            .on_a_plain_thread("building", move || kind.component(section, &node, &shared))
-            .await;
+        let built =
+            self.on_a_plain_thread("building", move || kind.checks(section, &node, &shared)).await;
         for diagnostic in built.as_ref().err().into_iter().flatten() {
             self.say(format!("{diagnostic} {diagnostic:?}"));
             if diagnostic.message.contains("makes nothing of this section") {
@@ -113,12 +112,12 @@ impl Suite {
     }
 
     /// Drops on a plain thread, without any runtime.
-    pub(crate) async fn drop(&self, components: Vec<Component>) {
+    pub(crate) async fn drop(&self, components: Vec<DynChecks>) {
         self.on_a_plain_thread("dropping", move || drop(components)).await;
     }
 
     /// The checks of `component`; a single one has the section's name.
-    pub(crate) fn checks(&self, component: &Component) -> Vec<(String, Arc<dyn DynCheck>)> {
+    pub(crate) fn checks(&self, component: &DynChecks) -> Vec<(String, Arc<dyn DynCheck>)> {
         let mut checks = checks(component);
         if let [(name, _)] = checks.as_mut_slice()
             && name.is_empty()
@@ -129,7 +128,7 @@ impl Suite {
     }
 
     /// Runs every check of `component` at once, each within `deadline`; what they say is remembered.
-    pub(crate) async fn run(&self, component: &Component, deadline: Duration) -> Vec<Run> {
+    pub(crate) async fn run(&self, component: &DynChecks, deadline: Duration) -> Vec<Run> {
         let begun: Vec<_> = self
             .checks(component)
             .into_iter()
@@ -161,7 +160,7 @@ impl Suite {
     }
 
     /// Runs every check; each must say that the backend works.
-    pub(crate) async fn expect_working(&self, component: &Component, when: &str) {
+    pub(crate) async fn expect_working(&self, component: &DynChecks, when: &str) {
         for Run { name, outcome } in self.run(component, PATIENCE).await {
             if !outcome.is_working() {
                 self.broken(&format!("{when}, `{name}` is not working but {outcome:?}"));

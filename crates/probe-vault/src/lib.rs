@@ -7,7 +7,7 @@ mod judge;
 
 use std::time::Duration;
 
-use probe::{Component, Kind, Section};
+use probe::{DynChecks, Kind, Section};
 use vault_client::Session;
 
 use crate::check::Vault;
@@ -20,7 +20,7 @@ use crate::judge::Rules;
 /// * `min_ttl`, 5 minutes by default: a token that is valid for less is about to expire. For a token that the session keeps alive, a quarter of its length is enough if that is less.
 pub const KIND: Kind = Kind { name: "vault", build };
 
-fn build(section: &Section<'_>) -> Option<Component> {
+fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let session = Session::read_settings(&mut fields, section.shared());
     let standby = fields.one_of("standby", &[("refuse", false), ("accept", true)]);

@@ -21,7 +21,7 @@ mod question;
 mod request;
 mod socket;
 
-use probe::{Check, Component, Failure, Kind, Section, Steps};
+use probe::{Check, DynChecks, Failure, Kind, Section, Steps};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connect::Server;
@@ -32,7 +32,7 @@ use crate::socket::Socket;
 /// The kind of sections that hold one WebSocket server.
 pub const KIND: Kind = Kind { name: "websocket", build };
 
-fn build(section: &Section<'_>) -> Option<Component> {
+fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let url = fields.url("url", &["ws", "wss"]);
     let server = Server::read(&mut fields, url.as_ref());

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Failure, Steps};
+use parking_lot::{Mutex, MutexGuard};
 
 /// How a connection is opened, and how one sees that it is over.
 pub trait Connect: Send + Sync + 'static {
@@ -138,8 +139,8 @@ impl<C: Connect> CachedConnection<C> {
         slot.clone()
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<C::Connection>>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<C::Connection>>> {
+        self.current.lock()
     }
 }
 

@@ -5,19 +5,21 @@
 
 mod cached_connection;
 mod check;
-mod component;
+mod checks;
 pub mod config;
 mod failure;
 mod grant;
+mod kind;
 mod secret;
 mod shared_resources;
 mod steps;
 
 pub use cached_connection::{CachedConnection, Connect};
 pub use check::{Check, DynCheck};
-pub use component::{CheckName, Component, GATEWAY_KEYS, Kind, Section};
+pub use checks::{CheckName, Checks, DynChecks};
 pub use failure::{Cause, Failure, MAX_LINE};
 pub use grant::{Grant, GrantDialect, Principal, statements};
+pub use kind::{GATEWAY_KEYS, Kind, Section};
 pub use secret::{Secret, scrub};
 pub use shared_resources::SharedResources;
-pub use steps::Steps;
+pub use steps::{Steps, step};

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 /// Shorter values are no secrets to speak of, and searching for them would tear words apart.
@@ -23,7 +24,7 @@ impl Secret {
     /// Takes `text` into custody.
     pub fn new(text: impl Into<String>) -> Self {
         let secret = Arc::new(Zeroizing::new(text.into()));
-        let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alive = ALIVE.lock();
         if alive.len() == alive.capacity() {
             alive.retain(|known| known.strong_count() > 0);
         }
@@ -55,7 +56,7 @@ impl fmt::Debug for Secret {
 pub fn scrub(text: &str) -> String {
     let mut clean = without_user_info(text);
     let mut found: Vec<_> = {
-        let alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = ALIVE.lock();
         alive
             .iter()
             .filter_map(Weak::upgrade)

@@ -3,9 +3,10 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::Secret;
+use parking_lot::Mutex;
 
 /// Finds a thing that several checks share by its type and by what it connects to.
 ///
@@ -25,7 +26,7 @@ impl SharedResources {
         key: &Secret,
         make: impl FnOnce() -> T,
     ) -> Arc<T> {
-        let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut things = self.things.lock();
         let found = things.get(&(TypeId::of::<T>(), key.clone())).and_then(Weak::upgrade);
         if let Some(thing) = found.and_then(|thing| thing.downcast::<T>().ok()) {
             return thing;

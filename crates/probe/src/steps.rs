@@ -1,10 +1,23 @@
 //! The steps of a run, so that a deadline can say how far it came.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Cause, Failure};
+use parking_lot::{Mutex, MutexGuard};
+
+/// Names of steps that mean the same in every probe.
+pub mod step {
+    /// The name of the server is resolved to addresses.
+    pub const RESOLVE: &str = "resolve";
+    /// A connection to the server is opened.
+    pub const CONNECT: &str = "connect";
+    /// TLS is negotiated.
+    pub const TLS: &str = "tls";
+    /// The server judges the credentials. A failure of this step means that it refused them: the gateway then reads the secrets again.
+    pub const AUTHENTICATE: &str = "authenticate";
+}
 
 /// Which step a run is in.
 ///
@@ -83,7 +96,7 @@ impl Steps {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -17,7 +17,7 @@ use vault_client::Session;
 
 pub use self::check::{check, read_all};
 pub use self::references::{SecretCache, read_bounded};
-pub use self::sections::{Checks, Component};
+pub use self::sections::{Component, ConfiguredCheck};
 use crate::runner::Limits;
 
 /// The name of the section that says where `vault:` references are read.

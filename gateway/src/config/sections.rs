@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::config::{Diagnostic, Diagnostics, Fields, Node, Value};
-use probe::{DynCheck, GATEWAY_KEYS, SharedResources};
+use probe::{CheckName, Checks, DynCheck, GATEWAY_KEYS, SharedResources};
 use sha2::{Digest as _, Sha256};
 
 use crate::kinds::{self, KINDS};
@@ -32,18 +32,18 @@ pub struct Component {
     /// Its name in the answer.
     pub name: String,
     /// Its checks.
-    pub checks: Checks,
+    pub checks: Checks<ConfiguredCheck>,
     /// A digest of the section it was made from, values of references included.
     pub(crate) identity: [u8; 32],
 }
 
-/// The checks of a component, each with the limits that it runs within.
-#[derive(Clone)]
-pub enum Checks {
-    /// It is one check.
-    Single(Arc<dyn DynCheck>, Limits),
-    /// It is a group of named checks.
-    Group(Vec<(String, Arc<dyn DynCheck>, Limits)>),
+/// A check and the limits that it runs within.
+#[derive(Clone, Debug)]
+pub struct ConfiguredCheck {
+    /// The check.
+    pub check: Arc<dyn DynCheck>,
+    /// Its limits.
+    pub limits: Limits,
 }
 
 impl Component {
@@ -125,29 +125,29 @@ fn component(
         return None;
     };
     let checks = match kind.read(name, node, shared, diagnostics)? {
-        probe::Component::Single(check) => {
+        Checks::Single(check) => {
             if fields.has("checks") {
                 fields.error(
                     "checks",
                     "this component is a single check, its limits stand in the section itself",
                 );
             }
-            let default = if fields.has("max_age") { limits } else { paced(limits, &check) };
-            Checks::Single(check, default)
+            let limits = if fields.has("max_age") { limits } else { paced(limits, &check) };
+            Checks::Single(ConfiguredCheck { check, limits })
         }
-        probe::Component::Group(checks) => {
+        Checks::Group(checks) => {
             note_unknown_checks(name, ours.get("checks"), &checks, diagnostics);
             let mut checks: Vec<_> = checks
                 .into_iter()
                 .map(|(name, check)| {
                     let limits = paced(limits, &check);
-                    (name.as_str().to_owned(), check, limits)
+                    (name, ConfiguredCheck { check, limits })
                 })
                 .collect();
             fields.tables("checks", |name, table| {
                 let mut nobodys = limits;
-                let own = checks.iter_mut().find(|(known, ..)| known == name);
-                let own = own.map_or(&mut nobodys, |(.., own)| own);
+                let own = checks.iter_mut().find(|(known, _)| known.as_str() == name);
+                let own = own.map_or(&mut nobodys, |(_, own)| &mut own.limits);
                 *own = self::limits(table, *own);
             });
             Checks::Group(checks)
@@ -162,7 +162,7 @@ fn component(
 fn note_unknown_checks(
     name: &str,
     own: Option<&Node>,
-    checks: &[(probe::CheckName, Arc<dyn DynCheck>)],
+    checks: &[(CheckName, Arc<dyn DynCheck>)],
     diagnostics: &Diagnostics,
 ) {
     for (key, node) in own.map(Node::entries).unwrap_or_default() {

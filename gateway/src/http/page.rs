@@ -4,7 +4,7 @@ use http::HeaderValue;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::write::seconds;
-use crate::report::{CheckResult, ComponentResult, Report};
+use crate::report::Report;
 
 /// Allows a page nothing but its own style, which it names by its hash.
 pub(super) const POLICY: HeaderValue = HeaderValue::from_static(
@@ -24,7 +24,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere}";
 /// The page with a report.
 pub(super) fn report(report: &Report) -> String {
     let (working, failing): (Vec<_>, Vec<_>) =
-        rows(report).partition(|(_, line)| line.is_working());
+        report.checks().partition(|(_, line)| line.is_working());
     let all = working.len() + failing.len();
     let title = match failing.len() {
         0 => format!("All {all} checks are working"),
@@ -76,17 +76,6 @@ fn page(title: &str, content: &Markup) -> String {
     .into_string()
 }
 
-/// Every check with the name of its component before its own.
-fn rows(report: &Report) -> impl Iterator<Item = (String, &CheckResult)> {
-    report.components.iter().flat_map(|(component, entry)| match entry {
-        ComponentResult::Single(line) => vec![(component.clone(), line)],
-        ComponentResult::Group(lines) => {
-            let name = |(name, line)| (format!("{component}.{name}"), line);
-            lines.iter().map(|(name, line)| (name, line)).map(name).collect()
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -94,6 +83,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
+    use crate::report::{CheckResult, ComponentResult};
 
     fn line(status: &str) -> CheckResult {
         CheckResult { status: status.to_owned(), response_time: Duration::from_millis(1) }
@@ -129,7 +119,10 @@ mod tests {
             ("redis".to_owned(), ComponentResult::Single(line("working"))),
             (
                 "s3".to_owned(),
-                ComponentResult::Group(vec![("<b>".to_owned(), line("list: \"<script>\""))]),
+                ComponentResult::Group(vec![(
+                    probe::CheckName::new("<b>").expect("a name"),
+                    line("list: \"<script>\""),
+                )]),
             ),
         ];
         let components = std::sync::Arc::new(components.into());

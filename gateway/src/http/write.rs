@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use probe::Checks;
 
 use super::json::Json;
 use super::negotiate::Format;
@@ -173,11 +174,10 @@ pub(crate) fn report_json(report: &Report) -> Json<'_> {
 
 fn entry_json(entry: &ComponentResult) -> Json<'_> {
     match entry {
-        ComponentResult::Single(line) => line_json(line),
-        ComponentResult::Group(lines) => {
-            let check = |(name, line)| (String::as_str(name), line_json(line));
-            Json::Object(lines.iter().map(|(name, line)| (name, line)).map(check).collect())
-        }
+        Checks::Single(line) => line_json(line),
+        Checks::Group(lines) => Json::Object(
+            lines.iter().map(|(name, line)| (name.as_str(), line_json(line))).collect(),
+        ),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The place of one check on the board: its last result, and the run that is under way, shared by all who wait for it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use probe::{DynCheck, Failure, Steps};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout_at;
@@ -211,7 +212,7 @@ impl CachedCheck {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -6,15 +6,17 @@ mod run;
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use probe::{Checks, step};
 use tokio::sync::Semaphore;
 
 use self::cached_check::CachedCheck;
 pub use self::cached_check::Limits;
-use crate::config::{Checks, Component};
-use crate::report::{CheckResult, ComponentResult, Components, Report};
+use crate::config::{Component, ConfiguredCheck};
+use crate::report::{CheckResult, Components, Report};
 
 /// How many checks may run at the same time in this process.
 ///
@@ -42,7 +44,7 @@ impl Default for ConcurrencyLimit {
 
 /// See the module.
 pub struct Runner {
-    components: Vec<RunnerEntry>,
+    entries: Vec<RunnerEntry>,
     /// The last answer for which no check had to run.
     last: Mutex<Option<CachedReport>>,
 }
@@ -58,69 +60,54 @@ struct CachedReport {
     refused: bool,
 }
 
-/// A component on the board.
+/// A component and the cached results of its checks.
+#[derive(Clone)]
 struct RunnerEntry {
     component: Component,
-    slots: CachedChecks,
-}
-
-#[derive(Clone)]
-enum CachedChecks {
-    Single(Arc<CachedCheck>),
-    Group(Vec<(String, Arc<CachedCheck>)>),
+    checks: Checks<Arc<CachedCheck>>,
 }
 
 impl Runner {
-    /// A board of `components`. Those that are as they were on the `previous` board keep their results and their runs.
+    /// A runner of `components`. A component that `previous` runs with the same configuration keeps its results and its runs.
     pub fn new(
         components: Vec<Component>,
         limit: &ConcurrencyLimit,
         previous: Option<&Self>,
     ) -> Self {
-        let place = |component: Component| {
-            let known = previous.and_then(|board| {
-                board.components.iter().find(|placed| placed.component.is_same(&component))
+        let entry = |component: Component| {
+            let unchanged = previous.and_then(|runner| {
+                runner.entries.iter().find(|entry| entry.component.is_same(&component))
             });
-            match known {
-                Some(placed) => {
-                    RunnerEntry { component: placed.component.clone(), slots: placed.slots.clone() }
-                }
-                None => RunnerEntry { slots: slots(&component, limit), component },
-            }
+            unchanged.cloned().unwrap_or_else(|| RunnerEntry::new(component, limit))
         };
-        Self { components: components.into_iter().map(place).collect(), last: Mutex::default() }
+        Self { entries: components.into_iter().map(entry).collect(), last: Mutex::default() }
     }
 
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
-        for RunnerEntry { component, slots } in &self.components {
+        for RunnerEntry { component, checks } in &self.entries {
             names.push(component.name.clone());
-            if let CachedChecks::Group(checks) = slots {
-                names.extend(checks.iter().map(|(check, _)| path(&component.name, check)));
+            if let Checks::Group(_) = checks {
+                names.extend(checks.iter_named(&component.name).map(|(name, _)| name));
             }
         }
         names
     }
 
-    /// A board of those components and checks alone that have one of these `names`; it shares runs and results with this one.
+    /// A runner of the components and checks that have one of these `names`. It shares runs and results with this one.
     #[must_use]
     pub fn only(&self, names: &[String]) -> Self {
-        let chosen = |name: &String| names.contains(name);
-        let part = |RunnerEntry { component, slots }: &RunnerEntry| {
-            let slots = match slots {
-                slots if chosen(&component.name) => slots.clone(),
-                CachedChecks::Single(_) => return None,
-                CachedChecks::Group(checks) => {
-                    let chosen = |(check, _): &&(String, _)| chosen(&path(&component.name, check));
-                    let checks: Vec<_> = checks.iter().filter(chosen).cloned().collect();
-                    (!checks.is_empty()).then_some(CachedChecks::Group(checks))?
-                }
-            };
-            Some(RunnerEntry { component: component.clone(), slots })
+        let part = |entry: &RunnerEntry| {
+            let RunnerEntry { component, checks } = entry;
+            if names.contains(&component.name) {
+                return Some(entry.clone());
+            }
+            let checks =
+                checks.filter_group(|name| names.contains(&name.within(&component.name)))?;
+            Some(RunnerEntry { component: component.clone(), checks })
         };
-        let components = self.components.iter().filter_map(part).collect();
-        Self { components, last: Mutex::default() }
+        Self { entries: self.entries.iter().filter_map(part).collect(), last: Mutex::default() }
     }
 
     /// Asks every check and waits for the slowest.
@@ -136,7 +123,7 @@ impl Runner {
 
     async fn run(&self, ask: RunOptions) -> RunReport {
         let deadline = ask.wait.map(|wait| Instant::now() + wait);
-        let mut asked: Vec<_> = self.slots().map(|slot| slot.ask(ask.fresh, deadline)).collect();
+        let mut asked: Vec<_> = self.checks().map(|check| check.ask(ask.fresh, deadline)).collect();
         let mut answers = Vec::with_capacity(asked.len());
         // Who was asked last answers last, usually: whoever waits for him first is not woken for each of the others.
         while let Some(last) = asked.pop() {
@@ -151,8 +138,8 @@ impl Runner {
 
     /// The answer if no check has to run for it: as long as no result changes, the last such answer is given again.
     fn stored(&self) -> Option<RunReport> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let results = self.slots().map(|slot| slot.results()).sum();
+        let mut last = self.last.lock();
+        let results = self.checks().map(|check| check.results()).sum();
         let now = Instant::now();
         if !last.as_ref().is_some_and(|last| last.results == results && now < last.until) {
             *last = self.gather(results);
@@ -166,7 +153,7 @@ impl Runner {
 
     /// What every check said last, if all of it may be served again.
     fn gather(&self, results: u64) -> Option<CachedReport> {
-        let stored: Vec<_> = self.slots().map(|slot| slot.stored()).collect::<Option<_>>()?;
+        let stored: Vec<_> = self.checks().map(|check| check.stored()).collect::<Option<_>>()?;
         let until = stored.iter().map(|stored| stored.until).min()?;
         let oldest = stored.iter().map(|stored| stored.done).min()?;
         let refused = stored.iter().any(|stored| is_refused(stored.step));
@@ -180,29 +167,34 @@ impl Runner {
         })
     }
 
-    /// The report's components, with a line for each check in the order of [`Self::slots`].
-    fn components(&self, mut lines: impl Iterator<Item = CheckResult>) -> Components {
-        let entry = |placed: &RunnerEntry| {
-            let entry = match &placed.slots {
-                CachedChecks::Single(_) => ComponentResult::Single(lines.next()?),
-                CachedChecks::Group(slots) => {
-                    let names = slots.iter().map(|(name, _)| name.clone());
-                    ComponentResult::Group(names.zip(&mut lines).collect())
-                }
-            };
-            Some((placed.component.name.clone(), entry))
+    /// The components of a report, with the next of `results` for each check in the order of [`Self::checks`].
+    fn components(&self, mut results: impl Iterator<Item = CheckResult>) -> Components {
+        let component = |entry: &RunnerEntry| {
+            Some((entry.component.name.clone(), entry.checks.with_values(&mut results)?))
         };
-        self.components.iter().filter_map(entry).collect::<Vec<_>>().into()
+        self.entries.iter().filter_map(component).collect::<Vec<_>>().into()
     }
 
-    fn slots(&self) -> impl Iterator<Item = &Arc<CachedCheck>> {
-        self.components.iter().flat_map(|placed| placed.slots.iter())
+    fn checks(&self) -> impl Iterator<Item = &Arc<CachedCheck>> {
+        self.entries.iter().flat_map(|entry| entry.checks.iter())
+    }
+}
+
+impl RunnerEntry {
+    fn new(component: Component, limit: &ConcurrencyLimit) -> Self {
+        let named = component.checks.iter_named(&component.name).map(|(name, configured)| {
+            let ConfiguredCheck { check, limits } = configured;
+            Arc::new(CachedCheck::new(name, check.clone(), *limits, limit.0.clone()))
+        });
+        let checks = component.checks.with_values(named);
+        let Some(checks) = checks else { unreachable!("each check has a name") };
+        Self { component, checks }
     }
 }
 
 impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.components.iter().map(|placed| &placed.component.name)).finish()
+        f.debug_list().entries(self.entries.iter().map(|entry| &entry.component.name)).finish()
     }
 }
 
@@ -216,40 +208,6 @@ pub struct RunReport {
 }
 
 /// Whether a check that failed at this step was refused because of who it is.
-fn is_refused(step: Option<&str>) -> bool {
-    step == Some("authenticate")
-}
-
-impl CachedChecks {
-    fn iter(&self) -> impl Iterator<Item = &Arc<CachedCheck>> {
-        let (single, group) = match self {
-            Self::Single(slot) => (Some(slot), [].as_slice()),
-            Self::Group(slots) => (None, slots.as_slice()),
-        };
-        single.into_iter().chain(group.iter().map(|(_, slot)| slot))
-    }
-}
-
-fn slots(component: &Component, limit: &ConcurrencyLimit) -> CachedChecks {
-    let slot = |name: String, check: &_, limits| {
-        Arc::new(CachedCheck::new(name, Arc::clone(check), limits, limit.0.clone()))
-    };
-    match &component.checks {
-        Checks::Single(check, limits) => {
-            CachedChecks::Single(slot(component.name.clone(), check, *limits))
-        }
-        Checks::Group(checks) => CachedChecks::Group(
-            checks
-                .iter()
-                .map(|(name, check, limits)| {
-                    (name.clone(), slot(path(&component.name, name), check, *limits))
-                })
-                .collect(),
-        ),
-    }
-}
-
-/// The full name of a check in a group.
-fn path(component: &str, check: &str) -> String {
-    format!("{component}.{check}")
+fn is_refused(failed: Option<&str>) -> bool {
+    failed == Some(step::AUTHENTICATE)
 }

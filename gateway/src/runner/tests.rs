@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use probe::{Check, Failure, Steps};
+use probe::{Check, Checks, Failure, Steps};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::{Checks, Component};
-use crate::report::CheckResult;
+use crate::config::{Component, ConfiguredCheck};
+use crate::report::{CheckResult, ComponentResult};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -104,7 +104,11 @@ const LIMITS: Limits = Limits {
 
 fn component(name: &str, puppet: &Arc<FakeCheck>, limits: Limits) -> Component {
     let check = Arc::new(Strings(puppet.clone()));
-    Component { name: name.to_owned(), checks: Checks::Single(check, limits), identity: [0; 32] }
+    Component {
+        name: name.to_owned(),
+        checks: Checks::Single(ConfiguredCheck { check, limits }),
+        identity: [0; 32],
+    }
 }
 
 fn board(puppets: &[(&str, &Arc<FakeCheck>)], limits: Limits) -> Arc<Runner> {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use gateway::config::{Checks, Configuration, LoadContext, SecretCache};
-use probe::SharedResources;
+use gateway::config::{Configuration, LoadContext, SecretCache};
+use probe::{Checks, SharedResources};
 
 fn read(text: &str) -> Result<Configuration, String> {
     let env = |name: &str| (name == "PASSWORD").then(|| "p@ss".to_owned());
@@ -95,7 +95,8 @@ timeout = "1s"
     let Checks::Group(checks) = &configuration.components[0].checks else { panic!("a group") };
     let limits: Vec<_> = checks
         .iter()
-        .map(|(name, _, limits)| {
+        .map(|(name, configured)| {
+            let limits = configured.limits;
             (name.as_str(), limits.timeout.as_secs(), limits.max_age.as_secs())
         })
         .collect();
@@ -124,7 +125,7 @@ region = "eu-central-1"
         ))
         .expect("this file is right");
         let Checks::Group(checks) = &configuration.components[0].checks else { panic!("a group") };
-        let ages = checks.iter().map(|(_, _, limits)| limits.max_age.as_secs());
+        let ages = checks.iter().map(|(_, configured)| configured.limits.max_age.as_secs());
         ages.take(3).collect::<Vec<_>>()
     };
     assert_eq!(max_ages(""), [3, 60, 3]);

@@ -1,6 +1,6 @@
 //! Neither healthy runs nor those that are cut off leave anything behind.
 
-use probe::Component;
+use probe::DynChecks;
 use probe_celery::KIND;
 use probe_testkit::cut_at_random;
 use stack::redis::Redis;
@@ -58,7 +58,7 @@ async fn a_thousand_runs_cut_anywhere_leave_nothing_on_redis() {
 }
 
 /// A section that has run once, after which the worker has the connections that it needs to answer.
-async fn warm(stage: &Stage) -> Component {
+async fn warm(stage: &Stage) -> DynChecks {
     let celery = stage.celery(ALL);
     ask(&celery, PATIENCE).await.expect_working();
     celery

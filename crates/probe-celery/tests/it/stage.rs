@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use probe::Component;
+use probe::DynChecks;
 use probe_celery::KIND;
 use probe_testkit::{Outcome, checks, component, run};
 use stack::celery::{App, Pool, Worker};
@@ -66,7 +66,7 @@ impl Stage {
     }
 
     /// The checks of the section, with further lines.
-    pub(crate) fn celery(&self, lines: &str) -> Component {
+    pub(crate) fn celery(&self, lines: &str) -> DynChecks {
         component(&KIND, "celery", &self.section(lines))
     }
 
@@ -107,7 +107,7 @@ impl Report {
 }
 
 /// One run of every check at once, as the gateway does it.
-pub(crate) async fn ask(component: &Component, deadline: Duration) -> Report {
+pub(crate) async fn ask(component: &DynChecks, deadline: Duration) -> Report {
     let runs: Vec<_> = checks(component)
         .into_iter()
         .map(|(name, check)| (name, tokio::spawn(async move { run(&check, deadline).await })))

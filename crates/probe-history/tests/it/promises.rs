@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use probe::{Component, Kind};
+use probe::{Checks, Kind};
 use probe_history::KIND;
 use probe_testkit::{Subject, promises};
 use stack::moto::Moto;
@@ -56,9 +56,9 @@ async fn the_checks_of_event_bridge_keep_their_promises() {
 const WAY: Kind = Kind {
     name: "history",
     build: |section| {
-        let Component::Group(mut checks) = (KIND.build)(section)? else { return None };
+        let Checks::Group(mut checks) = (KIND.build)(section)? else { return None };
         checks.retain(|(name, _)| name.as_str() == "e2e");
-        Some(Component::Group(checks))
+        Some(Checks::Group(checks))
     },
 };
 

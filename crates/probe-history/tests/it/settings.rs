@@ -94,7 +94,7 @@ async fn a_secret_that_is_not_known_yet_keeps_only_those_who_need_it_from_asking
     let Value::Table(tables) = &mut node.value else { panic!("a table") };
     let Value::Table(clickhouse) = &mut tables[0].1.value else { panic!("a table") };
     clickhouse[2].1.value = Value::Unknown(Failure::msg("read secret", "vault is sealed"));
-    let component = KIND.component("history", &node, &SharedResources::default()).unwrap();
+    let component = KIND.checks("history", &node, &SharedResources::default()).unwrap();
     let mut said = Vec::new();
     for (name, check) in checks(&component) {
         let outcome = run(&check, Duration::from_secs(20)).await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use probe::Component;
+use probe::DynChecks;
 use probe_history::KIND;
 use probe_testkit::{Outcome, checks, component, run};
 use stack::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
@@ -41,7 +41,7 @@ impl Stage {
     }
 
     /// All eight checks of this pipeline.
-    pub(crate) fn component(&self) -> Component {
+    pub(crate) fn component(&self) -> DynChecks {
         component(&KIND, "history", &self.lines())
     }
 
@@ -93,16 +93,16 @@ fn place(server: SocketAddr, id: &str, secret: &str) -> String {
 }
 
 /// What is not working, as `name: line`.
-pub(crate) async fn failures(component: &Component) -> Vec<String> {
+pub(crate) async fn failures(component: &DynChecks) -> Vec<String> {
     failures_within(component, PATIENCE).await
 }
 
 /// The same when no event will come, which is then waited for [`IN_VAIN`].
-pub(crate) async fn failures_without_event(component: &Component) -> Vec<String> {
+pub(crate) async fn failures_without_event(component: &DynChecks) -> Vec<String> {
     failures_within(component, IN_VAIN).await
 }
 
-async fn failures_within(component: &Component, e2e: Duration) -> Vec<String> {
+async fn failures_within(component: &DynChecks, e2e: Duration) -> Vec<String> {
     let runs = checks(component).into_iter().map(|(name, check)| async move {
         let deadline = if name == "e2e" { e2e } else { PATIENCE };
         match run(&check, deadline).await {

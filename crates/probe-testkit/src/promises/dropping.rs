@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use probe::{Component, SharedResources};
+use probe::{DynChecks, SharedResources};
 
 use crate::suite::{Run, Suite};
 use crate::{FaultProxy, Outcome};
@@ -35,7 +35,7 @@ pub(crate) async fn leaves_nothing(suite: &Suite) {
 async fn dropped_while_connecting(
     suite: &Suite,
     proxy: &FaultProxy,
-    component: &Component,
+    component: &DynChecks,
     time: Duration,
 ) {
     for point in 0..POINTS {
@@ -45,7 +45,7 @@ async fn dropped_while_connecting(
     }
 }
 
-async fn dropped_while_asking(suite: &Suite, one: &Component, other: &Component, time: Duration) {
+async fn dropped_while_asking(suite: &Suite, one: &DynChecks, other: &DynChecks, time: Duration) {
     for point in 0..POINTS {
         suite.expect_working(one, "right after a run that was dropped").await;
         let deadline = time * point / (POINTS * 4 / 5);
@@ -57,7 +57,7 @@ async fn dropped_while_asking(suite: &Suite, one: &Component, other: &Component,
 }
 
 /// A run either ends well or is cut.
-async fn expect_no_failure(suite: &Suite, component: &Component, deadline: Duration, when: &str) {
+async fn expect_no_failure(suite: &Suite, component: &DynChecks, deadline: Duration, when: &str) {
     for Run { name, outcome } in suite.run(component, deadline).await {
         if matches!(outcome, Outcome::Failed { .. }) {
             suite.broken(&format!("in a run to be dropped {when}, `{name}` fails: {outcome:?}"));
@@ -65,7 +65,7 @@ async fn expect_no_failure(suite: &Suite, component: &Component, deadline: Durat
     }
 }
 
-async fn time(suite: &Suite, component: &Component) -> Duration {
+async fn time(suite: &Suite, component: &DynChecks) -> Duration {
     let begun = Instant::now();
     suite.expect_working(component, "through a slow network").await;
     begun.elapsed().min(LONGEST)

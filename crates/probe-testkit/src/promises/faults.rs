@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use probe::Component;
+use probe::DynChecks;
 
 use crate::suite::{PATIENCE, Run, Suite};
 use crate::{FaultProxy, Outcome};
@@ -91,7 +91,7 @@ pub(crate) async fn cut_short(suite: &Suite) {
 }
 
 /// The connection is lost between the question and its answer.
-async fn restarted_while_it_asks(suite: &Suite, proxy: &FaultProxy, component: &Component) {
+async fn restarted_while_it_asks(suite: &Suite, proxy: &FaultProxy, component: &DynChecks) {
     for _ in 0..5 {
         suite.expect_working(component, "before the restart").await;
         let before = proxy.counts().from_client;
@@ -106,7 +106,7 @@ async fn restarted_while_it_asks(suite: &Suite, proxy: &FaultProxy, component: &
     }
 }
 
-async fn expect_cut(suite: &Suite, component: &Component, when: &str) {
+async fn expect_cut(suite: &Suite, component: &DynChecks, when: &str) {
     for Run { name, outcome } in suite.run(component, SILENCE).await {
         if !matches!(outcome, Outcome::Cut { .. }) {
             suite.broken(&format!("silent and {when}, `{name}` does not wait but {outcome:?}"));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use probe::config::{Node, Value};
-use probe::{Component, Failure};
+use probe::{DynChecks, Failure};
 
 use super::configuration::long_config;
 use super::tree;
@@ -35,7 +35,7 @@ pub(crate) fn hold_no_secret(suite: &Suite) {
     }
 }
 
-async fn expect_shape(suite: &Suite, config: &Node, whole: &Component, what: &str) {
+async fn expect_shape(suite: &Suite, config: &Node, whole: &DynChecks, what: &str) {
     let component = match suite.build(suite.subject.section, config, &Arc::default()).await {
         Ok(component) => component,
         Err(told) => suite.broken(&format!("an unknown `{what}` is taken for wrong: {told:?}")),

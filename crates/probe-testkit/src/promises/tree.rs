@@ -1,6 +1,6 @@
 //! Changes a configuration in one place.
 
-use probe::Component;
+use probe::DynChecks;
 use probe::config::{Node, Value};
 
 use crate::checks;
@@ -49,7 +49,7 @@ pub(crate) fn below(path: &[String], key: &str) -> Path {
 }
 
 /// `node` with every check of a group as a table, where a string stood in place of its `url`.
-pub(crate) fn in_long_form(node: &Node, component: &Component) -> Node {
+pub(crate) fn in_long_form(node: &Node, component: &DynChecks) -> Node {
     checks(component).iter().fold(node.clone(), |node, (name, _)| {
         match node.get(name).map(|entry| entry.value.clone()) {
             Some(Value::String(url)) => {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use probe::config::{Fields, FromNode, Node, Url, ValueError};
 use probe::{
-    CachedConnection, Cause, Check, Component, Connect, Failure, Kind, Secret, Section,
+    CachedConnection, Cause, Check, Connect, DynChecks, Failure, Kind, Secret, Section,
     SharedResources, Steps,
 };
 use probe_testkit::Subject;
@@ -102,13 +102,13 @@ async fn serve(stream: TcpStream) -> io::Result<()> {
     }
 }
 
-pub(crate) fn build(section: &Section<'_>, flaw: Flaw) -> Option<Component> {
+pub(crate) fn build(section: &Section<'_>, flaw: Flaw) -> Option<DynChecks> {
     let mut fields = section.fields();
     let check = toy(&mut fields, section.shared(), flaw);
     fields.single(|| check)
 }
 
-pub(crate) fn build_group(section: &Section<'_>) -> Option<Component> {
+pub(crate) fn build_group(section: &Section<'_>) -> Option<DynChecks> {
     section.group_by_key(|_, fields| toy(fields, section.shared(), Flaw::None))
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{
     Diagnostic, Diagnostics, FromNode, KeyUsage, Node, Requirement, Url, Value, ValueError,
 };
-use crate::{Check, CheckName, Component, DynCheck, Failure, Grant, Steps};
+use crate::{Check, CheckName, Checks, DynCheck, DynChecks, Failure, Grant, Steps};
 
 /// Reads one table. Whatever is wrong is noted and answered with `None`; reading goes on, so that all mistakes are told at once.
 ///
@@ -225,8 +225,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Ends the reading with one check. `make` may use `?` on whatever was read: each `None` has its mistake noted already.
-    pub fn single<C: Check>(self, make: impl FnOnce() -> Option<C>) -> Option<Component> {
-        self.check(make).map(Component::Single)
+    pub fn single<C: Check>(self, make: impl FnOnce() -> Option<C>) -> Option<DynChecks> {
+        self.check(make).map(Checks::Single)
     }
 
     /// Ends the reading with a group of checks under `names`.
@@ -234,13 +234,13 @@ impl<'a> Fields<'a> {
         mut self,
         names: Vec<CheckName>,
         make: impl Fn(&CheckName) -> Option<C>,
-    ) -> Option<Component> {
+    ) -> Option<DynChecks> {
         self.report_unknown_keys();
         let checks = names.into_iter().map(|name| {
             let check = self.make(|| make(&name))?;
             Some((name, check))
         });
-        checks.collect::<Option<Vec<_>>>().map(Component::Group)
+        checks.collect::<Option<Vec<_>>>().map(Checks::Group)
     }
 
     /// Ends the reading of settings that become no check.

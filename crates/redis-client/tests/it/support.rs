@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::{Check, Component, DynCheck, Failure, Kind, Section, Steps};
+use probe::{Check, DynCheck, DynChecks, Failure, Kind, Section, Steps};
 use probe_testkit::{Outcome, run, single};
 use redis_client::{Answer, Canary, Command, Redis};
 use stack::redis::Redis as Server;
@@ -36,13 +36,13 @@ pub(crate) async fn failure(toml: &str) -> String {
     ask(&check(toml)).await.line().to_owned()
 }
 
-fn build_one(section: &Section<'_>) -> Option<Component> {
+fn build_one(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let redis = Redis::read(section.shared(), &mut fields);
     fields.single(|| Some(Ask { redis: redis?, name: None }))
 }
 
-fn build_many(section: &Section<'_>) -> Option<Component> {
+fn build_many(section: &Section<'_>) -> Option<DynChecks> {
     section.group_by_key(|name, fields| {
         let redis = Redis::read(section.shared(), fields)?;
         Some(Ask { redis, name: Some(name.as_str().to_owned()) })

@@ -19,7 +19,7 @@ fn read(keys: &[(&str, &str)]) -> Result<Settings, Vec<Diagnostic>> {
     let entries = keys.iter().enumerate().map(entry).collect();
     let node = Node { line: 1, value: Value::Table(entries) };
     let shared = SharedResources::default();
-    let _component = KIND.component("server", &node, &shared)?;
+    let _component = KIND.checks("server", &node, &shared)?;
     Ok(shared.get_or_insert(&place(), Settings::default).as_ref().clone())
 }
 

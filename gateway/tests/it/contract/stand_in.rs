@@ -112,9 +112,9 @@ pub(super) fn report() -> Report {
         status: status.to_owned(),
         response_time: Duration::from_micros(microseconds),
     };
+    let name = |name| probe::CheckName::new(name).expect("a name");
     let odd = "read: \"größe\"\t<b> \\ \u{1}\u{7f}\u{2028}\u{2029}";
-    let cache =
-        vec![("data".to_owned(), line("working", 412)), ("pages".to_owned(), line(odd, 3_000_000))];
+    let cache = vec![(name("data"), line("working", 412)), (name("pages"), line(odd, 3_000_000))];
     let postgres = line("connect: connection refused (db:5432)", 100_000);
     let components = vec![
         ("cache".to_owned(), ComponentResult::Group(cache)),

@@ -1,52 +1,7 @@
-//! What a section of the configuration becomes: one check, or a group of named checks.
-
-use std::fmt;
-use std::sync::Arc;
+//! A kind of probe: how a section of the configuration becomes checks.
 
 use crate::config::{Diagnostic, Diagnostics, Fields, Node, Value};
-use crate::{Check, DynCheck, SharedResources};
-
-/// One check, or a group whose names are known before any of them runs.
-pub enum Component {
-    /// The component is its one check.
-    Single(Arc<dyn DynCheck>),
-    /// The component has checks of its own names, in this order.
-    Group(Vec<(CheckName, Arc<dyn DynCheck>)>),
-}
-
-/// Says the names only.
-impl fmt::Debug for Component {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Single(check) => f.debug_tuple("Single").field(&check.target()).finish(),
-            Self::Group(checks) => {
-                f.debug_list().entries(checks.iter().map(|(name, _)| name)).finish()
-            }
-        }
-    }
-}
-
-/// The name of a check within its group, as it stands in the answer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CheckName(String);
-
-impl CheckName {
-    /// A name: 1 to 100 characters, none of them a control character.
-    pub fn new(name: impl Into<String>) -> Result<Self, String> {
-        let name = name.into();
-        if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-            return Err(
-                "expected a name of 1 to 100 characters without control characters".to_owned()
-            );
-        }
-        Ok(Self(name))
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+use crate::{Check, CheckName, Checks, DynChecks, SharedResources};
 
 /// What any section may hold for the gateway, which reads it by itself: none of these can be the name of a check.
 pub const GATEWAY_KEYS: &[&str] = &["kind", "timeout", "max_age", "overdue_wait", "checks"];
@@ -57,17 +12,17 @@ pub struct Kind {
     /// The kind of component, as `kind = "..."` names it; a section without one is of the kind that it is named after.
     pub name: &'static str,
     /// Turns a section into a component, without any I/O; `None` when the section has noted mistakes.
-    pub build: fn(&Section<'_>) -> Option<Component>,
+    pub build: fn(&Section<'_>) -> Option<DynChecks>,
 }
 
 impl Kind {
     /// Builds the section `name`, or says everything that is wrong with it, in the order of its lines.
-    pub fn component(
+    pub fn checks(
         &self,
         name: &str,
         node: &Node,
         shared: &SharedResources,
-    ) -> Result<Component, Vec<Diagnostic>> {
+    ) -> Result<DynChecks, Vec<Diagnostic>> {
         let diagnostics = Diagnostics::default();
         self.read(name, node, shared, &diagnostics).ok_or_else(|| diagnostics.into_diagnostics())
     }
@@ -79,7 +34,7 @@ impl Kind {
         node: &Node,
         shared: &SharedResources,
         diagnostics: &Diagnostics,
-    ) -> Option<Component> {
+    ) -> Option<DynChecks> {
         let own = Diagnostics::default();
         let built = (self.build)(&Section { name, node, shared, diagnostics: &own });
         let built = built.filter(|_| own.is_clean());
@@ -121,7 +76,7 @@ impl<'a> Section<'a> {
     pub fn group_by_key<C: Check>(
         &self,
         mut make: impl FnMut(&CheckName, &mut Fields<'_>) -> Option<C>,
-    ) -> Option<Component> {
+    ) -> Option<DynChecks> {
         let mut checks = Some(Vec::new());
         let is_ours = |(key, _): &&(String, Node)| !GATEWAY_KEYS.contains(&key.as_str());
         if !self.node.entries().iter().any(|entry| is_ours(&entry)) {
@@ -153,7 +108,7 @@ impl<'a> Section<'a> {
                 _ => checks = None,
             }
         }
-        checks.map(Component::Group)
+        checks.map(Checks::Group)
     }
 
     fn report(&self, line: usize, key: String, message: String) {
@@ -206,9 +161,9 @@ mod tests {
         },
     };
 
-    fn build(kind: &Kind, toml: &str) -> Result<Component, Vec<String>> {
+    fn build(kind: &Kind, toml: &str) -> Result<DynChecks, Vec<String>> {
         let node = Node::parse(toml).expect("this is TOML");
-        let built = kind.component("it", &node, &SharedResources::default());
+        let built = kind.checks("it", &node, &SharedResources::default());
         built.map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
@@ -232,7 +187,7 @@ mod tests {
     #[test]
     fn what_the_gateway_reads_is_no_unknown_key_and_no_check() {
         assert!(build(&SINGLE, "url = 'x'\ntimeout = '1s'\nkind = 'single'\n").is_ok());
-        let Ok(Component::Group(checks)) = build(&GROUP, "a = 'x'\nmax_age = '1s'\n") else {
+        let Ok(Checks::Group(checks)) = build(&GROUP, "a = 'x'\nmax_age = '1s'\n") else {
             panic!("a group")
         };
         assert_eq!(checks.len(), 1);
@@ -372,8 +327,8 @@ mod tests {
         let Value::Table(tables) = &mut node.value else { panic!("a table") };
         let Value::Table(first) = &mut tables[0].1.value else { panic!("a table") };
         first[0].1.value = Value::Unknown(Failure::msg("read secret", "sealed"));
-        let built = PARTS.component("it", &node, &SharedResources::default()).expect("a component");
-        let Component::Single(check) = built else { panic!("a check") };
+        let built = PARTS.checks("it", &node, &SharedResources::default()).expect("a component");
+        let Checks::Single(check) = built else { panic!("a check") };
         let said = check.check(&Steps::new()).await.expect_err("what was read").render("");
         assert!(said.contains("Some(Err(") && said.ends_with("Some(Ok(\"y\"))"), "{said}");
     }
@@ -410,8 +365,8 @@ mod tests {
         let mut node = Node::parse("a = 'x'\nb = 'y'\n").expect("this is TOML");
         let Value::Table(entries) = &mut node.value else { panic!("a table") };
         entries[0].1.value = Value::Unknown(Failure::msg("read secret", "vault is sealed"));
-        let built = GROUP.component("it", &node, &SharedResources::default()).expect("a component");
-        let Component::Group(checks) = built else { panic!("a group") };
+        let built = GROUP.checks("it", &node, &SharedResources::default()).expect("a component");
+        let Checks::Group(checks) = built else { panic!("a group") };
         let mut lines = Vec::new();
         for (name, check) in &checks {
             let failure = check.check(&Steps::new()).await.err();
@@ -426,7 +381,7 @@ mod tests {
         let Value::Table(entries) = &mut node.value else { panic!("a table") };
         entries[0].1.value = Value::Unknown(Failure::msg("read secret", "vault is sealed"));
         let diagnostics =
-            SINGLE.component("it", &node, &SharedResources::default()).expect_err("a mistake");
+            SINGLE.checks("it", &node, &SharedResources::default()).expect_err("a mistake");
         assert_eq!(diagnostics[0].to_string(), "2: it.mode: expected `fast` or `slow`");
     }
 }

@@ -39,6 +39,7 @@ struct Snapshot {
     name: String,
     authorization: Authorization,
     failure_status: StatusCode,
+    answer_timeout: Duration,
     session: Option<Arc<Session>>,
     board: Runner,
 }
@@ -84,6 +85,11 @@ impl Namespace {
     /// The status code of an answer in which something is not working.
     pub fn failure_status(&self) -> StatusCode {
         self.snapshot().failure_status
+    }
+
+    /// How long an answer may take.
+    pub fn answer_timeout(&self) -> Duration {
+        self.snapshot().answer_timeout
     }
 
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
@@ -174,6 +180,7 @@ impl Snapshot {
             name: configuration.namespace,
             authorization: configuration.access.authorization,
             failure_status: configuration.failure_status,
+            answer_timeout: configuration.answer_timeout,
             session: configuration.session,
             board: Runner::new(configuration.components, limit, previous),
         }

@@ -34,7 +34,7 @@ pub async fn probe(namespaces: &Namespaces, only: &[String]) -> Result<Resolved,
 async fn run(namespace: &Namespace, only: &[String]) -> (String, Report) {
     // What Vault has not told by then, the checks that need it say.
     namespace.first_load().await;
-    let ask = RunOptions { fresh: true, wait: None };
+    let ask = RunOptions { fresh: true, wait: None, deadline: None };
     let report = match only {
         [] => namespace.ask(ask).await,
         only => namespace.ask_only(only, ask).await,

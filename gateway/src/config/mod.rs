@@ -43,6 +43,8 @@ pub struct Configuration {
     pub access: Access,
     /// The status code of an answer in which something is not working.
     pub failure_status: StatusCode,
+    /// How long an answer may take, whatever its checks wait for.
+    pub answer_timeout: Duration,
     /// The components, in the order of the answer.
     pub components: Vec<Component>,
     /// The session that `vault:` references are read with.
@@ -203,14 +205,17 @@ fn read(
     let access = access(&mut fields);
     let failure_status = failure_status(&mut fields);
     let limits = limits(&mut fields);
+    let answer_timeout = answer_timeout(&mut fields);
     fields.finish();
     let components = sections::components(&sections, limits, context.shared, diagnostics);
+    let answer_timeout = answer_timeout.unwrap_or_else(|| default_answer_timeout(&components));
     let session = session(&sections, context.shared, &found, diagnostics);
     let (namespace, access, failure_status) = (namespace?, access?, failure_status?);
     diagnostics.is_clean().then_some(Configuration {
         namespace,
         access,
         failure_status,
+        answer_timeout,
         components,
         session,
         vault_paths: found.vault_paths,
@@ -280,6 +285,22 @@ fn limits(fields: &mut Fields<'_>) -> Limits {
     };
     sections::expect_time(fields, limits);
     limits
+}
+
+/// How long an answer may take, or `None` if the file leaves that to the default.
+fn answer_timeout(fields: &mut Fields<'_>) -> Option<Duration> {
+    let timeout: Option<Duration> = fields.optional("answer_timeout");
+    if timeout.is_some_and(|timeout| timeout.is_zero()) {
+        fields.error("answer_timeout", "expected a timeout of at least `1ms`");
+    }
+    timeout
+}
+
+/// 10 s, or a second more than the longest timeout of a check: no check that starts at once is cut short.
+fn default_answer_timeout(components: &[Component]) -> Duration {
+    let checks = components.iter().flat_map(|component| component.checks.iter());
+    let longest = checks.map(|check| check.limits.timeout).max().unwrap_or_default();
+    Duration::from_secs(10).max(longest.saturating_add(Duration::from_secs(1)))
 }
 
 /// The session that references are read with, from the section that also becomes the check.

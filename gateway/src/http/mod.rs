@@ -169,7 +169,11 @@ async fn report<A: Authority>(
     headers: &HeaderMap,
     format: Format,
 ) -> Answer {
-    let ask = RunOptions { fresh: preferences::fresh(headers), wait: preferences::wait(headers) };
+    let ask = RunOptions {
+        fresh: preferences::fresh(headers),
+        wait: preferences::wait(headers),
+        deadline: None,
+    };
     let report = A::ask(namespace, ask).await;
     let status = if report.all_working() { StatusCode::OK } else { A::failure_status(namespace) };
     write::report(&report, status, ask.wait, format)

@@ -30,6 +30,8 @@ pub struct RunOptions {
     pub fresh: bool,
     /// How long the caller waits; what is not done by then says so in its place.
     pub wait: Option<Duration>,
+    /// When the report must be complete, and how long that was from the start of the answer.
+    pub deadline: Option<(Instant, Duration)>,
 }
 
 /// A process's limit on concurrent runs, shared by all its boards.

@@ -128,8 +128,8 @@ async fn status(board: &Runner, ask: RunOptions) -> String {
     line(&board.ask(ask).await, "it").status.clone()
 }
 
-const PLAIN: RunOptions = RunOptions { fresh: false, wait: None };
-const FRESH: RunOptions = RunOptions { fresh: true, wait: None };
+const PLAIN: RunOptions = RunOptions { fresh: false, wait: None, deadline: None };
+const FRESH: RunOptions = RunOptions { fresh: true, wait: None, deadline: None };
 const NO_ANSWER: &str = "ask: no answer within 200ms (puppet:1)";
 
 #[tokio::test]
@@ -351,7 +351,7 @@ async fn a_run_goes_on_as_long_as_somebody_waits() {
 async fn a_caller_who_waits_less_is_told_so_and_the_run_goes_on() {
     let puppet = FakeCheck::new(Act::Wait);
     let board = board(&[("it", &puppet)], Limits { timeout: SOON, ..LIMITS });
-    let hurried = RunOptions { fresh: false, wait: Some(Duration::ZERO) };
+    let hurried = RunOptions { fresh: false, wait: Some(Duration::ZERO), deadline: None };
     // It may take a moment to begin, and says so.
     while puppet.runs() == 0 {
         assert!(status(&board, hurried).await.contains("not finished within the 0s"));

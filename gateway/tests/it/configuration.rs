@@ -134,6 +134,18 @@ region = "eu-central-1"
 }
 
 #[test]
+fn an_answer_may_take_longer_than_every_check() {
+    let timeout = |lines: &str| read(&format!("{GOOD}{lines}")).unwrap().answer_timeout.as_secs();
+    assert_eq!(timeout(""), 10);
+    assert_eq!(timeout("answer_timeout = \"3s\"\n"), 3);
+    assert_eq!(timeout("[redis]\nurl = \"redis://h\"\ntimeout = \"20s\"\n"), 21);
+    check(
+        &format!("{GOOD}answer_timeout = \"0s\"\n"),
+        &["production.toml:3: answer_timeout: expected a timeout of at least `1ms`"],
+    );
+}
+
+#[test]
 fn limits_for_a_check_that_does_not_exist_are_a_mistake() {
     check(
         &format!(

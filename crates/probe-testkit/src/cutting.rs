@@ -1,4 +1,4 @@
-//! Many runs, each cut off at a point of its own.
+//! Runs a section's checks many times with random deadlines.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,54 +11,58 @@ use tokio::sync::oneshot;
 use crate::panics::Panics;
 use crate::{Outcome, checks, component, run};
 
-/// A bound for what takes no time to speak of, on however busy a machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A bound for what normally takes milliseconds, generous enough for a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs every check of the section `toml` so many times at once with the others, each time with a deadline that comes anywhere between its beginning and a little after its end.
+/// Runs all checks of the section `toml` concurrently, `runs` times, each time with a random deadline between the start of a run and a little after its end.
 ///
-/// No run may fail, since it either ends well or is cut; nothing may panic, not even in the background; and when the section is dropped, none of its tasks may be left.
+/// A run must succeed or be cut by its deadline; it may not fail. No task may panic, not even in the background. When the section is dropped, all of its tasks must end.
 pub async fn cut_at_random(kind: Kind, section: &'static str, toml: String, runs: u32) {
     let (done, result) = oneshot::channel();
-    // A thread of its own, on which panics are counted: the tasks in the background run nowhere else.
+    // Panics are counted for each thread, so the background tasks get a runtime on a thread of their own.
     let thread = std::thread::spawn(move || {
         let panics = Panics::new();
         panics.count_on_this_thread();
         let runtime = Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime can be made").block_on(cut(&kind, section, &toml, runs));
-        assert_eq!(panics.count(), 0, "so many tasks panicked");
-        // Whoever waited may be gone, when its test has failed.
-        let _nobody_waits = done.send(());
+        runtime.expect("a runtime can be created").block_on(cut(&kind, section, &toml, runs));
+        assert_eq!(panics.count(), 0, "the number of tasks that panicked");
+        // The receiver is gone if the test has failed.
+        let _dropped = done.send(());
     });
     if result.await.is_err()
-        && let Err(broken) = thread.join()
+        && let Err(panic) = thread.join()
     {
-        std::panic::resume_unwind(broken);
+        std::panic::resume_unwind(panic);
     }
 }
 
 async fn cut(kind: &Kind, section: &str, toml: &str, runs: u32) {
     let component = Arc::new(component(kind, section, toml));
-    run_all(&component, PATIENCE).await;
-    let begun = Instant::now();
-    let all_work = run_all(&component, PATIENCE).await;
-    assert_eq!(all_work, checks(&component).len(), "before any run is cut");
-    let longest = begun.elapsed() * 5 / 4;
+    run_all(&component, TIMEOUT).await;
+    let started = Instant::now();
+    let working = run_all(&component, TIMEOUT).await;
+    assert_eq!(working, checks(&component).len(), "before any run is cut");
+    let longest = started.elapsed() * 5 / 4;
     for _ in 0..runs {
         run_all(&component, longest.mul_f64(rand::random())).await;
     }
-    let all_work = run_all(&component, PATIENCE).await;
-    assert_eq!(all_work, checks(&component).len(), "after {runs} runs were cut");
+    let working = run_all(&component, TIMEOUT).await;
+    assert_eq!(working, checks(&component).len(), "after {runs} runs were cut");
     drop(component);
     let all_ended = async {
         while Handle::current().metrics().num_alive_tasks() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let ended = tokio::time::timeout(PATIENCE, all_ended).await;
-    assert!(ended.is_ok(), "tasks are left: {}", Handle::current().metrics().num_alive_tasks());
+    let ended = tokio::time::timeout(TIMEOUT, all_ended).await;
+    assert!(
+        ended.is_ok(),
+        "tasks are still alive: {}",
+        Handle::current().metrics().num_alive_tasks()
+    );
 }
 
-/// How many of the checks work, of which none fails.
+/// Returns how many checks succeeded; panics if one failed.
 async fn run_all(component: &DynChecks, deadline: Duration) -> usize {
     let runs = checks(component).into_iter().map(|(name, check)| async move {
         match run(&check, deadline).await {

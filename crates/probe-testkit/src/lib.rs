@@ -1,6 +1,6 @@
-//! The contract's promises as one suite that every probe runs against itself, and the fault proxy that breaks its backend.
+//! Tests a probe against the contract, and helpers that the probes' own tests share.
 //!
-//! [`promises`] is the suite, [`FaultProxy`] the means to break a backend in any other way, and the rest what the probes' own tests share.
+//! [`promises`] tests every promise of the contract. [`FaultProxy`] injects faults between a probe and a real server, and an [`impostor`] stands in for a server that misbehaves.
 
 #![expect(
     clippy::panic,
@@ -10,6 +10,7 @@
 )]
 
 mod cutting;
+mod impostor;
 mod line;
 mod panics;
 mod pki;
@@ -20,10 +21,13 @@ mod run;
 mod secrets;
 mod subject;
 mod suite;
+mod tls_files;
 
 pub use cutting::cut_at_random;
+pub use impostor::{impostor, serve_tcp};
 pub use pki::{Authority, Identity};
 pub use promises::promises;
 pub use proxy::{Counts, FaultProxy};
 pub use run::{Outcome, checks, component, component_sharing, diagnostics, run, single};
 pub use subject::Subject;
+pub use tls_files::TlsFiles;

@@ -1,9 +1,9 @@
-//! What a failure's line must look like.
+//! Checks the format of a failure's line.
 
 use probe::MAX_LINE;
 
-/// Says what is wrong with a failure's line.
-pub(crate) fn judge(step: &str, line: &str, target: &str) -> Result<(), &'static str> {
+/// Returns what is wrong with a failure's line.
+pub(crate) fn validate(step: &str, line: &str, target: &str) -> Result<(), &'static str> {
     let tail = match target {
         "" => String::new(),
         target => format!(" ({target})"),
@@ -32,19 +32,19 @@ mod tests {
     use super::*;
 
     fn check(step: &str, line: &str, expected: Result<(), &str>) {
-        assert_eq!(judge(step, line, "db:5432"), expected, "{line}");
+        assert_eq!(validate(step, line, "db:5432"), expected, "{line}");
     }
 
     #[test]
-    fn a_step_a_cause_and_the_target_are_a_line() {
+    fn a_line_is_a_step_a_cause_and_the_target() {
         check("connect", "connect: connection refused (db:5432)", Ok(()));
     }
 
     #[test]
-    fn every_other_form_is_told() {
-        let no_ends = Err("no step at the beginning, or no target at the end");
-        check("connect", "connect: connection refused", no_ends);
-        check("connect", "refused (db:5432)", no_ends);
+    fn any_other_form_is_rejected() {
+        let no_frame = Err("no step at the beginning, or no target at the end");
+        check("connect", "connect: connection refused", no_frame);
+        check("connect", "refused (db:5432)", no_frame);
         check("connect", "connect:  (db:5432)", Err("no cause"));
         check("connect", "connect: refused. (db:5432)", Err("a final dot"));
         check("connect", "connect: one\ntwo (db:5432)", Err("more than one line"));

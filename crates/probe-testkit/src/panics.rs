@@ -1,4 +1,4 @@
-//! Counts the panics on a suite's own threads: a client's background task may panic without anybody waiting for it.
+//! Counts panics by thread, including those of background tasks that no task joins.
 
 use std::cell::RefCell;
 use std::panic;
@@ -9,12 +9,12 @@ thread_local! {
     static COUNT_OF_THIS_THREAD: RefCell<Option<Panics>> = const { RefCell::new(None) };
 }
 
-/// The count of one suite; other suites run in the same process at the same time.
+/// The count of one suite. Other suites run in the same process at the same time.
 #[derive(Clone, Debug)]
 pub(crate) struct Panics(Arc<AtomicUsize>);
 
 impl Panics {
-    /// Begins at zero.
+    /// A new count of zero.
     pub(crate) fn new() -> Self {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
@@ -36,7 +36,7 @@ impl Panics {
         COUNT_OF_THIS_THREAD.set(Some(self.clone()));
     }
 
-    /// How many there were.
+    /// The number of panics so far.
     pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }

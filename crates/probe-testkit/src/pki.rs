@@ -1,8 +1,8 @@
-//! Authorities and the certificates that they issue, made anew in memory, for servers with TLS and for their clients.
+//! Authorities and the certificates they issue, generated in memory.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-/// Somebody who issues certificates.
+/// A certificate authority.
 #[derive(Debug)]
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -10,7 +10,7 @@ pub struct Authority {
     pub pem: String,
 }
 
-/// A certificate with its key.
+/// A certificate with its private key.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The certificate as PEM.
@@ -20,7 +20,7 @@ pub struct Identity {
 }
 
 impl Authority {
-    /// An authority that nobody knows yet.
+    /// A new authority with this common name.
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -30,12 +30,17 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A certificate for a host: a name or an address.
+    /// The TOML setting that trusts this authority.
+    pub fn toml(&self) -> String {
+        format!("ca = '''{}'''\n", self.pem)
+    }
+
+    /// Issues a certificate for a host, a name or an address.
     pub fn issue(&self, host: &str) -> Identity {
         self.sign(&CertificateParams::new([host.to_owned()]).expect("a certificate can be made"))
     }
 
-    /// A certificate for a host that is not valid any more.
+    /// Issues a certificate for a host that has expired.
     pub fn issue_expired(&self, host: &str) -> Identity {
         let mut params =
             CertificateParams::new([host.to_owned()]).expect("a certificate can be made");
@@ -44,7 +49,7 @@ impl Authority {
         self.sign(&params)
     }
 
-    /// A certificate for a user: its common name is who shows it.
+    /// Issues a client certificate; its common name is `user`.
     pub fn issue_for_user(&self, user: &str) -> Identity {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, user);
@@ -56,5 +61,13 @@ impl Authority {
         let certificate =
             params.signed_by(&key, &self.issuer).expect("a certificate can be made").pem();
         Identity { certificate, key: key.serialize_pem() }
+    }
+}
+
+impl Identity {
+    /// The TOML settings that present this identity to a server.
+    pub fn toml(&self) -> String {
+        let Self { certificate, key } = self;
+        format!("certificate = '''{certificate}'''\nprivate_key = '''{key}'''\n")
     }
 }

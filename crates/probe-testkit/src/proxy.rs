@@ -1,21 +1,21 @@
-//! A TCP proxy in front of a real server that breaks the way between a probe and its backend, exactly and on command.
+//! A TCP proxy that injects faults between a probe and a real server.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::relay::{End, Mode, Relay};
 
-/// How long an event may take before the test that waits for it fails.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test waits for an event before it fails.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Stands between a probe and a real server, on a port of its own on 127.0.0.1.
+/// A proxy on 127.0.0.1 between a probe and a real server.
 ///
-/// It begins healthy. Every fault lasts until the next one or [`FaultProxy::heal`]; dropping the proxy ends everything.
+/// It starts without a fault. A fault lasts until the next one or [`FaultProxy::heal`]. Dropping the proxy closes its port and its connections.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
@@ -24,25 +24,25 @@ pub struct FaultProxy {
     end: watch::Sender<End>,
     counts: watch::Sender<Counts>,
     accepting: Mutex<Option<JoinHandle<()>>>,
-    /// Bound for as long as the proxy lives but never listening, so that nobody else gets the port while it is closed.
+    /// Keeps the port reserved while it is closed: bound for as long as the proxy lives, but never listening.
     _reserved: TcpSocket,
 }
 
-/// What a proxy has seen so far.
+/// The traffic of a proxy so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Connections accepted since the beginning.
+    /// Connections accepted since the start.
     pub accepted: usize,
-    /// Connections that the client has open just now.
+    /// Connections that clients hold open now.
     pub open: usize,
-    /// Bytes of questions that came in since the beginning, handed on or not.
+    /// Bytes received from clients since the start, forwarded or not.
     pub from_client: usize,
-    /// Bytes of answers handed on since the beginning.
+    /// Bytes forwarded to clients since the start.
     pub from_server: usize,
 }
 
 impl FaultProxy {
-    /// Begins to pass connections on to `upstream`.
+    /// Starts a proxy that forwards connections to `upstream`.
     pub fn start(upstream: SocketAddr) -> Self {
         let reserved = socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let proxy = Self {
@@ -58,58 +58,58 @@ impl FaultProxy {
         proxy
     }
 
-    /// Where the probe connects to.
+    /// The address that the probe connects to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it has seen so far.
+    /// The traffic so far.
     pub fn counts(&self) -> Counts {
         *self.counts.borrow()
     }
 
-    /// Passes everything on again, late answers included: what was held back by [`FaultProxy::swallow`] now arrives.
+    /// Forwards everything again, including the bytes that [`FaultProxy::swallow`] held back.
     pub fn heal(&self) {
         self.mode.send_replace(Mode::Pass);
-        let mut accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accepting = self.accepting.lock();
         if accepting.is_none() {
             let listener = socket(self.address).listen(1024).expect("a bound port can be opened");
             *accepting = Some(tokio::spawn(accept(listener, self.relay())));
         }
     }
 
-    /// Hands everything on `delay` later, in each direction.
+    /// Forwards everything `delay` later, in each direction.
     pub fn delay(&self, delay: Duration) {
         self.mode.send_replace(Mode::Delay(delay));
     }
 
-    /// Accepts connections and takes questions, but hands nothing on and answers nothing: a server that hangs.
+    /// Accepts connections and reads from clients, but forwards nothing, like a server that hangs.
     pub fn swallow(&self) {
         self.mode.send_replace(Mode::Swallow);
     }
 
-    /// Ends each connection after `bytes` of answers, counted from the connection's beginning.
+    /// Closes each connection after it has forwarded `bytes` to its client.
     pub fn cut_after(&self, bytes: usize) {
         self.mode.send_replace(Mode::CutAfter(bytes));
     }
 
-    /// Closes the port, so that connections are refused, and resets those that exist.
+    /// Closes the port, so that connections are refused, and resets the existing ones.
     pub async fn refuse(&self) {
-        let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let accepting = self.accepting.lock().take();
         if let Some(accepting) = accepting {
             accepting.abort();
-            // The listener is closed only when its task is gone.
+            // The listener is closed only once its task has ended.
             let _cancelled = accepting.await;
         }
         self.reset().await;
     }
 
-    /// Resets every connection, as a server that dies does; new ones are accepted.
+    /// Resets every connection, like a server that is killed; new ones are accepted.
     pub async fn reset(&self) {
         self.end_all(true).await;
     }
 
-    /// Closes every connection in good order, as a server that is stopped does; new ones are accepted.
+    /// Closes every connection gracefully, like a server that is stopped; new ones are accepted.
     pub async fn close(&self) {
         self.end_all(false).await;
     }
@@ -119,26 +119,27 @@ impl FaultProxy {
         self.wait_until(&format!("{open} open connections"), |counts| counts.open == open).await
     }
 
-    /// Waits until the counts are as `wanted`; `what` describes them should that never be.
+    /// Waits until the counts satisfy `wanted`; `what` describes them in the failure.
     pub async fn wait_until(&self, what: &str, wanted: impl Fn(&Counts) -> bool) -> Counts {
         let reached = self.reaches(wanted).await;
-        assert!(reached, "waited {PATIENCE:?} for {what}, but there are {:?}", self.counts());
+        assert!(reached, "waited {TIMEOUT:?} for {what}, but there are {:?}", self.counts());
         self.counts()
     }
 
-    /// Whether the counts become as `wanted` in good time.
+    /// Whether the counts satisfy `wanted` in time.
     pub(crate) async fn reaches(&self, wanted: impl Fn(&Counts) -> bool) -> bool {
         let mut counts = self.counts.subscribe();
-        tokio::time::timeout(PATIENCE, counts.wait_for(|counts| wanted(counts))).await.is_ok()
+        tokio::time::timeout(TIMEOUT, counts.wait_for(|counts| wanted(counts))).await.is_ok()
     }
 
     async fn end_all(&self, by_reset: bool) {
-        let goal = self.counts().accepted;
+        let accepted_before = self.counts().accepted;
         self.end.send_modify(|end| *end = End { count: end.count + 1, by_reset });
         let mut ended = self.counts.subscribe();
-        // Whoever connects meanwhile is not meant.
-        let all_gone = ended.wait_for(|counts| counts.open <= counts.accepted - goal);
-        let _lives_as_long_as_the_proxy = all_gone.await;
+        // Connections that are accepted meanwhile do not count.
+        let all_closed = ended.wait_for(|counts| counts.open <= counts.accepted - accepted_before);
+        // The sender lives as long as the proxy.
+        let _counts = all_closed.await;
     }
 
     fn relay(&self) -> Relay {
@@ -153,7 +154,7 @@ impl FaultProxy {
 
 impl Drop for FaultProxy {
     fn drop(&mut self) {
-        let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let accepting = self.accepting.lock().take();
         if let Some(accepting) = accepting {
             accepting.abort();
         }
@@ -162,7 +163,7 @@ impl Drop for FaultProxy {
 
 /// A socket on `address` that may share its port with the one that reserves it.
 fn socket(address: SocketAddr) -> TcpSocket {
-    let socket = TcpSocket::new_v4().expect("a socket can be made");
+    let socket = TcpSocket::new_v4().expect("a socket can be created");
     socket.set_reuseport(true).expect("a port can be shared within the process");
     socket.bind(address).expect("127.0.0.1 has a free port");
     socket
@@ -171,7 +172,7 @@ fn socket(address: SocketAddr) -> TcpSocket {
 async fn accept(listener: TcpListener, relay: Relay) {
     loop {
         if let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(relay.begin(client));
+            tokio::spawn(relay.accept(client));
         }
     }
 }

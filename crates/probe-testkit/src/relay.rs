@@ -1,4 +1,4 @@
-//! One connection through the fault proxy, both directions.
+//! Relays one connection through the fault proxy, in both directions.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Counts;
 
-/// What happens to the bytes.
+/// What the proxy does with the bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
     Pass,
@@ -21,14 +21,14 @@ pub(crate) enum Mode {
     CutAfter(usize),
 }
 
-/// The last command to end connections; those that began before it obey.
+/// The last command to end connections; it applies to those that were accepted before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct End {
     pub(crate) count: usize,
     pub(crate) by_reset: bool,
 }
 
-/// What every connection of one proxy needs.
+/// What all connections of one proxy share.
 pub(crate) struct Relay {
     pub(crate) upstream: SocketAddr,
     pub(crate) mode: watch::Receiver<Mode>,
@@ -37,8 +37,8 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Counts the connection at once; the returned future relays it until it ends.
-    pub(crate) fn begin(&self, mut client: TcpStream) -> impl Future<Output = ()> + use<> {
+    /// Counts the connection immediately; the returned future relays it until it ends.
+    pub(crate) fn accept(&self, mut client: TcpStream) -> impl Future<Output = ()> + use<> {
         self.counts.send_modify(|counts| {
             counts.accepted += 1;
             counts.open += 1;
@@ -52,8 +52,8 @@ impl Relay {
                 changed = end.changed() => changed.is_ok() && end.borrow().by_reset,
             };
             if by_reset {
-                // A socket that is gone already needs no reset.
-                let _gone = client.set_zero_linger();
+                // A socket that is closed already needs no reset.
+                let _closed = client.set_zero_linger();
             }
             drop(client);
             drop(open);
@@ -70,42 +70,42 @@ impl Drop for Open {
     }
 }
 
-/// Relays until one side ends; true if the client is to see a reset.
+/// Relays until one side closes the connection; returns whether to reset the client's side.
 async fn relay(
     client: &mut TcpStream,
     upstream: SocketAddr,
     mode: watch::Receiver<Mode>,
     counts: &watch::Sender<Counts>,
 ) -> bool {
-    let _only_slower = client.set_nodelay(true);
+    let _slower = client.set_nodelay(true);
     let (from_client, to_client) = client.split();
-    let mut questions = Questions { client: from_client, pending: Vec::new(), counts };
+    let mut requests = Requests { client: from_client, pending: Vec::new(), counts };
     let mut gate = Gate(mode);
-    if !questions.hold(&mut gate).await {
+    if !requests.hold(&mut gate).await {
         return false;
     }
     let Ok(mut server) = TcpStream::connect(upstream).await else {
         return true;
     };
-    let _only_slower = server.set_nodelay(true);
+    let _slower = server.set_nodelay(true);
     let (from_server, to_server) = server.split();
     tokio::select! {
-        () = questions.hand_on(to_server, gate.clone()) => {}
-        () = answers(from_server, to_client, gate, counts) => {}
+        () = requests.forward(to_server, gate.clone()) => {}
+        () = forward_responses(from_server, to_client, gate, counts) => {}
     }
     false
 }
 
-/// What comes from the client, and what of it was not handed on yet.
-struct Questions<'a> {
+/// The bytes from the client, with those that have not been forwarded yet.
+struct Requests<'a> {
     client: ReadHalf<'a>,
     pending: Vec<u8>,
     counts: &'a watch::Sender<Counts>,
 }
 
-impl Questions<'_> {
-    /// Hands questions on until the client hangs up.
-    async fn hand_on(mut self, mut server: WriteHalf<'_>, mut gate: Gate) {
+impl Requests<'_> {
+    /// Forwards until the client closes the connection.
+    async fn forward(mut self, mut server: WriteHalf<'_>, mut gate: Gate) {
         loop {
             if self.pending.is_empty() && !self.read().await {
                 return;
@@ -119,7 +119,7 @@ impl Questions<'_> {
         }
     }
 
-    /// Waits for the gate while it goes on reading, so that a client which hangs up meanwhile is seen: then it answers false.
+    /// Waits for the gate and keeps reading, so that a closed connection is noticed: then it returns false.
     async fn hold(&mut self, gate: &mut Gate) -> bool {
         let opened = gate.open();
         tokio::pin!(opened);
@@ -141,8 +141,8 @@ impl Questions<'_> {
     }
 }
 
-/// Hands answers on until the server hangs up or the connection is to be cut.
-async fn answers(
+/// Forwards until the server closes the connection or the mode cuts it.
+async fn forward_responses(
     mut server: ReadHalf<'_>,
     mut client: WriteHalf<'_>,
     mut gate: Gate,
@@ -170,7 +170,7 @@ async fn answers(
     }
 }
 
-/// Where bytes wait for as long as the mode says so.
+/// Holds bytes back for as long as the mode requires.
 #[derive(Clone)]
 struct Gate(watch::Receiver<Mode>);
 
@@ -188,7 +188,7 @@ impl Gate {
         }
     }
 
-    /// How many bytes of answers may still pass on a connection that has `sent` some, if that is bounded.
+    /// The number of bytes that may still be forwarded on a connection that has forwarded `sent`, if it is bounded.
     fn room(&self, sent: usize) -> Option<usize> {
         match *self.0.borrow() {
             Mode::CutAfter(bytes) => Some(bytes.saturating_sub(sent)),
@@ -198,7 +198,7 @@ impl Gate {
 
     async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            // The proxy is gone and is about to end this connection.
+            // The proxy has been dropped, which ends this connection.
             std::future::pending::<()>().await;
         }
     }

@@ -1,4 +1,4 @@
-//! Building a component from a few lines of TOML, and running one check as the gateway does.
+//! Builds a component from TOML and runs a check as the gateway does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use probe::{Checks, DynCheck, DynChecks, Failure, Kind, SharedResources, Steps};
 pub enum Outcome {
     /// The check found its backend working.
     Working,
-    /// It did not, and says why.
+    /// The check found its backend not working.
     Failed {
         /// The failure as the check returned it.
         failure: Failure,
         /// The line that callers read.
         line: String,
     },
-    /// The deadline came first, while the check was in this step.
+    /// The run exceeded its deadline in this step.
     Cut {
-        /// The step that got no answer; `start` if none was begun.
+        /// The step that timed out; `start` if the check had begun none.
         step: &'static str,
         /// The line that callers read.
         line: String,
@@ -33,7 +33,7 @@ impl Outcome {
         matches!(self, Self::Working)
     }
 
-    /// The line of a failure that the check found by itself, before any deadline; fails the test if there is none.
+    /// The line of a run that failed before its deadline; panics for any other outcome.
     #[track_caller]
     pub fn line(&self) -> &str {
         match self {
@@ -42,7 +42,7 @@ impl Outcome {
         }
     }
 
-    /// The step that a deadline cut; fails the test if there is none.
+    /// The step that the deadline cut; panics for any other outcome.
     #[track_caller]
     pub fn cut_step(&self) -> &'static str {
         match self {
@@ -51,7 +51,7 @@ impl Outcome {
         }
     }
 
-    /// The line of a run that its deadline cut; fails the test if it was not.
+    /// The line of a run that its deadline cut; panics for any other outcome.
     #[track_caller]
     pub fn cut_line(&self) -> &str {
         match self {
@@ -60,14 +60,14 @@ impl Outcome {
         }
     }
 
-    /// Fails the test unless the backend is working.
+    /// Panics unless the backend is working.
     #[track_caller]
     pub fn expect_working(&self) {
         assert!(self.is_working(), "expected a working backend, got {self:?}");
     }
 }
 
-/// Runs `check` once; a run that takes longer than `deadline` is dropped where it stands.
+/// Runs `check` once; a run that exceeds `deadline` is dropped.
 pub async fn run(check: &Arc<dyn DynCheck>, deadline: Duration) -> Outcome {
     let steps = Steps::new();
     match tokio::time::timeout(deadline, check.check(&steps)).await {
@@ -83,13 +83,13 @@ pub async fn run(check: &Arc<dyn DynCheck>, deadline: Duration) -> Outcome {
     }
 }
 
-/// The section `section` with the lines `toml`, as a component with connections of its own.
+/// Builds the section `section` from the lines `toml`, with connections of its own.
 #[track_caller]
 pub fn component(kind: &Kind, section: &str, toml: &str) -> DynChecks {
     component_sharing(kind, section, toml, &SharedResources::default())
 }
 
-/// The same beside others with which it shares what lies in `shared`.
+/// Builds a section that shares its connections through `shared`.
 #[track_caller]
 pub fn component_sharing(
     kind: &Kind,
@@ -99,20 +99,20 @@ pub fn component_sharing(
 ) -> DynChecks {
     match build(kind, section, toml, shared) {
         Ok(component) => component,
-        Err(lines) => panic!("`{section}` is not right: {}", lines.join("; ")),
+        Err(lines) => panic!("`{section}` is invalid: {}", lines.join("; ")),
     }
 }
 
-/// What is wrong with the section, each mistake as `line: key: message`; fails the test if nothing is.
+/// The errors of an invalid section, each as `line: key: message`; panics if the section is valid.
 #[track_caller]
 pub fn diagnostics(kind: &Kind, section: &str, toml: &str) -> Vec<String> {
     match build(kind, section, toml, &SharedResources::default()) {
-        Ok(component) => panic!("expected mistakes, got {component:?}"),
+        Ok(component) => panic!("expected errors, got {component:?}"),
         Err(lines) => lines,
     }
 }
 
-/// The checks of `component` with their names; a single check's name is empty.
+/// The checks of `component` with their names; the name of a single check is empty.
 pub fn checks(component: &DynChecks) -> Vec<(String, Arc<dyn DynCheck>)> {
     match component {
         Checks::Single(check) => vec![(String::new(), check.clone())],
@@ -122,7 +122,7 @@ pub fn checks(component: &DynChecks) -> Vec<(String, Arc<dyn DynCheck>)> {
     }
 }
 
-/// The one check of the section `section` with the lines `toml`.
+/// Builds a section that is a single check; panics if it is a group.
 #[track_caller]
 pub fn single(kind: &Kind, section: &str, toml: &str) -> Arc<dyn DynCheck> {
     match component(kind, section, toml) {

@@ -1,8 +1,8 @@
-//! Finds a planted secret in any form in which it might leave the probe.
+//! Finds a secret in any form in which a probe might print it.
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What a URL's user-info must encode.
+/// The characters that a URL's user-info must encode.
 const USER_INFO: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -24,7 +24,7 @@ const USER_INFO: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The secret as it is, as a URL holds it, and as `Debug` prints it.
+/// The secret itself, its URL encodings, and its `Debug` form.
 pub(crate) fn forms(secret: &str) -> Vec<String> {
     let quoted = format!("{secret:?}");
     let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
@@ -40,13 +40,13 @@ pub(crate) fn forms(secret: &str) -> Vec<String> {
     forms
 }
 
-/// Whether `text` holds `secret` in any form.
-pub(crate) fn holds(text: &str, secret: &str) -> bool {
+/// Whether `text` contains `secret` in any form.
+pub(crate) fn contains(text: &str, secret: &str) -> bool {
     forms(secret).iter().any(|form| text.contains(form))
 }
 
-/// `text` with another word in place of `secret`, in whatever form it stands there.
-pub(crate) fn replaced(text: &str, secret: &str, other: &str) -> String {
+/// Replaces `secret`, in any form, by `other`.
+pub(crate) fn replace(text: &str, secret: &str, other: &str) -> String {
     forms(secret).iter().fold(text.to_owned(), |text, form| text.replace(form, other))
 }
 
@@ -59,8 +59,8 @@ mod tests {
         for text in
             ["no p@ss/w\"ord", "://me:p%40ss%2Fw%22ord@", "%40ss p%40ss%2fw%22ord", "p@ss/w\\\"ord"]
         {
-            assert!(holds(text, "p@ss/w\"ord"), "{text}");
+            assert!(contains(text, "p@ss/w\"ord"), "{text}");
         }
-        assert!(!holds("p@ss", "p@ss/w\"ord"));
+        assert!(!contains("p@ss", "p@ss/w\"ord"));
     }
 }

@@ -5,24 +5,50 @@ use std::net::SocketAddr;
 
 use probe::Kind;
 
-/// A probe, one right configuration of it, and the real server to which this configuration leads.
+/// A probe, a valid configuration of it, and the real server that the configuration leads to.
 pub struct Subject {
     /// The probe.
     pub kind: Kind,
-    /// The name of the section; nothing may depend on it.
+    /// The name of the section. The probe may not depend on it.
     pub section: &'static str,
-    /// The section's TOML, with the given address in place of the server's.
+    /// Writes the section's TOML, with the given address in place of the server's.
     pub config: Box<dyn Fn(SocketAddr) -> String + Send>,
-    /// The real server, which works.
+    /// The real server. It must be healthy.
     pub upstream: SocketAddr,
-    /// Every secret in the configuration, as the server knows it: decoded. Nothing that leaves the probe may hold one.
+    /// Every secret in the configuration, decoded, as the server knows it. No output of the probe may contain one.
     ///
-    /// The server must insist on each: with another in its place, the checks may not all say that they work.
+    /// The server must require each of them: with another value in its place, at least one check must fail.
     pub secrets: Vec<String>,
-    /// How many connections the component keeps to the server at rest, all its checks together.
+    /// How many connections the component holds to the server at rest, all its checks together.
     ///
-    /// None at all means that each run of a check opens one of its own, because a new connection is what its clients need.
+    /// 0 means that each run of a check opens a connection of its own, because a new connection is what is tested.
     pub connections: usize,
+}
+
+impl Subject {
+    /// A subject without secrets that holds one connection at rest.
+    pub fn new(
+        kind: Kind,
+        section: &'static str,
+        upstream: SocketAddr,
+        config: impl Fn(SocketAddr) -> String + Send + 'static,
+    ) -> Self {
+        let config = Box::new(config);
+        Self { kind, section, config, upstream, secrets: Vec::new(), connections: 1 }
+    }
+
+    /// Adds a secret of the configuration.
+    #[must_use]
+    pub fn with_secret(mut self, secret: impl Into<String>) -> Self {
+        self.secrets.push(secret.into());
+        self
+    }
+
+    /// Sets the number of connections at rest.
+    #[must_use]
+    pub fn with_connections(self, connections: usize) -> Self {
+        Self { connections, ..self }
+    }
 }
 
 impl fmt::Debug for Subject {

@@ -1,4 +1,4 @@
-//! What every promise needs: building, running and dropping as the gateway does, and a memory of all that was said.
+//! Builds, runs and drops the subject as the gateway does, and records its output.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,19 +14,19 @@ use tokio::time::timeout;
 use crate::panics::Panics;
 use crate::{FaultProxy, Outcome, Subject, checks, line, run};
 
-/// A bound for what takes no time to speak of, on however busy a machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// A bound for what normally takes milliseconds, generous enough for a busy machine.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What stands in the place of a right secret where a wrong one is tried.
+/// The wrong secret that replaces a right one.
 pub(crate) const WRONG_SECRET: &str = "wrong-credential-7391";
 
-/// The subject under test and what it said so far.
+/// The subject under test and its output so far.
 pub(crate) struct Suite {
     pub(crate) subject: Subject,
     promise: Cell<&'static str>,
-    said: RefCell<Vec<String>>,
+    output: RefCell<Vec<String>>,
     panics: Panics,
-    // The checks have threads of their own, so that one that blocks them is noticed by the suite.
+    // The checks run on threads of their own, so that the suite notices a check that blocks its thread.
     gateway: Runtime,
 }
 
@@ -39,28 +39,28 @@ impl Suite {
             .enable_all()
             .on_thread_start(move || count.count_on_this_thread())
             .build()
-            .expect("a runtime can be made");
+            .expect("a runtime can be created");
         Self {
             subject,
-            promise: Cell::new("the suite can begin"),
-            said: RefCell::default(),
+            promise: Cell::new("the suite starts"),
+            output: RefCell::default(),
             panics,
             gateway,
         }
     }
 
-    /// What follows is about this promise.
+    /// Starts testing a promise, which later failures name.
     pub(crate) fn begin(&self, promise: &'static str) {
         self.promise.set(promise);
     }
 
-    /// The promise does not hold.
-    pub(crate) fn broken(&self, how: &str) -> ! {
+    /// Panics because the probe breaks the current promise.
+    pub(crate) fn fail(&self, how: &str) -> ! {
         let (section, promise) = (self.subject.section, self.promise.get());
         panic!("`{section}` breaks the promise that {promise}: {how}")
     }
 
-    /// A proxy of this promise's own.
+    /// A new proxy in front of the real server.
     pub(crate) fn proxy(&self) -> FaultProxy {
         FaultProxy::start(self.subject.upstream)
     }
@@ -77,7 +77,7 @@ impl Suite {
         self.component_sharing(proxy, &Arc::default()).await
     }
 
-    /// A component through `proxy` beside others with which it shares what lies in `shared`.
+    /// A component through `proxy` that shares its connections through `shared`.
     pub(crate) async fn component_sharing(
         &self,
         proxy: &FaultProxy,
@@ -85,14 +85,14 @@ impl Suite {
     ) -> DynChecks {
         match self.build(self.subject.section, &self.config(proxy), shared).await {
             Ok(component) => {
-                self.say(format!("{component:?}"));
+                self.record(format!("{component:?}"));
                 component
             }
-            Err(diagnostics) => panic!("the subject's configuration is not right: {diagnostics:?}"),
+            Err(diagnostics) => panic!("the subject's configuration is invalid: {diagnostics:?}"),
         }
     }
 
-    /// Builds on a plain thread, without any runtime; what it says of mistakes is remembered.
+    /// Builds on a plain thread without a runtime, and records the errors.
     pub(crate) async fn build(
         &self,
         section: &'static str,
@@ -101,22 +101,22 @@ impl Suite {
     ) -> Result<DynChecks, Vec<Diagnostic>> {
         let (kind, node, shared) = (self.subject.kind, node.clone(), shared.clone());
         let built =
-            self.on_a_plain_thread("building", move || kind.checks(section, &node, &shared)).await;
+            self.on_plain_thread("building", move || kind.checks(section, &node, &shared)).await;
         for diagnostic in built.as_ref().err().into_iter().flatten() {
-            self.say(format!("{diagnostic} {diagnostic:?}"));
+            self.record(format!("{diagnostic} {diagnostic:?}"));
             if diagnostic.message.contains("makes nothing of this section") {
-                self.broken("building answered nothing, and noted no mistake");
+                self.fail("building returned nothing and reported no error");
             }
         }
         built
     }
 
-    /// Drops on a plain thread, without any runtime.
+    /// Drops on a plain thread without a runtime.
     pub(crate) async fn drop(&self, components: Vec<DynChecks>) {
-        self.on_a_plain_thread("dropping", move || drop(components)).await;
+        self.on_plain_thread("dropping", move || drop(components)).await;
     }
 
-    /// The checks of `component`; a single one has the section's name.
+    /// The checks of `component`; a single check has the section's name.
     pub(crate) fn checks(&self, component: &DynChecks) -> Vec<(String, Arc<dyn DynCheck>)> {
         let mut checks = checks(component);
         if let [(name, _)] = checks.as_mut_slice()
@@ -127,101 +127,103 @@ impl Suite {
         checks
     }
 
-    /// Runs every check of `component` at once, each within `deadline`; what they say is remembered.
+    /// Runs all checks of `component` concurrently, each within `deadline`, and records their output.
     pub(crate) async fn run(&self, component: &DynChecks, deadline: Duration) -> Vec<Run> {
-        let begun: Vec<_> = self
+        let tasks: Vec<_> = self
             .checks(component)
             .into_iter()
             .map(|(name, check)| {
-                let of_the_task = check.clone();
-                let task = self.gateway.spawn(async move { run(&of_the_task, deadline).await });
+                let check_of_task = check.clone();
+                let task = self.gateway.spawn(async move { run(&check_of_task, deadline).await });
                 (name, check, task)
             })
             .collect();
         let mut runs = Vec::new();
-        for (name, check, task) in begun {
-            let outcome = match timeout(deadline + PATIENCE, task).await {
+        for (name, check, task) in tasks {
+            let outcome = match timeout(deadline + TIMEOUT, task).await {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => self.broken(&format!("`{name}` panicked")),
-                Err(_) => self.broken(&format!("`{name}` blocks its thread past its deadline")),
+                Ok(Err(_)) => self.fail(&format!("`{name}` panicked")),
+                Err(_) => self.fail(&format!("`{name}` blocks its thread past its deadline")),
             };
             if let Outcome::Cut { step: "start", .. } = outcome {
-                self.begin("every wait belongs to a step");
-                self.broken(&format!("`{name}` was cut by its deadline before it began one"));
+                self.begin("a check waits only within a step");
+                self.fail(&format!("`{name}` was cut by its deadline before its first step"));
             }
             match &outcome {
                 Outcome::Working => {}
-                Outcome::Failed { failure, line } => self.note(failure, line, check.as_ref()),
-                Outcome::Cut { line, .. } => self.say(line.clone()),
+                Outcome::Failed { failure, line } => {
+                    self.record_failure(failure, line, check.as_ref())
+                }
+                Outcome::Cut { line, .. } => self.record(line.clone()),
             }
             runs.push(Run { name, outcome });
         }
         runs
     }
 
-    /// Runs every check; each must say that the backend works.
+    /// Runs every check; each must succeed.
     pub(crate) async fn expect_working(&self, component: &DynChecks, when: &str) {
-        for Run { name, outcome } in self.run(component, PATIENCE).await {
+        for Run { name, outcome } in self.run(component, TIMEOUT).await {
             if !outcome.is_working() {
-                self.broken(&format!("{when}, `{name}` is not working but {outcome:?}"));
+                self.fail(&format!("{when}, `{name}` is not working but {outcome:?}"));
             }
         }
     }
 
-    /// At rest there are no more connections through `proxy` than the subject keeps.
-    pub(crate) async fn expect_rest(&self, proxy: &FaultProxy, when: &str) {
+    /// Waits until no more connections are open than the subject holds at rest.
+    pub(crate) async fn expect_at_rest(&self, proxy: &FaultProxy, when: &str) {
         let most = self.subject.connections;
         if !proxy.reaches(|counts| counts.open <= most).await {
-            self.broken(&format!("{when}, more than {most} stay open: {:?}", proxy.counts()));
+            self.fail(&format!("{when}, more than {most} stay open: {:?}", proxy.counts()));
         }
     }
 
-    /// Nothing has panicked, not even in the background.
+    /// Fails if a task has panicked, even in the background.
     pub(crate) fn expect_no_panic(&self) {
         match self.panics.count() {
             0 => {}
-            count => self.broken(&format!("{count} tasks of its own panicked meanwhile")),
+            count => self.fail(&format!("{count} of its background tasks panicked")),
         }
     }
 
-    /// Remembers what left the probe.
-    pub(crate) fn say(&self, text: String) {
-        self.said.borrow_mut().push(text);
+    /// Records output of the probe.
+    pub(crate) fn record(&self, text: String) {
+        self.output.borrow_mut().push(text);
     }
 
-    /// Everything that left the probe so far.
-    pub(crate) fn said(&self) -> Vec<String> {
-        self.said.borrow().clone()
+    /// All output of the probe so far.
+    pub(crate) fn output(&self) -> Vec<String> {
+        self.output.borrow().clone()
     }
 
-    /// Ends the checks' threads without waiting for one that is blocked.
+    /// Shuts the checks' runtime down without waiting for a blocked thread.
     pub(crate) fn end(self) {
         self.gateway.shutdown_background();
     }
 
-    fn note(&self, failure: &Failure, line: &str, check: &dyn DynCheck) {
-        self.say(line.to_owned());
-        self.say(format!("{failure:?}"));
-        if let Err(fault) = line::judge(failure.step(), line, check.target()) {
+    fn record_failure(&self, failure: &Failure, line: &str, check: &dyn DynCheck) {
+        self.record(line.to_owned());
+        self.record(format!("{failure:?}"));
+        if let Err(fault) = line::validate(failure.step(), line, check.target()) {
             self.begin("a failure is one line: a step, a cause and the target");
-            self.broken(&format!("{fault} in `{line}`"));
+            self.fail(&format!("{fault} in `{line}`"));
         }
     }
 
-    async fn on_a_plain_thread<T: Send + 'static>(
+    async fn on_plain_thread<T: Send + 'static>(
         &self,
         what: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
         let (done, result) = oneshot::channel();
         std::thread::spawn(move || {
-            // The suite may have given up.
-            let _nobody_waits = done.send(catch_unwind(AssertUnwindSafe(work)));
+            // The receiver is gone if the suite has timed out.
+            let _dropped = done.send(catch_unwind(AssertUnwindSafe(work)));
         });
-        match timeout(PATIENCE, result).await {
+        match timeout(TIMEOUT, result).await {
             Ok(Ok(Ok(value))) => value,
-            Ok(_) => self.broken(&format!("{what} panicked on a thread without a runtime")),
-            Err(_) => self.broken(&format!("{what} does not end")),
+            Ok(_) => self.fail(&format!("{what} panicked on a thread without a runtime")),
+            Err(_) => self.fail(&format!("{what} does not return")),
         }
     }
 }

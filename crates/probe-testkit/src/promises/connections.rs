@@ -1,4 +1,4 @@
-//! How many connections there are, and whose.
+//! How many connections a component opens, and what they are shared by.
 
 use std::sync::Arc;
 
@@ -7,13 +7,15 @@ use probe::config::Value;
 
 use super::tree;
 use crate::secrets;
-use crate::suite::{PATIENCE, Suite, WRONG_SECRET};
+use crate::suite::{Suite, TIMEOUT, WRONG_SECRET};
 
-/// How often the components are asked.
+/// How often the components run.
 const ROUNDS: usize = 20;
 
-/// Two components on one server, asked again and again at once, open no more connections than one of them keeps, or one for each run if it keeps none, and close them in the end.
-pub(crate) async fn are_kept(suite: &Suite) {
+/// Two components of one server that run concurrently open no more connections than one holds at rest, and close them when they are dropped.
+///
+/// A subject that holds none at rest may open one for each run.
+pub(crate) async fn are_shared(suite: &Suite) {
     let proxy = suite.proxy();
     let shared = Arc::<SharedResources>::default();
     let one = suite.component_sharing(&proxy, &shared).await;
@@ -25,21 +27,23 @@ pub(crate) async fn are_kept(suite: &Suite) {
         );
     }
     let runs = 2 * ROUNDS * suite.checks(&one).len();
-    let (kept, counts) = (suite.subject.connections, proxy.counts());
-    let most = if kept == 0 { runs } else { kept };
+    let (at_rest, counts) = (suite.subject.connections, proxy.counts());
+    let most = if at_rest == 0 { runs } else { at_rest };
     if counts.accepted > most {
-        suite.broken(&format!("{ROUNDS} runs opened more than {most}: {counts:?}"));
+        suite.fail(&format!("{ROUNDS} runs opened more than {most}: {counts:?}"));
     }
     suite.drop(vec![one]).await;
-    suite.expect_working(&other, "after the component that it shares with was dropped").await;
+    suite
+        .expect_working(&other, "after the component that shared its connection was dropped")
+        .await;
     suite.drop(vec![other]).await;
     if !proxy.reaches(|counts| counts.open == 0).await {
-        suite.broken(&format!("dropped, it leaves connections open: {:?}", proxy.counts()));
+        suite.fail(&format!("connections stay open after it was dropped: {:?}", proxy.counts()));
     }
 }
 
-/// A component with a wrong secret does not work, even beside one that is connected with the right one.
-pub(crate) async fn are_not_borrowed(suite: &Suite) {
+/// A component with a wrong secret fails, even while another is connected with the right one.
+pub(crate) async fn are_separated_by_credentials(suite: &Suite) {
     let proxy = suite.proxy();
     let shared = Arc::<SharedResources>::default();
     let right = suite.component_sharing(&proxy, &shared).await;
@@ -49,19 +53,19 @@ pub(crate) async fn are_not_borrowed(suite: &Suite) {
         let mut wrong = config.clone();
         let mut found = false;
         for (path, text) in tree::strings(&config) {
-            if secrets::holds(&text, secret) {
-                let other = secrets::replaced(&text, secret, WRONG_SECRET);
+            if secrets::contains(&text, secret) {
+                let other = secrets::replace(&text, secret, WRONG_SECRET);
                 wrong = tree::with(&wrong, &path, Value::String(other));
                 found = true;
             }
         }
-        assert!(found, "the subject's configuration does not hold one of its secrets");
+        assert!(found, "the subject's configuration does not contain one of its secrets");
         let Ok(wrong) = suite.build(suite.subject.section, &wrong, &shared).await else {
             continue;
         };
-        let runs = suite.run(&wrong, PATIENCE).await;
+        let runs = suite.run(&wrong, TIMEOUT).await;
         if runs.iter().all(|run| run.outcome.is_working()) {
-            suite.broken("with a wrong secret every check works");
+            suite.fail("with a wrong secret every check succeeds");
         }
         suite.expect_working(&right, "beside one with wrong credentials").await;
     }

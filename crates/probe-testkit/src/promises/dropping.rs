@@ -1,4 +1,4 @@
-//! Runs that are dropped halfway, at every point.
+//! Runs that are dropped at many points.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use probe::{DynChecks, SharedResources};
 use crate::suite::{Run, Suite};
 use crate::{FaultProxy, Outcome};
 
-/// How many points between a run's beginning and a little after its end.
+/// The number of points between the start of a run and a little after its end.
 const POINTS: u32 = 80;
 
-/// A longer run has its last part left out, so that a busy machine does not make the suite endless.
+/// Points later than this are left out, so that the suite stays short on a busy machine.
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// Whatever point a run is dropped at, the next one works, and so does one beside it that shares its connection.
+/// After a run is dropped at any point, the next run succeeds, and so does a concurrent one that shares its connection.
 pub(crate) async fn leaves_nothing(suite: &Suite) {
     let proxy = suite.proxy();
-    // Slow enough to hit every wait.
+    // Slow enough that every wait is hit by some point.
     proxy.delay(Duration::from_millis(1));
     let shared = Arc::<SharedResources>::default();
     let one = suite.component_sharing(&proxy, &shared).await;
@@ -29,7 +29,7 @@ pub(crate) async fn leaves_nothing(suite: &Suite) {
     proxy.heal();
     suite.expect_working(&one, "after many runs were dropped").await;
     suite.expect_working(&other, "after many runs were dropped").await;
-    suite.expect_rest(&proxy, "after many runs were dropped").await;
+    suite.expect_at_rest(&proxy, "after many runs were dropped").await;
 }
 
 async fn dropped_while_connecting(
@@ -56,17 +56,19 @@ async fn dropped_while_asking(suite: &Suite, one: &DynChecks, other: &DynChecks,
     }
 }
 
-/// A run either ends well or is cut.
+/// A run must succeed or be cut by its deadline.
 async fn expect_no_failure(suite: &Suite, component: &DynChecks, deadline: Duration, when: &str) {
     for Run { name, outcome } in suite.run(component, deadline).await {
         if matches!(outcome, Outcome::Failed { .. }) {
-            suite.broken(&format!("in a run to be dropped {when}, `{name}` fails: {outcome:?}"));
+            suite.fail(&format!(
+                "in a run with a short deadline {when}, `{name}` fails: {outcome:?}"
+            ));
         }
     }
 }
 
 async fn time(suite: &Suite, component: &DynChecks) -> Duration {
-    let begun = Instant::now();
+    let started = Instant::now();
     suite.expect_working(component, "through a slow network").await;
-    begun.elapsed().min(LONGEST)
+    started.elapsed().min(LONGEST)
 }

@@ -1,24 +1,24 @@
-//! Backends that are down, silent, restarted or cut short, and back again.
+//! Backends that are down, silent, restarted or disconnected, and then healthy again.
 
 use std::time::Duration;
 
 use probe::DynChecks;
 
-use crate::suite::{PATIENCE, Run, Suite};
+use crate::suite::{Run, Suite, TIMEOUT};
 use crate::{FaultProxy, Outcome};
 
-/// How long a silent backend is waited for.
+/// The deadline of a run while the backend is silent.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// Every check fails while the port is closed, whether it was connected before or not, and works after.
+/// Every check fails while the port is closed, connected before or not, and succeeds once it is open.
 pub(crate) async fn refused_then_healed(suite: &Suite) {
     let proxy = suite.proxy();
     let component = suite.component(&proxy).await;
     for when in ["never connected before", "connected before"] {
         proxy.refuse().await;
-        for Run { name, outcome } in suite.run(&component, PATIENCE).await {
+        for Run { name, outcome } in suite.run(&component, TIMEOUT).await {
             if !matches!(outcome, Outcome::Failed { .. }) {
-                suite.broken(&format!("refused and {when}, `{name}` did not fail but {outcome:?}"));
+                suite.fail(&format!("refused and {when}, `{name}` did not fail but {outcome:?}"));
             }
         }
         proxy.heal();
@@ -26,24 +26,24 @@ pub(crate) async fn refused_then_healed(suite: &Suite) {
     }
 }
 
-/// Every check is cut in a step of its own choosing, leaves no connection behind, and works as soon as answers arrive.
+/// Every check waits within a step until its deadline, leaves no connection behind, and succeeds as soon as answers arrive.
 pub(crate) async fn silent_then_healed(suite: &Suite) {
     let proxy = suite.proxy();
     let component = suite.component(&proxy).await;
     for when in ["never connected before", "connected before"] {
         proxy.swallow();
-        // Each run that is cut might leave a connection of its own.
+        // Every run that is cut could leave a connection.
         for _ in 0..suite.subject.connections + 2 {
             expect_cut(suite, &component, when).await;
         }
-        suite.expect_rest(&proxy, "while the backend is silent").await;
+        suite.expect_at_rest(&proxy, "while the backend is silent").await;
         proxy.heal();
         suite.expect_working(&component, "after the silence").await;
-        suite.expect_rest(&proxy, "after the silence").await;
+        suite.expect_at_rest(&proxy, "after the silence").await;
     }
 }
 
-/// The very first run after a restart works, however the connections ended and whether that was noticed or not.
+/// The first run after a restart succeeds, however the connections ended and whether or not the client noticed.
 pub(crate) async fn restarted(suite: &Suite) {
     let proxy = suite.proxy();
     let component = suite.component(&proxy).await;
@@ -56,18 +56,18 @@ pub(crate) async fn restarted(suite: &Suite) {
         }
         proxy.heal();
         if round >= 10 {
-            // The client sees the end of its connection in its own time, which nothing tells us.
+            // The client may notice the end of its connection within this time; that cannot be observed from outside.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         suite.expect_working(&component, "right after a restart").await;
     }
-    // Of a connection that the run has just opened, the loss does prove something.
+    // The loss of a connection that the run itself has opened is a failure of the backend.
     if suite.subject.connections > 0 {
-        restarted_while_it_asks(suite, &proxy, &component).await;
+        restarted_during_run(suite, &proxy, &component).await;
     }
 }
 
-/// Every run ends by itself when its answer ends early, and the next one works.
+/// A run ends when the connection is closed in the middle of an answer, and the next one succeeds.
 pub(crate) async fn cut_short(suite: &Suite) {
     let proxy = suite.proxy();
     let component = suite.component(&proxy).await;
@@ -77,10 +77,10 @@ pub(crate) async fn cut_short(suite: &Suite) {
     for bytes in (0..16).chain(spread) {
         let component = suite.component(&proxy).await;
         proxy.cut_after(bytes);
-        for Run { name, outcome } in suite.run(&component, PATIENCE).await {
+        for Run { name, outcome } in suite.run(&component, TIMEOUT).await {
             if let Outcome::Cut { step, .. } = outcome {
-                suite.broken(&format!(
-                    "`{name}` waits on in `{step}` although its connection ended after {bytes} bytes"
+                suite.fail(&format!(
+                    "`{name}` still waits in `{step}` after its connection ended after {bytes} bytes"
                 ));
             }
         }
@@ -90,15 +90,15 @@ pub(crate) async fn cut_short(suite: &Suite) {
     }
 }
 
-/// The connection is lost between the question and its answer.
-async fn restarted_while_it_asks(suite: &Suite, proxy: &FaultProxy, component: &DynChecks) {
+/// The connection is lost between a request and its answer.
+async fn restarted_during_run(suite: &Suite, proxy: &FaultProxy, component: &DynChecks) {
     for _ in 0..5 {
         suite.expect_working(component, "before the restart").await;
         let before = proxy.counts().from_client;
         proxy.swallow();
         let restart = async {
-            // A probe that asks nothing on its connection does not keep its other promises.
-            let _asked = proxy.reaches(|counts| counts.from_client > before).await;
+            // A probe that sends nothing breaks other promises.
+            let _sent = proxy.reaches(|counts| counts.from_client > before).await;
             proxy.reset().await;
             proxy.heal();
         };
@@ -109,7 +109,7 @@ async fn restarted_while_it_asks(suite: &Suite, proxy: &FaultProxy, component: &
 async fn expect_cut(suite: &Suite, component: &DynChecks, when: &str) {
     for Run { name, outcome } in suite.run(component, SILENCE).await {
         if !matches!(outcome, Outcome::Cut { .. }) {
-            suite.broken(&format!("silent and {when}, `{name}` does not wait but {outcome:?}"));
+            suite.fail(&format!("silent and {when}, `{name}` does not wait but {outcome:?}"));
         }
     }
 }

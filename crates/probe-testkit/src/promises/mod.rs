@@ -1,4 +1,4 @@
-//! The contract's promises, in the order in which they are tested.
+//! The promises of the contract, in the order in which they are tested.
 
 mod building;
 mod configuration;
@@ -17,60 +17,63 @@ use tokio::sync::oneshot;
 use crate::Subject;
 use crate::suite::Suite;
 
-/// Fails unless the probe keeps every promise of the contract; the message names the one that is broken.
+/// Tests every promise of the contract; panics with the first one that the probe breaks.
 pub async fn promises(subject: Subject) {
     let (done, result) = oneshot::channel();
-    // A thread of its own, so that the caller's runtime is free for a server that the test itself plays.
+    // A thread of its own leaves the caller's runtime free for a server that the test itself runs.
     let thread = std::thread::Builder::new().name(format!("promises of {}", subject.section));
     let spawned = thread.spawn(move || {
-        let ended = catch_unwind(AssertUnwindSafe(|| keep_all(Suite::new(subject))));
-        // A caller that is gone has failed already.
-        let _nobody_waits = done.send(ended);
+        let ended = catch_unwind(AssertUnwindSafe(|| test_all(Suite::new(subject))));
+        // The receiver is gone if the test has failed.
+        let _dropped = done.send(ended);
     });
-    drop(spawned.expect("a thread can be made"));
-    if let Err(broken) = result.await.expect("the thread answers, whatever happens") {
-        resume_unwind(broken);
+    drop(spawned.expect("a thread can be created"));
+    if let Err(panic) = result.await.expect("the thread always sends its result") {
+        resume_unwind(panic);
     }
 }
 
 type Promise = for<'a> fn(&'a Suite) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
+/// Each promise as a sentence about the probe, and its test.
 const PROMISES: &[(&str, Promise)] = &[
     ("building performs no I/O", |suite| Box::pin(building::performs_no_io(suite))),
-    ("a working backend is seen to work", |suite| Box::pin(building::sees_it_work(suite))),
-    ("there is no connection per check", |suite| Box::pin(connections::are_kept(suite))),
-    ("a backend that is down is seen, and seen to come back", |suite| {
+    ("checks of a working backend succeed", |suite| Box::pin(building::checks_succeed(suite))),
+    ("checks share their connections", |suite| Box::pin(connections::are_shared(suite))),
+    ("checks fail while the backend is down and succeed once it is up", |suite| {
         Box::pin(faults::refused_then_healed(suite))
     }),
-    ("a silent backend is seen, and seen to come back", |suite| {
+    ("checks of a silent backend wait and succeed once it answers", |suite| {
         Box::pin(faults::silent_then_healed(suite))
     }),
-    ("a restart of the backend is no alarm", |suite| Box::pin(faults::restarted(suite))),
-    ("an answer cut short ends the run", |suite| Box::pin(faults::cut_short(suite))),
-    ("a run dropped halfway leaves nothing to the next", |suite| {
+    ("the first run after a restart succeeds", |suite| Box::pin(faults::restarted(suite))),
+    ("a run ends when its answer is cut short", |suite| Box::pin(faults::cut_short(suite))),
+    ("a run that is dropped does not affect the next one", |suite| {
         Box::pin(dropping::leaves_nothing(suite))
     }),
-    ("other credentials are another connection", |suite| {
-        Box::pin(connections::are_not_borrowed(suite))
+    ("different credentials never share a connection", |suite| {
+        Box::pin(connections::are_separated_by_credentials(suite))
     }),
-    ("every mistake in a table is told with its place", |suite| {
-        Box::pin(configuration::tells_every_mistake(suite))
+    ("every error in a table is reported with its line", |suite| {
+        Box::pin(configuration::reports_every_error(suite))
     }),
-    ("no configuration, however wrong, makes building panic", |suite| {
-        Box::pin(configuration::survives_anything(suite))
+    ("no invalid configuration makes building panic", |suite| {
+        Box::pin(configuration::never_panics(suite))
     }),
-    ("a value that is not known yet keeps the answer's shape", |suite| {
-        Box::pin(shape::survives_unknown_values(suite))
+    ("an unknown value does not change the names of the checks", |suite| {
+        Box::pin(shape::is_stable_with_unknown_values(suite))
     }),
-    ("nothing it says holds a secret", |suite| Box::pin(async { shape::hold_no_secret(suite) })),
+    ("no output contains a secret", |suite| {
+        Box::pin(async { shape::output_contains_no_secret(suite) })
+    }),
 ];
 
-fn keep_all(suite: Suite) {
+fn test_all(suite: Suite) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("a runtime can be made");
-    let kept = catch_unwind(AssertUnwindSafe(|| {
+        .expect("a runtime can be created");
+    let tested = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             for (name, promise) in PROMISES {
                 suite.begin(name);
@@ -80,7 +83,7 @@ fn keep_all(suite: Suite) {
         });
     }));
     suite.end();
-    if let Err(broken) = kept {
-        resume_unwind(broken);
+    if let Err(panic) = tested {
+        resume_unwind(panic);
     }
 }

@@ -1,4 +1,4 @@
-//! Names and shape while a value is not known, and what may never be read anywhere.
+//! The names of the checks while a value is unknown, and secrets in the output.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use probe::{DynChecks, Failure};
 
 use super::configuration::long_config;
 use super::tree;
-use crate::suite::{PATIENCE, Suite, WRONG_SECRET};
+use crate::suite::{Suite, TIMEOUT, WRONG_SECRET};
 use crate::{Outcome, checks, secrets};
 
-/// With any of its strings unknown, a component has the same names; the checks that need it say why, the others work.
-pub(crate) async fn survives_unknown_values(suite: &Suite) {
+/// While a string is unknown, a component has the same names; the checks that need it fail with the reason, and the others succeed.
+pub(crate) async fn is_stable_with_unknown_values(suite: &Suite) {
     let proxy = suite.proxy();
     let (short, long) = (suite.config(&proxy), long_config(suite, &proxy).await);
     let whole = suite.component(&proxy).await;
@@ -24,13 +24,13 @@ pub(crate) async fn survives_unknown_values(suite: &Suite) {
     }
 }
 
-/// Of all that was said in all promises, nothing holds a secret in any form.
-pub(crate) fn hold_no_secret(suite: &Suite) {
-    let said = suite.said();
+/// No output of any promise contains a secret in any form.
+pub(crate) fn output_contains_no_secret(suite: &Suite) {
+    let output = suite.output();
     let planted = suite.subject.secrets.iter().map(String::as_str);
     for secret in planted.chain([WRONG_SECRET]) {
-        if let Some(text) = said.iter().find(|text| secrets::holds(text, secret)) {
-            suite.broken(&format!("it said {text:?}"));
+        if let Some(text) = output.iter().find(|text| secrets::contains(text, secret)) {
+            suite.fail(&format!("it printed {text:?}"));
         }
     }
 }
@@ -38,24 +38,26 @@ pub(crate) fn hold_no_secret(suite: &Suite) {
 async fn expect_shape(suite: &Suite, config: &Node, whole: &DynChecks, what: &str) {
     let component = match suite.build(suite.subject.section, config, &Arc::default()).await {
         Ok(component) => component,
-        Err(told) => suite.broken(&format!("an unknown `{what}` is taken for wrong: {told:?}")),
+        Err(reported) => {
+            suite.fail(&format!("an unknown `{what}` is reported as an error: {reported:?}"))
+        }
     };
     let names = |component| checks(component).into_iter().map(|(name, _)| name);
     if !names(&component).eq(names(whole)) {
-        suite.broken(&format!("an unknown `{what}` changes the names: {component:?}"));
+        suite.fail(&format!("an unknown `{what}` changes the names: {component:?}"));
     }
-    let mut told = false;
-    for run in suite.run(&component, PATIENCE).await {
+    let mut reported = false;
+    for run in suite.run(&component, TIMEOUT).await {
         match run.outcome {
             Outcome::Failed { line, .. } if line.starts_with("read secret: the vault") => {
-                told = true;
+                reported = true;
             }
             Outcome::Working => {}
-            other => suite.broken(&format!("with `{what}` unknown, `{}` is {other:?}", run.name)),
+            other => suite.fail(&format!("with `{what}` unknown, `{}` is {other:?}", run.name)),
         }
     }
-    if !told {
-        suite.broken(&format!("with `{what}` unknown, no check says so"));
+    if !reported {
+        suite.fail(&format!("with `{what}` unknown, no check fails with the reason"));
     }
 }
 

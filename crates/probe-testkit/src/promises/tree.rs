@@ -1,17 +1,17 @@
-//! Changes a configuration in one place.
+//! Finds and replaces values in a configuration.
 
 use probe::DynChecks;
 use probe::config::{Node, Value};
 
 use crate::checks;
 
-/// The line on which every changed value stands.
+/// The line number of every changed value.
 pub(crate) const LINE: usize = 4711;
 
 /// The keys from the section down to a value.
 pub(crate) type Path = Vec<String>;
 
-/// Every string that stands under a key, and where.
+/// Every string under a key, with its path.
 pub(crate) fn strings(node: &Node) -> Vec<(Path, String)> {
     let mut found = Vec::new();
     walk(node, &mut Vec::new(), &mut |path, node| {
@@ -22,7 +22,7 @@ pub(crate) fn strings(node: &Node) -> Vec<(Path, String)> {
     found
 }
 
-/// Every table with the keys written in it, and where it stands.
+/// Every table with its keys, and its path.
 pub(crate) fn tables(node: &Node) -> Vec<(Path, Vec<String>)> {
     let mut found = Vec::new();
     walk(node, &mut Vec::new(), &mut |path, node| {
@@ -33,22 +33,22 @@ pub(crate) fn tables(node: &Node) -> Vec<(Path, Vec<String>)> {
     found
 }
 
-/// `node` with `value` at `path`, where something stood or not.
+/// `node` with `value` at `path`, replaced or added.
 pub(crate) fn with(node: &Node, path: &[String], value: Value) -> Node {
     changed(node, path, &mut Some(Node { line: LINE, value }))
 }
 
-/// `node` with nothing at `path`.
+/// `node` without the value at `path`.
 pub(crate) fn without(node: &Node, path: &[String]) -> Node {
     changed(node, path, &mut None)
 }
 
-/// The path below another.
+/// The path of `key` in the table at `path`.
 pub(crate) fn below(path: &[String], key: &str) -> Path {
     path.iter().cloned().chain([key.to_owned()]).collect()
 }
 
-/// `node` with every check of a group as a table, where a string stood in place of its `url`.
+/// `node` with every check of a group as a table, where it was a string that stands for its `url`.
 pub(crate) fn in_long_form(node: &Node, component: &DynChecks) -> Node {
     checks(component).iter().fold(node.clone(), |node, (name, _)| {
         match node.get(name).map(|entry| entry.value.clone()) {
@@ -76,13 +76,15 @@ fn changed(node: &Node, path: &[String], new: &mut Option<Node>) -> Node {
         return new.take().unwrap_or_else(|| node.clone());
     };
     let mut entries = node.entries().to_vec();
-    let place = entries.iter().position(|(known, _)| known == key);
-    match (place, rest) {
-        (Some(place), []) => match new.take() {
-            Some(new) => entries[place].1 = new,
-            None => drop(entries.remove(place)),
+    let position = entries.iter().position(|(known, _)| known == key);
+    match (position, rest) {
+        (Some(position), []) => match new.take() {
+            Some(new) => entries[position].1 = new,
+            None => drop(entries.remove(position)),
         },
-        (Some(place), rest) => entries[place].1 = changed(&entries[place].1, rest, new),
+        (Some(position), rest) => {
+            entries[position].1 = changed(&entries[position].1, rest, new);
+        }
         (None, _) => entries.extend(new.take().map(|new| (key.clone(), new))),
     }
     Node { line: node.line, value: Value::Table(entries) }

@@ -5,7 +5,7 @@ use probe_testkit::promises;
 
 use crate::toy::{Flaw, Server, build};
 
-/// The suite's verdict on the toy with `flaw` begins as `expected`.
+/// The suite's panic for the toy with `flaw` begins with `expected`.
 macro_rules! breaks {
     ($flaw:ident, $expected:literal) => {{
         let kind = Kind { name: "toy", build: |section| build(section, Flaw::$flaw) };
@@ -24,86 +24,92 @@ async fn check(kind: Kind, expected: &str) {
 
 #[tokio::test]
 async fn a_probe_that_connects_in_build_is_caught() {
-    breaks!(ConnectsInBuild, "building performs no I/O: the backend was connected to");
+    breaks!(ConnectsInBuild, "building performs no I/O: it connected to the backend");
 }
 
 #[tokio::test]
-async fn a_probe_that_asks_nothing_is_caught() {
-    breaks!(AsksNothing, "a working backend is seen to work: it works without a connection");
+async fn a_probe_that_sends_nothing_is_caught() {
+    breaks!(SendsNothing, "checks of a working backend succeed: it succeeds without a connection");
 }
 
 #[tokio::test]
 async fn a_target_of_two_lines_is_caught() {
-    breaks!(TargetOfTwoLines, "a working backend is seen to work: `toy` has the target `two");
+    breaks!(TargetOfTwoLines, "checks of a working backend succeed: `toy` has the target `two");
 }
 
 #[tokio::test]
 async fn a_probe_that_never_recovers_is_caught() {
     breaks!(
         NeverRecovers,
-        "a backend that is down is seen, and seen to come back: after the port was opened again"
+        "checks fail while the backend is down and succeed once it is up: after the port was opened again"
     );
 }
 
 #[tokio::test]
-async fn a_step_with_a_capital_is_caught() {
-    breaks!(ShoutedStep, "a failure is one line: a step, a cause and the target: a step that is");
-}
-
-#[tokio::test]
-async fn a_wait_outside_of_any_step_is_caught() {
-    breaks!(NoStep, "every wait belongs to a step: `toy` was cut by its deadline before");
-}
-
-#[tokio::test]
-async fn a_timeout_of_its_own_is_caught() {
+async fn a_step_in_capitals_is_caught() {
     breaks!(
-        TimeoutOfItsOwn,
-        "a silent backend is seen, and seen to come back: silent and never connected before"
+        StepInCapitals,
+        "a failure is one line: a step, a cause and the target: a step that is"
     );
 }
 
 #[tokio::test]
-async fn a_probe_that_gives_a_lost_connection_no_second_chance_is_caught() {
-    breaks!(NoRetry, "a restart of the backend is no alarm: right after a restart");
+async fn a_wait_outside_a_step_is_caught() {
+    breaks!(NoStep, "a check waits only within a step: `toy` was cut by its deadline before");
+}
+
+#[tokio::test]
+async fn a_probe_with_its_own_timeout_is_caught() {
+    breaks!(
+        OwnTimeout,
+        "checks of a silent backend wait and succeed once it answers: silent and never connected before"
+    );
+}
+
+#[tokio::test]
+async fn a_probe_that_does_not_replace_a_lost_connection_is_caught() {
+    breaks!(NoRetry, "the first run after a restart succeeds: right after a restart");
 }
 
 #[tokio::test]
 async fn a_probe_that_panics_is_caught() {
-    breaks!(PanicsOnOddAnswers, "a restart of the backend is no alarm: `toy` panicked");
+    breaks!(PanicsOnPartialAnswers, "the first run after a restart succeeds: `toy` panicked");
 }
 
 #[tokio::test]
 async fn a_panic_in_the_background_is_caught() {
-    breaks!(PanicsInTheBackground, "a restart of the backend is no alarm: 1");
+    breaks!(PanicsInTheBackground, "the first run after a restart succeeds: 1");
 }
 
 #[tokio::test]
 async fn a_half_read_connection_is_caught() {
-    breaks!(ReusesHalfReadConnections, "a run dropped halfway leaves nothing to the next: ");
+    breaks!(ReusesHalfReadConnections, "a run that is dropped does not affect the next one: ");
 }
 
 #[tokio::test]
 async fn a_connection_per_check_is_caught() {
-    breaks!(ConnectionPerCheck, "there is no connection per check: 20 runs opened more than 1");
+    breaks!(ConnectionPerCheck, "checks share their connections: 20 runs opened more than 1");
 }
 
 #[tokio::test]
-async fn a_borrowed_connection_is_caught() {
-    breaks!(BorrowsConnections, "other credentials are another connection: with a wrong secret");
+async fn a_connection_shared_across_credentials_is_caught() {
+    breaks!(
+        SharesAcrossCredentials,
+        "different credentials never share a connection: with a wrong secret"
+    );
 }
 
 #[tokio::test]
-async fn a_setting_that_takes_anything_is_caught() {
-    breaks!(TakesAnything, "every mistake in a table is told with its place: a wrong `word`");
+async fn a_setting_that_accepts_anything_is_caught() {
+    breaks!(AcceptsAnything, "every error in a table is reported with its line: a wrong `word`");
 }
 
 #[tokio::test]
 async fn a_secret_in_a_failure_is_caught() {
-    breaks!(SecretInFailure, "nothing it says holds a secret: it said");
+    breaks!(SecretInFailure, "no output contains a secret: it printed");
 }
 
 #[tokio::test]
 async fn a_secret_in_a_target_is_caught() {
-    breaks!(SecretInTarget, "nothing it says holds a secret: it said");
+    breaks!(SecretInTarget, "no output contains a secret: it printed");
 }

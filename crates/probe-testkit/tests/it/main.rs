@@ -1,13 +1,13 @@
-//! The testkit against a probe that keeps every promise, and against ones that break a single one each.
+//! The testkit against a probe that keeps every promise, and against probes that break one each.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod bad_probes;
 mod proxy;
 mod toy;
 
 use probe::{Kind, Section};
-use probe_testkit::{Subject, promises};
+use probe_testkit::promises;
 
 use toy::{Flaw, Server};
 
@@ -23,7 +23,7 @@ async fn a_good_probe_that_connects_for_each_run_keeps_every_promise() {
     let server = Server::start().await;
     let build = |section: &Section<'_>| toy::build(section, Flaw::ConnectionPerCheck);
     let subject = server.subject(Kind { name: "toy", build });
-    promises(Subject { connections: 0, ..subject }).await;
+    promises(subject.with_connections(0)).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The fault proxy in front of the toy's server, seen by a bare client.
+//! The fault proxy in front of the toy's server, with a plain TCP client.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ async fn read(client: &mut TcpStream) -> io::Result<String> {
 }
 
 #[tokio::test]
-async fn it_passes_everything_on_and_counts() {
+async fn it_forwards_everything_and_counts() {
     let proxy = proxy().await;
     let mut first = client(proxy.address()).await;
     assert_eq!(ask(&mut first).await.unwrap(), "what?\n");
@@ -41,7 +41,7 @@ async fn it_passes_everything_on_and_counts() {
 }
 
 #[tokio::test]
-async fn a_refusing_port_opens_again_under_the_same_number() {
+async fn a_closed_port_reopens_with_the_same_number() {
     let proxy = proxy().await;
     let mut old = client(proxy.address()).await;
     for _ in 0..20 {
@@ -55,7 +55,7 @@ async fn a_refusing_port_opens_again_under_the_same_number() {
 }
 
 #[tokio::test]
-async fn what_was_swallowed_arrives_once_it_is_healed() {
+async fn swallowed_bytes_are_forwarded_after_healing() {
     let proxy = proxy().await;
     let mut old = client(proxy.address()).await;
     ask(&mut old).await.unwrap();
@@ -64,7 +64,7 @@ async fn what_was_swallowed_arrives_once_it_is_healed() {
     for client in [&mut old, &mut new] {
         client.write_all(b"hello\n").await.unwrap();
     }
-    let counts = proxy.wait_until("three questions", |counts| counts.from_client == 18).await;
+    let counts = proxy.wait_until("three requests", |counts| counts.from_client == 18).await;
     assert_eq!(counts.from_server, 6);
     proxy.heal();
     assert_eq!(read(&mut old).await.unwrap(), "what?\n");
@@ -72,7 +72,7 @@ async fn what_was_swallowed_arrives_once_it_is_healed() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_in_the_silence_is_noticed() {
+async fn a_client_that_closes_a_silent_connection_is_noticed() {
     let proxy = proxy().await;
     let mut old = client(proxy.address()).await;
     ask(&mut old).await.unwrap();
@@ -84,21 +84,21 @@ async fn a_client_that_hangs_up_in_the_silence_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_answer_is_cut_at_the_byte() {
+async fn an_answer_is_cut_at_the_exact_byte() {
     let proxy = proxy().await;
     for (bytes, expected) in [(0, ""), (1, "w"), (5, "what?"), (6, "what?\n")] {
         proxy.cut_after(bytes);
         let mut client = client(proxy.address()).await;
         let mut answer = String::new();
-        // With no byte to come, the connection may be over before the question is out.
-        let _asked = client.write_all(b"hello\n").await;
+        // If no byte may pass, the connection may be closed before the request is written.
+        let _written = client.write_all(b"hello\n").await;
         let _ended = client.read_to_string(&mut answer).await;
         assert_eq!(answer, expected);
     }
 }
 
 #[tokio::test]
-async fn connections_end_by_a_reset_or_in_good_order() {
+async fn connections_end_with_a_reset_or_gracefully() {
     let proxy = proxy().await;
     let mut first = client(proxy.address()).await;
     proxy.wait_for_open(1).await;
@@ -111,12 +111,12 @@ async fn connections_end_by_a_reset_or_in_good_order() {
 }
 
 #[tokio::test]
-async fn a_delay_comes_once_in_each_direction() {
+async fn a_delay_applies_once_in_each_direction() {
     let proxy = proxy().await;
     let mut client = client(proxy.address()).await;
     let delay = std::time::Duration::from_millis(50);
     proxy.delay(delay);
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     assert_eq!(ask(&mut client).await.unwrap(), "what?\n");
-    assert!(begun.elapsed() >= 2 * delay, "{:?}", begun.elapsed());
+    assert!(started.elapsed() >= 2 * delay, "{:?}", started.elapsed());
 }

@@ -1,43 +1,44 @@
-//! A real little server that wants a login and answers pings, and a probe for it with one flaw or none.
+//! A small server with a login and pings, and a probe for it with at most one flaw.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use futures_util::FutureExt;
 use probe::config::{Fields, FromNode, Node, Url, ValueError};
 use probe::{
     CachedConnection, Cause, Check, Connect, DynChecks, Failure, Kind, Secret, Section,
     SharedResources, Steps,
 };
-use probe_testkit::Subject;
+use probe_testkit::{Subject, serve_tcp};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 const PASSWORD: &str = "toy:s3cret@7";
 const ENCODED: &str = "toy%3As3cret%407";
 
-/// What is wrong with a probe.
+/// The promise that a probe breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
-    AsksNothing,
-    BorrowsConnections,
+    SendsNothing,
+    SharesAcrossCredentials,
     ConnectionPerCheck,
     ConnectsInBuild,
     NeverRecovers,
     NoRetry,
     NoStep,
     PanicsInTheBackground,
-    PanicsOnOddAnswers,
+    PanicsOnPartialAnswers,
     ReusesHalfReadConnections,
     SecretInFailure,
     SecretInTarget,
-    ShoutedStep,
-    TakesAnything,
+    StepInCapitals,
+    AcceptsAnything,
     TargetOfTwoLines,
-    TimeoutOfItsOwn,
+    OwnTimeout,
 }
 
 /// The server.
@@ -45,14 +46,7 @@ pub(crate) struct Server(SocketAddr);
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream));
-            }
-        });
-        Self(address)
+        Self(serve_tcp(|stream| serve(stream).map(drop)).await)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -60,14 +54,8 @@ impl Server {
     }
 
     pub(crate) fn subject(&self, kind: Kind) -> Subject {
-        Subject {
-            kind,
-            section: "toy",
-            config: Box::new(|address| format!("url = \"toy://me:{ENCODED}@{address}\"")),
-            upstream: self.0,
-            secrets: vec![PASSWORD.to_owned()],
-            connections: 1,
-        }
+        let config = |address| format!("url = \"toy://me:{ENCODED}@{address}\"");
+        Subject::new(kind, "toy", self.0, config).with_secret(PASSWORD)
     }
 
     pub(crate) fn group(&self, kind: Kind) -> Subject {
@@ -81,10 +69,10 @@ impl Server {
     }
 }
 
-/// Answers until the client hangs up; an answer is long enough to be cut.
+/// Answers each line until the client closes the connection.
 async fn serve(stream: TcpStream) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    let mut known = false;
+    let mut logged_in = false;
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await? == 0 {
@@ -92,10 +80,10 @@ async fn serve(stream: TcpStream) -> io::Result<()> {
         }
         let answer = match line.trim().split_once(' ') {
             Some(("login", rest)) => {
-                known = rest == format!("me {PASSWORD}");
-                if known { "welcome".to_owned() } else { format!("no entry for {rest}") }
+                logged_in = rest == format!("me {PASSWORD}");
+                if logged_in { "welcome".to_owned() } else { format!("no entry for {rest}") }
             }
-            Some(("ping", number)) if known => format!("pong {number}"),
+            Some(("ping", number)) if logged_in => format!("pong {number}"),
             _ => "what?".to_owned(),
         };
         stream.write_all(format!("{answer}\n").as_bytes()).await?;
@@ -115,7 +103,7 @@ pub(crate) fn build_group(section: &Section<'_>) -> Option<DynChecks> {
 fn toy(fields: &mut Fields<'_>, shared: &SharedResources, flaw: Flaw) -> Option<Toy> {
     let url = fields.url("url", &["toy"]);
     let _word = match flaw {
-        Flaw::TakesAnything => fields.optional::<Anything>("word").map(|_| String::new()),
+        Flaw::AcceptsAnything => fields.optional::<Anything>("word").map(|_| String::new()),
         _ => fields.optional::<String>("word"),
     };
     let url: Url = url?;
@@ -126,19 +114,19 @@ fn toy(fields: &mut Fields<'_>, shared: &SharedResources, flaw: Flaw) -> Option<
     let password = url.password().cloned().unwrap_or_else(|| Secret::new(""));
     let connector = Connector { target: target.clone(), password, flaw };
     let key = match flaw {
-        Flaw::BorrowsConnections => Secret::new(&target),
+        Flaw::SharesAcrossCredentials => Secret::new(&target),
         _ => Secret::new(format!("{target} {}", connector.password.expose())),
     };
-    let kept = shared.get_or_insert(&key, || CachedConnection::new(connector));
+    let connection = shared.get_or_insert(&key, || CachedConnection::new(connector));
     let target = match flaw {
         Flaw::SecretInTarget => format!("me:{ENCODED}@{target}"),
         Flaw::TargetOfTwoLines => format!("two\n{target}"),
         _ => target,
     };
-    Some(Toy { kept, target, flaw, failed: AtomicBool::new(false) })
+    Some(Toy { connection, target, flaw, failed: AtomicBool::new(false) })
 }
 
-/// A setting of a type to which everything belongs.
+/// A setting that accepts any value.
 struct Anything;
 
 impl FromNode for Anything {
@@ -148,7 +136,7 @@ impl FromNode for Anything {
 }
 
 struct Toy {
-    kept: Arc<CachedConnection<Connector>>,
+    connection: Arc<CachedConnection<Connector>>,
     target: String,
     flaw: Flaw,
     failed: AtomicBool,
@@ -160,7 +148,7 @@ impl Check for Toy {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let ask = async |line: Arc<Line>| match self.flaw {
+        let ping = async |line: Arc<Line>| match self.flaw {
             Flaw::NoStep => line.ping().await.map_err(|error| Failure::new("ping", error)),
             Flaw::NoRetry => {
                 let pinged = steps.run("ping", line.ping()).await;
@@ -169,23 +157,23 @@ impl Check for Toy {
             _ => steps.run("ping", line.ping()).await,
         };
         let result = match self.flaw {
-            Flaw::AsksNothing => Ok(()),
-            Flaw::ConnectionPerCheck => self.kept.run_fresh(steps, ask).await,
+            Flaw::SendsNothing => Ok(()),
+            Flaw::ConnectionPerCheck => self.connection.run_fresh(steps, ping).await,
             Flaw::NeverRecovers if self.failed.load(Ordering::SeqCst) => {
                 Err(Failure::msg("ping", "it failed before"))
             }
-            Flaw::TimeoutOfItsOwn => {
+            Flaw::OwnTimeout => {
                 let time = std::time::Duration::from_millis(100);
-                tokio::time::timeout(time, self.kept.run(steps, ask))
+                tokio::time::timeout(time, self.connection.run(steps, ping))
                     .await
                     .unwrap_or_else(|_| Err(Failure::msg("ping", "this took too long")))
             }
-            _ => self.kept.run(steps, ask).await,
+            _ => self.connection.run(steps, ping).await,
         };
         self.failed.fetch_or(result.is_err(), Ordering::SeqCst);
         result.map_err(|failure| match self.flaw {
             Flaw::SecretInFailure => Failure::msg("ping", format!("no entry for {ENCODED}")),
-            Flaw::ShoutedStep => Failure::msg("Ping", failure.cause().text()),
+            Flaw::StepInCapitals => Failure::msg("Ping", failure.cause().text()),
             _ => failure,
         })
     }
@@ -203,22 +191,22 @@ impl Connect for Connector {
     async fn connect(&self, steps: &Steps) -> Result<Line, Failure> {
         let stream = steps.run("connect", TcpStream::connect(&self.target)).await?;
         let stream = Mutex::new(BufReader::new(stream));
-        let line = Line { stream, asking: AtomicBool::new(false), flaw: self.flaw };
+        let line = Line { stream, in_flight: AtomicBool::new(false), flaw: self.flaw };
         let login = format!("login me {}", self.password.expose());
-        let answer = steps.run("login", line.record_usage(&login)).await?;
+        let answer = steps.run("login", line.exchange(&login)).await?;
         if answer == "welcome" { Ok(line) } else { Err(Failure::msg("login", answer)) }
     }
 
     fn is_closed(line: &Line) -> bool {
-        line.stream.try_lock().is_ok() && line.was_left()
+        line.stream.try_lock().is_ok() && line.is_half_read()
     }
 }
 
-/// A connection with one question at a time.
+/// A connection with one request at a time.
 pub(crate) struct Line {
     stream: Mutex<BufReader<TcpStream>>,
-    /// Whether a question has no answer yet; with nobody waiting for it, the connection is half-read.
-    asking: AtomicBool,
+    /// Set while a request has no answer; if its run is dropped, the connection is half-read.
+    in_flight: AtomicBool,
     flaw: Flaw,
 }
 
@@ -226,27 +214,27 @@ impl Line {
     async fn ping(&self) -> Result<(), Cause> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::SeqCst);
-        let answer = self.record_usage(&format!("ping {number}")).await?;
+        let answer = self.exchange(&format!("ping {number}")).await?;
         match answer.strip_prefix("pong ").map(str::parse) {
             Some(Ok(answered)) if number == answered => Ok(()),
-            _ => Err(Cause::msg("the answer is to another question")),
+            _ => Err(Cause::msg("the answer belongs to another request")),
         }
     }
 
-    async fn record_usage(&self, question: &str) -> io::Result<String> {
+    async fn exchange(&self, request: &str) -> io::Result<String> {
         let mut stream = self.stream.lock().await;
-        if self.was_left() {
+        if self.is_half_read() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        self.asking.store(true, Ordering::SeqCst);
-        stream.write_all(format!("{question}\n").as_bytes()).await?;
+        self.in_flight.store(true, Ordering::SeqCst);
+        stream.write_all(format!("{request}\n").as_bytes()).await?;
         let mut answer = String::new();
         let read = stream.read_line(&mut answer).await;
         match self.flaw {
-            Flaw::PanicsOnOddAnswers => assert!(answer.ends_with('\n'), "an odd answer"),
+            Flaw::PanicsOnPartialAnswers => assert!(answer.ends_with('\n'), "a partial answer"),
             Flaw::PanicsInTheBackground if answer.is_empty() => {
-                // Its end is waited for only so that the panic is over when the run is.
-                let _panicked = tokio::spawn(async { panic!("nobody reads this") }).await;
+                // Awaited only so that the panic happens before the run ends.
+                let _panicked = tokio::spawn(async { panic!("in the background") }).await;
             }
             _ => {}
         }
@@ -254,11 +242,11 @@ impl Line {
         if !answer.ends_with('\n') {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.asking.store(false, Ordering::SeqCst);
+        self.in_flight.store(false, Ordering::SeqCst);
         Ok(answer.trim().to_owned())
     }
 
-    fn was_left(&self) -> bool {
-        self.flaw != Flaw::ReusesHalfReadConnections && self.asking.load(Ordering::SeqCst)
+    fn is_half_read(&self) -> bool {
+        self.flaw != Flaw::ReusesHalfReadConnections && self.in_flight.load(Ordering::SeqCst)
     }
 }

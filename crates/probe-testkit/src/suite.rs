@@ -152,7 +152,7 @@ impl Suite {
             match &outcome {
                 Outcome::Working => {}
                 Outcome::Failed { failure, line } => {
-                    self.record_failure(failure, line, check.as_ref())
+                    self.record_failure(failure, line, check.as_ref());
                 }
                 Outcome::Cut { line, .. } => self.record(line.clone()),
             }

@@ -1,4 +1,4 @@
-//! Asks each cache alias to keep, return and forget a value, as the application's cache does.
+//! Checks that each cache alias stores, returns and deletes a value.
 //!
 //! ```toml
 //! [cache]
@@ -6,18 +6,18 @@
 //!
 //! [cache.pages]
 //! url = "rediss://health:${env:REDIS_PASSWORD}@cache:6379/2"
-//! key_prefix = ":1:"    # where the user may only touch keys of the application
+//! key_prefix = ":1:"    # if the user may only access keys of the application
 //! connection = "kept"   # "fresh": a new connection for each run
 //! # ca, certificate, private_key: PEM
 //! ```
 //!
-//! The key is `<key_prefix>health-gateway:<random>`; it is written with an expiry, read and removed in one round trip.
-//! The user needs `+set`, `+get`, `+del` and that key pattern, with a database other than 0 also `+select`.
+//! The key is `<key_prefix>health-gateway:<random>`. It is written with an expiry, read and deleted in one round trip.
+//! The user needs `+set`, `+get`, `+del` and that key pattern; a database other than 0 also needs `+select`.
 
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
-use redis_client::{Answer, Canary, Command, Redis};
+use redis_client::{Canary, Command, Redis, Reply};
 
-/// The kind of section that holds caches, each under its alias.
+/// A section that is a group of caches, each under its alias.
 pub const KIND: Kind = Kind { name: "cache", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
@@ -40,8 +40,8 @@ impl Check for CacheCheck {
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         let canary = Canary::new(&self.key_prefix);
-        let answers = self.redis.ask(steps, &commands(&canary)).await?;
-        judge(&answers, canary.value())
+        let replies = self.redis.execute(steps, &commands(&canary)).await?;
+        verify(&replies, canary.value())
     }
 
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
@@ -54,12 +54,12 @@ fn commands(canary: &Canary) -> [Command; 3] {
     [canary.write(), canary.read(), canary.delete()]
 }
 
-/// Whether the cache gave back what it was given and then removed it.
-fn judge(answers: &[Answer], written: &str) -> Result<(), Failure> {
-    match answers {
-        [_, Answer::Text(read), Answer::Number(1)] if read == written => Ok(()),
-        [_, Answer::Nil, _] => Err(Failure::msg("read", "the value that was just written is gone")),
-        [_, Answer::Text(read), _] if read == written => {
+/// Verifies that the cache returned the written value and then deleted it.
+fn verify(replies: &[Reply], written: &str) -> Result<(), Failure> {
+    match replies {
+        [_, Reply::Text(read), Reply::Number(1)] if read == written => Ok(()),
+        [_, Reply::Nil, _] => Err(Failure::msg("read", "the value that was just written is gone")),
+        [_, Reply::Text(read), _] if read == written => {
             Err(Failure::msg("delete", "the value was gone before it could be deleted"))
         }
         _ => Err(Failure::msg("read", "another value came back than was written")),
@@ -70,18 +70,18 @@ fn judge(answers: &[Answer], written: &str) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
-    fn check(read: Answer, removed: i64, expected: &str) {
-        let answers = [Answer::Text("OK".into()), read, Answer::Number(removed)];
+    fn check(read: Reply, removed: i64, expected: &str) {
+        let replies = [Reply::Text("OK".into()), read, Reply::Number(removed)];
         let line =
-            judge(&answers, "v").map_or_else(|failure| failure.render(""), |()| String::new());
+            verify(&replies, "v").map_or_else(|failure| failure.render(""), |()| String::new());
         assert_eq!(line, expected);
     }
 
     #[test]
-    fn a_cache_that_forgets_is_not_one_that_confuses() {
-        check(Answer::Text("v".into()), 1, "");
-        check(Answer::Nil, 0, "read: the value that was just written is gone");
-        check(Answer::Text("w".into()), 1, "read: another value came back than was written");
-        check(Answer::Text("v".into()), 0, "delete: the value was gone before it could be deleted");
+    fn a_lost_value_and_a_wrong_value_are_told_apart() {
+        check(Reply::Text("v".into()), 1, "");
+        check(Reply::Nil, 0, "read: the value that was just written is gone");
+        check(Reply::Text("w".into()), 1, "read: another value came back than was written");
+        check(Reply::Text("v".into()), 0, "delete: the value was gone before it could be deleted");
     }
 }

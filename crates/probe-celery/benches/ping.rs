@@ -1,7 +1,7 @@
-//! How long `celery.ping` takes, beside Celery's own `inspect ping` on the same worker: `cargo bench -p probe-celery`.
+//! Compares `celery.ping` with Celery's own `inspect ping` on the same worker: `cargo bench -p probe-celery`.
 //!
 //! It needs the shared stack: `cargo xtask up`.
-#![expect(clippy::unwrap_used, reason = "a benchmark ends by panicking")]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,9 @@ use stack::celery::App;
 use stack::rabbit::{ADMIN_PASSWORD, ADMIN_USER, shared};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST};
 
-/// How often each is measured; the two take turns.
+/// How often each is measured, alternately.
 const ROUNDS: usize = 5;
-const PINGS_IN_A_ROUND: usize = 100;
+const PINGS_PER_ROUND: usize = 100;
 
 #[tokio::main]
 async fn main() {
@@ -26,16 +26,16 @@ async fn main() {
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        for _ in 0..PINGS_IN_A_ROUND {
-            let begun = Instant::now();
+        for _ in 0..PINGS_PER_ROUND {
+            let started = Instant::now();
             run(&ping, Duration::from_secs(10)).await.expect_working();
-            ours.push(begun.elapsed());
+            ours.push(started.elapsed());
         }
         theirs.push(app.inspect_ping().unwrap());
     }
     let (ours, theirs) = (median(ours), median(theirs));
     let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
-    println!("celery.ping {ours:?}, celery inspect ping {theirs:?}: {ratio:.0} times sooner");
+    println!("celery.ping {ours:?}, celery inspect ping {theirs:?}: {ratio:.0} times faster");
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -7,15 +7,23 @@ use amqp::{Amqp, Connection, Letters, Publication};
 use probe::config::{Fields, Url};
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
 
-use crate::findings::{Backlog, Report};
-use crate::question::{EXCHANGE, Question, REPLY_EXCHANGE};
+use crate::findings::{Backlog, FindingsSender};
+use crate::inspect::{EXCHANGE, InspectReply, InspectRequest, REPLY_EXCHANGE};
 use crate::task::Task;
 
-/// A worker that was stopped must not find a heap of old questions when it goes on.
-const QUESTION_EXPIRES: Duration = Duration::from_secs(10);
+/// When a request expires in a worker's queue, so that requests do not pile up while the worker is stopped.
+const REQUEST_EXPIRES: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(crate) struct AmqpBroker(Amqp);
+
+/// A request that the broker has accepted.
+struct Accepted {
+    deliveries: Letters,
+    /// The number of recipients, if it is known.
+    recipients: Option<u64>,
+    backlogs: Vec<(String, Backlog)>,
+}
 
 impl AmqpBroker {
     pub(crate) fn read(
@@ -33,37 +41,38 @@ impl AmqpBroker {
     }
 
     pub(crate) fn grants(&self) -> Vec<Grant> {
-        self.0.grants(&[&to_the_workers()])
+        self.0.grants(&[&to_all_workers()])
     }
 
     pub(crate) fn grants_to_send(&self) -> Vec<Grant> {
         self.0.grants(&[&Publication::default()])
     }
 
-    pub(crate) async fn ask(
+    pub(crate) async fn broadcast(
         &self,
         steps: &Steps,
-        question: &Question,
+        request: &InspectRequest,
         queues: &[String],
-        report: &Report,
+        findings: &FindingsSender,
     ) -> Result<(), Failure> {
-        // A kept connection that is lost proves nothing, so the question is put twice at most.
+        // The loss of a cached connection proves nothing, so the request is published a second time.
         for _ in 0..2 {
-            let put = self.0.run(steps, |connection| put(connection, steps, question, queues));
-            let (letters, asked, depths) = tokio::select! {
-                () = report.abandoned() => return Ok(()),
-                put = put => put?,
+            let publish =
+                self.0.run(steps, |connection| publish(connection, steps, request, queues));
+            let Accepted { deliveries, recipients, backlogs } = tokio::select! {
+                () = findings.abandoned() => return Ok(()),
+                accepted = publish => accepted?,
             };
-            report.asked(asked, depths);
+            findings.accepted(recipients, backlogs);
             tokio::select! {
-                () = report.abandoned() => return Ok(()),
-                () = hear(letters, report) => {}
+                () = findings.abandoned() => return Ok(()),
+                () = receive(deliveries, findings) => {}
             }
         }
         Err(Failure::new("ask", Cause::msg("connection closed").connection_lost()))
     }
 
-    /// Publishes the task to the default exchange, which leads to the queue of this name.
+    /// Publishes the task to the default exchange, which routes it to the queue of this name.
     pub(crate) async fn send(
         &self,
         steps: &Steps,
@@ -73,7 +82,8 @@ impl AmqpBroker {
     ) -> Result<Letters, Failure> {
         let send = |connection: Arc<Connection>| async move {
             let id = task.id().to_owned();
-            let letters = connection.listen(move |message| message.correlation_id() == Some(&id));
+            let deliveries =
+                connection.listen(move |message| message.correlation_id() == Some(&id));
             let publication = Publication {
                 routing_key: queue.to_owned(),
                 headers: task.headers(),
@@ -84,7 +94,7 @@ impl AmqpBroker {
                 ..Publication::default()
             };
             if steps.run("canary", connection.publish(&publication)).await? {
-                return Ok(letters);
+                return Ok(deliveries);
             }
             Err(Failure::msg("canary", format!("{queue} does not exist")))
         };
@@ -92,49 +102,49 @@ impl AmqpBroker {
     }
 }
 
-/// Puts the question, and looks how full the queues are while the workers answer it.
-async fn put(
+/// Publishes the request, and reads the backlogs of the queues while the workers reply.
+async fn publish(
     connection: Arc<Connection>,
     steps: &Steps,
-    question: &Question,
+    request: &InspectRequest,
     queues: &[String],
-) -> Result<(Letters, Option<u64>, Vec<(String, Backlog)>), Failure> {
-    let ticket = question.ticket().to_owned();
-    let letters = connection.listen(move |message| message.header("ticket") == Some(&ticket));
+) -> Result<Accepted, Failure> {
+    let ticket = request.ticket().to_owned();
+    let deliveries = connection.listen(move |message| message.header("ticket") == Some(&ticket));
     let publication = Publication {
-        headers: Question::headers(),
-        body: question.body(connection.mailbox()),
-        expires: Some(QUESTION_EXPIRES),
-        ..to_the_workers()
+        headers: InspectRequest::headers(),
+        body: request.body(connection.mailbox()),
+        expires: Some(REQUEST_EXPIRES),
+        ..to_all_workers()
     };
-    let asked = async {
+    let publish = async {
         let routed = steps.run("ask", connection.publish(&publication)).await?;
         steps.begin("queues");
         Ok(routed)
     };
     let names: Vec<_> = queues.iter().map(String::as_str).collect();
-    let looked =
+    let read_depths =
         async { connection.depths(&names).await.map_err(|cause| Failure::new("queues", cause)) };
-    // The question leaves first, since the workers take longest.
-    let (routed, depths) = tokio::try_join!(biased; asked, looked)?;
+    // The request is polled first, since the workers take longest.
+    let (routed, depths) = tokio::try_join!(biased; publish, read_depths)?;
     let backlogs = depths.into_iter().map(|depth| depth.map_or(Backlog::Missing, Backlog::Known));
     let backlogs = queues.iter().cloned().zip(backlogs).collect();
-    // The broker says whether it went to anybody, but not to how many.
-    Ok((letters, (!routed).then_some(0), backlogs))
+    // The broker reports whether the request was routed to a queue at all, but not to how many.
+    Ok(Accepted { deliveries, recipients: (!routed).then_some(0), backlogs })
 }
 
-/// The way to all workers, and back.
-fn to_the_workers() -> Publication {
+/// A message to all workers, with the exchange for their replies.
+fn to_all_workers() -> Publication {
     let (exchange, answers_through) = (EXCHANGE.to_owned(), Some(REPLY_EXCHANGE));
     Publication { exchange, answers_through, ..Publication::default() }
 }
 
-/// Reports every answer, until the connection is lost.
-async fn hear(mut letters: Letters, report: &Report) {
-    while let Some(letter) = letters.next().await {
-        if let Some(reply) = Question::read(letter.body()) {
-            letters.came_through(REPLY_EXCHANGE);
-            report.answered(reply);
+/// Publishes every reply until the connection is lost.
+async fn receive(mut deliveries: Letters, findings: &FindingsSender) {
+    while let Some(delivery) = deliveries.next().await {
+        if let Some(reply) = InspectReply::parse(delivery.body()) {
+            deliveries.came_through(REPLY_EXCHANGE);
+            findings.replied(reply);
         }
     }
 }

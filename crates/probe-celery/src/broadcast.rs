@@ -1,48 +1,50 @@
-//! One remote-control question that serves all checks of a run.
+//! One inspect request to all workers, shared by all checks of a run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use probe::{Failure, Grant, Steps};
 use tokio::sync::watch;
 
 use crate::broker::Broker;
-use crate::findings::{Findings, Report, SAME_RUN};
-use crate::question::Question;
+use crate::findings::{Findings, FindingsSender, SAME_RUN};
+use crate::inspect::InspectRequest;
 
-/// The inquiries of one application, one after the other.
-pub(crate) struct Inquiries {
+/// The broadcasts of one application.
+pub(crate) struct Broadcasts {
     broker: Broker,
     queues: Vec<String>,
-    last: Mutex<Last>,
+    latest: Mutex<Latest>,
 }
 
+/// The latest broadcast.
 #[derive(Default)]
-struct Last {
+struct Latest {
     number: u64,
-    inquiry: Option<(Instant, Weak<Inquiry>)>,
+    broadcast: Option<(Instant, Weak<Broadcast>)>,
 }
 
-/// A question on its way; it goes on for as long as somebody watches.
-struct Inquiry {
-    report: Report,
+/// A request in flight; it stays in flight for as long as a check watches its findings.
+struct Broadcast {
+    findings: FindingsSender,
     steps: Arc<Steps>,
 }
 
-/// What a check has seen of the inquiries: each serves each check at most once.
+/// The number of the broadcast that a check joined last: each broadcast serves each check at most once.
 #[derive(Default)]
-pub(crate) struct Seen(AtomicU64);
+pub(crate) struct LastJoined(AtomicU64);
 
-/// A check's view of the inquiry that it takes part in.
-pub(crate) struct View {
+/// A check's part in a broadcast.
+pub(crate) struct JoinedBroadcast {
     findings: watch::Receiver<Findings>,
     steps: Arc<Steps>,
 }
 
-impl Inquiries {
+impl Broadcasts {
     pub(crate) fn new(broker: Broker, queues: Vec<String>) -> Self {
-        Self { broker, queues, last: Mutex::default() }
+        Self { broker, queues, latest: Mutex::default() }
     }
 
     /// The broker's `host:port`.
@@ -50,47 +52,50 @@ impl Inquiries {
         self.broker.target()
     }
 
-    /// What it takes to ask.
+    /// The grants that a broadcast needs.
     pub(crate) fn grants(&self) -> Vec<Grant> {
         self.broker.grants(&self.queues)
     }
 
-    /// Joins the inquiry that another check of this run has begun, or begins one.
-    pub(crate) fn join(self: &Arc<Self>, seen: &Seen) -> View {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = seen.0.load(Ordering::Relaxed);
-        let young = last.inquiry.as_ref().filter(|(begun, _)| begun.elapsed() < SAME_RUN);
-        let known =
-            young.filter(|_| last.number > before).and_then(|(_, inquiry)| inquiry.upgrade());
-        if let Some(inquiry) = known {
-            seen.0.store(last.number, Ordering::Relaxed);
-            return View { findings: inquiry.report.watch(), steps: inquiry.steps.clone() };
+    /// Joins the broadcast that another check of this run has started, or starts one.
+    pub(crate) fn join(self: &Arc<Self>, last_joined: &LastJoined) -> JoinedBroadcast {
+        let mut latest = self.latest.lock();
+        let joined_before = last_joined.0.load(Ordering::Relaxed);
+        let of_this_run =
+            latest.broadcast.as_ref().filter(|(started, _)| started.elapsed() < SAME_RUN);
+        let joinable = of_this_run
+            .filter(|_| latest.number > joined_before)
+            .and_then(|(_, broadcast)| broadcast.upgrade());
+        if let Some(broadcast) = joinable {
+            last_joined.0.store(latest.number, Ordering::Relaxed);
+            let (findings, steps) = (broadcast.findings.subscribe(), broadcast.steps.clone());
+            return JoinedBroadcast { findings, steps };
         }
-        let (report, findings) = Report::new();
-        let inquiry = Arc::new(Inquiry { report, steps: Arc::default() });
-        inquiry.steps.begin("ask");
-        last.number += 1;
-        last.inquiry = Some((Instant::now(), Arc::downgrade(&inquiry)));
-        seen.0.store(last.number, Ordering::Relaxed);
-        let view = View { findings, steps: inquiry.steps.clone() };
-        tokio::spawn(self.clone().run(inquiry));
-        view
+        let (sender, findings) = FindingsSender::new();
+        let broadcast = Arc::new(Broadcast { findings: sender, steps: Arc::default() });
+        broadcast.steps.begin("ask");
+        latest.number += 1;
+        latest.broadcast = Some((Instant::now(), Arc::downgrade(&broadcast)));
+        last_joined.0.store(latest.number, Ordering::Relaxed);
+        let joined = JoinedBroadcast { findings, steps: broadcast.steps.clone() };
+        tokio::spawn(self.clone().run(broadcast));
+        joined
     }
 
-    async fn run(self: Arc<Self>, inquiry: Arc<Inquiry>) {
-        let Inquiry { report, steps } = &*inquiry;
-        let question = Question::new(!self.queues.is_empty());
-        if let Err(failure) = self.broker.ask(steps, &question, &self.queues, report).await {
-            report.failed(failure);
+    async fn run(self: Arc<Self>, broadcast: Arc<Broadcast>) {
+        let Broadcast { findings, steps } = &*broadcast;
+        let request = InspectRequest::new(!self.queues.is_empty());
+        if let Err(failure) = self.broker.broadcast(steps, &request, &self.queues, findings).await {
+            findings.fail(failure);
         }
-        // Those who come a moment later still find what was found.
-        report.abandoned().await;
+        // Checks that join a moment later still get the findings.
+        findings.abandoned().await;
     }
 }
 
-impl View {
-    /// Waits until `judge` comes to a verdict on what was found; it may leave words with `steps` for the case that the deadline comes first.
-    pub(crate) async fn until<T>(
+impl JoinedBroadcast {
+    /// Waits until `judge` reaches a verdict on the findings; it may record in `steps` what a timeout would report.
+    pub(crate) async fn verdict<T>(
         mut self,
         steps: &Steps,
         judge: impl Fn(&Findings, &Steps) -> Option<Result<T, Failure>>,
@@ -101,7 +106,7 @@ impl View {
                 let findings = self.findings.borrow_and_update();
                 match &findings.failure {
                     Some(failure) => Some(Err(failure.clone())),
-                    None if findings.depths.is_some() => judge(&findings, steps),
+                    None if findings.backlogs.is_some() => judge(&findings, steps),
                     None => None,
                 }
             };
@@ -109,7 +114,7 @@ impl View {
                 return verdict;
             }
             if self.findings.changed().await.is_err() {
-                return Err(Failure::msg(steps.current(), "the question was given up"));
+                return Err(Failure::msg(steps.current(), "the broadcast was abandoned"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The broker of a Celery application, on either of its transports.
+//! The broker of a Celery application, on either transport.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use probe::config::{Fields, Url};
 use probe::{Failure, Grant, SharedResources, Steps};
 
 use crate::amqp_broker::AmqpBroker;
-use crate::findings::Report;
-use crate::question::Question;
+use crate::findings::FindingsSender;
+use crate::inspect::InspectRequest;
 use crate::redis_broker::RedisBroker;
 use crate::task::Task;
 
-/// Where the workers are reached.
+/// A broker on AMQP or Redis.
 #[derive(Clone)]
 pub(crate) enum Broker {
     Amqp(AmqpBroker),
@@ -20,7 +20,7 @@ pub(crate) enum Broker {
 }
 
 impl Broker {
-    /// What a broker's URL may begin with; the double `s` and `amqps` stand for TLS.
+    /// The schemes of a broker's URL; the double `s` and `amqps` stand for TLS.
     pub(crate) const SCHEMES: &[&str] =
         &["amqp", "amqps", "redis", "rediss", "redis-sentinel", "rediss-sentinel"];
 
@@ -53,7 +53,7 @@ impl Broker {
         }
     }
 
-    /// What it takes to ask the workers, and how full these queues are.
+    /// The grants for a broadcast and the backlogs of these queues.
     pub(crate) fn grants(&self, queues: &[String]) -> Vec<Grant> {
         match self {
             Self::Amqp(broker) => broker.grants(),
@@ -61,7 +61,7 @@ impl Broker {
         }
     }
 
-    /// What it takes to send a task through this queue.
+    /// The grants for sending a task through this queue.
     pub(crate) fn grants_to_send(&self, queue: &str) -> Vec<Grant> {
         match self {
             Self::Amqp(broker) => broker.grants_to_send(),
@@ -69,52 +69,56 @@ impl Broker {
         }
     }
 
-    /// Puts the question to all workers, looks how full the queues are, and reports whatever comes in until nobody listens any more or nothing is left to come.
-    pub(crate) async fn ask(
+    /// Broadcasts `request` to all workers and publishes the backlogs and the replies.
+    ///
+    /// Returns when all replies have arrived or no check watches the findings any more.
+    pub(crate) async fn broadcast(
         &self,
         steps: &Steps,
-        question: &Question,
+        request: &InspectRequest,
         queues: &[String],
-        report: &Report,
+        findings: &FindingsSender,
     ) -> Result<(), Failure> {
         match self {
-            Self::Amqp(broker) => broker.ask(steps, question, queues, report).await,
-            Self::Redis(broker) => broker.ask(steps, question, queues, report).await,
+            Self::Amqp(broker) => broker.broadcast(steps, request, queues, findings).await,
+            Self::Redis(broker) => broker.broadcast(steps, request, queues, findings).await,
         }
     }
 
-    /// Sends a task through a queue; whoever comes too late for its result finds it gone.
+    /// Sends a task through a queue; on AMQP the message expires after `lifetime`.
     pub(crate) async fn send(
         &self,
         steps: &Steps,
         queue: &str,
         task: &Task,
         lifetime: Duration,
-    ) -> Result<Sent, Failure> {
+    ) -> Result<SentTask, Failure> {
         match self {
-            Self::Amqp(broker) => broker.send(steps, queue, task, lifetime).await.map(Sent::ByAmqp),
+            Self::Amqp(broker) => {
+                broker.send(steps, queue, task, lifetime).await.map(SentTask::Amqp)
+            }
             Self::Redis(broker) => broker
                 .send(steps, queue, task)
                 .await
-                .map(|message| Sent::ByRedis(broker.clone(), message)),
+                .map(|message| SentTask::Redis(broker.clone(), message)),
         }
     }
 }
 
-/// A task that is on its way.
-pub(crate) enum Sent {
-    /// Its result comes by these letters, if results come by messages.
-    ByAmqp(amqp::Letters),
-    /// The message as it lies in the queue, by which it can be taken back.
-    ByRedis(Arc<RedisBroker>, String),
+/// A task that has been sent.
+pub(crate) enum SentTask {
+    /// The messages to this task's sender, among them its result if the result backend is `rpc://`.
+    Amqp(amqp::Letters),
+    /// The message in the queue's list, by which it can be removed.
+    Redis(Arc<RedisBroker>, String),
 }
 
-impl Sent {
-    /// Takes it back, if no worker has taken it yet. On AMQP, the broker itself throws it away.
-    pub(crate) async fn take_back(&self, steps: &Steps, queue: &str) -> Result<(), Failure> {
+impl SentTask {
+    /// Removes the task from the queue, if no worker has taken it yet. On AMQP the message expires in the broker.
+    pub(crate) async fn withdraw(&self, steps: &Steps, queue: &str) -> Result<(), Failure> {
         match self {
-            Self::ByAmqp(_) => Ok(()),
-            Self::ByRedis(broker, message) => broker.take_back(steps, queue, message).await,
+            Self::Amqp(_) => Ok(()),
+            Self::Redis(broker, message) => broker.withdraw(steps, queue, message).await,
         }
     }
 }

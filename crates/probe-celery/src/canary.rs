@@ -1,166 +1,169 @@
-//! A task that is sent through a queue and must come back done: proof that a worker's child takes work from it.
+//! Sends a task through a queue and waits for its result.
 //!
-//! It flies on its own: a check that is cut off leaves it to the next one, so that there is never more than one in a queue.
+//! The result proves that a worker process takes work from the queue; a reply to a broadcast proves only that the worker's main process is alive.
+//! A canary outlives a check that is cut off, and the next check waits for it, so there is never more than one in a queue.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use probe::{Failure, Grant, Steps};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::broker::Broker;
-use crate::results::Results;
+use crate::result_backend::ResultBackend;
 use crate::task::Task;
 
-/// The step in which a canary is sent and waited for.
+/// The step in which a canary is sent and its result is awaited.
 const STEP: &str = "canary";
-/// How long it may take to come back before it is given up.
+/// How long a canary may take before it is given up.
 const LIFETIME: Duration = Duration::from_mins(1);
-/// How long sending may take, should nobody wait for it any more.
-const SENDING: Duration = Duration::from_secs(10);
-/// Of so many that did not come back it is remembered that their results may still have to be removed.
-const REMEMBERED: usize = 100;
+/// How long sending or withdrawing a task may take.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many expired tasks are remembered, so that their late results can be deleted.
+const MAX_EXPIRED: usize = 100;
 
 /// The canaries of one queue.
-pub(crate) struct Canary {
+pub(crate) struct QueueCanary {
     broker: Broker,
-    results: Results,
+    results: ResultBackend,
     queue: String,
-    flight: Mutex<Option<Flight>>,
-    /// Those that were given up, and whose results may come all the same.
-    lost: Mutex<Vec<Task>>,
+    current: Mutex<Option<Canary>>,
+    /// Tasks that were given up; a result of theirs may still arrive.
+    expired: Mutex<Vec<Task>>,
+}
+
+/// A canary, as the checks that wait for it see it.
+#[derive(Clone)]
+struct Canary {
+    started: Instant,
+    steps: Arc<Steps>,
+    state: watch::Receiver<State>,
 }
 
 #[derive(Clone)]
-struct Flight {
-    begun: Instant,
-    steps: Arc<Steps>,
-    stage: watch::Receiver<Stage>,
+enum State {
+    Sending,
+    Sent,
+    Done(Result<(), Failure>),
 }
 
-/// Which run sent the task of a flight.
-enum Whose {
+/// The run that sent a canary.
+enum SentBy {
     ThisRun,
     EarlierRun,
 }
 
-#[derive(Clone)]
-enum Stage {
-    Leaving,
-    Away,
-    Ended(Result<(), Failure>),
-}
-
-impl Canary {
-    pub(crate) fn new(broker: Broker, results: Results, queue: &str) -> Self {
+impl QueueCanary {
+    pub(crate) fn new(broker: Broker, results: ResultBackend, queue: &str) -> Self {
         Self {
             broker,
             results,
             queue: queue.to_owned(),
-            flight: Mutex::default(),
-            lost: Mutex::default(),
+            current: Mutex::default(),
+            expired: Mutex::default(),
         }
     }
 
-    /// What it takes to send one, and to see it come back.
+    /// The grants for sending a task and reading its result.
     pub(crate) fn grants(&self) -> Vec<Grant> {
-        let sent = self.broker.grants_to_send(&self.queue).into_iter();
-        sent.chain(self.results.grants()).collect()
+        let send = self.broker.grants_to_send(&self.queue).into_iter();
+        send.chain(self.results.grants()).collect()
     }
 
-    /// Waits for the canary that is away, or sends one; `known` is what else is known of the queue.
-    pub(crate) async fn fly(self: &Arc<Self>, steps: &Steps, known: &str) -> Result<(), Failure> {
-        let result = self.one(steps, known).await;
+    /// Waits for the canary in flight, or sends one; `known` describes the queue in a timeout's message.
+    pub(crate) async fn run(self: &Arc<Self>, steps: &Steps, known: &str) -> Result<(), Failure> {
+        let result = self.run_once(steps, known).await;
         match result {
-            // A connection that was lost proves nothing about the queue.
-            Err(failure) if failure.cause().is_connection_lost() => self.one(steps, known).await,
-            decided => decided,
+            // A lost connection proves nothing about the queue.
+            Err(failure) if failure.cause().is_connection_lost() => {
+                self.run_once(steps, known).await
+            }
+            result => result,
         }
     }
 
-    async fn one(self: &Arc<Self>, steps: &Steps, known: &str) -> Result<(), Failure> {
-        let (mut flight, whose) = self.flight();
-        steps.follow(flight.steps.clone());
+    async fn run_once(self: &Arc<Self>, steps: &Steps, known: &str) -> Result<(), Failure> {
+        let (mut canary, sent_by) = self.join_or_send();
+        steps.follow(canary.steps.clone());
         loop {
-            let stage = flight.stage.borrow_and_update().clone();
-            match stage {
-                Stage::Leaving => {}
-                Stage::Away => steps.begin_with(STEP, silence(&whose, flight.begun), known),
-                Stage::Ended(result) => return result,
+            let state = canary.state.borrow_and_update().clone();
+            match state {
+                State::Sending => {}
+                State::Sent => {
+                    steps.begin_with(STEP, timeout_reason(&sent_by, canary.started), known);
+                }
+                State::Done(result) => return result,
             }
-            if flight.stage.changed().await.is_err() {
-                return Err(Failure::msg(STEP, "it was given up"));
+            if canary.state.changed().await.is_err() {
+                return Err(Failure::msg(STEP, "the canary was abandoned"));
             }
         }
     }
 
-    /// The flight under way, or a new one.
-    fn flight(self: &Arc<Self>) -> (Flight, Whose) {
-        let mut current = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
-        let under_way = |flight: &&Flight| {
-            !matches!(*flight.stage.borrow(), Stage::Ended(_)) && flight.stage.has_changed().is_ok()
+    /// The canary in flight, or a new one.
+    fn join_or_send(self: &Arc<Self>) -> (Canary, SentBy) {
+        let mut current = self.current.lock();
+        let is_in_flight = |canary: &&Canary| {
+            !matches!(*canary.state.borrow(), State::Done(_)) && canary.state.has_changed().is_ok()
         };
-        if let Some(flight) = current.as_ref().filter(under_way) {
-            return (flight.clone(), Whose::EarlierRun);
+        if let Some(canary) = current.as_ref().filter(is_in_flight) {
+            return (canary.clone(), SentBy::EarlierRun);
         }
-        let (sender, stage) = watch::channel(Stage::Leaving);
-        let flight = Flight { begun: Instant::now(), steps: Arc::default(), stage };
-        flight.steps.begin(STEP);
-        tokio::spawn(self.clone().run(flight.steps.clone(), sender));
-        *current = Some(flight.clone());
-        (flight, Whose::ThisRun)
+        let (sender, state) = watch::channel(State::Sending);
+        let canary = Canary { started: Instant::now(), steps: Arc::default(), state };
+        canary.steps.begin(STEP);
+        tokio::spawn(self.clone().drive(canary.steps.clone(), sender));
+        *current = Some(canary.clone());
+        (canary, SentBy::ThisRun)
     }
 
-    async fn run(self: Arc<Self>, steps: Arc<Steps>, stage: watch::Sender<Stage>) {
-        let lost = std::mem::take(&mut *self.lost());
-        let mut lost = self.results.forget(lost).await;
+    async fn drive(self: Arc<Self>, steps: Arc<Steps>, state: watch::Sender<State>) {
+        let expired = std::mem::take(&mut *self.expired.lock());
+        let mut expired = self.results.delete_late(expired).await;
         let task = Task::new(LIFETIME);
-        let result = self.there_and_back(&steps, &stage, &task).await;
+        let result = self.round_trip(&steps, &state, &task).await;
         if result.is_none() {
-            lost.push(task);
+            expired.push(task);
         }
-        let forgotten = lost.len().saturating_sub(REMEMBERED);
-        lost.drain(..forgotten);
-        *self.lost() = lost;
-        let given_up = || Failure::msg(STEP, format!("no task came back within {LIFETIME:?}"));
-        stage.send_replace(Stage::Ended(result.unwrap_or_else(|| Err(given_up()))));
+        let excess = expired.len().saturating_sub(MAX_EXPIRED);
+        expired.drain(..excess);
+        *self.expired.lock() = expired;
+        let expired = || Failure::msg(STEP, format!("no task came back within {LIFETIME:?}"));
+        state.send_replace(State::Done(result.unwrap_or_else(|| Err(expired()))));
     }
 
-    /// `None` if it did not come back.
-    async fn there_and_back(
+    /// Sends the task and waits for its result; `None` if there is none within the task's lifetime.
+    async fn round_trip(
         &self,
         steps: &Steps,
-        stage: &watch::Sender<Stage>,
+        state: &watch::Sender<State>,
         task: &Task,
     ) -> Option<Result<(), Failure>> {
-        let sending = self.broker.send(steps, &self.queue, task, LIFETIME);
-        let mut sent = match timeout(SENDING, sending).await {
+        let send = self.broker.send(steps, &self.queue, task, LIFETIME);
+        let mut sent = match timeout(SEND_TIMEOUT, send).await {
             Ok(Ok(sent)) => sent,
             Ok(Err(failure)) => return Some(Err(failure)),
-            Err(_) => return Some(Err(steps.timed_out(SENDING))),
+            Err(_) => return Some(Err(steps.timed_out(SEND_TIMEOUT))),
         };
-        stage.send_replace(Stage::Away);
-        if let Ok(result) = timeout(LIFETIME, self.results.of(task, &mut sent)).await {
+        state.send_replace(State::Sent);
+        if let Ok(result) = timeout(LIFETIME, self.results.wait_for(task, &mut sent)).await {
             return Some(result);
         }
-        // If the broker does not answer just now, the worker that comes to it throws it away.
-        let _taken = timeout(SENDING, sent.take_back(steps, &self.queue)).await;
+        // Best effort: a worker discards a task that has expired.
+        let _withdrawn = timeout(SEND_TIMEOUT, sent.withdraw(steps, &self.queue)).await;
         None
-    }
-
-    fn lost(&self) -> std::sync::MutexGuard<'_, Vec<Task>> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Who is silent: the task of this run, or one that was away before.
-fn silence(whose: &Whose, begun: Instant) -> String {
-    match whose {
-        Whose::ThisRun => "no task came back".to_owned(),
-        Whose::EarlierRun => {
-            let ago = begun.elapsed().as_secs_f64();
-            format!("a task sent {ago:.1}s ago did not come back")
+/// Why a run that waited for a canary timed out.
+fn timeout_reason(sent_by: &SentBy, started: Instant) -> String {
+    match sent_by {
+        SentBy::ThisRun => "no task came back".to_owned(),
+        SentBy::EarlierRun => {
+            let age = started.elapsed().as_secs_f64();
+            format!("a task sent {age:.1}s ago did not come back")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an inquiry has found out so far; the checks watch it grow.
+//! What a broadcast has found so far; the checks watch it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,48 +7,48 @@ use amqp::Depth;
 use probe::Failure;
 use tokio::sync::watch;
 
-use crate::question::Reply;
+use crate::inspect::InspectReply;
 
-/// Checks of one run begin at the same time; on a busy machine, this long after one another.
+/// The checks of one run start within this time, even on a busy machine.
 pub(crate) const SAME_RUN: Duration = Duration::from_millis(100);
 
-/// See the module.
+/// The state of the broker and of the workers, as far as it is known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
-    /// How full the queues are, in the order of the configuration, from the moment when the broker has taken the question.
-    pub(crate) depths: Option<Vec<(String, Backlog)>>,
-    /// How many workers the question went to, where the broker tells.
-    pub(crate) asked: Option<u64>,
-    /// The workers that answered, and the queues that each of them takes from.
+    /// The backlogs of the queues, in the order of the configuration; `None` until the broker has accepted the request.
+    pub(crate) backlogs: Option<Vec<(String, Backlog)>>,
+    /// The number of workers that received the request, if the broker reports it.
+    pub(crate) recipients: Option<u64>,
+    /// The workers that replied, and the queues that each of them consumes.
     pub(crate) workers: BTreeMap<String, Vec<String>>,
-    /// Why nothing more will come, if it failed.
+    /// Why the broadcast failed, if it did.
     pub(crate) failure: Option<Failure>,
 }
 
-/// What a broker knows of a queue.
+/// What the broker knows about a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backlog {
-    /// The broker knows no such queue.
+    /// The queue does not exist.
     Missing,
-    /// Messages that wait, and consumers, dead or alive.
+    /// The waiting messages and the consumers, including those of stopped workers.
     Known(Depth),
-    /// Messages that wait, on a broker that knows of no consumers.
+    /// The waiting messages, on a broker that does not track consumers.
     Waiting(u64),
 }
 
 impl Findings {
-    /// Whether everybody whom the question went to has answered.
+    /// Whether every worker that received the request has replied.
     pub(crate) fn is_complete(&self) -> bool {
-        self.asked.is_some_and(|asked| self.workers.len() as u64 >= asked)
+        self.recipients.is_some_and(|recipients| self.workers.len() as u64 >= recipients)
     }
 
-    /// How full a queue is, as soon as that is known.
+    /// The backlog of a queue, once it is known.
     pub(crate) fn backlog_of(&self, queue: &str) -> Option<Backlog> {
-        let mut depths = self.depths.iter().flatten();
-        depths.find(|(name, _)| name == queue).map(|(_, backlog)| *backlog)
+        let mut backlogs = self.backlogs.iter().flatten();
+        backlogs.find(|(name, _)| name == queue).map(|(_, backlog)| *backlog)
     }
 
-    /// The workers that answered and take from this queue.
+    /// The workers that replied and consume this queue.
     pub(crate) fn consumers_of<'a>(&'a self, queue: &'a str) -> impl Iterator<Item = &'a str> {
         self.workers
             .iter()
@@ -56,15 +56,16 @@ impl Findings {
             .map(|(worker, _)| worker.as_str())
     }
 
-    /// What is known of all queues, for whoever looks for the reason.
-    pub(crate) fn queues(&self) -> String {
-        let described = self.depths.iter().flatten().map(|(name, backlog)| backlog.described(name));
+    /// Describes the backlogs of all queues.
+    pub(crate) fn describe_backlogs(&self) -> String {
+        let described =
+            self.backlogs.iter().flatten().map(|(name, backlog)| backlog.describe_with_name(name));
         described.collect::<Vec<_>>().join("; ")
     }
 }
 
 impl Backlog {
-    /// So many messages wait.
+    /// The number of waiting messages.
     pub(crate) fn messages(self) -> u64 {
         match self {
             Self::Missing => 0,
@@ -73,8 +74,8 @@ impl Backlog {
         }
     }
 
-    /// Without the queue's name, where it is clear.
-    pub(crate) fn brief(self) -> String {
+    /// Describes the backlog without the queue's name.
+    pub(crate) fn describe(self) -> String {
         match self {
             Self::Missing => "it does not exist".to_owned(),
             Self::Known(Depth { messages, consumers }) => {
@@ -84,7 +85,7 @@ impl Backlog {
         }
     }
 
-    fn described(self, name: &str) -> String {
+    fn describe_with_name(self, name: &str) -> String {
         match self {
             Self::Missing => format!("no queue {name}"),
             Self::Known(Depth { messages, consumers }) => {
@@ -97,48 +98,48 @@ impl Backlog {
     }
 }
 
-/// `1 message`, `2 messages`.
-pub(crate) fn count(number: u64, what: &str) -> String {
+/// Formats a count, as in `1 message` and `2 messages`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
+    format!("{number} {noun}{plural}")
 }
 
-/// The side on which findings are reported.
-pub(crate) struct Report(watch::Sender<Findings>);
+/// Publishes the findings of a broadcast to the checks that watch it.
+pub(crate) struct FindingsSender(watch::Sender<Findings>);
 
-impl Report {
+impl FindingsSender {
     pub(crate) fn new() -> (Self, watch::Receiver<Findings>) {
         let (sender, receiver) = watch::channel(Findings::default());
         (Self(sender), receiver)
     }
 
-    /// The broker has taken the question, for so many workers if it tells.
-    pub(crate) fn asked(&self, asked: Option<u64>, depths: Vec<(String, Backlog)>) {
+    /// Publishes that the broker has accepted the request, and for how many workers if it reports that.
+    pub(crate) fn accepted(&self, recipients: Option<u64>, backlogs: Vec<(String, Backlog)>) {
         self.0.send_modify(|findings| {
-            findings.asked = asked;
-            findings.depths = Some(depths);
+            findings.recipients = recipients;
+            findings.backlogs = Some(backlogs);
         });
     }
 
-    /// A worker has answered; whether all of them have now.
-    pub(crate) fn answered(&self, reply: Reply) -> bool {
+    /// Publishes a worker's reply; returns whether all workers have replied now.
+    pub(crate) fn replied(&self, reply: InspectReply) -> bool {
         self.0.send_modify(|findings| {
             findings.workers.insert(reply.worker, reply.queues);
         });
         self.0.borrow().is_complete()
     }
 
-    /// Nothing more will come.
-    pub(crate) fn failed(&self, failure: Failure) {
+    /// Publishes that the broadcast failed.
+    pub(crate) fn fail(&self, failure: Failure) {
         self.0.send_modify(|findings| findings.failure = Some(failure));
     }
 
-    /// Another one who watches.
-    pub(crate) fn watch(&self) -> watch::Receiver<Findings> {
+    /// A receiver for another check.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Findings> {
         self.0.subscribe()
     }
 
-    /// Waits until nobody has watched for a while: the checks of one run do not come all at once.
+    /// Waits until there has been no receiver for a while: the checks of one run do not start at the same instant.
     pub(crate) async fn abandoned(&self) {
         loop {
             self.0.closed().await;

@@ -1,6 +1,6 @@
-//! Celery's remote control: the question that is put to all workers, and what they answer.
+//! Celery's inspect commands: the request to all workers and their replies.
 //!
-//! The protocol is that of Celery 5 with kombu 5: `kombu/pidbox.py` for the question, `celery/worker/control.py` for its methods.
+//! The protocol is that of Celery 5 with kombu 5: `kombu/pidbox.py` for the request, `celery/worker/control.py` for its methods.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -9,37 +9,38 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
-/// The exchange through which questions go to all workers.
+/// The fanout exchange that delivers requests to all workers.
 pub(crate) const EXCHANGE: &str = "celery.pidbox";
-/// The exchange through which answers come back.
+/// The exchange for the replies.
 pub(crate) const REPLY_EXCHANGE: &str = "reply.celery.pidbox";
 
-/// How long a question is worth an answer. It is long, since this is compared with the workers' clocks.
+/// When a request expires. Workers compare this with their own clocks, so it is generous.
 const EXPIRES: Duration = Duration::from_mins(1);
 
-/// One question to all workers.
+/// One request to all workers.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
+pub(crate) struct InspectRequest {
     ticket: String,
     method: &'static str,
 }
 
-/// A worker's answer.
+/// The reply of one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
+pub(crate) struct InspectReply {
     /// The node's name, for instance `w1@host`.
     pub(crate) worker: String,
-    /// The queues that it takes tasks from, as far as that was asked.
+    /// The queues that the worker consumes, if the request asked for them.
     pub(crate) queues: Vec<String>,
 }
 
-impl Question {
-    /// A new one: whether they are there, and also what they consume if there are queues to judge.
+impl InspectRequest {
+    /// A new request: `active_queues` if there are queues to judge, otherwise `ping`.
     pub(crate) fn new(with_queues: bool) -> Self {
         let method = if with_queues { "active_queues" } else { "ping" };
         Self { ticket: format!("{:032x}", rand::random::<u128>()), method }
     }
 
+    /// The id that replies to this request carry.
     pub(crate) fn ticket(&self) -> &str {
         &self.ticket
     }
@@ -49,7 +50,7 @@ impl Question {
         json!({"clock": 1, "expires": (now + EXPIRES).as_secs_f64()})
     }
 
-    /// The question itself; the answers go to `reply_to`, by way of the exchange for answers.
+    /// The body of the message; replies go through the reply exchange with the routing key `reply_to`.
     pub(crate) fn body(&self, reply_to: &str) -> String {
         json!({
             "method": self.method,
@@ -62,23 +63,25 @@ impl Question {
         })
         .to_string()
     }
+}
 
-    /// Reads an answer; `None` if it is none.
-    pub(crate) fn read(body: &[u8]) -> Option<Reply> {
-        // Whoever was not asked for queues, or cannot tell them, is there all the same.
-        let (worker, queues) = entry::<Vec<Queue>>(body)
+impl InspectReply {
+    /// Parses the body of a reply; `None` if it is not one.
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+        // A worker that was not asked for its queues, or that cannot list them, is online all the same.
+        let (worker, queues) = entry::<Vec<ActiveQueue>>(body)
             .or_else(|| Some((entry::<IgnoredAny>(body)?.0, Vec::new())))?;
-        Some(Reply { worker, queues: queues.into_iter().map(|queue| queue.name).collect() })
+        Some(Self { worker, queues: queues.into_iter().map(|queue| queue.name).collect() })
     }
 }
 
-/// What is told of a queue, as far as it is read: the rest is long, and comes for every queue of every worker.
+/// A queue in a reply. The other fields are long, and every worker sends them for every queue.
 #[derive(Deserialize)]
-struct Queue {
+struct ActiveQueue {
     name: String,
 }
 
-/// The one entry of an answer: who answers, and what.
+/// The single entry of a reply: the worker's name and its value.
 fn entry<T: DeserializeOwned>(body: &[u8]) -> Option<(String, T)> {
     serde_json::from_slice::<BTreeMap<String, T>>(body).ok()?.pop_first()
 }
@@ -88,7 +91,7 @@ mod tests {
     use super::*;
 
     fn check(body: &str, worker: &str, queues: &[&str]) {
-        let reply = Question::read(body.as_bytes()).expect("an answer");
+        let reply = InspectReply::parse(body.as_bytes()).expect("a reply");
         assert_eq!(
             (reply.worker.as_str(), reply.queues),
             (worker, queues.iter().map(ToString::to_string).collect())
@@ -96,23 +99,23 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_answers_that_it_is_there_or_what_it_consumes() {
+    fn a_reply_names_the_worker_and_its_queues() {
         check(r#"{"w1@host": {"ok": "pong"}}"#, "w1@host", &[]);
         check(
             r#"{"w1@host": [{"name": "a", "alias": null}, {"name": "b"}]}"#,
             "w1@host",
             &["a", "b"],
         );
-        // A worker that cannot tell.
+        // A worker that cannot list its queues.
         check(r#"{"w1@host": {"error": "no such method"}}"#, "w1@host", &[]);
-        // A worker that has no consumer yet.
+        // A worker without consumers.
         check(r#"{"w1@host": []}"#, "w1@host", &[]);
     }
 
     #[test]
-    fn what_is_no_answer_is_left_out() {
+    fn anything_else_is_not_a_reply() {
         for body in ["", "[]", "{}", "\"pong\"", "\u{80}\u{4}"] {
-            assert_eq!(Question::read(body.as_bytes()), None, "{body}");
+            assert_eq!(InspectReply::parse(body.as_bytes()), None, "{body}");
         }
     }
 }

@@ -1,28 +1,27 @@
-//! Queues and messages as kombu keeps them in Redis.
+//! Queues and messages as kombu stores them in Redis.
 //!
 //! The transport: `kombu/transport/redis.py` and `kombu/transport/virtual/base.py` of kombu 5.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use crate::reply_path::SEPARATOR;
-
-/// The priorities that have lists of their own; the first one has the queue's bare name.
+/// What kombu puts between the parts of a name.
+pub(crate) const SEPARATOR: &str = "\u{6}\u{16}";
+/// The priorities that have a list of their own; the list of the first has the bare name of the queue.
 pub(crate) const PRIORITIES: [&str; 4] = ["", "3", "6", "9"];
 
 /// The lists of a queue, one for each priority.
-pub(crate) fn lists(queue: &str) -> [String; 4] {
+pub(crate) fn priority_lists(queue: &str) -> [String; 4] {
     PRIORITIES.map(|priority| match priority {
         "" => queue.to_owned(),
         priority => format!("{queue}{SEPARATOR}{priority}"),
     })
 }
 
-/// A message in the form of kombu's virtual transports.
-pub(crate) fn envelope(body: &str, headers: &Value, properties: &Value) -> String {
+/// Encodes a message of kombu's virtual transports.
+pub(crate) fn encode_message(body: &str, headers: &Value, properties: &Value) -> String {
     json!({
-        "body": STANDARD.encode(body),
+        "body": BASE64.encode(body.as_bytes()),
         "content-encoding": "utf-8",
         "content-type": "application/json",
         "headers": headers,
@@ -31,10 +30,10 @@ pub(crate) fn envelope(body: &str, headers: &Value, properties: &Value) -> Strin
     .to_string()
 }
 
-/// The headers and the body of a message.
-pub(crate) fn opened(message: &str) -> Option<(Value, Vec<u8>)> {
+/// Decodes a message into its headers and its body.
+pub(crate) fn decode_message(message: &str) -> Option<(Value, Vec<u8>)> {
     let message: Value = serde_json::from_str(message).ok()?;
-    let body = STANDARD.decode(message.get("body")?.as_str()?).ok()?;
+    let body = BASE64.decode(message.get("body")?.as_str()?.as_bytes()).ok()?;
     Some((message.get("headers")?.clone(), body))
 }
 
@@ -44,6 +43,6 @@ mod tests {
 
     #[test]
     fn a_queue_has_a_list_for_each_priority() {
-        assert_eq!(lists("a"), ["a", "a\x06\x163", "a\x06\x166", "a\x06\x169"]);
+        assert_eq!(priority_lists("a"), ["a", "a\x06\x163", "a\x06\x166", "a\x06\x169"]);
     }
 }

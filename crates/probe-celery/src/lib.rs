@@ -1,11 +1,11 @@
-//! Asks Celery's workers whether they answer, and whether its queues are worked on.
+//! Checks that Celery's workers reply and that its queues are consumed.
 //!
 //! ```toml
 //! [celery]
 //! broker = "amqp://health:${env:BROKER_PASSWORD}@rabbit:5672/app"   # or redis://
 //! workers = 2                 # or the names of nodes: ["w1@host", "w2@host"]
 //! max_messages = 1000         # for all of the queues below
-//! canary = true               # so is this: a task goes through each queue and comes back
+//! canary = true               # likewise; sends a task through each queue and waits for its result
 //! result_backend = "rpc://"   # or redis://, as the application has it
 //!
 //! [celery.queues]
@@ -13,22 +13,23 @@
 //! reports = { max_messages = 20000, canary = false }
 //! ```
 //!
-//! The checks are `ping` and `queues.<name>`. All of them share one remote-control question, whatever their number, and each is answered as soon as what it needs is known.
-//! A worker that was stopped still counts as a consumer on its broker, so a queue is worked on only if a worker that answers says that it takes from it.
+//! The checks are `ping` and `queues.<name>`. All of them share one remote-control broadcast, and each ends as soon as the replies decide it.
+//! To the broker, a stopped worker is still a consumer; so a queue counts as consumed only if a worker that replies lists it among its queues.
 
 mod amqp_broker;
+mod broadcast;
 mod broker;
 mod canary;
 mod findings;
-mod inquiry;
+mod inspect;
 mod kombu;
 mod ping;
-mod question;
 mod queue;
 mod redis_broker;
-mod reply_path;
-mod results;
-mod session;
+mod reply_listener;
+mod reply_queue;
+mod reply_store;
+mod result_backend;
 mod settings;
 mod task;
 
@@ -36,41 +37,41 @@ use std::sync::Arc;
 
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 
-use crate::inquiry::Inquiries;
-use crate::ping::Ping;
-use crate::queue::Queue;
+use crate::broadcast::Broadcasts;
+use crate::ping::PingCheck;
+use crate::queue::QueueCheck;
 use crate::settings::Settings;
 
-/// The kind of sections that hold one Celery application.
+/// A section that is one Celery application.
 pub const KIND: Kind = Kind { name: "celery", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let settings = Settings::read(section.shared(), &mut fields);
-    let inquiries = settings.broker.clone().map(|broker| {
+    let broadcasts = settings.broker.clone().map(|broker| {
         let queues = settings.queues.iter().map(|queue| queue.name.clone()).collect();
-        Arc::new(Inquiries::new(broker, queues))
+        Arc::new(Broadcasts::new(broker, queues))
     });
     let names = settings.names(&mut fields);
     fields.group(names, |name| {
-        let inquiries = inquiries.clone()?;
+        let broadcasts = broadcasts.clone()?;
         let queue = settings.queues.iter().find(|queue| queue.check_name() == name.as_str());
         Some(match queue {
-            None => CeleryCheck::Ping(Ping::new(inquiries, settings.workers.clone())),
+            None => CeleryCheck::Ping(PingCheck::new(broadcasts, settings.workers.clone())),
             Some(queue) => {
                 let canary = if queue.canary { Some(settings.canary_of(queue)?) } else { None };
-                CeleryCheck::Queue(Queue::new(inquiries, queue, canary))
+                CeleryCheck::Queue(QueueCheck::new(broadcasts, queue, canary))
             }
         })
     })
 }
 
-/// The name of the check that asks the workers.
+/// The name of the check of the workers, and its step.
 const PING: &str = "ping";
 
 enum CeleryCheck {
-    Ping(Ping),
-    Queue(Queue),
+    Ping(PingCheck),
+    Queue(QueueCheck),
 }
 
 impl Check for CeleryCheck {

@@ -1,36 +1,36 @@
-//! Whether the workers that are expected answer.
+//! The check that the expected workers reply.
 
 use std::sync::Arc;
 
 use probe::{Failure, Grant, Steps};
 
 use crate::PING;
+use crate::broadcast::{Broadcasts, LastJoined};
 use crate::findings::{Findings, count};
-use crate::inquiry::{Inquiries, Seen};
 use crate::settings::Workers;
 
-pub(crate) struct Ping {
-    inquiries: Arc<Inquiries>,
-    seen: Seen,
+pub(crate) struct PingCheck {
+    broadcasts: Arc<Broadcasts>,
+    last_joined: LastJoined,
     workers: Workers,
 }
 
-impl Ping {
-    pub(crate) fn new(inquiries: Arc<Inquiries>, workers: Workers) -> Self {
-        Self { inquiries, seen: Seen::default(), workers }
+impl PingCheck {
+    pub(crate) fn new(broadcasts: Arc<Broadcasts>, workers: Workers) -> Self {
+        Self { broadcasts, last_joined: LastJoined::default(), workers }
     }
 
     pub(crate) fn target(&self) -> &str {
-        self.inquiries.target()
+        self.broadcasts.target()
     }
 
     pub(crate) fn grants(&self) -> Vec<Grant> {
-        self.inquiries.grants()
+        self.broadcasts.grants()
     }
 
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let view = self.inquiries.join(&self.seen);
-        view.until(steps, |findings, steps| judge(&self.workers, findings, steps)).await
+        let broadcast = self.broadcasts.join(&self.last_joined);
+        broadcast.verdict(steps, |findings, steps| judge(&self.workers, findings, steps)).await
     }
 }
 
@@ -39,20 +39,20 @@ fn judge(workers: &Workers, findings: &Findings, steps: &Steps) -> Option<Result
     if missing.is_empty() {
         return Some(Ok(()));
     }
-    let queues = findings.queues();
-    let nobody = findings.workers.is_empty();
+    let queues = findings.describe_backlogs();
+    let no_replies = findings.workers.is_empty();
     if findings.is_complete() {
-        let gone = if nobody { "no worker is connected".to_owned() } else { missing };
+        let reason = if no_replies { "no worker is connected".to_owned() } else { missing };
         let known = if queues.is_empty() { queues } else { format!(" ({queues})") };
-        return Some(Err(Failure::msg(PING, format!("{gone}{known}"))));
+        return Some(Err(Failure::msg(PING, format!("{reason}{known}"))));
     }
-    let silence = if nobody { "no worker answered".to_owned() } else { missing };
+    let silence = if no_replies { "no worker answered".to_owned() } else { missing };
     steps.begin_with(PING, silence, queues);
     None
 }
 
 impl Workers {
-    /// Who did not answer yet, in words; empty if nobody is missing.
+    /// Describes the workers that have not replied; empty if none is missing.
     fn missing(&self, findings: &Findings) -> String {
         match self {
             Self::AtLeast(number) if findings.workers.len() < *number => {

@@ -1,36 +1,36 @@
-//! Whether a queue is there, is worked on, and does not overflow.
+//! The check that a queue exists, is consumed and does not overflow.
 
 use std::sync::Arc;
 
 use amqp::Depth;
 use probe::{Failure, Grant, Steps};
 
-use crate::canary::Canary;
+use crate::broadcast::{Broadcasts, LastJoined};
+use crate::canary::QueueCanary;
 use crate::findings::{Backlog, Findings, count};
-use crate::inquiry::{Inquiries, Seen};
 use crate::settings::QueueSettings;
 
 /// The step in which a queue is judged.
 const STEP: &str = "queue";
 
-pub(crate) struct Queue {
-    inquiries: Arc<Inquiries>,
-    seen: Seen,
+pub(crate) struct QueueCheck {
+    broadcasts: Arc<Broadcasts>,
+    last_joined: LastJoined,
     name: String,
     max_messages: Option<u64>,
-    canary: Option<Arc<Canary>>,
+    canary: Option<Arc<QueueCanary>>,
 }
 
-impl Queue {
+impl QueueCheck {
     pub(crate) fn new(
-        inquiries: Arc<Inquiries>,
+        broadcasts: Arc<Broadcasts>,
         settings: &QueueSettings,
-        canary: Option<Arc<Canary>>,
+        canary: Option<Arc<QueueCanary>>,
     ) -> Self {
         let QueueSettings { name, max_messages, .. } = settings;
         Self {
-            inquiries,
-            seen: Seen::default(),
+            broadcasts,
+            last_joined: LastJoined::default(),
             name: name.clone(),
             max_messages: *max_messages,
             canary,
@@ -38,26 +38,27 @@ impl Queue {
     }
 
     pub(crate) fn target(&self) -> &str {
-        self.inquiries.target()
+        self.broadcasts.target()
     }
 
     pub(crate) fn grants(&self) -> Vec<Grant> {
         let canary = self.canary.iter().flat_map(|canary| canary.grants());
-        self.inquiries.grants().into_iter().chain(canary).collect()
+        self.broadcasts.grants().into_iter().chain(canary).collect()
     }
 
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let view = self.inquiries.join(&self.seen);
-        let backlog = view.until(steps, |findings, steps| self.judge(findings, steps)).await?;
+        let broadcast = self.broadcasts.join(&self.last_joined);
+        let backlog =
+            broadcast.verdict(steps, |findings, steps| self.judge(findings, steps)).await?;
         match &self.canary {
-            Some(canary) => canary.fly(steps, &backlog.brief()).await,
+            Some(canary) => canary.run(steps, &backlog.describe()).await,
             None => Ok(()),
         }
     }
 
     fn judge(&self, findings: &Findings, steps: &Steps) -> Option<Result<Backlog, Failure>> {
         let backlog = findings.backlog_of(&self.name)?;
-        let known = backlog.brief();
+        let known = backlog.describe();
         let fail = |reason: String| Some(Err(Failure::msg(STEP, reason)));
         match backlog {
             Backlog::Missing => return fail(format!("{} does not exist", self.name)),

@@ -1,34 +1,35 @@
-//! Celery on Redis, as kombu's transport uses it: a queue is a list (one for each priority), a question is published, and answers are pushed onto a list.
+//! Celery on Redis, as kombu's transport uses it.
+//!
+//! A queue is a list for each priority, a request is published on a channel, and replies are pushed to a list.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use probe::config::{Fields, Url};
 use probe::{Failure, Grant, Secret, SharedResources, Steps};
-use redis_client::{Answer, Command, Redis, literal};
+use redis_client::{Command, Redis, Reply, literal_pattern};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::findings::{Backlog, Report};
-use crate::kombu::{PRIORITIES, envelope, lists};
-use crate::question::{EXCHANGE, Question, Reply};
-use crate::reply_path::{abandoned, pattern, table};
-use crate::session::Session;
+use crate::findings::{Backlog, FindingsSender};
+use crate::inspect::{EXCHANGE, InspectReply, InspectRequest};
+use crate::kombu::{PRIORITIES, encode_message, priority_lists};
+use crate::reply_listener::{Registration, ReplyListener};
+use crate::reply_queue::{bindings_key, list_pattern};
+use crate::reply_store::ReplyStore;
 use crate::task::Task;
 
-/// So long the answers of workers that nobody waits for any more are still taken in, so that they lie around nowhere.
-const STRAGGLERS: Duration = Duration::from_secs(1);
+/// How long late replies are still received after all checks have ended, so that they do not stay in the database.
+const LATE_REPLIES: Duration = Duration::from_secs(1);
 
-/// One database of a Redis as a broker, shared by every section that names it.
+type Replies = mpsc::UnboundedReceiver<Result<InspectReply, Failure>>;
+
+/// One database of a Redis as a broker, shared by all sections that name it.
 pub(crate) struct RedisBroker {
-    pub(crate) commands: Redis,
-    pub(crate) answers: Redis,
-    /// Where answers come in while anybody waits for some.
-    session: Mutex<Option<Arc<Session>>>,
-    /// Lists to which a worker may have pushed an answer after they were deleted.
-    late: Mutex<Vec<String>>,
-    /// Whether it was looked for what an earlier gateway left when it was killed.
-    swept: Mutex<bool>,
+    store: Arc<ReplyStore>,
+    /// The current listener, or one that has ended.
+    listener: Mutex<Option<Arc<ReplyListener>>>,
 }
 
 impl RedisBroker {
@@ -38,66 +39,58 @@ impl RedisBroker {
         url: &Url,
         tls: &tls::Settings,
     ) -> Option<Arc<Self>> {
-        let commands = Redis::at(shared, fields, "broker", url, tls)?;
-        let identity = Secret::new(commands.identity().expose());
+        let redis = Redis::from_url(shared, fields, "broker", url, tls)?;
+        let identity = Secret::new(redis.identity().expose());
         Some(shared.get_or_insert(&identity, || Self {
-            answers: commands.apart(),
-            commands,
-            session: Mutex::default(),
-            late: Mutex::default(),
-            swept: Mutex::default(),
+            store: Arc::new(ReplyStore::new(redis)),
+            listener: Mutex::default(),
         }))
     }
 
     pub(crate) fn target(&self) -> &str {
-        self.commands.target()
+        self.redis().target()
     }
 
-    /// All that is asked of it but the tasks that go through its queues.
+    /// The grants for a broadcast and the lengths of these queues.
     pub(crate) fn grants(&self, queues: &[String]) -> Vec<Grant> {
-        let count = if queues.is_empty() { None } else { Some("LLEN") };
+        let length = (!queues.is_empty()).then_some("LLEN");
         let names =
-            ["SADD", "PUBLISH", "BRPOP", "SREM", "DEL", "SMEMBERS"].into_iter().chain(count);
+            ["SADD", "PUBLISH", "BRPOP", "SREM", "DEL", "SMEMBERS"].into_iter().chain(length);
         let commands: Vec<_> = names.map(|name| Command::new("ask", name, [])).collect();
-        let channel = format!("&{}", literal(&self.channel()));
-        let ours = [channel, format!("~{}", literal(&table())), format!("~{}", pattern())];
-        let lists =
-            queues.iter().flat_map(|queue| lists(queue)).map(|list| format!("~{}", literal(&list)));
-        self.commands.grants(&commands, &ours.into_iter().chain(lists).collect::<Vec<_>>())
+        let channel = format!("&{}", literal_pattern(&self.channel()));
+        let bindings = format!("~{}", literal_pattern(&bindings_key()));
+        let ours = [channel, bindings, format!("~{}", list_pattern())];
+        let lists = queues.iter().flat_map(|queue| priority_lists(queue));
+        let lists = lists.map(|list| format!("~{}", literal_pattern(&list)));
+        self.redis().grants(&commands, &ours.into_iter().chain(lists).collect::<Vec<_>>())
     }
 
-    /// A task is pushed onto its queue's list, and taken back from it when it does not come back.
+    /// The grants for pushing a task to the queue's list and removing it again.
     pub(crate) fn grants_to_send(&self, queue: &str) -> Vec<Grant> {
         let commands = ["LPUSH", "LREM"].map(|name| Command::new("canary", name, []));
-        self.commands.grants(&commands, &[format!("~{}", literal(queue))])
+        self.redis().grants(&commands, &[format!("~{}", literal_pattern(queue))])
     }
 
-    /// Where questions are published.
-    fn channel(&self) -> String {
-        format!("/{}.{EXCHANGE}", self.commands.database())
-    }
-
-    pub(crate) async fn ask(
-        self: &Arc<Self>,
+    /// Broadcasts `request` and publishes the replies until all have arrived or no check watches any more.
+    pub(crate) async fn broadcast(
+        &self,
         steps: &Steps,
-        question: &Question,
+        request: &InspectRequest,
         queues: &[String],
-        report: &Report,
+        findings: &FindingsSender,
     ) -> Result<(), Failure> {
-        let (sender, mut replies) = mpsc::unbounded_channel();
-        let place = self.listen(question, sender);
-        let session = place.session.clone();
-        let heard = self.put_and_hear(steps, question, &session, queues, report, &mut replies);
+        let (registration, replies) = self.register(request);
+        let listener = registration.listener().clone();
         let result = tokio::select! {
-            () = gone(report) => Ok(()),
-            heard = heard => heard,
+            () = abandoned(findings) => Ok(()),
+            result = self.inspect(steps, request, &listener, queues, findings, replies) => result,
         };
-        drop(place);
-        session.tidy(self).await;
+        drop(registration);
+        listener.clean_up().await;
         result
     }
 
-    /// Pushes the task onto the queue's list; gives the message as it lies there.
+    /// Pushes the task to the queue's list; returns the message that was pushed.
     pub(crate) async fn send(
         &self,
         steps: &Steps,
@@ -113,158 +106,116 @@ impl RedisBroker {
             "body_encoding": "base64",
             "delivery_tag": task.id(),
         });
-        let message = envelope(&Task::body(), &task.headers(), &properties);
+        let message = encode_message(&Task::body(), &task.headers(), &properties);
         let push = Command::new("canary", "LPUSH", [queue, &message]);
-        self.commands.ask(steps, &[push]).await?;
+        self.redis().execute(steps, &[push]).await?;
         Ok(message)
     }
 
-    /// Takes the message out of the queue's list, if it is still there.
-    pub(crate) async fn take_back(
+    /// Removes the message from the queue's list, if it is still there.
+    pub(crate) async fn withdraw(
         &self,
         steps: &Steps,
         queue: &str,
         message: &str,
     ) -> Result<(), Failure> {
         let remove = Command::new("canary", "LREM", [queue, "1", message]);
-        self.commands.ask(steps, &[remove]).await.map(drop)
+        self.redis().execute(steps, &[remove]).await.map(drop)
     }
 
-    /// Takes a place where the answers to this question come in.
-    fn listen(
-        self: &Arc<Self>,
-        question: &Question,
-        sender: mpsc::UnboundedSender<Result<Reply, Failure>>,
-    ) -> Place {
-        let ticket = question.ticket().to_owned();
-        let mut current = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = current.take().filter(|session| session.listen(&ticket, sender.clone()));
-        let session = known.unwrap_or_else(|| Session::start(self.clone(), &ticket, sender));
-        *current = Some(session.clone());
-        Place { session, ticket }
+    fn redis(&self) -> &Redis {
+        self.store.redis()
     }
 
-    /// Puts the question, looks how full the queues are, and reports every answer until all have come.
-    async fn put_and_hear(
+    /// The channel on which requests are published.
+    fn channel(&self) -> String {
+        format!("/{}.{EXCHANGE}", self.redis().database())
+    }
+
+    /// Registers the request with the current listener, or with a new one.
+    fn register(&self, request: &InspectRequest) -> (Registration, Replies) {
+        let (sender, replies) = mpsc::unbounded_channel();
+        let ticket = request.ticket();
+        let mut current = self.listener.lock();
+        let registered =
+            current.as_ref().and_then(|listener| listener.register(ticket, sender.clone()));
+        let registration =
+            registered.unwrap_or_else(|| ReplyListener::start(self.store.clone(), ticket, sender));
+        *current = Some(registration.listener().clone());
+        (registration, replies)
+    }
+
+    /// Publishes the request, then waits for the replies of all its recipients.
+    async fn inspect(
         &self,
         steps: &Steps,
-        question: &Question,
-        session: &Session,
+        request: &InspectRequest,
+        listener: &ReplyListener,
         queues: &[String],
-        report: &Report,
-        replies: &mut mpsc::UnboundedReceiver<Result<Reply, Failure>>,
+        findings: &FindingsSender,
+        mut replies: Replies,
     ) -> Result<(), Failure> {
-        if self.put(steps, question, session, queues, report).await? == 0 {
+        if self.publish(steps, request, listener, queues, findings).await? == 0 {
             return Ok(());
         }
         while let Some(reply) = replies.recv().await {
-            if report.answered(reply?) {
+            if findings.replied(reply?) {
                 return Ok(());
             }
         }
-        Err(Failure::msg("ask", "nobody listens for answers"))
+        Err(Failure::msg("ask", "the reply listener ended"))
     }
 
-    /// Puts the question and looks how full the queues are; to how many it went.
-    async fn put(
+    /// Publishes the request and reads the lengths of the queues; returns the number of recipients.
+    async fn publish(
         &self,
         steps: &Steps,
-        question: &Question,
-        session: &Session,
+        request: &InspectRequest,
+        listener: &ReplyListener,
         queues: &[String],
-        report: &Report,
+        findings: &FindingsSender,
     ) -> Result<u64, Failure> {
-        let channel = self.channel();
+        let queue = listener.queue();
+        let message = Self::message(request, queue.routing_key());
+        let publish = Command::new("ask", "PUBLISH", [&self.channel(), &message]);
+        let mut commands = vec![queue.bind(), publish];
+        commands.extend(self.store.delete_late_replies());
+        let first_length = commands.len();
+        for queue in queues {
+            commands
+                .extend(priority_lists(queue).map(|list| Command::new("queues", "LLEN", [&list])));
+        }
+        steps.begin("ask");
+        let _binding = listener.lock_binding().await;
+        let replies = self.redis().execute(steps, &commands).await?;
+        let recipients = number(&replies[1]);
+        let lengths = replies[first_length..].chunks(PRIORITIES.len());
+        let backlogs = lengths.map(|lengths| Backlog::Waiting(lengths.iter().map(number).sum()));
+        findings.accepted(Some(recipients), queues.iter().cloned().zip(backlogs).collect());
+        Ok(recipients)
+    }
+
+    fn message(request: &InspectRequest, reply_to: &str) -> String {
         let properties = json!({
             "delivery_mode": 2,
             "delivery_info": {"exchange": EXCHANGE, "routing_key": ""},
             "priority": 0,
             "body_encoding": "base64",
-            "delivery_tag": question.ticket(),
+            "delivery_tag": request.ticket(),
         });
-        let path = session.path();
-        let message = envelope(&question.body(path.name()), &Question::headers(), &properties);
-        let mut commands = vec![path.bind(), Command::new("ask", "PUBLISH", [&channel, &message])];
-        commands.extend(self.late().drain(..).map(|list| Command::new("ask", "DEL", [&list])));
-        let before = commands.len();
-        for queue in queues {
-            commands.extend(lists(queue).map(|list| Command::new("queues", "LLEN", [&list])));
-        }
-        steps.begin("ask");
-        let _opening = session.way.lock().await;
-        let answers = self.commands.ask(steps, &commands).await?;
-        let asked = number(&answers[1]);
-        let lengths = answers[before..].chunks(PRIORITIES.len());
-        let backlogs = lengths.map(|lengths| Backlog::Waiting(lengths.iter().map(number).sum()));
-        report.asked(Some(asked), queues.iter().cloned().zip(backlogs).collect());
-        Ok(asked)
-    }
-
-    /// Takes back what lets answers come in, and whatever came, unless somebody waits for answers.
-    pub(crate) async fn close(&self, session: &Session) -> Result<(), Failure> {
-        let closing = session.way.lock().await;
-        if !session.is_idle() {
-            return Ok(());
-        }
-        let path = session.path();
-        let commands = [path.unbind(), Command::new("ask", "DEL", [path.list()])];
-        // A worker may have looked up the way just before.
-        self.late().push(path.list().to_owned());
-        self.commands.ask(&Steps::new(), &commands).await?;
-        drop(closing);
-        let swept = std::mem::replace(&mut *lock(&self.swept), true);
-        if swept { Ok(()) } else { self.sweep().await }
-    }
-
-    /// Removes what a gateway left behind that was killed while it asked.
-    async fn sweep(&self) -> Result<(), Failure> {
-        let entries = Command::new("ask", "SMEMBERS", [&table()]);
-        let answers = self.commands.ask(&Steps::new(), &[entries]).await?;
-        let Some(Answer::List(entries)) = answers.first() else { return Ok(()) };
-        let mut commands = Vec::new();
-        for entry in entries {
-            let Answer::Text(entry) = entry else { continue };
-            if let Some(list) = abandoned(entry) {
-                commands.push(Command::new("ask", "SREM", [&table(), entry]));
-                commands.push(Command::new("ask", "DEL", [list]));
-            }
-        }
-        if commands.is_empty() {
-            return Ok(());
-        }
-        self.commands.ask(&Steps::new(), &commands).await.map(drop)
-    }
-
-    fn late(&self) -> MutexGuard<'_, Vec<String>> {
-        lock(&self.late)
+        encode_message(&request.body(reply_to), &InspectRequest::headers(), &properties)
     }
 }
 
-/// Where the answers to one question come in; dropped, nobody waits for them any more.
-struct Place {
-    session: Arc<Session>,
-    ticket: String,
+/// Waits until no check watches the findings any more and late replies have arrived.
+async fn abandoned(findings: &FindingsSender) {
+    findings.abandoned().await;
+    tokio::time::sleep(LATE_REPLIES).await;
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.session.leave(&self.ticket);
-    }
-}
-
-/// Nobody waits for answers any more, for so long that those of slow workers have come in as well.
-async fn gone(report: &Report) {
-    report.abandoned().await;
-    tokio::time::sleep(STRAGGLERS).await;
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn number(answer: &Answer) -> u64 {
-    match answer {
-        Answer::Number(number) => u64::try_from(*number).unwrap_or_default(),
+fn number(reply: &Reply) -> u64 {
+    match reply {
+        Reply::Number(number) => u64::try_from(*number).unwrap_or_default(),
         _ => 0,
     }
 }

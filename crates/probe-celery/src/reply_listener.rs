@@ -1,105 +1,136 @@
-//! Waiting for answers over Redis: one list, and one connection that waits on it for whoever asks meanwhile.
+//! Receives replies from one queue in Redis and dispatches them to the waiting broadcasts.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use probe::{Failure, Steps};
-use redis_client::{Answer, Command};
+use parking_lot::{Mutex, MutexGuard};
+use probe::Failure;
 use tokio::sync::{Notify, mpsc};
 
-use crate::kombu::opened;
-use crate::question::{Question, Reply};
-use crate::redis_broker::RedisBroker;
-use crate::reply_path::ReplyPath;
+use crate::inspect::InspectReply;
+use crate::kombu::decode_message;
+use crate::reply_queue::ReplyQueue;
+use crate::reply_store::ReplyStore;
 
-/// How long the server holds back its answer when there is none yet, in seconds.
-const WAIT: &str = "1";
-/// So long putting things in order may take when the server does not answer.
-const TIDYING: Duration = Duration::from_secs(5);
-/// Much younger than what is taken for abandoned.
-const OLD: Duration = Duration::from_mins(10);
+/// How long the removal of the queue may take.
+const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// A listener older than this takes no more broadcasts. Its queue must be removed long before it counts as stale.
+const MAX_AGE: Duration = Duration::from_mins(10);
 
-type Replies = mpsc::UnboundedSender<Result<Reply, Failure>>;
+type ReplySender = mpsc::UnboundedSender<Result<InspectReply, Failure>>;
 
-/// See the module.
-pub(crate) struct Session {
-    path: ReplyPath,
-    begun: Instant,
-    /// Who waits, by the tickets of their questions; `None` once it is over.
-    waiting: Mutex<Option<HashMap<String, Replies>>>,
-    /// Held by whoever opens or closes the way back.
-    pub(crate) way: tokio::sync::Mutex<()>,
+/// A task that receives replies for as long as a broadcast waits, and then removes its queue.
+pub(crate) struct ReplyListener {
+    store: Arc<ReplyStore>,
+    queue: ReplyQueue,
+    started: Instant,
+    /// The waiting broadcasts by their tickets; `None` once the listener has ended.
+    waiting: Mutex<Option<HashMap<String, ReplySender>>>,
+    /// Held while the queue is bound or removed.
+    binding: tokio::sync::Mutex<()>,
     retired: Notify,
 }
 
-impl Session {
-    /// Begins one with the first who waits; it ends soon after the last.
-    pub(crate) fn start(broker: Arc<RedisBroker>, ticket: &str, replies: Replies) -> Arc<Self> {
-        let waiting = Mutex::new(Some(HashMap::from([(ticket.to_owned(), replies)])));
-        let (path, begun) = (ReplyPath::new(), Instant::now());
-        let (way, retired) = (tokio::sync::Mutex::default(), Notify::new());
-        let session = Arc::new(Self { path, begun, waiting, way, retired });
-        tokio::spawn(session.clone().run(broker));
-        session
+/// A broadcast that waits for replies; it stops waiting when this is dropped.
+pub(crate) struct Registration {
+    listener: Arc<ReplyListener>,
+    ticket: String,
+}
+
+impl Registration {
+    pub(crate) fn listener(&self) -> &Arc<ReplyListener> {
+        &self.listener
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.listener.waiting().as_mut() {
+            waiting.remove(&self.ticket);
+        }
+    }
+}
+
+impl ReplyListener {
+    /// Starts a listener for a first broadcast; it ends soon after the last.
+    pub(crate) fn start(
+        store: Arc<ReplyStore>,
+        ticket: &str,
+        replies: ReplySender,
+    ) -> Registration {
+        let listener = Arc::new(Self {
+            store,
+            queue: ReplyQueue::new(),
+            started: Instant::now(),
+            waiting: Mutex::new(Some(HashMap::from([(ticket.to_owned(), replies)]))),
+            binding: tokio::sync::Mutex::default(),
+            retired: Notify::new(),
+        });
+        tokio::spawn(listener.clone().run());
+        Registration { listener, ticket: ticket.to_owned() }
     }
 
-    pub(crate) fn path(&self) -> &ReplyPath {
-        &self.path
-    }
-
-    /// Waits for the answers to a question from now on; not if it is over, or so old that it ends now.
-    pub(crate) fn listen(&self, ticket: &str, replies: Replies) -> bool {
+    /// Registers another broadcast, unless the listener has ended or is too old.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        ticket: &str,
+        replies: ReplySender,
+    ) -> Option<Registration> {
         let mut waiting = self.waiting();
-        if self.begun.elapsed() > OLD && waiting.as_ref().is_some_and(HashMap::is_empty) {
+        if self.started.elapsed() > MAX_AGE && waiting.as_ref().is_some_and(HashMap::is_empty) {
             *waiting = None;
-            // The connection is free at once for the next one.
+            // Interrupts `BRPOP`, so that the next listener can use the connection.
             self.retired.notify_one();
         }
-        if let Some(waiting) = waiting.as_mut() {
-            waiting.insert(ticket.to_owned(), replies);
+        waiting.as_mut()?.insert(ticket.to_owned(), replies);
+        Some(Registration { listener: self.clone(), ticket: ticket.to_owned() })
+    }
+
+    pub(crate) fn queue(&self) -> &ReplyQueue {
+        &self.queue
+    }
+
+    /// Locks the binding: while the guard is held, the queue is not removed.
+    pub(crate) async fn lock_binding(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.binding.lock().await
+    }
+
+    /// Removes the queue, unless a broadcast waits. Best effort: if the server does not answer, the next broadcast reports that.
+    pub(crate) async fn clean_up(&self) {
+        let _cleaned_up = tokio::time::timeout(CLEAN_UP_TIMEOUT, self.remove_queue()).await;
+    }
+
+    async fn remove_queue(&self) -> Result<(), Failure> {
+        let binding = self.lock_binding().await;
+        if !self.is_idle() {
+            return Ok(());
         }
-        waiting.is_some()
+        self.store.remove(&self.queue).await?;
+        drop(binding);
+        self.store.sweep_once().await
     }
 
-    /// Waits no more.
-    pub(crate) fn leave(&self, ticket: &str) {
-        if let Some(waiting) = self.waiting().as_mut() {
-            waiting.remove(ticket);
-        }
-    }
-
-    /// Whether nobody waits just now.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.waiting().as_ref().is_none_or(HashMap::is_empty)
-    }
-
-    /// Waits on the list, and once more after the last who waits is gone: what is given up may be lost with its connection.
-    async fn run(self: Arc<Self>, broker: Arc<RedisBroker>) {
-        while !self.is_over() {
-            let (steps, wait) =
-                (Steps::new(), [Command::new("ask", "BRPOP", [self.path.list(), WAIT])]);
-            let since_before: Vec<_> =
+    /// Receives replies until no broadcast waits.
+    ///
+    /// A `BRPOP` in flight is not cancelled when the last broadcast ends: that would lose the connection.
+    async fn run(self: Arc<Self>) {
+        while !self.has_ended() {
+            let waiting_before: Vec<_> =
                 self.waiting().iter().flat_map(HashMap::keys).cloned().collect();
             tokio::select! {
-                answers = broker.answers.ask(&steps, &wait) => match answers {
-                    Ok(answers) => self.hand_on(answers.first()),
-                    Err(failure) => self.fail(&failure, &since_before),
+                popped = self.store.pop(&self.queue) => match popped {
+                    Ok(message) => self.dispatch(message.as_deref()),
+                    Err(failure) => self.fail(&failure, &waiting_before),
                 },
                 () = self.retired.notified() => {}
             }
         }
-        self.tidy(&broker).await;
+        self.clean_up().await;
     }
 
-    /// Closes the way back, unless somebody waits.
-    pub(crate) async fn tidy(&self, broker: &RedisBroker) {
-        // Whoever asks next finds out that the server does not answer.
-        let _tidied = tokio::time::timeout(TIDYING, broker.close(self)).await;
-    }
-
-    /// Whether nobody waits any more, from which moment on nobody can.
-    fn is_over(&self) -> bool {
+    /// Whether no broadcast waits any more. If so, none can register from now on.
+    fn has_ended(&self) -> bool {
         let mut waiting = self.waiting();
         if waiting.as_ref().is_some_and(HashMap::is_empty) {
             *waiting = None;
@@ -107,34 +138,36 @@ impl Session {
         waiting.is_none()
     }
 
-    fn hand_on(&self, answer: Option<&Answer>) {
-        let Some((ticket, reply)) = read(answer) else { return };
+    fn is_idle(&self) -> bool {
+        self.waiting().as_ref().is_none_or(HashMap::is_empty)
+    }
+
+    fn dispatch(&self, message: Option<&str>) {
+        let Some((ticket, reply)) = message.and_then(parse) else { return };
         if let Some(replies) = self.waiting().as_ref().and_then(|waiting| waiting.get(&ticket)) {
-            // Who does not wait any more leaves in a moment.
-            let _gone = replies.send(Ok(reply));
+            // A broadcast that has dropped its receiver is about to drop its registration.
+            let _dropped = replies.send(Ok(reply));
         }
     }
 
-    /// Tells those who waited all the time that it failed; for whoever came meanwhile it may have been too old a connection.
-    fn fail(&self, failure: &Failure, since_before: &[String]) {
-        for ticket in since_before {
+    /// Fails the broadcasts that were waiting when the command was sent. One that has registered since may have met a stale connection, so it waits on.
+    fn fail(&self, failure: &Failure, waiting_before: &[String]) {
+        for ticket in waiting_before {
             let replies = self.waiting().as_mut().and_then(|waiting| waiting.remove(ticket));
             if let Some(replies) = replies {
-                let _gone = replies.send(Err(failure.clone()));
+                let _dropped = replies.send(Err(failure.clone()));
             }
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Option<HashMap<String, Replies>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, Option<HashMap<String, ReplySender>>> {
+        self.waiting.lock()
     }
 }
 
-/// The reply that `BRPOP` gave, and the ticket of its question; `None` if there was none yet.
-fn read(answer: Option<&Answer>) -> Option<(String, Reply)> {
-    let Some(Answer::List(parts)) = answer else { return None };
-    let Some(Answer::Text(message)) = parts.get(1) else { return None };
-    let (headers, body) = opened(message)?;
+/// The reply in a message, and the ticket of its request.
+fn parse(message: &str) -> Option<(String, InspectReply)> {
+    let (headers, body) = decode_message(message)?;
     let ticket = headers.get("ticket")?.as_str()?.to_owned();
-    Some((ticket, Question::read(&body)?))
+    Some((ticket, InspectReply::parse(&body)?))
 }

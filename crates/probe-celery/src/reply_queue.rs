@@ -1,71 +1,72 @@
-//! The way by which answers come back over Redis: a worker looks it up in a table, and drops its answer if there is none.
+//! A queue for the workers' replies over Redis: a list, bound to the reply exchange.
+//!
+//! A worker looks the binding up, and discards its reply if there is none.
 
 use std::time::{Duration, SystemTime};
 
-use redis_client::{Command, literal};
+use redis_client::{Command, literal_pattern};
 
-use crate::question::REPLY_EXCHANGE;
+use crate::inspect::REPLY_EXCHANGE;
+use crate::kombu::SEPARATOR;
 
-/// What kombu puts between the parts of a name.
-pub(crate) const SEPARATOR: &str = "\u{6}\u{16}";
-/// What the names of our ways back begin with; the time follows.
-const OURS: &str = "health-gateway.";
-/// No way back is needed for as long.
-const ABANDONED: Duration = Duration::from_hours(1);
+/// The prefix of our routing keys; a timestamp follows.
+const PREFIX: &str = "health-gateway.";
+/// A binding older than this is no longer in use.
+const STALE: Duration = Duration::from_hours(1);
 
-/// One way back.
+/// The routing key and the list of one queue.
 #[derive(Debug)]
-pub(crate) struct ReplyPath {
-    name: String,
+pub(crate) struct ReplyQueue {
+    routing_key: String,
     list: String,
 }
 
-impl ReplyPath {
+impl ReplyQueue {
     pub(crate) fn new() -> Self {
-        let name = format!("{OURS}{}.{:032x}", seconds_since_epoch(), rand::random::<u128>());
-        Self { list: format!("{name}.{REPLY_EXCHANGE}"), name }
+        let random = rand::random::<u128>();
+        let routing_key = format!("{PREFIX}{}.{random:032x}", seconds_since_epoch());
+        Self { list: format!("{routing_key}.{REPLY_EXCHANGE}"), routing_key }
     }
 
-    /// The name by which workers look it up.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    pub(crate) fn routing_key(&self) -> &str {
+        &self.routing_key
     }
 
-    /// The list onto which they push.
+    /// The list to which workers push their replies.
     pub(crate) fn list(&self) -> &str {
         &self.list
     }
 
     pub(crate) fn bind(&self) -> Command {
-        Command::new("ask", "SADD", [&table(), &self.entry()])
+        Command::new("ask", "SADD", [&bindings_key(), &self.binding()])
     }
 
     pub(crate) fn unbind(&self) -> Command {
-        Command::new("ask", "SREM", [&table(), &self.entry()])
+        Command::new("ask", "SREM", [&bindings_key(), &self.binding()])
     }
 
     /// Routing key, pattern and queue.
-    fn entry(&self) -> String {
-        [&self.name, "", &self.list].join(SEPARATOR)
+    fn binding(&self) -> String {
+        [&self.routing_key, "", &self.list].join(SEPARATOR)
     }
 }
 
-/// The pattern of all our lists.
-pub(crate) fn pattern() -> String {
-    format!("{}*.{}", literal(OURS), literal(REPLY_EXCHANGE))
+/// The key pattern of all our lists.
+pub(crate) fn list_pattern() -> String {
+    format!("{}*.{}", literal_pattern(PREFIX), literal_pattern(REPLY_EXCHANGE))
 }
 
-/// Where kombu keeps what the exchange for answers leads to.
-pub(crate) fn table() -> String {
+/// The set in which kombu stores the bindings of the reply exchange.
+pub(crate) fn bindings_key() -> String {
     format!("_kombu.binding.{REPLY_EXCHANGE}")
 }
 
-/// The list of an entry in that table, if it is a gateway's and older than it can be in use.
-pub(crate) fn abandoned(entry: &str) -> Option<&str> {
-    let (begun, _) = entry.strip_prefix(OURS)?.split_once('.')?;
-    let begun: u64 = begun.parse().ok()?;
-    let old = begun < seconds_since_epoch().saturating_sub(ABANDONED.as_secs());
-    entry.rsplit(SEPARATOR).next().filter(|_| old)
+/// The list of a binding, if the binding is a gateway's and stale.
+pub(crate) fn stale_list(binding: &str) -> Option<&str> {
+    let (created, _) = binding.strip_prefix(PREFIX)?.split_once('.')?;
+    let created: u64 = created.parse().ok()?;
+    let is_stale = created < seconds_since_epoch().saturating_sub(STALE.as_secs());
+    binding.rsplit(SEPARATOR).next().filter(|_| is_stale)
 }
 
 fn seconds_since_epoch() -> u64 {
@@ -77,16 +78,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_back_is_an_entry_as_kombu_reads_it() {
-        let path = ReplyPath { name: "me".into(), list: "me.reply.celery.pidbox".into() };
-        assert_eq!(path.entry(), "me\x06\x16\x06\x16me.reply.celery.pidbox");
-        assert_eq!(table(), "_kombu.binding.reply.celery.pidbox");
+    fn a_binding_has_kombu_s_format() {
+        let queue = ReplyQueue { routing_key: "me".into(), list: "me.reply.celery.pidbox".into() };
+        assert_eq!(queue.binding(), "me\x06\x16\x06\x16me.reply.celery.pidbox");
+        assert_eq!(bindings_key(), "_kombu.binding.reply.celery.pidbox");
     }
 
     #[test]
-    fn only_an_old_entry_of_a_gateway_is_abandoned() {
-        assert_eq!(abandoned("health-gateway.1000.t\x06\x16\x06\x16the-list"), Some("the-list"));
-        assert_eq!(abandoned(&ReplyPath::new().entry()), None);
-        assert_eq!(abandoned("some-celery-client\x06\x16\x06\x16its-list"), None);
+    fn only_an_old_binding_of_a_gateway_is_stale() {
+        assert_eq!(stale_list("health-gateway.1000.t\x06\x16\x06\x16the-list"), Some("the-list"));
+        assert_eq!(stale_list(&ReplyQueue::new().binding()), None);
+        assert_eq!(stale_list("some-celery-client\x06\x16\x06\x16its-list"), None);
     }
 }

@@ -1,37 +1,38 @@
-//! Where the results of tasks go, and what a result says.
+//! The application's result backend: waits for a task's result and deletes it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use amqp::Letters;
 use probe::config::{Fields, Url};
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
-use redis_client::{Answer, Command, Redis};
+use redis_client::{Command, Redis, Reply};
 use serde_json::Value;
 
-use crate::broker::Sent;
+use crate::broker::SentTask;
 use crate::task::{PREFIX, Task};
 
-/// The step in which a result is waited for or judged.
+/// The step in which a result is awaited and judged.
 const STEP: &str = "canary";
-/// The step in which the result backend fails: it is another server than the one that failures name.
+/// The step of a failure of the result backend, which is a different server from the check's target.
 const BACKEND: &str = "result backend";
-/// What the keys of results begin with; the task's id follows.
-const META: &str = "celery-task-meta-";
-/// How soon a result is looked for, and how often when it takes longer.
-const SOON: Duration = Duration::from_millis(1);
-const OFTEN: Duration = Duration::from_millis(50);
+/// The prefix of the keys of results; the task's id follows.
+const KEY_PREFIX: &str = "celery-task-meta-";
+/// The interval between two polls for a result starts at the first value and doubles up to the second.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
+const MAX_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The application's result backend.
+/// A result backend.
 #[derive(Clone)]
-pub(crate) enum Results {
-    /// Results are messages to whoever sent the task.
+pub(crate) enum ResultBackend {
+    /// Results are messages to the sender of the task.
     Rpc,
-    /// Results are keys.
-    Redis(std::sync::Arc<Redis>),
+    /// Results are keys in Redis.
+    Redis(Arc<Redis>),
 }
 
-impl Results {
-    /// What a result backend's URL may begin with, besides `rpc://`.
+impl ResultBackend {
+    /// The schemes of a result backend's URL, besides `rpc://`.
     pub(crate) const SCHEMES: &[&str] = &["redis", "rediss", "redis-sentinel", "rediss-sentinel"];
 
     pub(crate) fn read(
@@ -40,40 +41,41 @@ impl Results {
         url: &Url,
         tls: &tls::Settings,
     ) -> Option<Self> {
-        let redis = Redis::at(shared, fields, "result_backend", url, tls)?;
-        Some(Self::Redis(std::sync::Arc::new(redis)))
+        let redis = Redis::from_url(shared, fields, "result_backend", url, tls)?;
+        Some(Self::Redis(Arc::new(redis)))
     }
 
-    /// Results that are messages come to the mailbox, which needs nothing more.
+    /// The grants for reading and deleting results; `rpc://` needs no more than sending does.
     pub(crate) fn grants(&self) -> Vec<Grant> {
         let Self::Redis(redis) = self else { return Vec::new() };
         let commands = ["GET", "DEL"].map(|name| Command::new(BACKEND, name, []));
-        redis.grants(&commands, &[format!("~{META}{PREFIX}*")])
+        redis.grants(&commands, &[format!("~{KEY_PREFIX}{PREFIX}*")])
     }
 
-    /// Waits until the task is done, and leaves no result behind.
-    pub(crate) async fn of(&self, task: &Task, sent: &mut Sent) -> Result<(), Failure> {
+    /// Waits until the task is done, and deletes its result.
+    pub(crate) async fn wait_for(&self, task: &Task, sent: &mut SentTask) -> Result<(), Failure> {
         match (self, sent) {
             (Self::Redis(redis), _) => from_redis(redis, task).await,
-            (Self::Rpc, Sent::ByAmqp(letters)) => from_letters(letters).await,
-            (Self::Rpc, Sent::ByRedis(..)) => {
+            (Self::Rpc, SentTask::Amqp(deliveries)) => from_deliveries(deliveries).await,
+            (Self::Rpc, SentTask::Redis(..)) => {
                 Err(Failure::msg(BACKEND, "`rpc://` needs a broker on AMQP"))
             }
         }
     }
 
-    /// Removes the results of these tasks, should there be any by now; gives those that had none.
-    pub(crate) async fn forget(&self, tasks: Vec<Task>) -> Vec<Task> {
+    /// Deletes the results of these tasks that have arrived since; returns the tasks that had none.
+    pub(crate) async fn delete_late(&self, tasks: Vec<Task>) -> Vec<Task> {
         let Self::Redis(redis) = self else { return Vec::new() };
         if tasks.is_empty() {
             return tasks;
         }
         let commands: Vec<_> =
             tasks.iter().map(|task| Command::new(BACKEND, "DEL", [&key(task)])).collect();
-        match redis.ask(&Steps::new(), &commands).await {
-            Ok(answers) => {
-                let left = tasks.into_iter().zip(answers);
-                left.filter(|(_, answer)| *answer != Answer::Number(1))
+        match redis.execute(&Steps::new(), &commands).await {
+            Ok(replies) => {
+                let tasks = tasks.into_iter().zip(replies);
+                tasks
+                    .filter(|(_, reply)| *reply != Reply::Number(1))
                     .map(|(task, _)| task)
                     .collect()
             }
@@ -82,43 +84,43 @@ impl Results {
     }
 }
 
-async fn from_letters(letters: &mut Letters) -> Result<(), Failure> {
-    while let Some(letter) = letters.next().await {
-        if let Some(verdict) = judge(letter.body()) {
-            return verdict;
+async fn from_deliveries(deliveries: &mut Letters) -> Result<(), Failure> {
+    while let Some(delivery) = deliveries.next().await {
+        if let Some(outcome) = outcome(delivery.body()) {
+            return outcome;
         }
     }
     Err(Failure::new(STEP, Cause::msg("connection closed").connection_lost()))
 }
 
 async fn from_redis(redis: &Redis, task: &Task) -> Result<(), Failure> {
-    let ask = |name: &'static str| async move {
+    let execute = |name: &'static str| async move {
         let command = Command::new(BACKEND, name, [&key(task)]);
-        let answers = redis.ask(&Steps::new(), &[command]).await;
-        answers.map_err(|failure| {
+        let replies = redis.execute(&Steps::new(), &[command]).await;
+        replies.map_err(|failure| {
             let (step, cause, target) = (failure.step(), failure.cause().text(), redis.target());
             Failure::msg(BACKEND, format!("{step}: {cause} ({target})"))
         })
     };
-    let mut pause = SOON;
+    let mut interval = MIN_POLL_INTERVAL;
     loop {
-        if let [Answer::Text(result)] = &ask("GET").await?[..]
-            && let Some(verdict) = judge(result.as_bytes())
+        if let [Reply::Text(result)] = &execute("GET").await?[..]
+            && let Some(outcome) = outcome(result.as_bytes())
         {
-            ask("DEL").await?;
-            return verdict;
+            execute("DEL").await?;
+            return outcome;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(OFTEN);
+        tokio::time::sleep(interval).await;
+        interval = (interval * 2).min(MAX_POLL_INTERVAL);
     }
 }
 
 fn key(task: &Task) -> String {
-    format!("{META}{}", task.id())
+    format!("{KEY_PREFIX}{}", task.id())
 }
 
-/// What a result says; `None` if the task goes on. A result that is not in JSON has come back as well.
-fn judge(result: &[u8]) -> Option<Result<(), Failure>> {
+/// The outcome of a task; `None` while it is not done. A result that is not JSON is one as well: the task has run.
+fn outcome(result: &[u8]) -> Option<Result<(), Failure>> {
     let Ok(result) = serde_json::from_slice::<Value>(result) else { return Some(Ok(())) };
     let fail = |reason: String| Some(Err(Failure::msg(STEP, reason)));
     match result.get("status").and_then(Value::as_str) {
@@ -140,18 +142,18 @@ mod tests {
     use super::*;
 
     fn check(result: &str, expected: &str) {
-        let said = match judge(result.as_bytes()) {
-            None => "goes on".to_owned(),
+        let outcome = match outcome(result.as_bytes()) {
+            None => "not done".to_owned(),
             Some(Ok(())) => "done".to_owned(),
             Some(Err(failure)) => failure.render(""),
         };
-        assert_eq!(said, expected);
+        assert_eq!(outcome, expected);
     }
 
     #[test]
-    fn a_result_says_how_the_task_ended() {
+    fn a_result_gives_the_outcome_of_the_task() {
         check(r#"{"status": "SUCCESS", "result": ["health-gateway"]}"#, "done");
-        check(r#"{"status": "STARTED"}"#, "goes on");
+        check(r#"{"status": "STARTED"}"#, "not done");
         check(
             r#"{"status": "FAILURE", "result": {"exc_type": "MemoryError"}}"#,
             "canary: the task failed: MemoryError",

@@ -1,4 +1,4 @@
-//! The settings of a Celery application.
+//! Reads the settings of a Celery application.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use probe::{CheckName, Secret, SharedResources};
 
 use crate::PING;
 use crate::broker::Broker;
-use crate::canary::Canary;
-use crate::results::Results;
+use crate::canary::QueueCanary;
+use crate::result_backend::ResultBackend;
 
-/// What a section says.
+/// The settings of one section.
 pub(crate) struct Settings {
     pub(crate) broker: Option<Broker>,
     pub(crate) workers: Workers,
     pub(crate) queues: Vec<QueueSettings>,
-    results: Option<Results>,
+    results: Option<ResultBackend>,
 }
 
-/// What is expected of one queue.
+/// The settings of one queue.
 pub(crate) struct QueueSettings {
     pub(crate) name: String,
     pub(crate) max_messages: Option<u64>,
@@ -32,19 +32,19 @@ impl QueueSettings {
     }
 }
 
-/// Which workers must answer.
+/// The workers that must reply.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Workers {
-    /// So many, whoever they are.
+    /// At least this many, whatever their names.
     AtLeast(usize),
-    /// The nodes of these names.
+    /// The nodes with these names.
     Named(Vec<String>),
 }
 
 impl Settings {
     pub(crate) fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Self {
         let url = fields.url("broker", Broker::SCHEMES);
-        let result_backend: Option<ResultBackend> = fields.optional("result_backend");
+        let result_backend: Option<ResultBackendUrl> = fields.optional("result_backend");
         let tls = tls::Settings::read(fields);
         let workers = fields.with_default("workers", Workers::AtLeast(1));
         let queue_prefix = fields.with_default("queue_prefix", String::new());
@@ -66,7 +66,7 @@ impl Settings {
         }
         let mut settings = Self { broker: None, workers, queues, results: None };
         if let (Some(url), Some(tls)) = (url, tls) {
-            settings.connect(shared, fields, &url, queue_prefix, result_backend, &tls);
+            settings.read_servers(shared, fields, &url, queue_prefix, result_backend, &tls);
         }
         settings
     }
@@ -85,23 +85,23 @@ impl Settings {
         valid
     }
 
-    /// The canary of a queue, when the result backend is known.
-    pub(crate) fn canary_of(&self, queue: &QueueSettings) -> Option<Arc<Canary>> {
+    /// The canary of a queue, if broker and result backend are valid.
+    pub(crate) fn canary_of(&self, queue: &QueueSettings) -> Option<Arc<QueueCanary>> {
         let (broker, results) = (self.broker.clone()?, self.results.clone()?);
-        Some(Arc::new(Canary::new(broker, results, &queue.name)))
+        Some(Arc::new(QueueCanary::new(broker, results, &queue.name)))
     }
 
-    fn connect(
+    fn read_servers(
         &mut self,
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
         queue_prefix: String,
-        result_backend: Option<ResultBackend>,
+        result_backend: Option<ResultBackendUrl>,
         tls: &tls::Settings,
     ) {
         let backend_url = match &result_backend {
-            Some(ResultBackend::Url(url)) => Some(url),
+            Some(ResultBackendUrl::Redis(url)) => Some(url),
             _ => None,
         };
         let encrypted = Broker::is_encrypted(url) || backend_url.is_some_and(Broker::is_encrypted);
@@ -109,38 +109,38 @@ impl Settings {
         self.broker = read_tls.and_then(|()| Broker::read(shared, fields, url, tls, queue_prefix));
         self.results = match result_backend {
             None => None,
-            Some(ResultBackend::Url(url)) => Results::read(shared, fields, &url, tls),
-            Some(ResultBackend::Rpc) => match &self.broker {
+            Some(ResultBackendUrl::Redis(url)) => ResultBackend::read(shared, fields, &url, tls),
+            Some(ResultBackendUrl::Rpc) => match &self.broker {
                 Some(Broker::Redis(_)) => {
                     fields.error("result_backend", "expected `rpc://` only with a broker on AMQP");
                     None
                 }
-                _ => Some(Results::Rpc),
+                _ => Some(ResultBackend::Rpc),
             },
         };
     }
 }
 
-/// Where results go, as it is written.
-enum ResultBackend {
+/// The URL of a result backend, as written.
+enum ResultBackendUrl {
     Rpc,
-    Url(Url),
+    Redis(Url),
 }
 
-impl FromNode for ResultBackend {
+impl FromNode for ResultBackendUrl {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
         let text = Secret::from_node(node)?;
         if text.expose() == "rpc://" {
             return Ok(Self::Rpc);
         }
         let url = Url::parse(text.expose()).ok();
-        let url = url.filter(|url| Results::SCHEMES.contains(&url.scheme()));
+        let url = url.filter(|url| ResultBackend::SCHEMES.contains(&url.scheme()));
         let expected = "expected `rpc://`, or a URL that begins with `redis://` or `rediss://`";
-        url.map(Self::Url).ok_or_else(|| expected.to_owned().into())
+        url.map(Self::Redis).ok_or_else(|| expected.to_owned().into())
     }
 }
 
-/// As it is written.
+/// Prints the value as written.
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -152,7 +152,7 @@ impl fmt::Debug for Workers {
 
 impl FromNode for Workers {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
-        let wrong = || {
+        let error = || {
             ValueError::Wrong(
                 "expected a number of at least 1, or names of nodes such as `[\"w1@host\"]`"
                     .to_owned(),
@@ -160,13 +160,13 @@ impl FromNode for Workers {
         };
         match &node.value {
             Value::Integer(_) => {
-                let number = u64::from_node(node).map_err(|_| wrong())?;
+                let number = u64::from_node(node).map_err(|_| error())?;
                 let number = usize::try_from(number).ok().filter(|number| *number > 0);
-                number.map(Self::AtLeast).ok_or_else(wrong)
+                number.map(Self::AtLeast).ok_or_else(error)
             }
             Value::Array(names) if !names.is_empty() => Ok(Self::Named(Vec::from_node(node)?)),
             Value::Unknown(failure) => Err(ValueError::Unknown(failure.clone())),
-            _ => Err(wrong()),
+            _ => Err(error()),
         }
     }
 }

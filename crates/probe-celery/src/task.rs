@@ -1,4 +1,4 @@
-//! The task that every Celery application has built in, and that gives back what it is given.
+//! The canary task: Celery's built-in `celery.accumulate`, which returns its arguments.
 //!
 //! The message: <https://docs.celeryq.dev/en/stable/internals/protocol.html>, version 2. The task: `celery/app/builtins.py`.
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// What the ids of all canaries begin with.
+/// The prefix of the ids of all canary tasks.
 pub(crate) const PREFIX: &str = "health-gateway-";
 
-/// One canary.
+/// One canary task.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
     id: String,
@@ -19,7 +19,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// A new one, which a worker throws away if it comes to it only after its `lifetime`.
+    /// A new task, which a worker discards if it receives it after `lifetime`.
     pub(crate) fn new(lifetime: Duration) -> Self {
         let id = format!("{PREFIX}{:032x}", rand::random::<u128>());
         Self { id, expires: SystemTime::now() + lifetime }
@@ -30,7 +30,7 @@ impl Task {
     }
 
     pub(crate) fn headers(&self) -> Value {
-        // A time that cannot be written is one that nobody's clock shows.
+        // Formatting fails only for years after 9999.
         let expires = OffsetDateTime::from(self.expires).format(&Rfc3339).ok();
         json!({
             "lang": "py",
@@ -50,9 +50,9 @@ impl Task {
         })
     }
 
-    /// Arguments, keyword arguments, and nothing to be called after it.
+    /// The arguments, the keyword arguments and an empty `embed`.
     pub(crate) fn body() -> String {
-        let after = json!({"callbacks": null, "errbacks": null, "chain": null, "chord": null});
-        json!([["health-gateway"], {}, after]).to_string()
+        let embed = json!({"callbacks": null, "errbacks": null, "chain": null, "chord": null});
+        json!([["health-gateway"], {}, embed]).to_string()
     }
 }

@@ -1,22 +1,22 @@
-//! Asks Redis whether it answers and can take writes.
+//! Checks that Redis answers and accepts writes.
 //!
 //! ```toml
 //! [redis]
 //! url = "rediss://health:${env:REDIS_PASSWORD}@sessions:6379"
-//! writable = true       # false: a replica or a full server is as good as any
-//! key_prefix = "app:"   # where the user may only touch keys of the application
+//! writable = true       # false: a replica or a full server counts as working
+//! key_prefix = "app:"   # if the user may only access keys of the application
 //! connection = "kept"   # "fresh": a new connection for each run
 //! # ca, certificate, private_key: PEM
 //! ```
 //!
-//! A server that must be writable gets a real write, of a key of the gateway's own that expires by itself and is removed in the same round trip: only that sees a full memory, a replica, a failing disk and missing replicas alike.
-//! For that the user needs `+set`, `+del` and `~<key_prefix>health-gateway:*`, otherwise just `+ping`; with a database other than 0 also `+select`.
-//! A cluster answers `PING` even when it is down, so without writes it is asked for a key that does not exist, which needs `+get`.
+//! If the server must be writable, the check writes a key of its own with an expiry and removes it in the same round trip. Only a real write detects a full memory, a replica, a failing disk and missing replicas alike.
+//! The user needs `+set`, `+del` and `~<key_prefix>health-gateway:*` for that, or `+ping` without writes; a database other than 0 also needs `+select`.
+//! A cluster answers `PING` even while it is down, so without writes the check reads a key that does not exist, which needs `+get`.
 
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 use redis_client::{Canary, Command, Redis};
 
-/// The kind of sections that hold one Redis.
+/// A section that is one Redis.
 pub const KIND: Kind = Kind { name: "redis", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
@@ -39,7 +39,7 @@ impl Check for RedisCheck {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        self.redis.ask(steps, &self.commands()).await.map(drop)
+        self.redis.execute(steps, &self.commands()).await.map(drop)
     }
 
     fn grants(&self) -> Result<Vec<Grant>, Failure> {

@@ -1,8 +1,8 @@
-//! What is asked at the same time leaves together: one write for all who share the connection.
+//! Sends the pipelines of concurrent callers in one write.
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 
 use fred::clients::Client;
@@ -11,113 +11,117 @@ use fred::interfaces::{ClientLike, KeysInterface, ServerInterface};
 use fred::types::{ClusterHash, CustomCommand, Expiration, Value};
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use futures_util::{FutureExt, TryFutureExt};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
-use crate::command::Request;
+use crate::command::Operation;
 
-/// See the module.
-pub(crate) struct Outbox {
+/// Collects pipelines and sends them together.
+pub(crate) struct Batcher {
     client: Client,
-    waiting: Mutex<Waiting>,
+    queue: Mutex<Queue>,
 }
 
 #[derive(Default)]
-struct Waiting {
-    questions: Vec<Question>,
-    /// Whether another database than 0 was ever selected, so that whoever asks has to select his own.
-    mixed: bool,
+struct Queue {
+    pipelines: Vec<Pipeline>,
+    /// Set once a database other than 0 has been selected; from then on every pipeline selects its own.
+    must_select: bool,
 }
 
-/// What somebody asks of one database.
-struct Question {
+/// The commands of one caller for one database.
+struct Pipeline {
     database: u16,
-    requests: Vec<Request>,
-    sent: oneshot::Sender<Vec<Sent>>,
+    operations: Vec<Operation>,
+    sent: oneshot::Sender<Vec<InFlight>>,
 }
 
-/// A command that is on its way.
-type Sent = MaybeDone<BoxFuture<'static, Result<Value, Error>>>;
+/// A command that has been sent and has no reply yet.
+type InFlight = MaybeDone<BoxFuture<'static, Result<Value, Error>>>;
 
-impl Outbox {
+impl Batcher {
     pub(crate) fn new(client: Client) -> Arc<Self> {
-        Arc::new(Self { client, waiting: Mutex::default() })
+        Arc::new(Self { client, queue: Mutex::default() })
     }
 
-    /// Sends `requests` in one go to `database`, and waits for what is said to each; with a database to select there is one answer more.
+    /// Sends `operations` to `database` as one pipeline and returns the replies; if the database is selected first, there is one more reply.
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         database: u16,
-        requests: Vec<Request>,
+        operations: Vec<Operation>,
     ) -> Vec<Result<Value, Error>> {
-        let (sent, sending) = oneshot::channel();
-        let first = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.questions.push(Question { database, requests, sent });
-            waiting.questions.len() == 1
+        let (sent, receiver) = oneshot::channel();
+        let is_first = {
+            let mut queue = self.queue.lock();
+            queue.pipelines.push(Pipeline { database, operations, sent });
+            queue.pipelines.len() == 1
         };
-        if first {
-            // In a task, since whoever asks first may be dropped, and the others rely on it.
-            tokio::spawn(self.clone().send());
+        if is_first {
+            // A task of its own: the first caller may be dropped, and the others depend on the write.
+            tokio::spawn(self.clone().flush());
         }
-        let Ok(mut sent) = sending.await else {
+        let Ok(mut in_flight) = receiver.await else {
             return vec![Err(Error::new(ErrorKind::Canceled, ""))];
         };
         poll_fn(|context| {
-            let mut waiting = false;
-            for one in &mut sent {
-                waiting |= one.poll_unpin(context).is_pending();
+            let mut pending = false;
+            for command in &mut in_flight {
+                pending |= command.poll_unpin(context).is_pending();
             }
-            if waiting {
+            if pending {
                 return Poll::Pending;
             }
-            Poll::Ready(sent.iter_mut().filter_map(|one| Pin::new(one).take_output()).collect())
+            let replies =
+                in_flight.iter_mut().filter_map(|command| Pin::new(command).take_output());
+            Poll::Ready(replies.collect())
         })
         .await
     }
 
-    /// Sends what waits, after all who are about to ask have asked.
-    async fn send(self: Arc<Self>) {
+    /// Sends all queued pipelines, after every task that is ready to run has queued its own.
+    async fn flush(self: Arc<Self>) {
         yield_now().await;
         poll_fn(|context| {
-            // Under the lock: nobody selects a database between our look and our commands, nor between these.
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            for Question { database, requests, sent } in std::mem::take(&mut waiting.questions) {
-                // Who hung up meanwhile asks nothing.
+            // The lock keeps other pipelines out between the decision to select and the last command.
+            let mut queue = self.queue.lock();
+            for Pipeline { database, operations, sent } in std::mem::take(&mut queue.pipelines) {
+                // The caller was dropped while its pipeline was queued.
                 if sent.is_closed() {
                     continue;
                 }
-                waiting.mixed |= database != 0;
-                let select = waiting.mixed.then_some(Request::Select(database));
-                let all = select.into_iter().chain(requests);
-                let mut all: Vec<_> = all.map(|one| maybe_done(self.command(one))).collect();
-                for one in &mut all {
-                    // The first poll hands it to the library's task, which answers to whoever polls next.
-                    let _pending = one.poll_unpin(context);
+                queue.must_select |= database != 0;
+                let select = queue.must_select.then_some(Operation::Select(database));
+                let operations = select.into_iter().chain(operations);
+                let mut in_flight: Vec<_> =
+                    operations.map(|operation| maybe_done(self.send(operation))).collect();
+                for command in &mut in_flight {
+                    // The first poll hands the command to the library's task, which wakes the last poller.
+                    let _pending = command.poll_unpin(context);
                 }
-                // Who hangs up now does not listen; what was asked is asked.
-                drop(sent.send(all));
+                // The caller may have been dropped meanwhile; its commands run all the same.
+                drop(sent.send(in_flight));
             }
             Poll::Ready(())
         })
         .await;
     }
 
-    /// Sends a command when this is first polled, and waits for its answer.
-    fn command(&self, request: Request) -> BoxFuture<'static, Result<Value, Error>> {
+    /// Sends a command on the first poll and resolves to its reply.
+    fn send(&self, operation: Operation) -> BoxFuture<'static, Result<Value, Error>> {
         let client = self.client.clone();
-        match request {
-            Request::Select(database) => {
+        match operation {
+            Operation::Select(database) => {
                 let selected = async move { client.select(i64::from(database)).await };
                 selected.map_ok(|()| Value::Null).boxed()
             }
-            Request::Set { key, value, seconds } => {
+            Operation::Set { key, value, seconds } => {
                 let expires = Some(Expiration::EX(seconds));
                 async move { client.set(key, value, expires, None, false).await }.boxed()
             }
-            Request::Get { key } => async move { client.get(key).await }.boxed(),
-            Request::Delete { key } => async move { client.del(key).await }.boxed(),
-            Request::Other { name, arguments } => {
+            Operation::Get { key } => async move { client.get(key).await }.boxed(),
+            Operation::Delete { key } => async move { client.del(key).await }.boxed(),
+            Operation::Other { name, arguments } => {
                 let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
                 async move { client.custom(command, arguments).await }.boxed()
             }

@@ -1,14 +1,14 @@
-//! The key that a check writes to see that writing works: the gateway's own, unique, and gone by itself.
+//! The short-lived key that a check writes to prove that writes work.
 
-use crate::command::Request;
-use crate::{Command, literal};
+use crate::command::Operation;
+use crate::{Command, literal_pattern};
 
 /// How long the key lives if the check is cut off before it removes it.
 ///
 /// Long enough that a server that was paused between the commands still finds it.
 const LIFETIME_SECONDS: i64 = 60;
 
-/// A key and a value that nobody else has.
+/// A key with a random name and a random value.
 #[derive(Clone, Debug)]
 pub struct Canary {
     key: String,
@@ -16,36 +16,36 @@ pub struct Canary {
 }
 
 impl Canary {
-    /// A new one, named `<prefix>health-gateway:<random>`.
+    /// A new key, named `<prefix>health-gateway:<random>`.
     pub fn new(prefix: &str) -> Self {
         let [key, value]: [u128; 2] = rand::random();
         Self { key: format!("{prefix}health-gateway:{key:032x}"), value: format!("{value:032x}") }
     }
 
-    /// All such keys, for [`Redis::grants`](crate::Redis::grants).
+    /// The pattern of all such keys, for [`Redis::grants`](crate::Redis::grants).
     pub fn pattern(prefix: &str) -> String {
-        format!("~{}health-gateway:*", literal(prefix))
+        format!("~{}health-gateway:*", literal_pattern(prefix))
     }
 
-    /// What is written.
+    /// The value that is written.
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// Writes it with its expiry.
+    /// The command that writes the key with its expiry.
     pub fn write(&self) -> Command {
         let (key, value) = (self.key.clone(), self.value.clone());
-        let request = Request::Set { key, value, seconds: LIFETIME_SECONDS };
-        Command { step: "write", request }
+        let operation = Operation::Set { key, value, seconds: LIFETIME_SECONDS };
+        Command { step: "write", operation }
     }
 
-    /// Reads it back.
+    /// The command that reads the key.
     pub fn read(&self) -> Command {
-        Command { step: "read", request: Request::Get { key: self.key.clone() } }
+        Command { step: "read", operation: Operation::Get { key: self.key.clone() } }
     }
 
-    /// Removes it.
+    /// The command that removes the key.
     pub fn delete(&self) -> Command {
-        Command { step: "delete", request: Request::Delete { key: self.key.clone() } }
+        Command { step: "delete", operation: Operation::Delete { key: self.key.clone() } }
     }
 }

@@ -1,4 +1,4 @@
-//! The client library's settings: it connects once and says what went wrong; waiting, repeating and reconnecting are ours.
+//! Configures the client library: one connection attempt, no retries, no reconnects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use fred::types::config::{
 };
 use probe::Cause;
 
-use crate::credentials::Desk;
+use crate::credentials::CredentialSource;
 use crate::deployment::{Deployment, Layout, Node};
-use crate::handshake;
+use crate::tls_step;
 
-/// The gateway's deadlines are far shorter; this only keeps anything from waiting for ever.
+/// The library's own timeout. A check's deadline is far shorter; this only prevents an endless wait.
 const BACKSTOP: Duration = Duration::from_secs(30);
 
-/// A client that has not connected yet. It holds no credentials: it asks `desk` for them.
-pub(crate) fn new(deployment: &Deployment, desk: Desk) -> Result<Client, Cause> {
+/// A client that has not connected yet; it gets its credentials from `credentials`.
+pub(crate) fn new(deployment: &Deployment, credentials: CredentialSource) -> Result<Client, Cause> {
     let config = Config {
         fail_fast: true,
-        // Every server speaks it, and nothing comes unasked.
+        // Every server speaks RESP2, and it has no unsolicited messages.
         version: RespVersion::RESP2,
         server: server(deployment),
-        tls: tls(deployment, &desk)?,
-        credential_provider: Some(Arc::new(desk)),
+        tls: tls(deployment, &credentials)?,
+        credential_provider: Some(Arc::new(credentials)),
         ..Config::default()
     };
     let performance =
@@ -34,9 +34,9 @@ pub(crate) fn new(deployment: &Deployment, desk: Desk) -> Result<Client, Cause> 
     let connection = ConnectionConfig {
         connection_timeout: BACKSTOP,
         internal_command_timeout: BACKSTOP,
-        // Being sent on to another node of a cluster counts as an attempt; a broken connection is never retried, since there is no policy for it.
+        // A redirection in a cluster counts as an attempt. A lost connection is never retried, since no reconnect policy is set.
         max_command_attempts: if matches!(deployment.layout, Layout::Cluster) { 3 } else { 1 },
-        // It would need the right to `CLUSTER INFO`; a key in a cluster that is down says the same.
+        // It would need the permission `CLUSTER INFO`; a command on a key in a cluster that is down fails with the same reason.
         disable_cluster_health_check: true,
         ..ConnectionConfig::default()
     };
@@ -59,19 +59,22 @@ fn server(deployment: &Deployment) -> ServerConfig {
     }
 }
 
-/// The library resolves a host with its brackets, but verifies a certificate without them.
+/// The library resolves an IPv6 address with its brackets, but verifies a certificate without them.
 fn address(node: &Node) -> Server {
     let mut server = Server::new(node.host.clone(), node.port);
     server.tls_server_name = Some(node.bare_host().into());
     server
 }
 
-fn tls(deployment: &Deployment, desk: &Desk) -> Result<Option<TlsConfig>, Cause> {
+fn tls(
+    deployment: &Deployment,
+    credentials: &CredentialSource,
+) -> Result<Option<TlsConfig>, Cause> {
     let Some(settings) = &deployment.tls else {
         return Ok(None);
     };
     let config = settings.client_config(tls::Verification::Full)?;
-    let config = handshake::announced(&config, desk.reached.clone());
+    let config = tls_step::report_handshakes(&config, credentials.steps.clone());
     let connector = TlsConnector::Rustls(tokio_rustls::TlsConnector::from(config));
     Ok(Some(TlsConfig { connector, hostnames: TlsHostMapping::None }))
 }

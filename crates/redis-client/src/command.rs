@@ -1,15 +1,15 @@
-//! What is asked of a server, and what it answers, in our own types: no type of the client library leaves this crate.
+//! Commands and replies in types of this crate, so that none of the client library's leak.
 
-/// A command and the step that it is, for the failure's line.
+/// A command, with the step that a failure of it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     pub(crate) step: &'static str,
-    pub(crate) request: Request,
+    pub(crate) operation: Operation,
 }
 
-/// What is asked; the client library writes in one go what it knows and is sent together, and everything else each for itself.
+/// The command to send. The client library pipelines the commands it has methods for; it writes each `Other` on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub(crate) enum Operation {
     Select(u16),
     Set { key: String, value: String, seconds: i64 },
     Get { key: String },
@@ -18,19 +18,19 @@ pub(crate) enum Request {
 }
 
 impl Command {
-    /// `name` with its `arguments`, the key first if it has one: a cluster sends it where that key belongs.
+    /// The command `name` with its `arguments`. A key must come first: a cluster routes the command by its first argument.
     pub fn new<const N: usize>(
         step: &'static str,
         name: &'static str,
         arguments: [&str; N],
     ) -> Self {
         let arguments = arguments.map(str::to_owned).into();
-        Self { step, request: Request::Other { name, arguments } }
+        Self { step, operation: Operation::Other { name, arguments } }
     }
 }
 
-impl Request {
-    /// What the command is called.
+impl Operation {
+    /// The name of the command.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Select(_) => "SELECT",
@@ -42,17 +42,17 @@ impl Request {
     }
 }
 
-/// What a server answered when it did not refuse.
+/// A server's reply to a command, unless it is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// There is no such value.
+pub enum Reply {
+    /// The value does not exist.
     Nil,
     /// A number, for instance of the keys removed.
     Number(i64),
-    /// A value or a word such as `OK`.
+    /// A value, or a status such as `OK`.
     Text(String),
-    /// Several answers in one.
+    /// Several replies in one.
     List(Vec<Self>),
-    /// Something that none of our commands is answered with.
+    /// A type that no command of ours is replied to with.
     Other,
 }

@@ -1,4 +1,4 @@
-//! The settings that say where a Redis is: the section's URL and what stands beside it, read and checked.
+//! Parses a Redis URL and its TLS settings into connection parameters.
 
 use probe::Secret;
 use probe::config::{Fields, Url};
@@ -9,16 +9,16 @@ use crate::deployment::{Credentials, Deployment, Layout, Node};
 pub(crate) const SCHEMES: &[&str] =
     &["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
 
-/// What one URL says: the deployment, the database in it, and its name in failures.
+/// The deployment and database of a URL, and the `host:port` that failures name.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectParams {
     pub(crate) deployment: Deployment,
     pub(crate) database: u16,
     pub(crate) target: String,
 }
 
-impl Place {
-    /// What `url`, which stands under `key`, says; what is wrong with it is noted.
+impl ConnectParams {
+    /// Reads `url`, the value of `key`; errors are reported to `fields`.
     pub(crate) fn read(
         fields: &mut Fields<'_>,
         key: &'static str,
@@ -39,7 +39,7 @@ pub fn is_encrypted(url: &Url) -> bool {
     url.scheme().starts_with("rediss")
 }
 
-/// The layout, its nodes and the database; the error quotes nothing.
+/// Returns the layout, its nodes and the database; the error quotes nothing of the URL.
 fn parse(url: &Url) -> Result<(Layout, Vec<Node>, u16), String> {
     let query = url.query();
     let (layout, default_port) = match url.scheme() {
@@ -47,7 +47,7 @@ fn parse(url: &Url) -> Result<(Layout, Vec<Node>, u16), String> {
         "redis-cluster" | "rediss-cluster" => (Layout::Cluster, 6379),
         _ => (sentinel(&query)?, 26379),
     };
-    only(&query, parameters(&layout))?;
+    expect_only(&query, parameters(&layout))?;
     let mut nodes =
         vec![Node { host: url.host().to_owned(), port: url.port().unwrap_or(default_port) }];
     for (_, value) in query.iter().filter(|(name, _)| name == "node") {
@@ -61,7 +61,7 @@ fn parse(url: &Url) -> Result<(Layout, Vec<Node>, u16), String> {
     Ok((layout, nodes, database))
 }
 
-/// The parameters that the query may have, named as the client library names them.
+/// The parameters that the query may have, with the client library's names.
 fn parameters(layout: &Layout) -> &'static [&'static str] {
     match layout {
         Layout::Single => &[],
@@ -72,7 +72,7 @@ fn parameters(layout: &Layout) -> &'static [&'static str] {
     }
 }
 
-fn only(query: &[(String, String)], known: &[&str]) -> Result<(), String> {
+fn expect_only(query: &[(String, String)], known: &[&str]) -> Result<(), String> {
     if query.iter().all(|(name, _)| known.contains(&name.as_str())) {
         return Ok(());
     }
@@ -113,47 +113,47 @@ mod tests {
         parse(&Url::parse(text).expect("a URL"))
     }
 
-    fn check_wrong(text: &str, expected: &str) {
-        assert_eq!(read(text).expect_err("a mistake"), expected);
+    fn check_error(text: &str, expected: &str) {
+        assert_eq!(read(text).expect_err("an invalid URL"), expected);
     }
 
     #[test]
     fn a_single_server_has_a_database() {
-        let (layout, nodes, database) = read("redis://cache/3").expect("a place");
+        let (layout, nodes, database) = read("redis://cache/3").expect("a valid URL");
         assert!(matches!(layout, Layout::Single));
         assert_eq!((nodes, database), (vec![Node { host: "cache".into(), port: 6379 }], 3));
     }
 
     #[test]
-    fn a_cluster_is_found_through_any_of_its_nodes() {
-        let (_, nodes, _) = read("redis-cluster://a:1?node=b:2&node=[::1]:3").expect("a place");
+    fn a_cluster_has_several_seed_nodes() {
+        let (_, nodes, _) = read("redis-cluster://a:1?node=b:2&node=[::1]:3").expect("a valid URL");
         let hosts: Vec<_> = nodes.iter().map(|node| (node.bare_host(), node.port)).collect();
         assert_eq!(hosts, [("a", 1), ("b", 2), ("::1", 3)]);
     }
 
     #[test]
-    fn sentinels_have_credentials_of_their_own() {
+    fn sentinels_have_separate_credentials() {
         let text = "redis-sentinel://me:pw@a/1?sentinelServiceName=m&sentinelPassword=other";
-        let (layout, nodes, database) = read(text).expect("a place");
+        let (layout, nodes, database) = read(text).expect("a valid URL");
         let Layout::Sentinel { service, credentials } = layout else { panic!("Sentinel") };
         assert_eq!((service.as_str(), nodes[0].port, database), ("m", 26379, 1));
         assert_eq!(credentials.password.expect("a password").expose(), "other");
     }
 
     #[test]
-    fn what_a_url_cannot_say_is_a_mistake() {
-        check_wrong("redis://a?db=1", "expected no `?` and no parameters");
-        check_wrong("redis-cluster://a?nodes=b:1", "expected no parameters but `node`");
-        check_wrong("redis-cluster://a?node=b", "expected `node=host:port`");
-        check_wrong(
+    fn an_invalid_url_is_an_error_that_names_the_valid_form() {
+        check_error("redis://a?db=1", "expected no `?` and no parameters");
+        check_error("redis-cluster://a?nodes=b:1", "expected no parameters but `node`");
+        check_error("redis-cluster://a?node=b", "expected `node=host:port`");
+        check_error(
             "redis-cluster://a/1",
             "expected no database number: a cluster has only database 0",
         );
-        check_wrong(
+        check_error(
             "redis://a/one",
             "expected nothing but a database number after the host, such as `/1`",
         );
-        check_wrong(
+        check_error(
             "redis-sentinel://a",
             "expected the parameter `sentinelServiceName`, such as `?sentinelServiceName=mymaster`",
         );

@@ -1,4 +1,4 @@
-//! The connection itself: how it is opened, what is asked on it, and how it ends.
+//! One connection: opens it, sends commands on it and closes it.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -11,14 +11,15 @@ use fred::interfaces::ClientLike;
 use fred::types::Value;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use probe::step::{CONNECT, TLS};
 use probe::{Connect, Failure, Secret, Steps};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::AbortHandle;
 
-use crate::credentials::Desk;
-use crate::deployment::{Deployment, Layout};
-use crate::outbox::Outbox;
-use crate::{Answer, Command, client, diagnosis, words};
+use crate::batcher::Batcher;
+use crate::credentials::CredentialSource;
+use crate::deployment::{Deployment, HANDSHAKE, Layout};
+use crate::{Command, Reply, client, diagnosis, error};
 
 /// Opens connections to one deployment.
 #[derive(Clone, Debug)]
@@ -29,7 +30,6 @@ impl Connector {
         Self(Arc::new(deployment))
     }
 
-    /// Where it connects to, and as whom.
     pub(crate) fn deployment(&self) -> &Deployment {
         &self.0
     }
@@ -44,20 +44,19 @@ impl Connect for Connector {
     type Connection = Connection;
 
     async fn connect(&self, steps: &Steps) -> Result<Connection, Failure> {
-        steps.begin("connect");
-        let (desk, reached) = Desk::new(&self.0);
-        let client = client::new(&self.0, desk).map_err(|cause| Failure::new("tls", cause))?;
-        let opened = Connection::open(client, &self.0, steps, reached).await;
-        let error = match opened {
+        steps.begin(CONNECT);
+        let (credentials, reached) = CredentialSource::new(&self.0);
+        let client = client::new(&self.0, credentials).map_err(|cause| Failure::new(TLS, cause))?;
+        let error = match Connection::open(client, &self.0, steps, reached).await {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
         let step = steps.current();
-        if words::reply(&error).is_some() {
-            return Err(words::failure(step, &error));
+        if error::error_reply(&error).is_some() {
+            return Err(error::failure(step, &error));
         }
         let diagnosis = diagnosis::diagnose(&self.0, steps).await;
-        Err(diagnosis.unwrap_or_else(|| elsewhere(&self.0, step, &error)))
+        Err(diagnosis.unwrap_or_else(|| discovered_server_failure(&self.0, step, &error)))
     }
 
     fn is_closed(connection: &Connection) -> bool {
@@ -65,26 +64,30 @@ impl Connect for Connector {
     }
 }
 
-/// The failure when the servers that the URL names are well: then it is another one that they lead to.
-fn elsewhere(deployment: &Deployment, step: &'static str, error: &Error) -> Failure {
-    let cause = words::broken(error);
-    let who = match deployment.layout {
+/// The failure when the servers that the URL names are healthy: it is that of a server which they refer to.
+fn discovered_server_failure(
+    deployment: &Deployment,
+    step: &'static str,
+    error: &Error,
+) -> Failure {
+    let cause = error::cause(error);
+    let server = match deployment.layout {
         Layout::Cluster => "a node of the cluster",
         Layout::Sentinel { .. } => "the primary that sentinel names",
         Layout::Single => return Failure::new(step, cause),
     };
-    if words::is_input_output(error) {
-        return Failure::msg("connect", format!("{who}: {}", cause.text()));
+    if error::is_io(error) {
+        return Failure::msg(CONNECT, format!("{server}: {}", cause.text()));
     }
     Failure::new(step, cause)
 }
 
-/// An open connection. The task behind it, and with it every socket, ends when this is dropped.
+/// An open connection. Dropping it aborts the library's task, which closes all sockets.
 pub(crate) struct Connection {
     client: Client,
     task: AbortHandle,
     ended: Shared<BoxFuture<'static, ()>>,
-    outbox: Arc<Outbox>,
+    batcher: Arc<Batcher>,
 }
 
 impl Connection {
@@ -95,7 +98,7 @@ impl Connection {
         mut reached: UnboundedReceiver<&'static str>,
     ) -> Result<Self, Error> {
         let mut ready = pin!(client.wait_for_connect());
-        // It subscribes when it is first polled, and the task may be done as soon as it is started.
+        // The future subscribes on its first poll. The task may connect as soon as it is started, so poll before that.
         let early = futures_util::poll!(&mut ready);
         debug_assert!(early.is_pending(), "a client that was not started is not connected");
         let task = client.connect();
@@ -103,9 +106,9 @@ impl Connection {
             client: client.clone(),
             task: task.abort_handle(),
             ended: task.map(|_| ()).boxed().shared(),
-            outbox: Outbox::new(client.clone()),
+            batcher: Batcher::new(client.clone()),
         };
-        let announce = async {
+        let record_steps = async {
             while let Some(step) = reached.recv().await {
                 steps.begin(step);
             }
@@ -113,57 +116,57 @@ impl Connection {
         };
         tokio::select! {
             biased;
-            never = announce => match never {},
+            never = record_steps => match never {},
             result = ready => result?,
         }
-        connection.settle(deployment).await?;
+        connection.finish_setup(deployment).await?;
         Ok(connection)
     }
 
-    /// Closes what the library leaves open after finding a cluster's nodes, and waits for a first answer if there was none yet.
-    async fn settle(&self, deployment: &Deployment) -> Result<(), Error> {
+    /// Closes the connection that the library opens to discover a cluster, and sends a first command unless authentication was one.
+    async fn finish_setup(&self, deployment: &Deployment) -> Result<(), Error> {
         let inner = self.client.inner();
         inner.backchannel.check_and_disconnect(inner, None).await;
         if deployment.credentials.password.is_some() || !matches!(deployment.layout, Layout::Single)
         {
             return Ok(());
         }
-        // A server that demands a client certificate, or is none at all, shows that with its first answer. What the answer says is the check's to judge.
-        let ping = Command::new("handshake", "PING", []);
+        // A missing client certificate, or a server that is not Redis, shows only in the first reply. An error reply is the check's to judge.
+        let ping = Command::new(HANDSHAKE, "PING", []);
         match self.exchange(0, std::slice::from_ref(&ping)).await.into_iter().next() {
-            Some(Err(error)) if words::reply(&error).is_none() => Err(error),
+            Some(Err(error)) if error::error_reply(&error).is_none() => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Sends `commands` in one go to `database` and gives their answers, or the first refusal.
-    pub(crate) async fn ask(
+    /// Sends `commands` to `database` as one pipeline and returns their replies, or the first failure.
+    pub(crate) async fn execute(
         &self,
         database: u16,
         commands: &[Command],
-    ) -> Result<Vec<Answer>, Failure> {
+    ) -> Result<Vec<Reply>, Failure> {
         let results = self.exchange(database, commands).await;
-        // With a database to select there is one answer more; a broken connection gives a single error for all.
-        let selecting = (results.len() == commands.len() + 1).then_some("select");
-        let steps = selecting.into_iter().chain(commands.iter().map(|command| command.step));
-        let answers: Result<Vec<_>, _> = steps
+        // A selected database adds one reply; a lost connection gives a single error for all commands.
+        let select = (results.len() == commands.len() + 1).then_some("select");
+        let steps = select.into_iter().chain(commands.iter().map(|command| command.step));
+        let replies: Result<Vec<_>, _> = steps
             .zip(results)
-            .map(|(step, result)| result.map(answer).map_err(|error| words::failure(step, &error)))
+            .map(|(step, result)| result.map(reply).map_err(|error| error::failure(step, &error)))
             .collect();
-        let mut answers = answers?;
-        answers.drain(..selecting.iter().count());
-        if answers.len() == commands.len() {
-            return Ok(answers);
+        let mut replies = replies?;
+        replies.drain(..select.iter().count());
+        if replies.len() == commands.len() {
+            return Ok(replies);
         }
-        Err(Failure::new("handshake", words::foreign().connection_lost()))
+        Err(Failure::new(HANDSHAKE, error::not_redis().connection_lost()))
     }
 
     async fn exchange(&self, database: u16, commands: &[Command]) -> Vec<Result<Value, Error>> {
-        let requests = commands.iter().map(|command| command.request.clone()).collect();
+        let operations = commands.iter().map(|command| command.operation.clone()).collect();
         tokio::select! {
             biased;
-            answers = self.outbox.exchange(database, requests) => answers,
-            // A command that was sent to a task that has ended would wait for ever.
+            replies = self.batcher.exchange(database, operations) => replies,
+            // A command sent to a task that has ended would wait forever.
             () = self.ended.clone() => vec![Err(Error::new(ErrorKind::Canceled, ""))],
         }
     }
@@ -175,13 +178,13 @@ impl Drop for Connection {
     }
 }
 
-fn answer(value: Value) -> Answer {
+fn reply(value: Value) -> Reply {
     match value {
-        Value::Null => Answer::Nil,
-        Value::Integer(number) => Answer::Number(number),
-        Value::String(text) => Answer::Text(text.to_string()),
-        Value::Bytes(bytes) => Answer::Text(String::from_utf8_lossy(&bytes).into_owned()),
-        Value::Array(items) => Answer::List(items.into_iter().map(answer).collect()),
-        _ => Answer::Other,
+        Value::Null => Reply::Nil,
+        Value::Integer(number) => Reply::Number(number),
+        Value::String(text) => Reply::Text(text.to_string()),
+        Value::Bytes(bytes) => Reply::Text(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::Array(items) => Reply::List(items.into_iter().map(reply).collect()),
+        _ => Reply::Other,
     }
 }

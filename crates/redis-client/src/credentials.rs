@@ -1,4 +1,4 @@
-//! Hands the credentials to the client library when it asks, and says how far the connecting has come.
+//! Supplies the client library with credentials and reports how far connecting has got.
 
 use std::fmt;
 use std::future::ready;
@@ -12,30 +12,33 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::deployment::{Credentials, Deployment, Layout};
 
-/// The library asks for credentials on every connection that it has just opened: the one moment at which it shows that it got that far.
-pub(crate) struct Desk {
+/// The credentials for one connection attempt.
+///
+/// The library fetches credentials on each connection right after it has opened it, so a fetch also shows that the step `connect` is done.
+pub(crate) struct CredentialSource {
     deployment: Arc<Deployment>,
-    pub(crate) reached: UnboundedSender<&'static str>,
+    /// Where the steps that the attempt reaches are sent.
+    pub(crate) steps: UnboundedSender<&'static str>,
 }
 
-impl Desk {
-    /// A desk for one attempt to connect, and the steps that this attempt reaches.
+impl CredentialSource {
+    /// A source for one attempt, and the steps that the attempt reaches.
     pub(crate) fn new(deployment: &Arc<Deployment>) -> (Self, UnboundedReceiver<&'static str>) {
-        let (reached, steps) = unbounded_channel();
-        (Self { deployment: deployment.clone(), reached }, steps)
+        let (steps, reached) = unbounded_channel();
+        (Self { deployment: deployment.clone(), steps }, reached)
     }
 
-    fn answer(&self, server: Option<&Server>) -> (&Credentials, &'static str) {
+    fn credentials_for(&self, server: Option<&Server>) -> (&Credentials, &'static str) {
         match &self.deployment.layout {
-            Layout::Sentinel { credentials, .. } if self.is_named(server) => {
+            Layout::Sentinel { credentials, .. } if self.is_seed(server) => {
                 (credentials, "ask sentinel")
             }
             _ => (&self.deployment.credentials, self.deployment.credentials.step()),
         }
     }
 
-    /// Whether the URL names this server, so that under Sentinel it is a sentinel.
-    fn is_named(&self, server: Option<&Server>) -> bool {
+    /// Whether the URL names this server; with Sentinel, the server is a sentinel then.
+    fn is_seed(&self, server: Option<&Server>) -> bool {
         let same = |server: &Server| {
             let mut nodes = self.deployment.nodes.iter();
             nodes.any(|node| *node.host == *server.host && node.port == server.port)
@@ -44,30 +47,30 @@ impl Desk {
     }
 }
 
-type Answer = Result<(Option<String>, Option<String>), Error>;
+type UsernameAndPassword = (Option<String>, Option<String>);
 
-impl CredentialProvider for Desk {
-    // The trait is written with `async_trait`; this is what its `async fn fetch` stands for.
+impl CredentialProvider for CredentialSource {
+    // The trait uses `async_trait`; this is the expanded form of its `async fn fetch`.
     fn fetch<'a, 'b, 'r>(
         &'a self,
         server: Option<&'b Server>,
-    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'r>>
+    ) -> Pin<Box<dyn Future<Output = Result<UsernameAndPassword, Error>> + Send + 'r>>
     where
         'a: 'r,
         'b: 'r,
         Self: 'r,
     {
-        let (credentials, step) = self.answer(server);
-        // Nobody listens any more once the attempt was given up.
-        let _given_up = self.reached.send(step);
+        let (credentials, step) = self.credentials_for(server);
+        // The receiver is gone once the attempt has been dropped.
+        let _dropped = self.steps.send(step);
         let password = credentials.password.as_ref().map(Secret::expose).map(str::to_owned);
         Box::pin(ready(Ok((credentials.username.clone(), password))))
     }
 }
 
-/// Says nothing about the credentials.
-impl fmt::Debug for Desk {
+/// Leaves the credentials out.
+impl fmt::Debug for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").finish_non_exhaustive()
+        f.debug_struct("CredentialSource").finish_non_exhaustive()
     }
 }

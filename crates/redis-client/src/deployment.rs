@@ -1,18 +1,21 @@
-//! Where a Redis is, and as whom to appear there.
+//! The servers of a Redis deployment and the credentials for them.
 
-use probe::Secret;
+use probe::{Secret, step};
 
-/// Everything that distinguishes one connection from another. The database is not part of it.
+/// The step of a first reply when there is nothing to authenticate.
+pub(crate) const HANDSHAKE: &str = "handshake";
+
+/// Everything that distinguishes one connection from another; the database does not.
 #[derive(Debug)]
 pub(crate) struct Deployment {
     pub(crate) layout: Layout,
-    /// The servers that the URL names: of a cluster some nodes, of Sentinel the sentinels.
+    /// The servers that the URL names: some nodes of a cluster, or the sentinels.
     pub(crate) nodes: Vec<Node>,
     pub(crate) credentials: Credentials,
     pub(crate) tls: Option<tls::Settings>,
 }
 
-/// How the servers belong together.
+/// The topology of the deployment.
 #[derive(Debug)]
 pub(crate) enum Layout {
     Single,
@@ -20,14 +23,14 @@ pub(crate) enum Layout {
     Sentinel { service: String, credentials: Credentials },
 }
 
-/// The address of one server; an IPv6 address is in brackets.
+/// The address of one server; the brackets of an IPv6 address are part of `host`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-/// A user's name and password; without a password nothing is authenticated.
+/// A user name and password; without a password the connection is not authenticated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Credentials {
     pub(crate) username: Option<String>,
@@ -35,7 +38,7 @@ pub(crate) struct Credentials {
 }
 
 impl Deployment {
-    /// The key under which checks find what they share.
+    /// The key of the connection among the shared resources.
     pub(crate) fn identity(&self) -> Secret {
         let tls = self.tls.as_ref().map_or("", |settings| settings.identity().expose());
         let encrypted = self.tls.is_some();
@@ -61,7 +64,7 @@ impl Deployment {
     }
 
     /// The credentials for the servers that the URL names.
-    pub(crate) fn entrance(&self) -> &Credentials {
+    pub(crate) fn seed_credentials(&self) -> &Credentials {
         match &self.layout {
             Layout::Sentinel { credentials, .. } => credentials,
             Layout::Single | Layout::Cluster => &self.credentials,
@@ -78,16 +81,16 @@ impl Node {
 }
 
 impl Credentials {
-    /// A user without a password is a user with an empty one, or the server would take us for its default user.
+    /// A user without a password gets an empty one: without `AUTH`, the server would treat the connection as its default user.
     pub(crate) fn new(username: &str, password: Option<Secret>) -> Self {
         let username = Some(username.to_owned()).filter(|name| !name.is_empty());
         let password = password.or_else(|| username.is_some().then(|| Secret::new("")));
         Self { username, password }
     }
 
-    /// The step that a server's first answer belongs to.
+    /// The step that the server's first reply belongs to.
     pub(crate) fn step(&self) -> &'static str {
-        if self.password.is_some() { "authenticate" } else { "handshake" }
+        if self.password.is_some() { step::AUTHENTICATE } else { HANDSHAKE }
     }
 
     fn identity(&self) -> String {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::deployment::{Credentials, Deployment, Node};
-use crate::words;
+use crate::error;
 
 /// More of a server's first line is not read.
 const MAX_LINE: usize = 512;
@@ -28,7 +28,7 @@ pub(crate) async fn diagnose(deployment: &Deployment, steps: &Steps) -> Option<F
 async fn greet(deployment: &Deployment, node: &Node, steps: &Steps) -> Result<(), Failure> {
     let host = node.bare_host();
     let stream = steps.run("connect", TcpStream::connect((host, node.port))).await?;
-    let credentials = deployment.entrance();
+    let credentials = deployment.seed_credentials();
     let Some(settings) = &deployment.tls else {
         return talk(stream, credentials, steps).await;
     };
@@ -52,8 +52,8 @@ async fn talk(
     let line = steps.run(step, async { exchange.await.map_err(tls::cause) }).await?;
     match line.split_at_checked(1) {
         Some(("+", _)) => Ok(()),
-        Some(("-", error)) => Err(words::refusal(step, error)),
-        Some(_) => Err(Failure::new(step, words::foreign())),
+        Some(("-", error)) => Err(error::reply_failure(step, error)),
+        Some(_) => Err(Failure::new(step, error::not_redis())),
         None => Err(Failure::new(step, Cause::msg("connection closed"))),
     }
 }

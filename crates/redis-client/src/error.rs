@@ -1,64 +1,65 @@
-//! The client library's errors in the words of somebody on call.
+//! Turns the client library's errors into failures that an operator understands.
 
 use std::io;
 
 use fred::error::{Error, ErrorKind};
+use probe::step::AUTHENTICATE;
 use probe::{Cause, Failure};
 
-/// The failure of `step`, whether the server refused or the connection broke.
+/// The failure of `step`: the server's error reply, or the loss of the connection.
 pub(crate) fn failure(step: &'static str, error: &Error) -> Failure {
-    match reply(error) {
-        Some(reply) => refusal(step, reply),
-        None => Failure::new(step, broken(error).connection_lost()),
+    match error_reply(error) {
+        Some(reply) => reply_failure(step, reply),
+        None => Failure::new(step, cause(error).connection_lost()),
     }
 }
 
-/// The failure that a server's own error reply stands for.
-pub(crate) fn refusal(step: &'static str, reply: &str) -> Failure {
+/// The failure for a server's error reply.
+pub(crate) fn reply_failure(step: &'static str, reply: &str) -> Failure {
     let cause = Cause::msg(reply.trim().trim_end_matches('.'));
     match reply.split(' ').next() {
-        Some("NOAUTH" | "WRONGPASS") => Failure::new("authenticate", cause),
-        // A kept connection may still lead to a server that has been demoted since; a fresh one finds its successor.
+        Some("NOAUTH" | "WRONGPASS") => Failure::new(AUTHENTICATE, cause),
+        // The server of a cached connection may have been demoted to a replica; a fresh connection finds the new primary.
         Some("READONLY") => Failure::new(step, cause.connection_lost()),
         _ => Failure::new(step, cause),
     }
 }
 
-/// The server's error reply, if that is what the error is: it begins with a word in capitals, such as `NOPERM`.
-pub(crate) fn reply(error: &Error) -> Option<&str> {
+/// The server's error reply, if `error` is one: it begins with a code in capitals, such as `NOPERM`.
+pub(crate) fn error_reply(error: &Error) -> Option<&str> {
     let code = error.details().split(' ').next().unwrap_or_default();
     let is_code = code.len() > 2 && code.chars().all(|c| c.is_ascii_uppercase());
     is_code.then(|| error.details())
 }
 
-/// Why there is no answer.
-pub(crate) fn broken(error: &Error) -> Cause {
+/// The cause of an error that is not an error reply.
+pub(crate) fn cause(error: &Error) -> Cause {
     match (error.kind(), error.details()) {
         (ErrorKind::Canceled, _) => Cause::msg("connection closed"),
         (ErrorKind::Timeout, _) => Cause::msg("no answer"),
-        (ErrorKind::Protocol | ErrorKind::Parse, _) => foreign(),
+        (ErrorKind::Protocol | ErrorKind::Parse, _) => not_redis(),
         (ErrorKind::Sentinel, "Missing primary address in response from sentinel node.") => {
             Cause::msg("sentinel knows no primary of this name")
         }
         (ErrorKind::Sentinel, details) if details.starts_with("Invalid role") => {
             Cause::msg("the server that sentinel names is a replica")
         }
-        (_, details) => input_output(details),
+        (_, details) => io_cause(details),
     }
 }
 
-/// Whether a connection broke or could not be made, rather than that somebody said no.
-pub(crate) fn is_input_output(error: &Error) -> bool {
+/// Whether a connection was lost or could not be opened, as opposed to an error of the protocol.
+pub(crate) fn is_io(error: &Error) -> bool {
     *error.kind() == ErrorKind::IO || error.details().contains(" { ")
 }
 
-/// Something answers, but it is no Redis.
-pub(crate) fn foreign() -> Cause {
+/// The cause when the peer is not a Redis server.
+pub(crate) fn not_redis() -> Cause {
     Cause::msg("the server does not speak the Redis protocol")
 }
 
-/// An I/O error, of which the library keeps only what `Debug` prints, for instance `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
-fn input_output(debug: &str) -> Cause {
+/// Parses an I/O error back from its `Debug` text, which is all that the library keeps, for instance `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
+fn io_cause(debug: &str) -> Cause {
     let between = |start: &str, end: char| {
         debug.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(text, _)| text)
     };
@@ -79,34 +80,34 @@ mod tests {
     use super::*;
 
     fn check_io(error: io::Error, expected: &str) {
-        assert_eq!(broken(&Error::from(error)).text(), expected);
+        assert_eq!(cause(&Error::from(error)).text(), expected);
     }
 
     #[test]
-    fn an_operating_system_error_is_read_back() {
+    fn an_operating_system_error_is_parsed_from_its_debug_text() {
         check_io(io::Error::from_raw_os_error(111), "connection refused");
         check_io(io::Error::from_raw_os_error(104), "connection reset by peer");
     }
 
     #[test]
-    fn a_name_that_does_not_resolve_says_so() {
+    fn a_name_that_does_not_resolve_is_reported() {
         check_io(io::Error::other("failed to lookup address"), "failed to lookup address");
     }
 
     #[test]
-    fn an_end_of_file_is_a_closed_connection() {
+    fn an_unexpected_eof_is_a_closed_connection() {
         check_io(io::Error::from(io::ErrorKind::UnexpectedEof), "connection closed");
     }
 
     #[test]
-    fn a_reply_keeps_the_server_s_words() {
+    fn an_error_reply_is_quoted() {
         let error = Error::new(ErrorKind::Unknown, "OOM command not allowed.");
         assert_eq!(failure("write", &error).render("h:1"), "write: OOM command not allowed (h:1)");
         assert!(!failure("write", &error).cause().is_connection_lost());
     }
 
     #[test]
-    fn what_is_no_reply_is_a_lost_connection() {
+    fn an_error_without_a_reply_is_a_lost_connection() {
         let error = Error::new(ErrorKind::IO, "Connection closed.");
         assert!(failure("ping", &error).cause().is_connection_lost());
     }

@@ -1,4 +1,4 @@
-//! What a Redis must grant, as a line for its access control list.
+//! The ACL rules that the checks need, printed as `ACL SETUSER`.
 //!
 //! The rules: <https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/>.
 
@@ -9,50 +9,50 @@ use probe::{Grant, GrantDialect, Principal};
 use crate::deployment::{Credentials, Layout};
 use crate::{Command, Redis};
 
-/// The user that everybody is who gives no name.
-const DEFAULT: &str = "default";
+/// The user of a connection that gives no user name.
+const DEFAULT_USER: &str = "default";
 
-/// What must be known before this user is restricted.
-const ALONE: &str =
-    "# Whoever gives no name is this user, too: give the gateway a user of its own first.\n";
+/// Printed before a command that restricts the default user.
+const DEFAULT_USER_WARNING: &str =
+    "# Every client without a user name is this user: give the gateway a user of its own first.\n";
 
-static REDIS: GrantDialect = GrantDialect { name: "Redis", write };
-static SENTINEL: GrantDialect = GrantDialect { name: "Redis Sentinel", write };
+static REDIS: GrantDialect = GrantDialect { name: "Redis", write: acl_setuser };
+static SENTINEL: GrantDialect = GrantDialect { name: "Redis Sentinel", write: acl_setuser };
 
 impl Redis {
-    /// What its user needs to send `commands` that touch `names`: patterns of keys such as `~orders:*`, and of channels such as `&news`.
+    /// The grants that the user needs to send `commands` that touch `patterns`: of keys such as `~orders:*`, and of channels such as `&news`.
     ///
-    /// `AUTH` is granted to everybody. `CLIENT` and `INFO`, which the client library asks when it connects, may be refused.
-    pub fn grants(&self, commands: &[Command], names: &[String]) -> Vec<Grant> {
-        let deployment = self.kept.connector().deployment();
+    /// `AUTH` needs no grant. `CLIENT` and `INFO`, which the client library sends when it connects, may be refused.
+    pub fn grants(&self, commands: &[Command], patterns: &[String]) -> Vec<Grant> {
+        let deployment = self.connection.connector().deployment();
         let (target, user) = (self.target(), user(&deployment.credentials));
-        let (server, find) = match &deployment.layout {
+        let (server, discovery) = match &deployment.layout {
             Layout::Single => (target.to_owned(), None),
             Layout::Cluster => {
                 (format!("every node of the cluster of {target}"), Some("+cluster|slots"))
             }
             Layout::Sentinel { service, .. } => {
-                (format!("whatever Sentinel at {target} calls {service}"), Some("+role"))
+                (format!("the primary {service} of Sentinel at {target}"), Some("+role"))
             }
         };
         let principal = Principal::new(&REDIS, server, user);
         let select = (self.database() != 0).then_some("+select").into_iter();
-        let rules = select.chain(find).map(str::to_owned);
+        let rules = select.chain(discovery).map(str::to_owned);
         let commands =
-            commands.iter().map(|command| format!("+{}", command.request.name().to_lowercase()));
-        let rules = rules.chain(commands).chain(names.iter().cloned());
+            commands.iter().map(|command| format!("+{}", command.operation.name().to_lowercase()));
+        let rules = rules.chain(commands).chain(patterns.iter().cloned());
         let mut grants: Vec<_> = rules.map(|rule| principal.needs([&rule])).collect();
         if let Layout::Sentinel { credentials, .. } = &deployment.layout {
             let sentinel = Principal::new(&SENTINEL, target, self::user(credentials));
-            let asked = ["+sentinel|get-master-addr-by-name", "+sentinel|sentinels"];
-            grants.extend(asked.map(|rule| sentinel.needs([rule])));
+            let rules = ["+sentinel|get-master-addr-by-name", "+sentinel|sentinels"];
+            grants.extend(rules.map(|rule| sentinel.needs([rule])));
         }
         grants
     }
 }
 
-/// The pattern that only `name` matches, as far as a pattern can say that: it cannot hold spaces, and any character stands for what would be hard to type.
-pub fn literal(name: &str) -> String {
+/// A pattern that matches `name` and as little else as possible: a space, a quote or a non-ASCII byte becomes `?`, since a rule cannot contain it.
+pub fn literal_pattern(name: &str) -> String {
     let piece = |byte: u8| match byte {
         b'*' | b'?' | b'[' | b']' | b'\\' => format!("\\{}", char::from(byte)),
         b'"' | b'\'' => "?".to_owned(),
@@ -62,14 +62,14 @@ pub fn literal(name: &str) -> String {
     name.bytes().map(piece).collect()
 }
 
-/// Without a name, Redis takes whoever comes for its default user.
+/// The user name, or that of Redis's default user.
 fn user(credentials: &Credentials) -> &str {
-    credentials.username.as_deref().unwrap_or(DEFAULT)
+    credentials.username.as_deref().unwrap_or(DEFAULT_USER)
 }
 
-/// Takes everything from the user first, so that he may do this and nothing more.
-fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
-    let warning = if user == DEFAULT { ALONE } else { "" };
+/// Resets the user first, so that it has these permissions and no others.
+fn acl_setuser(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
+    let warning = if user == DEFAULT_USER { DEFAULT_USER_WARNING } else { "" };
     let mut line = format!("{warning}ACL SETUSER {user} resetkeys resetchannels -@all");
     for kind in ['~', '&', '+'] {
         for rule in permissions.iter().flatten().filter(|rule| rule.starts_with(kind)) {
@@ -88,15 +88,15 @@ mod tests {
         let rules = ["+set", "~a:*", "+del", "&b", "~b"];
         let rules = rules.into_iter().map(|rule| vec![rule.to_owned()]).collect();
         assert_eq!(
-            write("me", &rules),
+            acl_setuser("me", &rules),
             "ACL SETUSER me resetkeys resetchannels -@all ~a:* ~b &b +del +set\n"
         );
     }
 
     #[test]
-    fn a_name_is_no_pattern() {
-        assert_eq!(literal("orders"), "orders");
-        assert_eq!(literal(r"a*b[c]?\"), r"a\*b\[c\]\?\\");
-        assert_eq!(literal("a b\u{6}'\""), "a?b???");
+    fn special_characters_of_a_name_are_escaped() {
+        assert_eq!(literal_pattern("orders"), "orders");
+        assert_eq!(literal_pattern(r"a*b[c]?\"), r"a\*b\[c\]\?\\");
+        assert_eq!(literal_pattern("a b\u{6}'\""), "a?b???");
     }
 }

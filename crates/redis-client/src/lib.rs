@@ -1,26 +1,26 @@
-//! One kept connection to one Redis deployment, shared by every check that uses it: the only crate that knows the client library.
+//! A shared, cached connection to a Redis deployment; wraps the client library.
 //!
-//! A deployment is a single server, a cluster or what Sentinel names, with its credentials and TLS settings.
-//! Checks of different database numbers share its connection: what a check sends goes out as one contiguous pipeline that selects its database first,
-//! and what several checks send at the same time goes out in one write.
-//! What to ask, and what an answer means, is the probes'.
+//! A deployment is a single server, a cluster or the primary that Sentinel names, with its credentials and TLS settings.
+//! Checks of different databases share its connection: the commands of one check are sent as one contiguous pipeline that selects its database first,
+//! and the pipelines of concurrent checks are sent in one write.
+//! The probes choose the commands and interpret the replies.
 
+mod batcher;
 mod canary;
 mod client;
 mod command;
+mod connect_params;
 mod connection;
 mod credentials;
 mod deployment;
 mod diagnosis;
+mod error;
 mod grants;
-mod handshake;
-mod outbox;
-mod place;
 mod redis;
-mod words;
+mod tls_step;
 
 pub use canary::Canary;
-pub use command::{Answer, Command};
-pub use grants::literal;
-pub use place::is_encrypted;
+pub use command::{Command, Reply};
+pub use connect_params::is_encrypted;
+pub use grants::literal_pattern;
 pub use redis::Redis;

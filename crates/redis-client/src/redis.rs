@@ -1,19 +1,19 @@
-//! What a check holds of its Redis: the connection it shares, and the database in it.
+//! One database of a deployment, as checks use it.
 
 use std::sync::Arc;
 
 use probe::config::{Fields, Url};
 use probe::{CachedConnection, Failure, Secret, SharedResources, Steps};
 
-use crate::connection::Connector;
-use crate::deployment::Layout;
-use crate::place::{Place, SCHEMES, is_encrypted};
-use crate::{Answer, Command};
+use crate::connect_params::{ConnectParams, SCHEMES, is_encrypted};
+use crate::connection::{Connection, Connector};
+use crate::deployment::{HANDSHAKE, Layout};
+use crate::{Command, Reply};
 
-/// One database of one deployment. Everything that names the same deployment shares one connection to it.
+/// One database of one deployment. All values of the same deployment share one connection to it.
 #[derive(Debug)]
 pub struct Redis {
-    pub(crate) kept: Arc<CachedConnection<Connector>>,
+    pub(crate) connection: Arc<CachedConnection<Connector>>,
     database: u16,
     cluster: bool,
     fresh: bool,
@@ -21,42 +21,43 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Reads `url`, `ca`, `certificate`, `private_key` and `connection`; what is wrong is noted in `fields`.
+    /// Reads `url`, `ca`, `certificate`, `private_key` and `connection`; errors are reported to `fields`.
     pub fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
         let fresh = fields.one_of("connection", &[("kept", false), ("fresh", true)]);
         let url = fields.url("url", SCHEMES);
         let settings = tls::Settings::read(fields);
         let (url, settings) = (url?, settings?);
         settings.expect_use(fields, is_encrypted(&url), "a `url` that begins with `rediss`")?;
-        Some(Self { fresh: fresh?, ..Self::at(shared, fields, "url", &url, &settings)? })
+        Some(Self { fresh: fresh?, ..Self::from_url(shared, fields, "url", &url, &settings)? })
     }
 
-    /// The Redis that `url` names, which stands under `key`; what is wrong with it is noted in `fields`.
-    pub fn at(
+    /// The Redis that `url`, the value of `key`, names; errors are reported to `fields`.
+    pub fn from_url(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         key: &'static str,
         url: &Url,
         settings: &tls::Settings,
     ) -> Option<Self> {
-        let Place { deployment, database, target } = Place::read(fields, key, url, settings)?;
+        let ConnectParams { deployment, database, target } =
+            ConnectParams::read(fields, key, url, settings)?;
         let cluster = matches!(deployment.layout, Layout::Cluster);
         let identity = deployment.identity();
-        let kept =
+        let connection =
             shared.get_or_insert(&identity, || CachedConnection::new(Connector::new(deployment)));
-        Some(Self { kept, database, cluster, fresh: false, target })
+        Some(Self { connection, database, cluster, fresh: false, target })
     }
 
-    /// The same on a connection of its own, for commands that wait: whoever shares a connection with them would wait, too.
+    /// The same database on a connection of its own, for blocking commands, which would delay all others on a shared one.
     #[must_use]
-    pub fn apart(&self) -> Self {
-        let kept = Arc::new(CachedConnection::new(self.kept.connector().clone()));
-        Self { kept, target: self.target.clone(), ..*self }
+    pub fn dedicated(&self) -> Self {
+        let connection = Arc::new(CachedConnection::new(self.connection.connector().clone()));
+        Self { connection, target: self.target.clone(), ..*self }
     }
 
-    /// What distinguishes this database of this deployment from others, for the key of something shared.
+    /// What distinguishes this database of this deployment from others, as a key for shared resources.
     pub fn identity(&self) -> Secret {
-        let deployment = self.kept.connector().identity();
+        let deployment = self.connection.connector().identity();
         Secret::new(format!("{}\0{}", deployment.expose(), self.database))
     }
 
@@ -70,21 +71,25 @@ impl Redis {
         &self.target
     }
 
-    /// Whether this is a cluster, where a command without a key asks just any node.
+    /// Whether this is a cluster, where a command without a key is sent to any node.
     pub fn is_cluster(&self) -> bool {
         self.cluster
     }
 
-    /// Sends `commands` in one round trip and gives their answers; the first one refused is the failure.
-    pub async fn ask(&self, steps: &Steps, commands: &[Command]) -> Result<Vec<Answer>, Failure> {
-        let ask = |connection: Arc<crate::connection::Connection>| async move {
-            steps.begin(commands.first().map_or("handshake", |command| command.step));
-            connection.ask(self.database, commands).await
+    /// Sends `commands` in one round trip and returns their replies, or the failure of the first that the server refuses.
+    pub async fn execute(
+        &self,
+        steps: &Steps,
+        commands: &[Command],
+    ) -> Result<Vec<Reply>, Failure> {
+        let execute = |connection: Arc<Connection>| async move {
+            steps.begin(commands.first().map_or(HANDSHAKE, |command| command.step));
+            connection.execute(self.database, commands).await
         };
         if self.fresh {
-            self.kept.run_fresh(steps, ask).await
+            self.connection.run_fresh(steps, execute).await
         } else {
-            self.kept.run(steps, ask).await
+            self.connection.run(steps, execute).await
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Shows the moment at which a TLS handshake begins, which the client library keeps to itself.
+//! Reports the start of a TLS handshake, which the client library does not.
 
 use std::fmt;
 use std::sync::Arc;
 
+use probe::step;
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
 };
@@ -10,24 +11,24 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, NamedGroup};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The same configuration, which also sends the step `tls` when a handshake begins.
+/// The same configuration, which also sends the step `tls` to `steps` when a handshake starts.
 ///
-/// rustls first looks into its store of sessions; ours is empty, and sees that. A kept connection has no session to resume anyway.
-pub(crate) fn announced(
+/// rustls looks into its session store first; this one is empty and observes the lookup. A cached connection has no session to resume anyway.
+pub(crate) fn report_handshakes(
     config: &ClientConfig,
-    reached: UnboundedSender<&'static str>,
+    steps: UnboundedSender<&'static str>,
 ) -> Arc<ClientConfig> {
     let mut config = config.clone();
-    config.resumption = Resumption::store(Arc::new(Announcer(reached)));
+    config.resumption = Resumption::store(Arc::new(HandshakeObserver(steps)));
     Arc::new(config)
 }
 
-struct Announcer(UnboundedSender<&'static str>);
+struct HandshakeObserver(UnboundedSender<&'static str>);
 
-impl ClientSessionStore for Announcer {
+impl ClientSessionStore for HandshakeObserver {
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        // Nobody listens any more once the attempt was given up.
-        let _given_up = self.0.send("tls");
+        // The receiver is gone once the attempt has been dropped.
+        let _dropped = self.0.send(step::TLS);
         None
     }
 
@@ -48,8 +49,8 @@ impl ClientSessionStore for Announcer {
     }
 }
 
-impl fmt::Debug for Announcer {
+impl fmt::Debug for HandshakeObserver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Announcer").finish_non_exhaustive()
+        f.debug_struct("HandshakeObserver").finish_non_exhaustive()
     }
 }

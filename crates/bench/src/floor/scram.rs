@@ -1,7 +1,6 @@
 //! The client's half of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
 type Hash = [u8; 32];
@@ -25,8 +24,11 @@ impl Scram {
     pub(super) fn proof(&self, challenge: &str, password: &str) -> Option<String> {
         let part = |name: &str| challenge.split(',').find_map(|part| part.strip_prefix(name));
         let (nonce, salt, rounds) = (part("r=")?, part("s=")?, part("i=")?);
-        let salted =
-            salted(password.as_bytes(), &STANDARD.decode(salt).ok()?, rounds.parse().ok()?);
+        let salted = salted(
+            password.as_bytes(),
+            &BASE64.decode(salt.as_bytes()).ok()?,
+            rounds.parse().ok()?,
+        );
         let client_key = hmac(&salted, &[b"Client Key"]);
         let stored_key: Hash = Sha256::digest(client_key).into();
         let last = format!("c=biws,r={nonce}");
@@ -34,7 +36,7 @@ impl Scram {
             hmac(&stored_key, &[format!("{},{challenge},{last}", self.bare).as_bytes()]);
         let proof: Vec<_> =
             client_key.iter().zip(signature).map(|(key, sign)| key ^ sign).collect();
-        Some(format!("{last},p={}", STANDARD.encode(proof)))
+        Some(format!("{last},p={}", BASE64.encode(&proof)))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The probe against real servers: the shared one, and private ones that are no cache any more.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! The probe against the shared server and against private servers that cannot serve as a cache.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::Duration;
 
@@ -8,46 +8,40 @@ use probe_testkit::{Outcome, Subject, checks, component, diagnostics, promises, 
 use stack::redis::{Redis, shared_for_caches};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
-/// Far longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Far longer than any reply takes.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One run of the alias `data` with this value.
+/// One run of the alias `data` with these settings.
 async fn outcome(data: &str) -> Outcome {
     let group = component(&KIND, "cache", &format!("data = {data}\n"));
     let (_, check) = checks(&group).remove(0);
-    run(&check, PATIENCE).await
+    run(&check, TIMEOUT).await
 }
 
-/// A server whose user `me` may do this, and the URL of a database of it.
+/// A server with a user `me` that has these ACL rules, and the URL of a database of it.
 fn server_for(rules: &str) -> (Redis, String) {
     let server = Redis::start(&[&format!("user me on >my-password {rules}")]).unwrap();
     let url = format!("redis://me:my-password@127.0.0.1:{}/1", server.port());
     (server, url)
 }
 
-fn check_begins(outcome: &Outcome, expected: &str) {
+fn expect_line(outcome: &Outcome, expected: &str) {
     let line = outcome.line();
     assert!(line.starts_with(expected), "expected `{expected}`, got `{line}`");
 }
 
 #[tokio::test]
-async fn keeps_its_promises() {
-    promises(Subject {
-        kind: KIND,
-        section: "caches",
-        config: Box::new(|address| {
-            let url = format!("redis://{HEALTH_USER}:{HEALTH_PASSWORD}@{address}");
-            format!("data = '{url}/1'\npages = '{url}/2'\n[locks]\nurl = '{url}/3'\n")
-        }),
-        upstream: shared_for_caches().unwrap(),
-        secrets: vec![HEALTH_PASSWORD.to_owned()],
-        connections: 1,
-    })
-    .await;
+async fn the_probe_keeps_its_promises() {
+    let config = |address| {
+        let url = format!("redis://{HEALTH_USER}:{HEALTH_PASSWORD}@{address}");
+        format!("data = '{url}/1'\npages = '{url}/2'\n[locks]\nurl = '{url}/3'\n")
+    };
+    let subject = Subject::new(KIND, "caches", shared_for_caches().unwrap(), config);
+    promises(subject.with_secret(HEALTH_PASSWORD)).await;
 }
 
 #[tokio::test]
-async fn each_alias_is_a_check_in_the_order_of_the_file_and_none_leaves_a_key() {
+async fn each_alias_is_a_check_in_the_order_of_the_file_and_leaves_no_key() {
     let server = Redis::start(&[]).unwrap();
     let url = format!("redis://127.0.0.1:{}", server.port());
     let toml = format!("pages = '{url}/2'\ndata = '{url}/1'\nlocks = '{url}/3'\n");
@@ -56,25 +50,25 @@ async fn each_alias_is_a_check_in_the_order_of_the_file_and_none_leaves_a_key() 
     assert_eq!(names, ["pages", "data", "locks"]);
     for _ in 0..100 {
         for (_, check) in &checks {
-            run(check, PATIENCE).await.expect_working();
+            run(check, TIMEOUT).await.expect_working();
         }
     }
     assert_eq!(server.ask(&["INFO", "keyspace"]).unwrap(), "# Keyspace");
 }
 
 #[tokio::test]
-async fn a_key_that_could_not_be_removed_expires_by_itself() {
+async fn a_key_that_cannot_be_deleted_expires() {
     let (server, url) = server_for("~health-gateway:* -@all +select +set +get");
-    check_begins(&outcome(&format!("'{url}'")).await, "delete: NOPERM ");
-    let admin = |words: &[&str]| server.ask(&[&["-n", "1"], words].concat()).unwrap();
+    expect_line(&outcome(&format!("'{url}'")).await, "delete: NOPERM ");
+    let admin = |command: &[&str]| server.ask(&[&["-n", "1"], command].concat()).unwrap();
     let key = admin(&["KEYS", "*"]);
     assert!(key.starts_with("health-gateway:") && key.lines().count() == 1, "{key}");
-    let left: i64 = admin(&["TTL", &key]).parse().unwrap();
-    assert!((1..=60).contains(&left), "{left}");
+    let ttl: i64 = admin(&["TTL", &key]).parse().unwrap();
+    assert!((1..=60).contains(&ttl), "{ttl}");
 }
 
 #[tokio::test]
-async fn each_permission_is_needed_and_together_they_are_enough() {
+async fn every_documented_permission_is_required_and_sufficient() {
     let (_server, url) = server_for("~health-gateway:* -@all +select +set +get +del");
     outcome(&format!("'{url}'")).await.expect_working();
     for (rules, expected) in [
@@ -84,45 +78,45 @@ async fn each_permission_is_needed_and_together_they_are_enough() {
         ("~:1:* -@all +select +set +get +del", "write: NOPERM "),
     ] {
         let (_server, url) = server_for(rules);
-        check_begins(&outcome(&format!("'{url}'")).await, expected);
+        expect_line(&outcome(&format!("'{url}'")).await, expected);
     }
 }
 
 #[tokio::test]
-async fn a_prefix_keeps_within_the_keys_of_the_application() {
+async fn a_key_prefix_keeps_the_check_within_the_application_s_keys() {
     let (_server, url) = server_for("~:1:* -@all +select +set +get +del");
     outcome(&format!("{{ url = '{url}', key_prefix = ':1:' }}")).await.expect_working();
 }
 
 #[tokio::test]
-async fn a_cache_that_keeps_nothing_is_not_working() {
+async fn a_cache_that_stores_nothing_is_not_working() {
     let full = Redis::start(&["maxmemory 1"]).unwrap();
-    check_begins(
+    expect_line(
         &outcome(&format!("'redis://127.0.0.1:{}/1'", full.port())).await,
         "write: OOM command not allowed when used memory > 'maxmemory'",
     );
     let replica = Redis::start(&[&format!("replicaof 127.0.0.1 {}", full.port())]).unwrap();
-    check_begins(
+    expect_line(
         &outcome(&format!("'redis://127.0.0.1:{}/1'", replica.port())).await,
         "write: READONLY You can't write against a read only replica",
     );
 }
 
 #[tokio::test]
-async fn a_silent_cache_is_named_by_its_step_and_is_well_when_it_goes_on() {
+async fn a_silent_cache_times_out_and_works_once_it_resumes() {
     let server = Redis::start(&[]).unwrap();
     let group =
         component(&KIND, "cache", &format!("data = 'redis://127.0.0.1:{}/1'", server.port()));
     let (_, check) = checks(&group).remove(0);
-    run(&check, PATIENCE).await.expect_working();
+    run(&check, TIMEOUT).await.expect_working();
     server.server.pause();
     assert_eq!(run(&check, Duration::from_millis(300)).await.cut_step(), "write");
     server.server.resume();
-    run(&check, PATIENCE).await.expect_working();
+    run(&check, TIMEOUT).await.expect_working();
 }
 
 #[test]
-fn what_is_wrong_is_told_at_once() {
+fn all_errors_of_a_section_are_reported_together() {
     assert_eq!(
         diagnostics(&KIND, "cache", ""),
         ["1: cache: expected at least one name with its settings"]

@@ -1,4 +1,4 @@
-//! A task goes through the queue and comes back, or says where it stays.
+//! Canary tasks that return, get stuck, or cannot outcomes their result.
 
 use std::time::Duration;
 
@@ -8,42 +8,41 @@ use stack::celery::{App, Pool};
 use stack::rabbit::Rabbit;
 use stack::redis::Redis;
 
-use crate::stage::{Broker, QUEUES, Stage, ask};
-use crate::{MOMENT, PATIENCE};
+use crate::fixture::{Broker, Fixture, QUEUES, run_all};
+use crate::{SHORT_TIMEOUT, TIMEOUT};
 
 const CANARY: &str = "canary = true\nqueues = ['high_priority']\n";
 
-/// A child that is stuck takes nothing from its queue, though its parent answers.
-async fn a_stuck_child(stage: Stage) {
-    let _worker = stage.worker("w1");
-    let celery = stage.celery(CANARY);
-    ask(&celery, PATIENCE).await.expect_working();
-    let hold = stage.app.hold("high_priority").unwrap();
-    let report = ask(&celery, MOMENT).await;
-    assert_eq!(report.said("ping"), "working");
-    let said = report.said("queues.high_priority");
-    assert!(said.starts_with("canary: no task came back within 1s ("), "{said}");
-    // The next run waits for the same one, however short a while it has been away.
-    let said = ask(&celery, MOMENT).await.said("queues.high_priority");
-    assert!(said.starts_with("canary: a task sent "), "{said}");
-    assert!(said.contains("s ago did not come back within 1s ("), "{said}");
+/// A stuck child takes nothing from its queue, although its parent replies.
+async fn a_stuck_child(fixture: Fixture) {
+    let _worker = fixture.worker("w1");
+    let celery = fixture.celery(CANARY);
+    run_all(&celery, TIMEOUT).await.expect_working();
+    let hold = fixture.app.hold("high_priority").unwrap();
+    let outcomes = run_all(&celery, SHORT_TIMEOUT).await;
+    assert_eq!(outcomes.line("ping"), "working");
+    let line = outcomes.line("queues.high_priority");
+    assert!(line.starts_with("canary: no task came back within 1s ("), "{line}");
+    // The next run waits for the same task.
+    let line = run_all(&celery, SHORT_TIMEOUT).await.line("queues.high_priority");
+    assert!(line.starts_with("canary: a task sent "), "{line}");
+    assert!(line.contains("s ago did not come back within 1s ("), "{line}");
     drop(hold);
-    ask(&celery, PATIENCE).await.expect_working();
+    run_all(&celery, TIMEOUT).await.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stuck_child_is_seen_by_the_canary_on_amqp() {
-    a_stuck_child(Stage::amqp()).await;
+async fn a_stuck_child_is_detected_by_the_canary_on_amqp() {
+    a_stuck_child(Fixture::amqp()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stuck_child_is_seen_by_the_canary_on_redis() {
-    let stage = Stage::redis();
-    a_stuck_child(stage).await;
+async fn a_stuck_child_is_detected_by_the_canary_on_redis() {
+    a_stuck_child(Fixture::redis()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_canary_comes_back_through_redis_to_an_application_on_amqp() {
+async fn a_broker_on_amqp_works_with_a_result_backend_on_redis() {
     let (rabbit, redis) = (Rabbit::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let results = format!("redis://127.0.0.1:{}/0", redis.port());
     let app = App::new(&rabbit.admin_url(), &results).unwrap();
@@ -52,32 +51,32 @@ async fn a_canary_comes_back_through_redis_to_an_application_on_amqp() {
     let section = format!("broker = '{broker}'\nresult_backend = '{results}'\n{CANARY}");
     let celery = component(&KIND, "celery", &section);
     for _ in 0..10 {
-        ask(&celery, PATIENCE).await.expect_working();
+        run_all(&celery, TIMEOUT).await.expect_working();
     }
     assert_eq!(redis.ask(&["KEYS", "*"]).unwrap(), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_result_backend_that_is_down_is_told_with_its_own_address() {
-    let stage = Stage::redis();
-    let _worker = stage.worker("w1");
+async fn a_result_backend_that_is_down_is_reported_with_its_own_address() {
+    let fixture = Fixture::redis();
+    let _worker = fixture.worker("w1");
     let closed = stack::free_port().unwrap();
     let section = format!(
         "broker = 'redis://127.0.0.1:{}/1'\nresult_backend = 'redis://127.0.0.1:{closed}'\n{CANARY}",
-        stage.port()
+        fixture.port()
     );
-    let report = ask(&component(&KIND, "celery", &section), PATIENCE).await;
+    let outcomes = run_all(&component(&KIND, "celery", &section), TIMEOUT).await;
     assert_eq!(
-        report.said("queues.high_priority"),
+        outcomes.line("queues.high_priority"),
         format!("result backend: connect: connection refused (127.0.0.1:{closed})")
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn canaries_leave_no_key_and_no_message_on_redis() {
-    let stage = Stage::redis();
-    let _worker = stage.worker("w1");
-    let Broker::Redis(redis) = &stage.broker else { panic!("a Redis") };
+    let fixture = Fixture::redis();
+    let _worker = fixture.worker("w1");
+    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
     let keys = |database: &str| {
         let keys = redis.ask(&["-n", database, "KEYS", "*"]).unwrap();
         let mut keys: Vec<_> = keys.lines().map(ToOwned::to_owned).collect();
@@ -85,33 +84,33 @@ async fn canaries_leave_no_key_and_no_message_on_redis() {
         keys
     };
     let before = (keys("1"), keys("2"));
-    let celery = stage.celery(CANARY);
+    let celery = fixture.celery(CANARY);
     for _ in 0..100 {
-        ask(&celery, PATIENCE).await.expect_working();
+        run_all(&celery, TIMEOUT).await.expect_working();
     }
-    // What comes after an answer happens in the background.
+    // The clean-up after a reply happens in the background.
     redis.wait_for(&["-n", "1", "EXISTS", "_kombu.binding.reply.celery.pidbox"], "0").unwrap();
     assert_eq!((keys("1"), keys("2")), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn there_is_never_more_than_one_canary_in_a_queue() {
-    let stage = Stage::redis();
-    let worker = stage.worker("w1");
-    let Broker::Redis(redis) = &stage.broker else { panic!("a Redis") };
-    let celery = stage.celery(CANARY);
-    ask(&celery, PATIENCE).await.expect_working();
-    let hold = stage.app.hold("high_priority").unwrap();
-    // What the worker takes in advance is full.
-    stage.app.send("high_priority", 30, 0).unwrap();
+    let fixture = Fixture::redis();
+    let worker = fixture.worker("w1");
+    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+    let celery = fixture.celery(CANARY);
+    run_all(&celery, TIMEOUT).await.expect_working();
+    let hold = fixture.app.hold("high_priority").unwrap();
+    // Fills the worker's prefetch.
+    fixture.app.send("high_priority", 30, 0).unwrap();
     let before: u32 = redis.ask(&["-n", "1", "LLEN", "high_priority"]).unwrap().parse().unwrap();
     for _ in 0..5 {
-        let said = ask(&celery, Duration::from_millis(300)).await.said("queues.high_priority");
-        assert!(said.starts_with("canary: "), "{said}");
+        let line = run_all(&celery, Duration::from_millis(300)).await.line("queues.high_priority");
+        assert!(line.starts_with("canary: "), "{line}");
     }
     let after: u32 = redis.ask(&["-n", "1", "LLEN", "high_priority"]).unwrap().parse().unwrap();
     assert_eq!(after, before + 1);
     drop(hold);
-    ask(&celery, PATIENCE).await.expect_working();
+    run_all(&celery, TIMEOUT).await.expect_working();
     drop(worker);
 }

@@ -1,4 +1,4 @@
-//! A private broker with an application on it, and its section of the configuration: every play is given on both transports.
+//! A private broker with a Celery application, on either transport.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use stack::celery::{App, Pool, Worker};
 use stack::rabbit::Rabbit;
 use stack::redis::Redis;
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
-/// The queues that the plays are about.
+/// The queues of the application.
 pub(crate) const QUEUES: [&str; 2] = ["high_priority", "low_priority"];
 
 /// A broker of either kind.
@@ -21,13 +21,13 @@ pub(crate) enum Broker {
     Redis(Redis),
 }
 
-/// See the module.
-pub(crate) struct Stage {
+/// A broker and an application on it.
+pub(crate) struct Fixture {
     pub(crate) broker: Broker,
     pub(crate) app: App,
 }
 
-impl Stage {
+impl Fixture {
     pub(crate) fn amqp() -> Self {
         let rabbit = Rabbit::start(&[]).unwrap();
         let app = App::new(&rabbit.admin_url(), "rpc://").unwrap();
@@ -41,7 +41,7 @@ impl Stage {
         Self { broker: Broker::Redis(redis), app }
     }
 
-    /// A prefork worker with one child on all queues.
+    /// Starts a prefork worker with one child, on all queues.
     pub(crate) fn worker(&self, name: &str) -> Worker {
         self.app.worker(name, Pool::Prefork, &QUEUES).unwrap()
     }
@@ -53,7 +53,7 @@ impl Stage {
         }
     }
 
-    /// The section, with further lines.
+    /// The TOML of the section, with additional lines.
     pub(crate) fn section(&self, lines: &str) -> String {
         let port = self.port();
         let (broker, results) = match &self.broker {
@@ -65,23 +65,23 @@ impl Stage {
         format!("broker = '{broker}'\nresult_backend = '{results}'\n{lines}")
     }
 
-    /// The checks of the section, with further lines.
+    /// The checks of the section, with additional lines.
     pub(crate) fn celery(&self, lines: &str) -> DynChecks {
         component(&KIND, "celery", &self.section(lines))
     }
 
-    /// One run of every check of the section, with further lines.
-    pub(crate) async fn ask(&self, lines: &str) -> Report {
-        ask(&self.celery(lines), PATIENCE).await
+    /// One run of all checks of the section, with additional lines.
+    pub(crate) async fn run(&self, lines: &str) -> Outcomes {
+        run_all(&self.celery(lines), TIMEOUT).await
     }
 }
 
-/// What each check said.
-pub(crate) struct Report(BTreeMap<String, Outcome>);
+/// The outcome of each check.
+pub(crate) struct Outcomes(BTreeMap<String, Outcome>);
 
-impl Report {
-    /// What the check of this name said: `working`, or its line without the target.
-    pub(crate) fn said(&self, name: &str) -> String {
+impl Outcomes {
+    /// The result of a check: `working`, or its line without the target.
+    pub(crate) fn line(&self, name: &str) -> String {
         let line = match self.0.get(name) {
             Some(Outcome::Working) => return "working".to_owned(),
             Some(Outcome::Failed { line, .. } | Outcome::Cut { line, .. }) => line,
@@ -92,10 +92,10 @@ impl Report {
 
     #[track_caller]
     pub(crate) fn expect(&self, expected: &[(&str, &str)]) {
-        let said: Vec<_> = expected.iter().map(|(name, _)| (*name, self.said(name))).collect();
+        let lines: Vec<_> = expected.iter().map(|(name, _)| (*name, self.line(name))).collect();
         let expected: Vec<_> =
             expected.iter().map(|(name, line)| (*name, (*line).to_owned())).collect();
-        assert_eq!(said, expected);
+        assert_eq!(lines, expected);
     }
 
     #[track_caller]
@@ -106,15 +106,15 @@ impl Report {
     }
 }
 
-/// One run of every check at once, as the gateway does it.
-pub(crate) async fn ask(component: &DynChecks, deadline: Duration) -> Report {
+/// Runs all checks concurrently, as the gateway does.
+pub(crate) async fn run_all(component: &DynChecks, deadline: Duration) -> Outcomes {
     let runs: Vec<_> = checks(component)
         .into_iter()
         .map(|(name, check)| (name, tokio::spawn(async move { run(&check, deadline).await })))
         .collect();
-    let mut report = BTreeMap::new();
+    let mut outcomes = BTreeMap::new();
     for (name, run) in runs {
-        report.insert(name, run.await.unwrap());
+        outcomes.insert(name, run.await.unwrap());
     }
-    Report(report)
+    Outcomes(outcomes)
 }

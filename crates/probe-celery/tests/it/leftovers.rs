@@ -1,53 +1,53 @@
-//! Neither healthy runs nor those that are cut off leave anything behind.
+//! Runs leave nothing behind on the broker, whether they succeed or are cut off.
 
 use probe::DynChecks;
 use probe_celery::KIND;
 use probe_testkit::cut_at_random;
 use stack::redis::Redis;
 
-use crate::PATIENCE;
-use crate::stage::{Broker, Stage, ask};
+use crate::TIMEOUT;
+use crate::fixture::{Broker, Fixture, run_all};
 
 const ALL: &str = "canary = true\nqueues = ['high_priority', 'low_priority']\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_healthy_runs_leave_nothing_on_the_broker() {
-    let stage = Stage::amqp();
-    let _worker = stage.worker("w1");
-    let Broker::Amqp(rabbit) = &stage.broker else { panic!("a RabbitMQ") };
-    let celery = warm(&stage).await;
+    let fixture = Fixture::amqp();
+    let _worker = fixture.worker("w1");
+    let Broker::Amqp(rabbit) = &fixture.broker else { panic!("a RabbitMQ") };
+    let celery = warm(&fixture).await;
     let queues = || rabbit.ctl(&["list_queues", "-p", "app", "name", "messages"]).unwrap();
     let before = (rabbit.counts().unwrap(), queues());
     for _ in 0..100 {
-        ask(&celery, PATIENCE).await.expect_working();
+        run_all(&celery, TIMEOUT).await.expect_working();
     }
     assert_eq!((rabbit.counts().unwrap(), queues()), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_runs_cut_anywhere_leave_nothing_on_amqp() {
-    let stage = Stage::amqp();
-    let _worker = stage.worker("w1");
-    let Broker::Amqp(rabbit) = &stage.broker else { panic!("a RabbitMQ") };
-    let celery = warm(&stage).await;
-    let with_us = rabbit.counts().unwrap();
-    cut_at_random(KIND, "celery", stage.section(ALL), 1000).await;
-    rabbit.wait_for(with_us).unwrap();
+async fn a_thousand_runs_cut_at_random_leave_nothing_on_amqp() {
+    let fixture = Fixture::amqp();
+    let _worker = fixture.worker("w1");
+    let Broker::Amqp(rabbit) = &fixture.broker else { panic!("a RabbitMQ") };
+    let celery = warm(&fixture).await;
+    let connected = rabbit.counts().unwrap();
+    cut_at_random(KIND, "celery", fixture.section(ALL), 1000).await;
+    rabbit.wait_for(connected).unwrap();
     drop(celery);
     rabbit
         .wait_until(|now| {
-            now.connections == with_us.connections - 1 && now.queues == with_us.queues - 1
+            now.connections == connected.connections - 1 && now.queues == connected.queues - 1
         })
         .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_runs_cut_anywhere_leave_nothing_on_redis() {
-    let stage = Stage::redis();
-    let _worker = stage.worker("w1");
-    let Broker::Redis(redis) = &stage.broker else { panic!("a Redis") };
-    drop(warm(&stage).await);
-    cut_at_random(KIND, "celery", stage.section(ALL), 1000).await;
+async fn a_thousand_runs_cut_at_random_leave_nothing_on_redis() {
+    let fixture = Fixture::redis();
+    let _worker = fixture.worker("w1");
+    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+    drop(warm(&fixture).await);
+    cut_at_random(KIND, "celery", fixture.section(ALL), 1000).await;
     let ours: Vec<_> =
         keys(redis).into_iter().filter(|key| key.contains("health-gateway")).collect();
     assert_eq!(ours, [""; 0]);
@@ -57,24 +57,23 @@ async fn a_thousand_runs_cut_anywhere_leave_nothing_on_redis() {
     );
 }
 
-/// A section that has run once, after which the worker has the connections that it needs to answer.
-async fn warm(stage: &Stage) -> DynChecks {
-    let celery = stage.celery(ALL);
-    ask(&celery, PATIENCE).await.expect_working();
+/// A section that has run once, so that the worker has opened the connections on which it replies.
+async fn warm(fixture: &Fixture) -> DynChecks {
+    let celery = fixture.celery(ALL);
+    run_all(&celery, TIMEOUT).await.expect_working();
     celery
 }
 
-/// What an earlier gateway left when it was killed is gone after the first question, and nobody else's.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_gateway_left_is_swept_up() {
-    let stage = Stage::redis();
-    let _worker = stage.worker("w1");
-    let Broker::Redis(redis) = &stage.broker else { panic!("a Redis") };
+async fn stale_reply_queues_of_a_killed_gateway_are_removed_and_no_others() {
+    let fixture = Fixture::redis();
+    let _worker = fixture.worker("w1");
+    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
     let table = "_kombu.binding.reply.celery.pidbox";
     let old = "health-gateway.1000.ticket\x06\x16\x06\x16the-list";
     redis.ask(&["-n", "1", "SADD", table, old, "of-celery\x06\x16\x06\x16its-list"]).unwrap();
-    redis.ask(&["-n", "1", "RPUSH", "the-list", "a late answer"]).unwrap();
-    stage.ask("").await.expect_working();
+    redis.ask(&["-n", "1", "RPUSH", "the-list", "a late reply"]).unwrap();
+    fixture.run("").await.expect_working();
     redis.wait_for(&["-n", "1", "SCARD", table], "1").unwrap();
     assert_eq!(redis.ask(&["-n", "1", "EXISTS", "the-list"]).unwrap(), "0");
 }

@@ -1,19 +1,19 @@
-//! The probe against real workers on real brokers, of both transports.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+//! The probe against real workers and brokers, on both transports.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod brokers;
 mod canaries;
+mod fixture;
 mod leftovers;
 mod permissions;
 mod promises;
 mod settings;
 mod sharing;
-mod stage;
 mod workers;
 
 use std::time::Duration;
 
-/// Far longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long silence is listened to.
-const MOMENT: Duration = Duration::from_secs(1);
+/// Far longer than any reply takes.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// The deadline of a run that is expected to time out.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What Celery on Redis needs of its server: all of it does, and without any piece a run fails or leaves something behind.
+//! The grants for Celery on Redis are sufficient, and each of them is necessary.
 
 use std::collections::BTreeSet;
 
@@ -7,45 +7,45 @@ use probe_celery::KIND;
 use probe_testkit::{checks, component};
 use stack::redis::Redis;
 
-use crate::PATIENCE;
-use crate::stage::{Broker, Stage, ask};
+use crate::TIMEOUT;
+use crate::fixture::{Broker, Fixture, run_all};
 
 const TABLE: &str = "_kombu.binding.reply.celery.pidbox";
-/// The way back of a gateway that was killed long ago.
-const ABANDONED: &str =
+/// The stale binding of a killed gateway.
+const STALE_BINDING: &str =
     "health-gateway.1000.t\x06\x16\x06\x16health-gateway.1000.t.reply.celery.pidbox";
 
-/// Makes the user anew, with these rules, on a server that remembers no refusal.
-fn give(redis: &Redis, grants: BTreeSet<Grant>) {
+/// Recreates the user with these grants, clears the ACL log and plants a stale binding.
+fn set_up(redis: &Redis, grants: BTreeSet<Grant>) {
     redis.ask(&["ACL", "DELUSER", "me"]).unwrap();
     let line: String = probe::statements(grants).into_values().collect();
-    let words: Vec<_> = line.split_whitespace().collect();
-    assert_eq!(redis.ask(&words).unwrap(), "OK", "{line}");
+    let command: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(redis.ask(&command).unwrap(), "OK", "{line}");
     assert_eq!(redis.ask(&["ACL", "SETUSER", "me", "on", ">my-password"]).unwrap(), "OK");
     redis.ask(&["ACL", "LOG", "RESET"]).unwrap();
     redis.ask(&["-n", "1", "DEL", TABLE]).unwrap();
-    redis.ask(&["-n", "1", "SADD", TABLE, ABANDONED]).unwrap();
+    redis.ask(&["-n", "1", "SADD", TABLE, STALE_BINDING]).unwrap();
 }
 
-/// Two runs, the second of which puts in order what the first may have left late: what they say that is not `working`.
+/// Runs twice, since the second run deletes the late replies of the first; returns the failures.
 async fn two_runs(lines: &str) -> String {
     let celery = component(&KIND, "celery", lines);
-    let mut said = String::new();
+    let mut failures = String::new();
     for _ in 0..2 {
-        let report = ask(&celery, PATIENCE).await;
+        let outcomes = run_all(&celery, TIMEOUT).await;
         for name in ["ping", "queues.high_priority"] {
-            said.push_str(&report.said(name).replace("working", ""));
+            failures.push_str(&outcomes.line(name).replace("working", ""));
         }
     }
-    said
+    failures
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_rule_for_celery_on_redis_is_needed() {
-    let stage = Stage::redis();
-    let _worker = stage.worker("w1");
-    let Broker::Redis(redis) = &stage.broker else { panic!("a Redis") };
-    let url = |database| format!("redis://me:my-password@127.0.0.1:{}/{database}", stage.port());
+async fn each_grant_for_celery_on_redis_is_necessary() {
+    let fixture = Fixture::redis();
+    let _worker = fixture.worker("w1");
+    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+    let url = |database| format!("redis://me:my-password@127.0.0.1:{}/{database}", fixture.port());
     let lines = format!(
         "broker = '{}'\nresult_backend = '{}'\nqueues = ['high_priority']\ncanary = true\n",
         url(1),
@@ -53,23 +53,23 @@ async fn each_rule_for_celery_on_redis_is_needed() {
     );
     let all = checks(&component(&KIND, "celery", &lines));
     let all: BTreeSet<_> = all.iter().flat_map(|(_, check)| check.grants().unwrap()).collect();
-    give(redis, all.clone());
+    set_up(redis, all.clone());
     assert_eq!(two_runs(&lines).await, "");
     redis.wait_for(&["-n", "1", "EXISTS", TABLE], "0").unwrap();
     for missing in &all {
-        // A task is taken back when it has not come back for a minute.
+        // A task is withdrawn only after a minute.
         if missing.permission == ["+lrem"] {
             continue;
         }
-        give(redis, all.iter().filter(|grant| *grant != missing).cloned().collect());
-        let said = two_runs(&lines).await;
-        if said.is_empty() {
+        set_up(redis, all.iter().filter(|grant| *grant != missing).cloned().collect());
+        let failures = two_runs(&lines).await;
+        if failures.is_empty() {
             let command = missing.permission[0].trim_start_matches('+');
             redis.wait_for(&["ACL", "LOG"], &format!("object\n{command}")).unwrap();
             let left = redis.ask(&["-n", "1", "SMEMBERS", TABLE]).unwrap();
-            assert!(left.contains("health-gateway."), "{missing:?} is not needed");
+            assert!(left.contains("health-gateway."), "{missing:?} is not necessary");
         } else {
-            assert!(said.contains("NOPERM"), "without {missing:?}: {said}");
+            assert!(failures.contains("NOPERM"), "without {missing:?}: {failures}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a section may say.
+//! The settings of a section and their errors.
 
 use probe_celery::KIND;
 use probe_testkit::{checks, component, diagnostics};
@@ -12,7 +12,7 @@ fn the_checks_are_named_after_the_queues() {
 }
 
 #[test]
-fn what_is_wrong_is_told_at_once() {
+fn all_errors_of_a_section_are_reported_together() {
     let toml = "broker = 'kafka://host'\nworkers = 0\nresult_backend = 'db+sqlite:///x'\nqueues = ['a', 'a']\n";
     assert_eq!(
         diagnostics(&KIND, "celery", toml),
@@ -26,7 +26,7 @@ fn what_is_wrong_is_told_at_once() {
 }
 
 #[test]
-fn a_canary_needs_to_know_where_results_go() {
+fn a_canary_requires_a_result_backend() {
     assert_eq!(
         diagnostics(&KIND, "celery", "broker = 'amqp://rabbit'\ncanary = true\nqueues = ['a']\n"),
         ["2: celery.canary: expected `result_backend` beside it, as the application has it"]

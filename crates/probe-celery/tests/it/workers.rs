@@ -2,36 +2,36 @@
 
 use stack::celery::Pool;
 
-use crate::MOMENT;
-use crate::stage::{Broker, QUEUES, Stage, ask};
+use crate::SHORT_TIMEOUT;
+use crate::fixture::{Broker, Fixture, QUEUES, run_all};
 
-/// Both queues, and that is all.
+/// Both queues, without further settings.
 const BOTH: &str = "queues = ['high_priority', 'low_priority']\n";
 
-async fn a_worker_answers(stage: Stage) {
-    let worker = stage.worker("w1");
-    stage.ask(BOTH).await.expect_working();
-    stage.ask(&format!("workers = ['{}']", worker.name())).await.expect_working();
+async fn a_worker_answers(fixture: Fixture) {
+    let worker = fixture.worker("w1");
+    fixture.run(BOTH).await.expect_working();
+    fixture.run(&format!("workers = ['{}']", worker.name())).await.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_answers_is_working_on_amqp() {
-    a_worker_answers(Stage::amqp()).await;
+    a_worker_answers(Fixture::amqp()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_answers_is_working_on_redis() {
-    a_worker_answers(Stage::redis()).await;
+    a_worker_answers(Fixture::redis()).await;
 }
 
-/// A stopped worker is still a consumer to its broker.
-async fn a_stopped_worker(stage: Stage) {
-    let worker = stage.worker("w1");
-    let celery = stage.celery(BOTH);
-    ask(&celery, crate::PATIENCE).await.expect_working();
+/// To the broker, a stopped worker is still a consumer.
+async fn a_stopped_worker(fixture: Fixture) {
+    let worker = fixture.worker("w1");
+    let celery = fixture.celery(BOTH);
+    run_all(&celery, crate::TIMEOUT).await.expect_working();
     worker.server.pause();
-    stage.app.send("high_priority", 3, 0).unwrap();
-    let (on_high, on_low, high, low) = match &stage.broker {
+    fixture.app.send("high_priority", 3, 0).unwrap();
+    let (on_high, on_low, high, low) = match &fixture.broker {
         Broker::Amqp(_) => (
             "1 consumer on high_priority, 0 messages waiting".to_owned(),
             "1 consumer on low_priority, 0 messages waiting",
@@ -39,7 +39,7 @@ async fn a_stopped_worker(stage: Stage) {
             "1 consumer, 0 messages waiting",
         ),
         Broker::Redis(redis) => {
-            // One is on its way to the worker, unless it was just not waiting for any when it was stopped.
+            // The worker has popped one message, unless its `BRPOP` was not pending when it was stopped.
             let length = redis.ask(&["-n", "1", "LLEN", "high_priority"]).unwrap();
             assert!(["2", "3"].contains(&length.as_str()), "{length}");
             (
@@ -50,7 +50,7 @@ async fn a_stopped_worker(stage: Stage) {
             )
         }
     };
-    ask(&celery, MOMENT).await.expect(&[
+    run_all(&celery, SHORT_TIMEOUT).await.expect(&[
         ("ping", &format!("ping: no worker answered within 1s ({on_high}; {on_low})")),
         (
             "queues.high_priority",
@@ -62,28 +62,28 @@ async fn a_stopped_worker(stage: Stage) {
         ),
     ]);
     worker.server.resume();
-    ask(&celery, crate::PATIENCE).await.expect_working();
+    run_all(&celery, crate::TIMEOUT).await.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_worker_is_not_working_on_amqp() {
-    a_stopped_worker(Stage::amqp()).await;
+    a_stopped_worker(Fixture::amqp()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_worker_is_not_working_on_redis() {
-    a_stopped_worker(Stage::redis()).await;
+    a_stopped_worker(Fixture::redis()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_is_told_at_once_on_amqp() {
-    let stage = Stage::amqp();
-    let mut worker = stage.worker("w1");
-    let celery = stage.celery(BOTH);
-    ask(&celery, crate::PATIENCE).await.expect_working();
+async fn a_killed_worker_is_reported_immediately_on_amqp() {
+    let fixture = Fixture::amqp();
+    let mut worker = fixture.worker("w1");
+    let celery = fixture.celery(BOTH);
+    run_all(&celery, crate::TIMEOUT).await.expect_working();
     worker.server.stop();
-    stage.app.send("high_priority", 496, 0).unwrap();
-    ask(&celery, crate::PATIENCE).await.expect(&[
+    fixture.app.send("high_priority", 496, 0).unwrap();
+    run_all(&celery, crate::TIMEOUT).await.expect(&[
         (
             "ping",
             "ping: no worker is connected (0 consumers on high_priority, 496 messages waiting; 0 consumers on low_priority, 0 messages waiting)",
@@ -92,18 +92,18 @@ async fn a_killed_worker_is_told_at_once_on_amqp() {
         ("queues.low_priority", "queue: low_priority has no consumer (0 messages waiting)"),
     ]);
     worker.server.restart().unwrap();
-    ask(&celery, crate::PATIENCE).await.expect_working();
+    run_all(&celery, crate::TIMEOUT).await.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_is_told_at_once_on_redis() {
-    let stage = Stage::redis();
-    let mut worker = stage.worker("w1");
-    let celery = stage.celery(BOTH);
-    ask(&celery, crate::PATIENCE).await.expect_working();
+async fn a_killed_worker_is_reported_immediately_on_redis() {
+    let fixture = Fixture::redis();
+    let mut worker = fixture.worker("w1");
+    let celery = fixture.celery(BOTH);
+    run_all(&celery, crate::TIMEOUT).await.expect_working();
     worker.server.stop();
-    stage.app.send("high_priority", 2, 0).unwrap();
-    ask(&celery, crate::PATIENCE).await.expect(&[
+    fixture.app.send("high_priority", 2, 0).unwrap();
+    run_all(&celery, crate::TIMEOUT).await.expect(&[
         (
             "ping",
             "ping: no worker is connected (2 messages waiting on high_priority; 0 messages waiting on low_priority)",
@@ -113,87 +113,89 @@ async fn a_killed_worker_is_told_at_once_on_redis() {
     ]);
 }
 
-/// The parent answers while its child is busy; what waits behind it shows in the backlog.
-async fn a_busy_child(stage: Stage) {
-    let _worker = stage.worker("w1");
-    let _hold = stage.app.hold("high_priority").unwrap();
-    // More than a worker takes in advance.
-    stage.app.send("high_priority", 30, 0).unwrap();
-    let report = stage.ask(&format!("max_messages = 10\n{BOTH}")).await;
-    assert_eq!(report.said("ping"), "working");
-    assert_eq!(report.said("queues.low_priority"), "working");
-    let said = report.said("queues.high_priority");
-    assert!(said.contains("messages waiting on high_priority, expected at most 10"), "{said}");
-    stage.ask(BOTH).await.expect_working();
+/// The parent replies while its child is busy; the backlog shows the waiting messages.
+async fn a_busy_child(fixture: Fixture) {
+    let _worker = fixture.worker("w1");
+    let _hold = fixture.app.hold("high_priority").unwrap();
+    // More than a worker prefetches.
+    fixture.app.send("high_priority", 30, 0).unwrap();
+    let outcomes = fixture.run(&format!("max_messages = 10\n{BOTH}")).await;
+    assert_eq!(outcomes.line("ping"), "working");
+    assert_eq!(outcomes.line("queues.low_priority"), "working");
+    let line = outcomes.line("queues.high_priority");
+    assert!(line.contains("messages waiting on high_priority, expected at most 10"), "{line}");
+    fixture.run(BOTH).await.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backlog_behind_a_busy_child_is_told_on_amqp() {
-    a_busy_child(Stage::amqp()).await;
+async fn a_backlog_behind_a_busy_child_is_reported_on_amqp() {
+    a_busy_child(Fixture::amqp()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backlog_behind_a_busy_child_is_told_on_redis() {
-    a_busy_child(Stage::redis()).await;
+async fn a_backlog_behind_a_busy_child_is_reported_on_redis() {
+    a_busy_child(Fixture::redis()).await;
 }
 
-/// A worker without children answers nobody while it works, and then does.
-async fn a_busy_solo_worker(stage: Stage) {
-    let _worker = stage.app.worker("solo", Pool::Solo, &QUEUES).unwrap();
-    let celery = stage.celery(BOTH);
-    ask(&celery, crate::PATIENCE).await.expect_working();
-    let hold = stage.app.hold("high_priority").unwrap();
-    let said = ask(&celery, MOMENT).await.said("ping");
-    assert!(said.starts_with("ping: no worker answered within 1s ("), "{said}");
+/// A worker without children does not reply while it runs a task.
+async fn a_busy_solo_worker(fixture: Fixture) {
+    let _worker = fixture.app.worker("solo", Pool::Solo, &QUEUES).unwrap();
+    let celery = fixture.celery(BOTH);
+    run_all(&celery, crate::TIMEOUT).await.expect_working();
+    let hold = fixture.app.hold("high_priority").unwrap();
+    let line = run_all(&celery, SHORT_TIMEOUT).await.line("ping");
+    assert!(line.starts_with("ping: no worker answered within 1s ("), "{line}");
     drop(hold);
-    ask(&celery, crate::PATIENCE).await.expect_working();
+    run_all(&celery, crate::TIMEOUT).await.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_busy_solo_worker_answers_when_it_is_done_on_amqp() {
-    a_busy_solo_worker(Stage::amqp()).await;
+async fn a_busy_solo_worker_replies_once_it_is_done_on_amqp() {
+    a_busy_solo_worker(Fixture::amqp()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_busy_solo_worker_answers_when_it_is_done_on_redis() {
-    a_busy_solo_worker(Stage::redis()).await;
+async fn a_busy_solo_worker_replies_once_it_is_done_on_redis() {
+    a_busy_solo_worker(Fixture::redis()).await;
 }
 
-/// The one that is missing is named; the queues that the other consumes are well.
-async fn one_of_two(stage: Stage) {
-    let _first = stage.app.worker("w1", Pool::Prefork, &["high_priority"]).unwrap();
-    let second = stage.app.worker("w2", Pool::Prefork, &["low_priority"]).unwrap();
-    let by_name = stage.celery("workers = ['w1@localhost', 'w2@localhost']");
-    let by_number = stage.celery(&format!("workers = 2\n{BOTH}"));
-    ask(&by_name, crate::PATIENCE).await.expect_working();
-    ask(&by_number, crate::PATIENCE).await.expect_working();
+/// The missing worker is named; the queues of the other are working.
+async fn one_of_two(fixture: Fixture) {
+    let _first = fixture.app.worker("w1", Pool::Prefork, &["high_priority"]).unwrap();
+    let second = fixture.app.worker("w2", Pool::Prefork, &["low_priority"]).unwrap();
+    let by_name = fixture.celery("workers = ['w1@localhost', 'w2@localhost']");
+    let by_number = fixture.celery(&format!("workers = 2\n{BOTH}"));
+    run_all(&by_name, crate::TIMEOUT).await.expect_working();
+    run_all(&by_number, crate::TIMEOUT).await.expect_working();
     second.server.pause();
-    ask(&by_name, MOMENT).await.expect(&[("ping", "ping: no answer from w2@localhost within 1s")]);
-    let report = ask(&by_number, MOMENT).await;
-    let said = report.said("ping");
-    assert!(said.starts_with("ping: 1 worker answered, 2 expected within 1s ("), "{said}");
-    assert_eq!(report.said("queues.high_priority"), "working");
-    let said = report.said("queues.low_priority");
+    run_all(&by_name, SHORT_TIMEOUT)
+        .await
+        .expect(&[("ping", "ping: no answer from w2@localhost within 1s")]);
+    let outcomes = run_all(&by_number, SHORT_TIMEOUT).await;
+    let line = outcomes.line("ping");
+    assert!(line.starts_with("ping: 1 worker answered, 2 expected within 1s ("), "{line}");
+    assert_eq!(outcomes.line("queues.high_priority"), "working");
+    let line = outcomes.line("queues.low_priority");
     let expected = "queue: no worker that consumes low_priority answered within 1s (";
-    assert!(said.starts_with(expected) && said.ends_with(", 1 other worker answered)"), "{said}");
+    assert!(line.starts_with(expected) && line.ends_with(", 1 other worker answered)"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_workers_that_is_gone_is_named_on_amqp() {
-    one_of_two(Stage::amqp()).await;
+async fn a_missing_worker_of_two_is_named_on_amqp() {
+    one_of_two(Fixture::amqp()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_workers_that_is_gone_is_named_on_redis() {
-    one_of_two(Stage::redis()).await;
+async fn a_missing_worker_of_two_is_named_on_redis() {
+    one_of_two(Fixture::redis()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_no_worker_consumes_is_told_on_amqp() {
-    let stage = Stage::amqp();
-    let _worker = stage.app.worker("w1", Pool::Prefork, &["high_priority"]).unwrap();
-    stage.app.send("low_priority", 1, 0).unwrap();
-    stage.ask("queues = ['high_priority', 'low_priority', 'missing']").await.expect(&[
+async fn a_queue_without_consumers_is_reported_on_amqp() {
+    let fixture = Fixture::amqp();
+    let _worker = fixture.app.worker("w1", Pool::Prefork, &["high_priority"]).unwrap();
+    fixture.app.send("low_priority", 1, 0).unwrap();
+    fixture.run("queues = ['high_priority', 'low_priority', 'missing']").await.expect(&[
         ("ping", "working"),
         ("queues.high_priority", "working"),
         ("queues.low_priority", "queue: low_priority has no consumer (1 message waiting)"),
@@ -202,11 +204,11 @@ async fn a_queue_that_no_worker_consumes_is_told_on_amqp() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_no_worker_consumes_is_told_on_redis() {
-    let stage = Stage::redis();
-    let _worker = stage.app.worker("w1", Pool::Prefork, &["high_priority"]).unwrap();
-    stage.app.send("low_priority", 1, 0).unwrap();
-    stage.ask(BOTH).await.expect(&[
+async fn a_queue_without_consumers_is_reported_on_redis() {
+    let fixture = Fixture::redis();
+    let _worker = fixture.app.worker("w1", Pool::Prefork, &["high_priority"]).unwrap();
+    fixture.app.send("low_priority", 1, 0).unwrap();
+    fixture.run(BOTH).await.expect(&[
         ("ping", "working"),
         ("queues.high_priority", "working"),
         (
@@ -218,11 +220,11 @@ async fn a_queue_that_no_worker_consumes_is_told_on_redis() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_every_priority_count_on_redis() {
-    let stage = Stage::redis();
+    let fixture = Fixture::redis();
     for priority in [0, 3, 6, 9] {
-        stage.app.send("high_priority", 2, priority).unwrap();
+        fixture.app.send("high_priority", 2, priority).unwrap();
     }
-    stage.ask("max_messages = 7\nqueues = ['high_priority']").await.expect(&[(
+    fixture.run("max_messages = 7\nqueues = ['high_priority']").await.expect(&[(
         "queues.high_priority",
         "queue: 8 messages waiting on high_priority, expected at most 7",
     )]);

@@ -1,5 +1,5 @@
-//! The probe against real servers: the shared one, and private ones that answer and cannot do their work.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! The probe against the shared server and against private servers that answer but do not work.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::Duration;
 
@@ -8,151 +8,147 @@ use probe_testkit::{Outcome, Subject, diagnostics, promises, run, single};
 use stack::redis::{Redis, shared};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
-/// Far longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Far longer than any reply takes.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One run of a check with these lines.
+/// One run of a check with these settings.
 async fn outcome(toml: &str) -> Outcome {
-    run(&single(&KIND, "redis", toml), PATIENCE).await
+    run(&single(&KIND, "redis", toml), TIMEOUT).await
 }
 
-/// One run against this server, with further lines.
-async fn ask(server: &Redis, more: &str) -> Outcome {
-    outcome(&format!("url = 'redis://127.0.0.1:{}'\n{more}", server.port())).await
+/// One run against this server, with additional settings.
+async fn run_against(server: &Redis, settings: &str) -> Outcome {
+    outcome(&format!("url = 'redis://127.0.0.1:{}'\n{settings}", server.port())).await
 }
 
 /// One run as the user `me` of a private server.
-async fn ask_as_me(server: &Redis, database: u8, more: &str) -> Outcome {
+async fn run_as_me(server: &Redis, database: u8, settings: &str) -> Outcome {
     let port = server.port();
-    outcome(&format!("url = 'redis://me:my-password@127.0.0.1:{port}/{database}'\n{more}")).await
+    outcome(&format!("url = 'redis://me:my-password@127.0.0.1:{port}/{database}'\n{settings}"))
+        .await
 }
 
-/// A server whose user `me` may do this.
+/// A server with a user `me` that has these ACL rules.
 fn server_for(rules: &str) -> Redis {
     Redis::start(&[&format!("user me on >my-password {rules}")]).unwrap()
 }
 
-fn check_begins(outcome: &Outcome, expected: &str) {
+fn expect_line(outcome: &Outcome, expected: &str) {
     let line = outcome.line();
     assert!(line.starts_with(expected), "expected `{expected}`, got `{line}`");
 }
 
 #[tokio::test]
-async fn keeps_its_promises() {
-    promises(Subject {
-        kind: KIND,
-        section: "sessions",
-        config: Box::new(|address| {
-            format!("url = 'redis://{HEALTH_USER}:{HEALTH_PASSWORD}@{address}/0'\n")
-        }),
-        upstream: shared().unwrap(),
-        secrets: vec![HEALTH_PASSWORD.to_owned()],
-        connections: 1,
-    })
-    .await;
+async fn the_probe_keeps_its_promises() {
+    let config = |address| format!("url = 'redis://{HEALTH_USER}:{HEALTH_PASSWORD}@{address}/0'\n");
+    let subject = Subject::new(KIND, "sessions", shared().unwrap(), config);
+    promises(subject.with_secret(HEALTH_PASSWORD)).await;
 }
 
 #[tokio::test]
-async fn a_hundred_runs_leave_nothing_behind() {
+async fn a_hundred_runs_leave_no_key_behind() {
     let server = Redis::start(&[]).unwrap();
     let url = format!("url = 'redis://127.0.0.1:{}/2'", server.port());
     let check = single(&KIND, "redis", &url);
     for _ in 0..100 {
-        run(&check, PATIENCE).await.expect_working();
+        run(&check, TIMEOUT).await.expect_working();
     }
     assert_eq!(server.ask(&["-n", "2", "DBSIZE"]).unwrap(), "0");
 }
 
 #[tokio::test]
-async fn the_shared_server_grants_just_what_is_needed() {
+async fn the_shared_server_grants_only_the_documented_permissions() {
     let address = shared().unwrap();
     let url = format!("url = 'redis://{HEALTH_USER}:{HEALTH_PASSWORD}@{address}/0'");
     outcome(&url).await.expect_working();
-    check_begins(&outcome(&format!("{url}\nwritable = false")).await, "ping: NOPERM ");
+    expect_line(&outcome(&format!("{url}\nwritable = false")).await, "ping: NOPERM ");
 }
 
 #[tokio::test]
-async fn a_full_server_is_not_working_unless_it_need_not_take_writes() {
+async fn a_full_server_is_not_working_unless_writes_are_not_required() {
     let server = Redis::start(&["maxmemory 1"]).unwrap();
-    check_begins(
-        &ask(&server, "").await,
+    expect_line(
+        &run_against(&server, "").await,
         "write: OOM command not allowed when used memory > 'maxmemory'",
     );
-    ask(&server, "writable = false").await.expect_working();
+    run_against(&server, "writable = false").await.expect_working();
 }
 
 #[tokio::test]
-async fn a_replica_is_not_working_unless_it_need_not_take_writes() {
+async fn a_replica_is_not_working_unless_writes_are_not_required() {
     let primary = Redis::start(&[]).unwrap();
     let replica = Redis::start(&[&format!("replicaof 127.0.0.1 {}", primary.port())]).unwrap();
     replica.wait_for(&["INFO", "replication"], "master_link_status:up").unwrap();
-    check_begins(
-        &ask(&replica, "").await,
+    expect_line(
+        &run_against(&replica, "").await,
         "write: READONLY You can't write against a read only replica",
     );
-    ask(&replica, "writable = false").await.expect_working();
-    ask(&primary, "").await.expect_working();
+    run_against(&replica, "writable = false").await.expect_working();
+    run_against(&primary, "").await.expect_working();
 }
 
 #[tokio::test]
-async fn a_primary_that_misses_its_replicas_is_not_working() {
+async fn a_primary_without_enough_replicas_is_not_working() {
     let server = Redis::start(&["min-replicas-to-write 1"]).unwrap();
-    check_begins(&ask(&server, "").await, "write: NOREPLICAS Not enough good replicas to write");
+    expect_line(
+        &run_against(&server, "").await,
+        "write: NOREPLICAS Not enough good replicas to write",
+    );
 }
 
 #[tokio::test]
 async fn a_server_that_cannot_save_is_not_working() {
     let server = Redis::start(&["save 3600 1"]).unwrap();
-    // A folder under the name of the dump makes every save fail, for root as well.
+    // A folder with the name of the dump file makes every save fail, even for root.
     let folder = server.ask(&["CONFIG", "GET", "dir"]).unwrap();
     let folder = folder.lines().last().unwrap();
     std::fs::create_dir_all(format!("{folder}/dump.rdb/in-the-way")).unwrap();
     server.ask(&["SET", "some", "data"]).unwrap();
     server.ask(&["BGSAVE"]).unwrap();
     server.wait_for(&["INFO", "persistence"], "rdb_last_bgsave_status:err").unwrap();
-    check_begins(&ask(&server, "").await, "write: MISCONF ");
+    expect_line(&run_against(&server, "").await, "write: MISCONF ");
 }
 
 #[tokio::test]
-async fn a_recovered_server_is_working_in_the_very_next_run() {
+async fn the_first_run_after_a_recovery_succeeds() {
     let server = Redis::start(&["maxmemory 1"]).unwrap();
     let url = format!("url = 'redis://127.0.0.1:{}'", server.port());
     let check = single(&KIND, "redis", &url);
-    check_begins(&run(&check, PATIENCE).await, "write: OOM");
+    expect_line(&run(&check, TIMEOUT).await, "write: OOM");
     server.ask(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
-    run(&check, PATIENCE).await.expect_working();
+    run(&check, TIMEOUT).await.expect_working();
 }
 
 #[tokio::test]
-async fn each_permission_is_needed_and_together_they_are_enough() {
+async fn every_documented_permission_is_required_and_sufficient() {
     let enough = server_for("~health-gateway:* -@all +set +del");
-    ask_as_me(&enough, 0, "").await.expect_working();
-    check_begins(&ask_as_me(&enough, 1, "").await, "select: NOPERM ");
+    run_as_me(&enough, 0, "").await.expect_working();
+    expect_line(&run_as_me(&enough, 1, "").await, "select: NOPERM ");
     for (rules, expected) in [
         ("~health-gateway:* -@all +del", "write: NOPERM "),
         ("~health-gateway:* -@all +set", "delete: NOPERM "),
         ("~app:* -@all +set +del", "write: NOPERM "),
     ] {
-        check_begins(&ask_as_me(&server_for(rules), 0, "").await, expected);
+        expect_line(&run_as_me(&server_for(rules), 0, "").await, expected);
     }
     let select = server_for("~health-gateway:* -@all +set +del +select");
-    ask_as_me(&select, 1, "").await.expect_working();
+    run_as_me(&select, 1, "").await.expect_working();
 }
 
 #[tokio::test]
-async fn without_writes_a_ping_is_all_that_is_needed() {
-    ask_as_me(&server_for("-@all +ping"), 0, "writable = false").await.expect_working();
-    check_begins(&ask_as_me(&server_for("-@all"), 0, "writable = false").await, "ping: NOPERM ");
+async fn without_writes_only_ping_is_required() {
+    run_as_me(&server_for("-@all +ping"), 0, "writable = false").await.expect_working();
+    expect_line(&run_as_me(&server_for("-@all"), 0, "writable = false").await, "ping: NOPERM ");
 }
 
 #[tokio::test]
-async fn a_prefix_keeps_within_the_keys_of_the_application() {
+async fn a_key_prefix_keeps_the_check_within_the_application_s_keys() {
     let server = server_for("~app:* -@all +set +del");
-    ask_as_me(&server, 0, "key_prefix = 'app:'").await.expect_working();
+    run_as_me(&server, 0, "key_prefix = 'app:'").await.expect_working();
 }
 
 #[test]
-fn what_is_wrong_is_told_at_once() {
+fn all_errors_of_a_section_are_reported_together() {
     assert_eq!(
         diagnostics(&KIND, "redis", "url = 'http://cache'\nwritable = 1\nconnection = 'pooled'\n"),
         [

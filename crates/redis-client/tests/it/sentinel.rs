@@ -1,13 +1,13 @@
-//! Sentinel: the check follows it to whoever is the primary.
+//! Sentinel: the check follows it to the current primary.
 
 use std::time::Instant;
 
 use stack::redis::Redis;
 
-use crate::support::{PATIENCE, ask, check, failure};
+use crate::support::{TIMEOUT, check, execute, failure};
 
-/// A primary and the sentinel that watches it, with these further lines of its configuration.
-fn watched(primary: &Redis, settings: &[&str]) -> Redis {
+/// A sentinel that monitors `primary`, with these additional settings.
+fn sentinel_of(primary: &Redis, settings: &[&str]) -> Redis {
     let monitor = format!("sentinel monitor app 127.0.0.1 {} 1", primary.port());
     let all = [
         &[
@@ -31,13 +31,13 @@ async fn a_failover_is_followed() {
     let mut primary = Redis::start(&[]).unwrap();
     let replica = Redis::start(&[&format!("replicaof 127.0.0.1 {}", primary.port())]).unwrap();
     replica.wait_for(&["INFO", "replication"], "master_link_status:up").unwrap();
-    let sentinel = watched(&primary, &[]);
+    let sentinel = sentinel_of(&primary, &[]);
     sentinel.wait_for(&["SENTINEL", "MASTER", "app"], "num-slaves\n1").unwrap();
     let check = check(&url(&sentinel, "", ""));
-    ask(&check).await.expect_working();
+    execute(&check).await.expect_working();
     primary.server.stop();
     assert_eq!(
-        ask(&check).await.line(),
+        execute(&check).await.line(),
         format!(
             "connect: the primary that sentinel names: connection refused (127.0.0.1:{})",
             sentinel.port()
@@ -46,36 +46,36 @@ async fn a_failover_is_followed() {
     let new = replica.port().to_string();
     sentinel.wait_for(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "app"], &new).unwrap();
     replica.wait_for(&["INFO", "replication"], "role:master").unwrap();
-    ask(&check).await.expect_working();
+    execute(&check).await.expect_working();
 }
 
 #[tokio::test]
-async fn a_primary_that_was_demoted_is_left_for_its_successor() {
+async fn a_demoted_primary_is_replaced_by_the_new_one() {
     let old = Redis::start(&[]).unwrap();
     let new = Redis::start(&[&format!("replicaof 127.0.0.1 {}", old.port())]).unwrap();
     new.wait_for(&["INFO", "replication"], "master_link_status:up").unwrap();
-    let sentinel = watched(&old, &[]);
+    let sentinel = sentinel_of(&old, &[]);
     let check = check(&url(&sentinel, "", ""));
     sentinel.wait_for(&["SENTINEL", "MASTER", "app"], "num-slaves\n1").unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     // A sentinel refuses until it has seen the replica's first report.
     while sentinel.ask(&["SENTINEL", "FAILOVER", "app"]).unwrap() != "OK" {
-        assert!(begun.elapsed() < PATIENCE, "the sentinel refuses to fail over");
-        ask(&check).await.expect_working();
+        assert!(started.elapsed() < TIMEOUT, "the sentinel refuses to fail over");
+        execute(&check).await.expect_working();
     }
     let address = new.port().to_string();
     sentinel.wait_for(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "app"], &address).unwrap();
     old.wait_for(&["INFO", "replication"], "role:slave").unwrap();
-    ask(&check).await.expect_working();
+    execute(&check).await.expect_working();
 }
 
 #[tokio::test]
-async fn sentinels_have_a_password_of_their_own() {
+async fn sentinels_have_a_separate_password() {
     let primary = Redis::start(&["requirepass primary-pass"]).unwrap();
     let settings = ["sentinel auth-pass app primary-pass", "requirepass sentinel-pass"];
-    let sentinel = watched(&primary, &settings);
+    let sentinel = sentinel_of(&primary, &settings);
     let right = url(&sentinel, ":primary-pass@", "&sentinelPassword=sentinel-pass");
-    ask(&check(&right)).await.expect_working();
+    execute(&check(&right)).await.expect_working();
     let target = format!("(127.0.0.1:{})", sentinel.port());
     let refused = "WRONGPASS invalid username-password pair or user is disabled";
     for wrong in [
@@ -92,13 +92,13 @@ async fn sentinels_have_a_password_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_sentinel_that_is_down_or_knows_nobody_says_so() {
+async fn a_sentinel_that_is_down_or_does_not_know_the_primary_is_reported() {
     let primary = Redis::start(&[]).unwrap();
-    let mut sentinel = watched(&primary, &[]);
+    let mut sentinel = sentinel_of(&primary, &[]);
     let port = sentinel.port();
-    let stranger = format!("url = 'redis-sentinel://127.0.0.1:{port}?sentinelServiceName=other'");
+    let unknown = format!("url = 'redis-sentinel://127.0.0.1:{port}?sentinelServiceName=other'");
     assert_eq!(
-        failure(&stranger).await,
+        failure(&unknown).await,
         format!("ask sentinel: sentinel knows no primary of this name (127.0.0.1:{port})")
     );
     sentinel.server.stop();

@@ -1,4 +1,4 @@
-//! One connection for all databases, and nobody gets another's answer or database.
+//! All databases share one connection, and replies and databases are never mixed up.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,17 +7,17 @@ use probe::SharedResources;
 use probe_testkit::{FaultProxy, checks, component, component_sharing};
 use stack::redis::Redis;
 
-use crate::support::{MANY, ask, check};
+use crate::support::{MANY, check, execute};
 
 const DATABASES: usize = 8;
 const RUNS: usize = 1000;
-const AT_ONCE: usize = 40;
+const CONCURRENT: usize = 40;
 
 fn proxy(server: &Redis) -> FaultProxy {
     FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port())))
 }
 
-/// A check for each database, named `db<number>`, as the key `where` in it says.
+/// A check for each database, named `db<number>`; the key `where` in the database holds that name.
 fn all_databases(server: &Redis, address: SocketAddr) -> String {
     (0..DATABASES).fold(String::new(), |mut toml, number| {
         let number = number.to_string();
@@ -37,22 +37,22 @@ async fn checks_of_all_databases_share_one_connection() {
     let sections = ["cache", "other"].map(|name| component_sharing(&MANY, name, &toml, &shared));
     for _ in 0..3 {
         for (_, check) in sections.iter().flat_map(checks) {
-            ask(&check).await.expect_working();
+            execute(&check).await.expect_working();
         }
     }
     assert_eq!(proxy.counts().accepted, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_databases_at_once_are_not_mixed_up() {
+async fn concurrent_runs_in_many_databases_are_not_mixed_up() {
     let server = Redis::start(&[]).unwrap();
     let proxy = proxy(&server);
     let checks = checks(&component(&MANY, "cache", &all_databases(&server, proxy.address())));
-    for batch in 0..RUNS / AT_ONCE {
-        let runs: Vec<_> = (0..AT_ONCE)
+    for batch in 0..RUNS / CONCURRENT {
+        let runs: Vec<_> = (0..CONCURRENT)
             .map(|run| {
                 let (_, check) = checks[(batch + run) % checks.len()].clone();
-                tokio::spawn(async move { ask(&check).await })
+                tokio::spawn(async move { execute(&check).await })
             })
             .collect();
         for run in runs {
@@ -67,14 +67,14 @@ async fn many_databases_at_once_are_not_mixed_up() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_select_is_well_in_database_0() {
+async fn a_user_without_select_works_in_database_0() {
     let server =
         Redis::start(&["user app on >app-password ~health-gateway:* -@all +set +get +del"])
             .unwrap();
     let url = format!("redis://app:app-password@127.0.0.1:{}", server.port());
-    ask(&check(&format!("url = '{url}'"))).await.expect_working();
+    execute(&check(&format!("url = '{url}'"))).await.expect_working();
     assert_eq!(
-        ask(&check(&format!("url = '{url}/1'"))).await.line(),
+        execute(&check(&format!("url = '{url}/1'"))).await.line(),
         format!(
             "select: NOPERM this user has no permissions to run the 'select' command (127.0.0.1:{})",
             server.port()
@@ -89,7 +89,7 @@ async fn a_fresh_connection_is_closed_after_each_run() {
     let toml = format!("url = 'redis://{}'\nconnection = 'fresh'", proxy.address());
     let check = check(&toml);
     for run in 1..=3 {
-        ask(&check).await.expect_working();
+        execute(&check).await.expect_working();
         assert_eq!(proxy.wait_for_open(0).await.accepted, run);
     }
 }

@@ -1,4 +1,4 @@
-//! Canary tasks that return, get stuck, or cannot outcomes their result.
+//! Canary tasks that return, get stuck, or cannot report their result.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp::{Amqp, Connection, Letters, Publication};
+use amqp::{Amqp, Connection, Deliveries, Publication};
 use probe::config::{Fields, Url};
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
 
@@ -19,7 +19,7 @@ pub(crate) struct AmqpBroker(Amqp);
 
 /// A request that the broker has accepted.
 struct Accepted {
-    deliveries: Letters,
+    deliveries: Deliveries,
     /// The number of recipients, if it is known.
     recipients: Option<u64>,
     backlogs: Vec<(String, Backlog)>,
@@ -30,7 +30,7 @@ impl AmqpBroker {
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
-        tls: &tls::Settings,
+        tls: &net::TlsSettings,
         queue_prefix: String,
     ) -> Option<Self> {
         Amqp::read(shared, fields, "broker", url, tls, queue_prefix).map(Self)
@@ -79,7 +79,7 @@ impl AmqpBroker {
         queue: &str,
         task: &Task,
         lifetime: Duration,
-    ) -> Result<Letters, Failure> {
+    ) -> Result<Deliveries, Failure> {
         let send = |connection: Arc<Connection>| async move {
             let id = task.id().to_owned();
             let deliveries =
@@ -89,7 +89,7 @@ impl AmqpBroker {
                 headers: task.headers(),
                 body: Task::body(),
                 correlation_id: task.id().to_owned(),
-                reply_to: connection.mailbox().to_owned(),
+                reply_to: connection.reply_queue().to_owned(),
                 expires: Some(lifetime),
                 ..Publication::default()
             };
@@ -113,7 +113,7 @@ async fn publish(
     let deliveries = connection.listen(move |message| message.header("ticket") == Some(&ticket));
     let publication = Publication {
         headers: InspectRequest::headers(),
-        body: request.body(connection.mailbox()),
+        body: request.body(connection.reply_queue()),
         expires: Some(REQUEST_EXPIRES),
         ..to_all_workers()
     };
@@ -135,15 +135,15 @@ async fn publish(
 
 /// A message to all workers, with the exchange for their replies.
 fn to_all_workers() -> Publication {
-    let (exchange, answers_through) = (EXCHANGE.to_owned(), Some(REPLY_EXCHANGE));
-    Publication { exchange, answers_through, ..Publication::default() }
+    let (exchange, reply_exchange) = (EXCHANGE.to_owned(), Some(REPLY_EXCHANGE));
+    Publication { exchange, reply_exchange, ..Publication::default() }
 }
 
 /// Publishes every reply until the connection is lost.
-async fn receive(mut deliveries: Letters, findings: &FindingsSender) {
+async fn receive(mut deliveries: Deliveries, findings: &FindingsSender) {
     while let Some(delivery) = deliveries.next().await {
         if let Some(reply) = InspectReply::parse(delivery.body()) {
-            deliveries.came_through(REPLY_EXCHANGE);
+            deliveries.mark_bound(REPLY_EXCHANGE);
             findings.replied(reply);
         }
     }

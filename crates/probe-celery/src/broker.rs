@@ -28,7 +28,7 @@ impl Broker {
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
-        tls: &tls::Settings,
+        tls: &net::TlsSettings,
         queue_prefix: String,
     ) -> Option<Self> {
         if url.scheme().starts_with("amqp") {
@@ -108,7 +108,7 @@ impl Broker {
 /// A task that has been sent.
 pub(crate) enum SentTask {
     /// The messages to this task's sender, among them its result if the result backend is `rpc://`.
-    Amqp(amqp::Letters),
+    Amqp(amqp::Deliveries),
     /// The message in the queue's list, by which it can be removed.
     Redis(Arc<RedisBroker>, String),
 }

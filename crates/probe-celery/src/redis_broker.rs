@@ -37,7 +37,7 @@ impl RedisBroker {
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
-        tls: &tls::Settings,
+        tls: &net::TlsSettings,
     ) -> Option<Arc<Self>> {
         let redis = Redis::from_url(shared, fields, "broker", url, tls)?;
         let identity = Secret::new(redis.identity().expose());

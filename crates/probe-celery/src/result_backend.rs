@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp::Letters;
+use amqp::Deliveries;
 use probe::config::{Fields, Url};
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
 use redis_client::{Command, Redis, Reply};
@@ -39,7 +39,7 @@ impl ResultBackend {
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
-        tls: &tls::Settings,
+        tls: &net::TlsSettings,
     ) -> Option<Self> {
         let redis = Redis::from_url(shared, fields, "result_backend", url, tls)?;
         Some(Self::Redis(Arc::new(redis)))
@@ -84,7 +84,7 @@ impl ResultBackend {
     }
 }
 
-async fn from_deliveries(deliveries: &mut Letters) -> Result<(), Failure> {
+async fn from_deliveries(deliveries: &mut Deliveries) -> Result<(), Failure> {
     while let Some(delivery) = deliveries.next().await {
         if let Some(outcome) = outcome(delivery.body()) {
             return outcome;

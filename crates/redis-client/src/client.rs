@@ -7,8 +7,9 @@ use fred::clients::Client;
 use fred::types::RespVersion;
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, Server, ServerConfig,
-    TlsConfig, TlsConnector, TlsHostMapping,
+    TcpConfig, TlsConfig, TlsConnector, TlsHostMapping,
 };
+use fred_socket2::TcpKeepalive;
 use probe::Cause;
 
 use crate::credentials::CredentialSource;
@@ -34,6 +35,7 @@ pub(crate) fn new(deployment: &Deployment, credentials: CredentialSource) -> Res
     let connection = ConnectionConfig {
         connection_timeout: BACKSTOP,
         internal_command_timeout: BACKSTOP,
+        tcp: tcp(),
         // A redirection in a cluster counts as an attempt. A lost connection is never retried, since no reconnect policy is set.
         max_command_attempts: if matches!(deployment.layout, Layout::Cluster) { 3 } else { 1 },
         // It would need the permission `CLUSTER INFO`; a command on a key in a cluster that is down fails with the same reason.
@@ -41,6 +43,15 @@ pub(crate) fn new(deployment: &Deployment, credentials: CredentialSource) -> Res
         ..ConnectionConfig::default()
     };
     Ok(Client::new(config, Some(performance), Some(connection), None))
+}
+
+/// The options that `net` sets on its own sockets.
+fn tcp() -> TcpConfig {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    TcpConfig { nodelay: Some(true), keepalive: Some(keepalive), ..TcpConfig::default() }
 }
 
 fn server(deployment: &Deployment) -> ServerConfig {
@@ -73,7 +84,7 @@ fn tls(
     let Some(settings) = &deployment.tls else {
         return Ok(None);
     };
-    let config = settings.client_config(tls::Verification::Full)?;
+    let config = settings.client_config(net::Verification::Full)?;
     let config = tls_step::report_handshakes(&config, credentials.steps.clone());
     let connector = TlsConnector::Rustls(tokio_rustls::TlsConnector::from(config));
     Ok(Some(TlsConfig { connector, hostnames: TlsHostMapping::None }))

@@ -12,7 +12,7 @@ pub(crate) struct Deployment {
     /// The servers that the URL names: some nodes of a cluster, or the sentinels.
     pub(crate) nodes: Vec<Node>,
     pub(crate) credentials: Credentials,
-    pub(crate) tls: Option<tls::Settings>,
+    pub(crate) tls: Option<net::TlsSettings>,
 }
 
 /// The topology of the deployment.

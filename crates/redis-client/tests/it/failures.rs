@@ -142,5 +142,5 @@ async fn a_server_that_closes_every_connection_is_not_working() {
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_reported() {
     let line = failure("url = 'redis://nowhere.invalid'").await;
-    assert!(line.starts_with("connect: failed to lookup address information"), "{line}");
+    assert!(line.starts_with("resolve: failed to lookup address information"), "{line}");
 }

@@ -1,6 +1,6 @@
-//! The configuration as a probe meets it: a table whose keys it reads one by one, and whose mistakes are all noted before anything is said.
+//! Reads a section of the configuration key by key and collects all diagnostics.
 //!
-//! No serde here: its errors quote the offending value, which may be a password, and end at the first mistake.
+//! serde is not used: its errors quote the offending value, which may be a password, and it stops at the first error.
 
 mod diagnostics;
 mod fields;

@@ -1,4 +1,4 @@
-//! The types a setting can have, and how each is read from what is written.
+//! The types of settings, and how each is read from a value.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::{Failure, Secret};
 /// Why a value could not be read.
 #[derive(Clone, Debug)]
 pub enum ValueError {
-    /// It is wrong; the text says what would be right, without quoting it.
+    /// It is wrong. The text says what would be right, without quoting it.
     Wrong(String),
-    /// It is not known yet, see [`Value::Unknown`].
+    /// It is not known yet; see [`Value::Unknown`].
     Unknown(Failure),
 }
 
 impl ValueError {
-    /// The usual message.
+    /// A value of another type than `what`.
     pub fn expected(what: &str, found: &Value) -> Self {
         Self::Wrong(format!("expected {what}, found {}", found.kind()))
     }
@@ -32,7 +32,7 @@ impl From<String> for ValueError {
 
 /// A type that a setting can have.
 pub trait FromNode: Sized {
-    /// Reads what is written.
+    /// Reads a value.
     fn from_node(node: &Node) -> Result<Self, ValueError>;
 }
 
@@ -78,7 +78,7 @@ impl FromNode for u16 {
     }
 }
 
-/// A whole number and its unit, one of `ms`, `s`, `m` and `h`.
+/// A whole number with one of the units `ms`, `s`, `m` and `h`.
 impl FromNode for Duration {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
         let wrong = || "expected a duration such as `250ms`, `3s`, `5m` or `1h`".to_owned();
@@ -116,19 +116,19 @@ impl<T: FromNode> FromNode for Vec<T> {
     }
 }
 
-/// The address of a backend. It prints without its user-info and its query, which may hold secrets.
+/// The URL of a backend. It prints without its user-info and its query, which may contain secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
     text: Secret,
     parsed: url::Url,
     username: String,
     password: Option<Secret>,
-    // Never read, but kept alive: this form, too, is masked wherever it appears.
+    // Never read. While it is alive, the percent-encoded password is masked as well.
     _encoded_password: Option<Secret>,
 }
 
 impl Url {
-    /// Reads a URL; the error says what is wrong with it and quotes nothing.
+    /// Parses a URL. The error says what is wrong and quotes nothing.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parsed = url::Url::parse(text)
             .map_err(|error| format!("expected a URL such as `scheme://host:port`: {error}"))?;
@@ -139,7 +139,7 @@ impl Url {
             let decoded = percent_decode_str(text).decode_utf8();
             decoded
                 .map(std::borrow::Cow::into_owned)
-                .map_err(|_| "expected a URL whose user-info is UTF-8, percent-encoded".to_owned())
+                .map_err(|_| "expected a URL with user-info in percent-encoded UTF-8".to_owned())
         };
         let username = decode(parsed.username())?;
         let password = parsed.password().map(decode).transpose()?.map(Secret::new);
@@ -153,7 +153,7 @@ impl Url {
         })
     }
 
-    /// The whole URL as it was written, user-info included.
+    /// The whole URL as written, user-info included.
     pub fn text(&self) -> &Secret {
         &self.text
     }
@@ -173,7 +173,7 @@ impl Url {
         self.parsed.port_or_known_default()
     }
 
-    /// The user, decoded; empty if there is none.
+    /// The user name, decoded; empty if there is none.
     pub fn username(&self) -> &str {
         &self.username
     }
@@ -188,25 +188,25 @@ impl Url {
         self.parsed.path()
     }
 
-    /// The path and the query as a request's first line has them, percent-encoded. The query may hold a secret.
+    /// The path and the query as in a request line, percent-encoded. The query may contain a secret.
     pub fn path_and_query(&self) -> &str {
         &self.parsed[url::Position::BeforePath..url::Position::AfterQuery]
     }
 
-    /// The path, decoded; the error says what is wrong with it and quotes nothing.
+    /// The path, decoded. The error says what is wrong and quotes nothing.
     pub fn decoded_path(&self) -> Result<String, String> {
         let decoded = percent_decode_str(self.path()).decode_utf8();
         decoded
             .map(std::borrow::Cow::into_owned)
-            .map_err(|_| "expected a URL whose path is UTF-8, percent-encoded".to_owned())
+            .map_err(|_| "expected a URL with a path in percent-encoded UTF-8".to_owned())
     }
 
-    /// The query's parameters, decoded, in their order.
+    /// The parameters of the query, decoded and in order.
     pub fn query(&self) -> Vec<(String, String)> {
         self.parsed.query_pairs().into_owned().collect()
     }
 
-    /// `host:port` as failures show it, with the port that is used when the URL names none.
+    /// `host:port`, with `default_port` if the URL has no port.
     pub fn authority(&self, default_port: u16) -> String {
         format!("{}:{}", self.host(), self.port().unwrap_or(default_port))
     }
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_keeps_its_credentials_to_itself() {
+    fn a_url_prints_without_its_credentials() {
         let url = Url::parse("redis://me:p%40ss-word@cache:6379/1").expect("a URL");
         assert_eq!(format!("{url:?}"), "redis://cache:6379/1");
         assert_eq!(url.username(), "me");

@@ -5,9 +5,11 @@
 mod diagnostics;
 mod fields;
 mod node;
+mod url;
 mod values;
 
 pub use diagnostics::{Diagnostics, KeyUsage, Requirement};
 pub use fields::Fields;
 pub use node::{Diagnostic, Node, Value};
-pub use values::{FromNode, Url, ValueError};
+pub use url::{Parameter, ParameterValue, Url, UrlParts};
+pub use values::{FromNode, ValueError};

@@ -17,7 +17,7 @@ pub(super) async fn handle<R: ReportSource>(
 ) -> Result<Response<Body>, Infallible> {
     let format = *extension::<Format>(&request);
     Ok(match *request.method() {
-        Method::OPTIONS => response::description(format),
+        Method::OPTIONS => response::metadata(format),
         _ => report::<R>(&request, format).await,
     })
 }

@@ -51,7 +51,7 @@ pub(super) fn report(report: &Report) -> String {
 }
 
 /// Returns the page with the description of the endpoint.
-pub(super) fn description(name: &str, json: &str) -> String {
+pub(super) fn metadata(name: &str, json: &str) -> String {
     page(name, &html! { pre { (json) } })
 }
 

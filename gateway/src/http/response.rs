@@ -56,28 +56,28 @@ fn age_value(age: Duration) -> HeaderValue {
     }
 }
 
-/// What the endpoint can do, for `OPTIONS`, in the words of Django REST framework.
+/// The description of the endpoint, with the keys of Django REST framework.
 #[derive(Serialize)]
-struct Description {
+struct Metadata {
     name: &'static str,
     description: &'static str,
     renders: [&'static str; 2],
     parses: [&'static str; 3],
 }
 
-const DESCRIPTION: Description = Description {
+const METADATA: Metadata = Metadata {
     name: "Health",
     description: "Asks every backend of an application whether it could do its work right now.",
     renders: ["application/json", "text/html"],
     parses: ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"],
 };
 
-/// The description of the endpoint, for `OPTIONS`.
-pub(super) fn description(format: Format) -> Response<Body> {
+/// What the endpoint can do, for `OPTIONS`.
+pub(super) fn metadata(format: Format) -> Response<Body> {
     of_endpoint(match format {
-        Format::Json { indent } => json(StatusCode::OK, &DESCRIPTION, indent),
+        Format::Json { indent } => json(StatusCode::OK, &METADATA, indent),
         Format::Html => {
-            let page = page::description(DESCRIPTION.name, &to_json(&DESCRIPTION, 4));
+            let page = page::metadata(METADATA.name, &to_json(&METADATA, 4));
             html(StatusCode::OK, page)
         }
     })

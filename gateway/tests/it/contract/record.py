@@ -44,7 +44,7 @@ from rest_framework.views import APIView  # noqa: E402
 TOKENS = ["right-token", "tökén", "a+b", "with space", "100%", "semi;colon", "dot..dot", "~tilde"]
 LONG = "x" * 4000
 
-# Must equal `report()` in `stand_in.rs`. The separators U+2028 and U+2029 are on purpose.
+# Must equal `report()` in `fake_source.rs`. The separators U+2028 and U+2029 are on purpose.
 REPORT = {
     "cache": {
         "data": {"status": "working", "response_time": "0.000412"},

@@ -103,16 +103,11 @@ impl Formatter for RestFrameworkFormatter {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
+        let is_separator = |c: char| matches!(c, '\u{2028}' | '\u{2029}');
         let mut rest = fragment;
-        while let Some(at) = rest.find(['\u{2028}', '\u{2029}']) {
-            let (before, separator) = rest.split_at(at);
-            writer.write_all(before.as_bytes())?;
-            let (escape, after) = match separator.strip_prefix('\u{2028}') {
-                Some(after) => (b"\\u2028", after),
-                None => (b"\\u2029", separator.trim_start_matches('\u{2029}')),
-            };
-            writer.write_all(escape)?;
-            rest = after;
+        while let Some((at, separator)) = rest.char_indices().find(|(_, c)| is_separator(*c)) {
+            write!(writer, "{}\\u{:04x}", &rest[..at], u32::from(separator))?;
+            rest = &rest[at + separator.len_utf8()..];
         }
         writer.write_all(rest.as_bytes())
     }

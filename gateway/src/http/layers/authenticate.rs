@@ -97,3 +97,95 @@ async fn authorize<R: ReportSource>(source: &R, request: &Request<()>) -> Option
     let PeerAddress(peer) = *extension(request);
     source.authorize(token, credential.as_deref(), peer).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use http::StatusCode;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::super::tests::body;
+    use super::*;
+    use crate::http::format::Format;
+    use crate::report::Report;
+    use crate::runner::RunOptions;
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// A source with one token, which opens the namespace `7`.
+    struct OneToken;
+
+    impl ReportSource for OneToken {
+        type Namespace = u8;
+
+        async fn authorize(
+            &self,
+            token: &str,
+            credential: Option<&[u8]>,
+            peer: IpAddr,
+        ) -> Option<u8> {
+            let agreed = credential.is_none_or(|credential| credential == token.as_bytes());
+            (token == "right" && agreed && peer == PEER).then_some(7)
+        }
+
+        fn name(namespace: &u8) -> String {
+            format!("namespace-{namespace}")
+        }
+
+        fn failure_status(_: &u8) -> StatusCode {
+            StatusCode::OK
+        }
+
+        fn answer_timeout(_: &u8) -> Duration {
+            Duration::MAX
+        }
+
+        async fn report(_: &u8, _: RunOptions) -> Report {
+            unreachable!("the inner service makes no report")
+        }
+    }
+
+    /// The response to a token; a request that is let through gets this status, and its namespace as the body.
+    async fn respond(token: &str, authorization: &str, status: StatusCode) -> Response<Body> {
+        let inner = service_fn(move |request: Request<()>| async move {
+            let AuthorizedNamespace(namespace) = *extension::<AuthorizedNamespace<u8>>(&request);
+            let mut response = Response::new(Body::from(namespace.to_string()));
+            *response.status_mut() = status;
+            Ok(response)
+        });
+        let request = Request::get("/")
+            .header("authorization", authorization)
+            .extension(AccessToken::from(token.to_owned()))
+            .extension(PeerAddress(PEER))
+            .extension(Format::Json { indent: 0 });
+        let service = AuthenticateLayer::new(Arc::new(OneToken)).layer(inner);
+        let Ok(response) = service.oneshot(request.body(()).expect("valid")).await;
+        response
+    }
+
+    #[tokio::test]
+    async fn the_right_token_opens_its_namespace() {
+        let response = respond("right", "JWT right", StatusCode::OK).await;
+        assert!(response.extensions().get::<NamespaceName>().is_none());
+        assert_eq!(body(response).await, "7");
+    }
+
+    #[tokio::test]
+    async fn an_unsuccessful_response_carries_the_name_of_its_namespace() {
+        let response = respond("right", "Bearer x", StatusCode::SERVICE_UNAVAILABLE).await;
+        let name = response.extensions().get().map(|NamespaceName(name)| name.as_str());
+        assert_eq!(name, Some("namespace-7"));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_token_is_refused_by_the_method() {
+        for (token, authorization) in [("wrong", "JWT wrong"), ("right", "JWT wrong")] {
+            let response = respond(token, authorization, StatusCode::OK).await;
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+            assert!(response.extensions().get::<NamespaceName>().is_none());
+            assert_eq!(body(response).await, r#"{"detail":"Method \"GET\" not allowed."}"#);
+        }
+    }
+}

@@ -15,6 +15,12 @@ use crate::http::target::Target;
 #[derive(Clone)]
 pub(super) struct AccessToken(String);
 
+impl From<String> for AccessToken {
+    fn from(token: String) -> Self {
+        Self(token)
+    }
+}
+
 impl AccessToken {
     pub(super) fn as_str(&self) -> &str {
         &self.0
@@ -55,7 +61,7 @@ where
         let Some(token) = extension::<Target>(&request).token() else {
             return respond_early(response::path_not_found());
         };
-        let token = AccessToken(token.into_owned());
+        let token = AccessToken::from(token.into_owned());
         request.extensions_mut().insert(token);
         Either::Right(self.inner.call(request))
     }

@@ -55,14 +55,11 @@ pub(super) fn negotiate(query: &str, headers: &HeaderMap) -> Result<Format, Nego
     let accepted: Vec<_> = media_types(&accept).collect();
     for precedence in (0..=3).rev() {
         for offer in offers {
-            let mut equals = accepted.iter().filter(|accepted| accepted.precedence() == precedence);
-            if let Some(found) = equals.find(|accepted| accepted.matches(*offer)) {
-                let json = *offer == OFFERS[0];
-                return Ok(if json {
-                    Format::Json { indent: found.indent() }
-                } else {
-                    Format::Html
-                });
+            let mut equals = accepted.iter().filter(|it| it.precedence() == precedence);
+            if let Some(media_type) = equals.find(|it| it.matches(*offer)) {
+                let is_json = *offer == OFFERS[0];
+                let json = Format::Json { indent: media_type.indent() };
+                return Ok(if is_json { json } else { Format::Html });
             }
         }
     }

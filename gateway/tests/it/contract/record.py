@@ -2,7 +2,7 @@
 """Records what Django REST framework answers, for the gateway to be compared with.
 
 The endpoint that the gateway replaces was written with Django REST framework; this is that
-endpoint in its smallest form, behind a real server, asked everything that a monitor might ask.
+endpoint in its smallest form, behind a real server, sent every request that a monitor might send.
 The answers are kept in `recorded.json`, beside this file, which only this script writes:
 
     python3.13 -m venv /tmp/record && . /tmp/record/bin/activate

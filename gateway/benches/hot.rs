@@ -1,7 +1,7 @@
-//! What is ours on the way of every request: answering from the board, comparing the token, writing the report.
+//! The gateway's own work for every request: a cached report, the token, the response.
 //!
 //! `cargo bench -p gateway` measures time.
-//! With `--count NAME TIMES`, the binary does one of them so many times and nothing else, for a count of instructions by callgrind: see docs/performance.md.
+//! With `--count NAME TIMES`, the binary runs one of them so many times and nothing else, for callgrind to count instructions: see docs/performance.md.
 #![expect(clippy::expect_used, reason = "a benchmark ends by panicking")]
 
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
-use gateway::http::{Authority, Peer, app};
+use gateway::http::{PeerAddress, ReportSource, app};
 use gateway::namespace::Namespace;
 use gateway::namespaces::Namespaces;
 use gateway::report::{CheckResult, ComponentResult, Components, Report, WORKING};
@@ -24,7 +24,7 @@ use tower::{Service, ServiceExt as _};
 
 const TOKEN: &str = "token-of-a-benchmark";
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// So many checks a full report has.
+/// The checks of a full report.
 const CHECKS: usize = 24;
 
 fn main() {
@@ -51,7 +51,7 @@ type Bench = Box<dyn FnMut()>;
 
 fn benches() -> Vec<(&'static str, Bench)> {
     vec![
-        ("board", board()),
+        ("runner", runner()),
         ("token", token()),
         ("report", report(|| Arc::new(components().into()))),
         ("report again", {
@@ -61,45 +61,46 @@ fn benches() -> Vec<(&'static str, Bench)> {
     ]
 }
 
-/// Every check answers from the board, since its last result is young enough.
-fn board() -> Bench {
-    let opened = Opened::new();
-    let namespace = opened.namespace();
-    // The only run: nobody listens there, which is found out at once, and stays true for an hour.
-    opened.runtime.block_on(namespace.ask(RunOptions::default()));
+/// Every check has a result that is younger than `max_age`.
+fn runner() -> Bench {
+    let open = OpenNamespace::new();
+    let namespace = open.namespace();
+    // The only run: the connection is refused at once, and the result is cached for an hour.
+    open.runtime.block_on(namespace.ask(RunOptions::default()));
     Box::new(move || {
-        let report = opened.runtime.block_on(namespace.ask(RunOptions::default()));
+        let report = open.runtime.block_on(namespace.ask(RunOptions::default()));
         assert_eq!(black_box(report).components.len(), CHECKS);
     })
 }
 
-/// The right token is found to be right.
+/// The right token is verified.
 fn token() -> Bench {
-    let opened = Opened::new();
-    Box::new(move || drop(black_box(opened.namespace())))
+    let open = OpenNamespace::new();
+    Box::new(move || drop(black_box(open.namespace())))
 }
 
-/// A report goes through all layers of the face and becomes the bytes of its answer.
+/// A request passes all layers, and its report becomes the bytes of a response.
 fn report(components: impl Fn() -> Arc<Components> + Send + Sync + 'static) -> Bench {
     let runtime = runtime();
-    let mut app = app(Arc::new(Reporter(Arc::new(components))));
+    let mut app = app(Arc::new(FixedSource(Arc::new(components))));
     Box::new(move || {
-        let request = Request::get(format!("/api/health/{TOKEN}/")).body(Peer(PEER));
-        let answer = runtime.block_on(async {
+        let request =
+            Request::get(format!("/api/health/{TOKEN}/")).extension(PeerAddress(PEER)).body(());
+        let response = runtime.block_on(async {
             app.ready().await.expect("it is always ready").call(request.expect("a request")).await
         });
-        assert_eq!(black_box(answer.expect("an answer")).status(), StatusCode::OK);
+        assert_eq!(black_box(response.expect("a response")).status(), StatusCode::OK);
     })
 }
 
-/// A namespace as the process has it, with checks of a Redis that is not there.
-struct Opened {
+/// A namespace as the process has it, with checks of a Redis that does not run.
+struct OpenNamespace {
     runtime: Runtime,
     namespaces: Arc<Namespaces>,
     _folder: TempDir,
 }
 
-impl Opened {
+impl OpenNamespace {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file: PathBuf = folder.path().join("bench.toml");
@@ -108,7 +109,7 @@ impl Opened {
         let head = format!("namespace = \"bench\"\naccess_token = \"{TOKEN}\"\nmax_age = \"1h\"\n");
         std::fs::write(&file, head + &checks).expect("a file");
         let runtime = runtime();
-        // Each namespace gets a task that keeps it.
+        // Each namespace gets a task that reloads it.
         let namespaces = runtime.block_on(async { Namespaces::open(&[file]) });
         let namespaces = namespaces.expect("a configuration");
         Self { runtime, namespaces, _folder: folder }
@@ -120,16 +121,16 @@ impl Opened {
     }
 }
 
-/// One thread, so that instructions are counted and not the hand-over between threads.
+/// One thread, so that the hand-over between threads is not counted.
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Somebody whose report is known beforehand.
+/// A source with a fixed report.
 #[derive(Clone)]
-struct Reporter(Arc<dyn Fn() -> Arc<Components> + Send + Sync>);
+struct FixedSource(Arc<dyn Fn() -> Arc<Components> + Send + Sync>);
 
-impl Authority for Reporter {
+impl ReportSource for FixedSource {
     type Namespace = Self;
 
     async fn authorize(&self, token: &str, _: Option<&[u8]>, _: IpAddr) -> Option<Self> {
@@ -144,19 +145,23 @@ impl Authority for Reporter {
         StatusCode::OK
     }
 
-    async fn ask(namespace: &Self, _: RunOptions) -> Report {
+    fn answer_timeout(_: &Self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    async fn report(namespace: &Self, _: RunOptions) -> Report {
         Report { components: namespace.0(), age: None }
     }
 }
 
 /// Every well-known component, all of them working.
 fn components() -> Vec<(String, ComponentResult)> {
-    let line =
+    let result =
         CheckResult { status: WORKING.to_owned(), response_time: Duration::from_micros(412) };
     let group = |names: usize| {
         ComponentResult::Group(
             (0..names)
-                .map(|at| (CheckName::new(format!("check_{at}")).expect("a name"), line.clone()))
+                .map(|at| (CheckName::new(format!("check_{at}")).expect("a name"), result.clone()))
                 .collect(),
         )
     };
@@ -165,6 +170,7 @@ fn components() -> Vec<(String, ComponentResult)> {
     let singles = ["postgres", "rabbit", "redis2", "redis", "vault", "websocket"];
     let mut components: Vec<_> =
         groups.map(|(name, size)| (name.to_owned(), group(size))).collect();
-    components.extend(singles.map(|name| (name.to_owned(), ComponentResult::Single(line.clone()))));
+    components
+        .extend(singles.map(|name| (name.to_owned(), ComponentResult::Single(result.clone()))));
     components
 }

@@ -1,6 +1,7 @@
-//! The gateway's own health, on a listener of its own: whether this process serves, whatever its backends do.
+//! The gateway's own health, on a second listener: `/livez`, `/readyz` and `/version`.
 //!
-//! It knows no token and tells no report, and what supervises the process asks every few seconds, so its requests are not logged.
+//! It needs no token and reports on no backend.
+//! Its requests come every few seconds, so they are not logged.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -17,47 +18,48 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
-use crate::http::{self as server, Limits, Peer};
+use crate::http::{self as server, ServerLimits};
 
-/// How long [`ask`] waits for a connection and for each part of the answer; whoever answers for himself needs no backend for it.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long [`healthcheck`] waits for a connection and for each part of the response, which depends on no backend.
+const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 const DRAINING: &str = "draining: asked to end, finishing the answers under way\n";
 
-/// Answers for ever, so that there is an answer until the process ends; `draining` is cancelled once it has been asked to end.
+/// Serves until the process ends, so that probes are answered while the endpoint drains.
 ///
-/// Whoever calls this has loaded the configuration and opened the endpoint: until then callers wait in the backlog.
+/// The configuration must be loaded and the endpoint open, because `/readyz` reports both; until then, connections wait in the backlog.
+/// `draining` is cancelled when the process is asked to end.
 pub async fn serve(listener: TcpListener, draining: CancellationToken) {
-    let app = service_fn(move |request: Request<Peer>| {
-        let answer = answer(request.method(), request.uri().path(), draining.is_cancelled());
-        async { Ok::<_, Infallible>(answer) }
+    let app = service_fn(move |request: Request<()>| {
+        let response = respond(request.method(), request.uri().path(), draining.is_cancelled());
+        async { Ok::<_, Infallible>(response) }
     });
-    server::serve(listener, app, Limits::default(), pending()).await;
+    server::serve(listener, app, ServerLimits::default(), pending()).await;
 }
 
-/// Asks a gateway that runs on this machine, or in this container, whether it serves, and says why not.
+/// Requests `/livez` from a gateway on this machine, or in this container. Returns a message if it does not serve.
 ///
-/// `address` is the one that it was told to listen on.
-pub fn ask(address: SocketAddr) -> Result<(), String> {
+/// `address` is the one that the gateway listens on.
+pub fn healthcheck(address: SocketAddr) -> Result<(), String> {
     let address = reachable(address);
-    let answer = exchange(address).map_err(|error| match error.kind() {
-        // How the system names the end of a wait.
+    let response = exchange(address).map_err(|error| match error.kind() {
+        // A timeout of a socket is either of these, depending on the system.
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            format!("no answer from {address} within {} s", ANSWER_WITHIN.as_secs())
+            format!("no answer from {address} within {} s", HEALTHCHECK_TIMEOUT.as_secs())
         }
         _ => format!("no answer from {address}: {}", Cause::from(error).text()),
     })?;
-    match answer.split(' ').nth(1) {
+    match response.split(' ').nth(1) {
         Some("200") => Ok(()),
         Some(status) => Err(format!("{address} answers /livez with {status}")),
         None => Err(format!("{address} does not speak HTTP")),
     }
 }
 
-/// Whoever listens on all addresses listens on the loopback interface as well.
+/// Replaces an unspecified address, which includes the loopback interface but cannot be connected to.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(own) if own.ip().is_unspecified() => {
@@ -71,22 +73,22 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// HTTP/1.0, so that the answer ends where the connection does; its status is in the first few bytes.
+/// Returns the beginning of the response, which has the status. With HTTP/1.0, the connection ends after it.
 fn exchange(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+    let mut stream = TcpStream::connect_timeout(&address, HEALTHCHECK_TIMEOUT)?;
+    stream.set_read_timeout(Some(HEALTHCHECK_TIMEOUT))?;
+    stream.set_write_timeout(Some(HEALTHCHECK_TIMEOUT))?;
     write!(stream, "GET /livez HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(1024).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let mut response = Vec::new();
+    stream.take(1024).read_to_end(&mut response)?;
+    Ok(String::from_utf8_lossy(&response).into_owned())
 }
 
-/// Answers `HEAD` like `GET`; the server leaves out the body.
-fn answer(method: &Method, path: &str, draining: bool) -> Response<Full<Bytes>> {
+/// Responds to `HEAD` as to `GET`; the server leaves out the body.
+fn respond(method: &Method, path: &str, draining: bool) -> Response<Full<Bytes>> {
     let known = ["/livez", "/readyz", "/version"].contains(&path);
     let allowed = matches!(*method, Method::GET | Method::HEAD);
-    let (status, kind, text) = match path {
+    let (status, content_type, text) = match path {
         _ if known && !allowed => {
             (StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned())
         }
@@ -102,7 +104,7 @@ fn answer(method: &Method, path: &str, draining: bool) -> Response<Full<Bytes>> 
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -123,7 +123,7 @@ fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
 }
 
 fn healthcheck(address: SocketAddr) -> ExitCode {
-    match admin::ask(address) {
+    match admin::healthcheck(address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("{message}");
@@ -209,7 +209,7 @@ async fn serve(
     };
     let listener = listening(listen, endpoint)?;
     tracing::info!(%listen, "listening");
-    let limits = server::Limits::default();
+    let limits = server::ServerLimits::default();
     let serving = server::serve(listener, server::app(Arc::clone(&namespaces)), limits, stop);
     // In a task, so that connections are accepted on the thread that serves them.
     tokio::spawn(serving).await.map_err(|error| format!("the endpoint ended: {error}"))?;

@@ -1,8 +1,9 @@
 //! One run of every check without a server, and what it found as text: `health-gateway probe`.
 
 use futures_util::future::join_all;
+use serde::{Serialize, Serializer};
 
-use crate::http::{Json, report_json, seconds};
+use crate::http::{seconds, to_json};
 use crate::namespace::Namespace;
 use crate::namespaces::Namespaces;
 use crate::report::Report;
@@ -55,6 +56,15 @@ fn note_unknown(only: &[String], mut known: Vec<String>) -> Result<(), String> {
     Err(format!("--only: nothing is called {}, expected one of {}", list(unknown), list(known)))
 }
 
+/// Reports, each under its namespace's name.
+struct ByNamespace<'a>(&'a [(String, Report)]);
+
+impl Serialize for ByNamespace<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, report)| (name, report)))
+    }
+}
+
 impl Resolved {
     /// Whether every check works.
     pub fn all_working(&self) -> bool {
@@ -63,13 +73,11 @@ impl Resolved {
 
     /// What the endpoint would answer; of several namespaces, an object with the answer of each under its name.
     pub fn json(&self) -> String {
-        let json = |(name, report)| (String::as_str(name), report_json(report));
-        let mut answers = self.reports.iter().map(|(name, report)| (name, report)).map(json);
-        let json = match answers.next() {
-            Some((_, answer)) if !self.several => answer,
-            first => Json::Object(first.into_iter().chain(answers).collect()),
+        let json = match &self.reports[..] {
+            [(_, report)] if !self.several => to_json(report, 0),
+            reports => to_json(&ByNamespace(reports), 0),
         };
-        json.write(0) + "\n"
+        json + "\n"
     }
 
     /// A line for each check, in columns; what is wrong comes last, since it may be long.

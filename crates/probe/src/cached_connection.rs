@@ -1,49 +1,50 @@
-//! One kept connection to one server, and the rule for when it may be trusted.
+//! A connection that is reused by several runs, and replaced when it is lost.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Failure, Steps};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
-/// How a connection is opened, and how one sees that it is over.
+use crate::{Failure, Steps, step};
+
+/// Opens connections of one kind to one server.
 pub trait Connect: Send + Sync + 'static {
-    /// What is kept.
+    /// The connection.
     type Connection: Send + Sync + 'static;
 
-    /// Opens a connection, each wait in a step of its own.
+    /// Opens a connection. Each wait has a step of its own.
     fn connect(
         &self,
         steps: &Steps,
     ) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
 
-    /// Whether this connection is known to be over, without asking the server.
+    /// Whether this connection is known to be closed, without any I/O.
     fn is_closed(connection: &Self::Connection) -> bool;
 }
 
-/// A connection that is opened when it is first needed and used again by every run.
+/// A connection that is opened when it is first needed and reused by later runs.
 ///
-/// * A kept connection that turns out lost proves nothing: one fresh attempt decides.
-/// * A run that was cut off halfway leaves its connection to nobody: the next run opens its own.
-/// * Runs at the same time share one connection, and one attempt to open it.
+/// * A reused connection that turns out to be lost proves nothing about the server: the run tries once more on a new one.
+/// * The connection of a run that was cancelled is not reused: its state is unknown.
+/// * Concurrent runs share one connection, and one attempt to open it.
 pub struct CachedConnection<C: Connect> {
     connector: C,
     current: Mutex<Option<Arc<C::Connection>>>,
-    // Whoever opens a connection holds this; the others wait and then find it in `current`, or here why there is none.
+    // Held while a connection is opened. Runs that waited for it find the connection in `current`, or the failure here.
     opening: tokio::sync::Mutex<Option<FailedAttempt>>,
     attempts: AtomicU64,
 }
 
-/// Why the attempt of this number came to nothing.
+/// The failure of the attempt with this number.
 struct FailedAttempt {
     number: u64,
     failure: Failure,
 }
 
 impl<C: Connect> CachedConnection<C> {
-    /// Keeps connections of `connector`; opens none yet.
+    /// A cache for a connection of `connector`. Nothing is opened yet.
     pub fn new(connector: C) -> Self {
         Self {
             connector,
@@ -53,12 +54,12 @@ impl<C: Connect> CachedConnection<C> {
         }
     }
 
-    /// How connections are opened.
+    /// The connector.
     pub fn connector(&self) -> &C {
         &self.connector
     }
 
-    /// Does `work` on the kept connection, or on a fresh one if there is none or it turns out lost.
+    /// Does `work` on the cached connection, or on a new one if there is none or it turns out to be lost.
     pub async fn run<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
     where
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
@@ -74,7 +75,7 @@ impl<C: Connect> CachedConnection<C> {
         }
     }
 
-    /// Does `work` on a connection of its own, opened and dropped for this run alone.
+    /// Does `work` on a new connection that is closed afterwards. The cached one is not touched.
     pub async fn run_fresh<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
     where
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
@@ -92,36 +93,36 @@ impl<C: Connect> CachedConnection<C> {
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let mut lease = Lease { cached: self, connection: connection.clone(), trusted: false };
+        let mut lease = Lease { cached: self, connection: connection.clone(), intact: false };
         let result = work(connection).await;
-        lease.trusted = match &result {
+        lease.intact = match &result {
             Ok(_) => true,
             Err(failure) => !failure.cause().is_connection_lost(),
         };
         result
     }
 
-    /// The kept connection, or a new one; the flag says whether this very run opened it.
+    /// The cached connection, or a new one. The flag is `true` if this run opened it.
     async fn open(&self, steps: &Steps) -> Result<(Arc<C::Connection>, bool), Failure> {
         if let Some(connection) = self.current() {
             return Ok((connection, false));
         }
-        // Waiting for somebody else's attempt is waiting for the connection.
-        steps.begin("connect");
-        let asked = self.attempts.load(Ordering::SeqCst);
+        // Waiting for another run's attempt counts as connecting.
+        steps.begin(step::CONNECT);
+        let attempts_before = self.attempts.load(Ordering::SeqCst);
         let mut failed = self.opening.lock().await;
         if let Some(connection) = self.current() {
             return Ok((connection, false));
         }
-        // An attempt that began after this run asked speaks for it too; an older one may be out of date.
-        if let Some(attempt) = failed.as_ref().filter(|attempt| attempt.number > asked) {
+        // The failure of an attempt that began after this run did is current; an older one may be outdated.
+        if let Some(attempt) = failed.as_ref().filter(|attempt| attempt.number > attempts_before) {
             return Err(attempt.failure.clone());
         }
         let number = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
         match self.connector.connect(steps).await {
             Ok(connection) => {
                 let connection = Arc::new(connection);
-                *self.slot() = Some(connection.clone());
+                *self.current.lock() = Some(connection.clone());
                 Ok((connection, true))
             }
             Err(failure) => {
@@ -132,15 +133,11 @@ impl<C: Connect> CachedConnection<C> {
     }
 
     fn current(&self) -> Option<Arc<C::Connection>> {
-        let mut slot = self.slot();
-        if slot.as_deref().is_some_and(C::is_closed) {
-            *slot = None;
+        let mut current = self.current.lock();
+        if current.as_deref().is_some_and(C::is_closed) {
+            *current = None;
         }
-        slot.clone()
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<C::Connection>>> {
-        self.current.lock()
+        current.clone()
     }
 }
 
@@ -152,21 +149,21 @@ impl<C: Connect + fmt::Debug> fmt::Debug for CachedConnection<C> {
     }
 }
 
-/// One run's use of the connection: dropped without trust, it takes the connection from those who come next.
+/// One run's use of the connection. Unless it is marked as intact, the connection is removed from the cache when this is dropped.
 struct Lease<'a, C: Connect> {
     cached: &'a CachedConnection<C>,
     connection: Arc<C::Connection>,
-    trusted: bool,
+    intact: bool,
 }
 
 impl<C: Connect> Drop for Lease<'_, C> {
     fn drop(&mut self) {
-        if self.trusted {
+        if self.intact {
             return;
         }
-        let mut slot = self.cached.slot();
-        if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.connection)) {
-            *slot = None;
+        let mut current = self.cached.current.lock();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.connection)) {
+            *current = None;
         }
     }
 }

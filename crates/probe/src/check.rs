@@ -1,4 +1,4 @@
-//! A check: one question to one backend.
+//! The trait that every check implements.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,34 +6,34 @@ use std::time::Duration;
 
 use crate::{Failure, Grant, Steps};
 
-/// Asks one backend one question: could you do your work just now?
+/// Finds out whether one backend can do its work right now.
 pub trait Check: Send + Sync + 'static {
-    /// Where the question goes, as an operator would write it, for instance `10.0.3.7:5432`.
+    /// The address of the backend as an operator would write it, such as `10.0.3.7:5432`.
     ///
-    /// It ends every failure's line, and never holds a secret.
+    /// Every failure line ends with it, so it must not contain a secret.
     fn target(&self) -> &str;
 
-    /// Asks once. Every wait belongs to a step of `steps`, so that a deadline can name the step that got no answer.
+    /// Examines the backend once. Every wait belongs to a step of `steps`, so that a timeout can name the step that got no answer.
     ///
-    /// The future may be dropped at any `.await` when its deadline passes, and the next call must still be right.
+    /// The future may be dropped at any `.await` when its deadline passes; the next call must not be affected.
     fn check(&self, steps: &Steps) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// How old a result may be before the gateway asks again, unless the configuration says otherwise, for a check that costs its backend more than a glance: one that leaves something behind, for instance.
+    /// The least time between two runs, unless the configuration sets `max_age`. For checks that are expensive for their backend, or that write to it.
     ///
-    /// Nobody can have such a check run sooner, whatever they ask for, and a run that was begun goes on if they hang up. The check itself need not keep count.
+    /// The gateway enforces it: a caller that asks for a fresh result gets the cached one, and a run that has started completes even if its caller disconnects.
     fn min_interval(&self) -> Option<Duration> {
         None
     }
 
-    /// What its backends must grant for it, and nothing more: without any one of these a run fails, or leaves something behind. Nothing, for a backend that grants nothing by its own means.
+    /// The permissions that the check needs on its backends, and no others: without any one of them a run fails or cannot clean up after itself. Empty for backends without permissions of their own.
     ///
-    /// The failure is why that cannot be known: a part of the settings is not.
+    /// Fails if a setting that decides this is not known.
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
         Ok(Vec::new())
     }
 }
 
-/// [`Check`] in the form that fits into one list with others; every check has it by itself.
+/// The object-safe form of [`Check`], implemented for every check.
 pub trait DynCheck: Send + Sync + 'static {
     /// See [`Check::target`].
     fn target(&self) -> &str;

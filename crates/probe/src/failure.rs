@@ -1,4 +1,4 @@
-//! A failed check, as the person on call reads it: one line with the step, the cause and the target.
+//! A failed check: step and cause, rendered as one line.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -6,10 +6,10 @@ use std::io;
 
 use crate::scrub;
 
-/// The longest status line in characters, target included.
+/// The maximum length of a status line in characters, target included.
 pub const MAX_LINE: usize = 300;
 
-/// A check that failed: the step it was in, and why.
+/// The step that failed, and the cause.
 #[derive(Clone, Debug)]
 pub struct Failure {
     step: &'static str,
@@ -22,7 +22,7 @@ impl Failure {
         Self { step, cause: cause.into() }
     }
 
-    /// `step` failed for a reason in the probe's own words: lower case, no final dot.
+    /// `step` failed for a reason in the probe's own words: lower case, without a final dot.
     pub fn msg(step: &'static str, reason: impl Into<String>) -> Self {
         Self { step, cause: Cause::msg(reason) }
     }
@@ -32,14 +32,14 @@ impl Failure {
         self.step
     }
 
-    /// Why it failed.
+    /// The cause.
     pub fn cause(&self) -> &Cause {
         &self.cause
     }
 
-    /// The line that callers read: `step: cause (target)`, without secrets, on one line, at most [`MAX_LINE`] characters long.
+    /// Renders the failure as callers see it: `step: cause (target)`, without secrets, on one line, at most [`MAX_LINE`] characters long.
     ///
-    /// What is too long is cut in the cause, since step and target are what one looks for first.
+    /// A line that is too long is cut in its cause, since step and target matter most.
     pub fn render(&self, target: &str) -> String {
         let head = tidy(&scrub(&format!("{}: ", self.step)));
         let tail = match tidy(&scrub(target)) {
@@ -47,7 +47,7 @@ impl Failure {
             target => format!(" ({})", shorten(&target, MAX_LINE / 2)),
         };
         let cause = tidy(&scrub(&self.cause.text));
-        // The words of others may end with a dot.
+        // A server's or library's text may end with a dot.
         let cause = cause.trim_end_matches(['.', ' ']);
         let room = MAX_LINE - head.chars().count() - 1 - tail.chars().count();
         format!("{head} {}{tail}", shorten(cause, room))
@@ -67,25 +67,25 @@ impl Cause {
         Self { text: reason.into(), connection_lost: false }
     }
 
-    /// The same cause, marked as the loss of a connection: on a kept connection it proves nothing (see [`crate::CachedConnection`]).
+    /// Marks the cause as the loss of a connection, which on a reused connection proves nothing (see [`crate::CachedConnection`]).
     #[must_use]
     pub fn connection_lost(mut self) -> Self {
         self.connection_lost = true;
         self
     }
 
-    /// Whether the connection was lost, rather than the question answered badly.
+    /// Whether the connection was lost, as opposed to a bad answer on an intact one.
     pub fn is_connection_lost(&self) -> bool {
         self.connection_lost
     }
 
-    /// The text, not yet cut and scrubbed for callers.
+    /// The text before it is shortened and scrubbed.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Scrubbed: the text may hold the words of others.
+/// Scrubbed, since the text may contain a server's or library's words.
 impl fmt::Debug for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cause")
@@ -101,7 +101,7 @@ impl From<Failure> for Cause {
     }
 }
 
-/// Errors say their whole chain of sources, each once: some libraries repeat the source in their own text.
+/// The text contains the whole chain of sources. A source that an error already repeats in its own text is not added again.
 impl<E: Error + 'static> From<E> for Cause {
     fn from(error: E) -> Self {
         let mut text = plain(&error);
@@ -119,7 +119,7 @@ impl<E: Error + 'static> From<E> for Cause {
     }
 }
 
-/// An error's own text in the form of our lines: no number of the operating system, no final dot, a small first letter unless it begins an acronym.
+/// An error's own text in the style of status lines: no `(os error N)`, no final dot, a lower-case first letter unless it begins an acronym.
 fn plain(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string();
     let text = match text.rfind(" (os error ") {
@@ -143,7 +143,7 @@ fn is_lost(error: &(dyn Error + 'static)) -> bool {
     let Some(error) = error.downcast_ref::<io::Error>() else {
         return false;
     };
-    // An I/O error hides the error it wraps from `source`.
+    // `source` of an I/O error skips the error that it wraps.
     let wrapped = || error.get_ref().is_some_and(|inner| is_lost(inner));
     matches!(
         error.kind(),
@@ -151,7 +151,7 @@ fn is_lost(error: &(dyn Error + 'static)) -> bool {
     ) || wrapped()
 }
 
-/// Everything on one line, with single spaces.
+/// Joins all lines into one, with single spaces.
 fn tidy(text: &str) -> String {
     let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -173,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn an_operating_system_error_reads_like_our_own_words() {
+    fn an_operating_system_error_is_rendered_without_its_number() {
         check(io::Error::from_raw_os_error(111), "connect: connection refused (10.0.3.7:5432)");
     }
 
     #[test]
-    fn a_source_that_the_line_already_ends_with_is_not_said_twice() {
+    fn a_source_that_the_line_already_ends_with_is_not_repeated() {
         let inner = io::Error::other("Handshake failed.");
         check(io::Error::other(inner), "connect: handshake failed (10.0.3.7:5432)");
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_of_many_lines_becomes_one() {
+    fn a_cause_of_several_lines_becomes_one_line() {
         check(
             Cause::msg("first\r\nsecond\t third\0"),
             "connect: first second third (10.0.3.7:5432)",
@@ -197,19 +197,19 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_in_the_words_of_others_loses_its_final_dot() {
+    fn a_final_dot_is_removed() {
         check(Cause::msg("No such user. "), "connect: No such user (10.0.3.7:5432)");
     }
 
     #[test]
-    fn a_failure_does_not_print_a_secret_that_others_quoted() {
+    fn debug_output_masks_a_secret_that_a_server_quoted() {
         let _secret = crate::Secret::new("hunter2-quoted");
         let failure = Failure::msg("connect", "bad password hunter2-quoted");
         assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
     }
 
     #[test]
-    fn a_long_cause_is_cut_and_the_target_stays() {
+    fn a_long_cause_is_cut_and_the_target_is_kept() {
         let line = Failure::msg("query", "é".repeat(1000)).render("db:5432");
         assert_eq!(line.chars().count(), MAX_LINE);
         assert!(line.starts_with("query: éé") && line.ends_with("é… (db:5432)"), "{line}");

@@ -1,6 +1,6 @@
-//! What a backend must grant to the gateway, in pieces as small as the backend can grant them.
+//! Permissions that backends must grant to the gateway.
 //!
-//! Which pieces a check needs, the check knows; how a kind of backend is told to grant them, the crate that speaks its protocol. So `health-gateway permissions` prints what the checks of a configuration need, and knows no backend.
+//! A check lists the permissions that it needs, and the crate that speaks a backend's protocol writes the statements that grant them. `health-gateway permissions` combines the two without knowing any backend.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,16 +8,16 @@ use std::fmt;
 
 use crate::Secret;
 
-/// A kind of backend that lets nobody do more than was granted to him.
+/// The language in which one kind of backend is told what to grant.
 #[derive(Debug)]
 pub struct GrantDialect {
-    /// Its name, for instance `PostgreSQL`.
+    /// The backend's name, such as `PostgreSQL`.
     pub name: &'static str,
-    /// Writes what is granted to `user`, each permission in its words, as the backend's administrator gives it: whole lines.
+    /// Writes the statements that grant `permissions` to `user`, as whole lines that an administrator can run.
     pub write: fn(user: &str, permissions: &BTreeSet<Vec<String>>) -> String,
 }
 
-/// Somebody on a server to whom something can be granted. It prints as in `Redis at cache:6379 for health`.
+/// A user on a server. Prints as in `Redis at cache:6379 for health`.
 #[derive(Clone, Debug)]
 pub struct Principal {
     dialect: &'static GrantDialect,
@@ -29,14 +29,14 @@ pub struct Principal {
 /// One permission for one principal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
-    /// Who needs it.
+    /// The user that needs it.
     pub principal: Principal,
-    /// The permission in the words of its dialect, which only the system's own `write` reads.
+    /// The permission as words that only [`GrantDialect::write`] of the same dialect interprets.
     pub permission: Vec<String>,
 }
 
 impl Principal {
-    /// The user called `user` on `server`, written as an operator would. Neither may hold a secret.
+    /// The user `user` on `server`. Neither may contain a secret.
     pub fn new(
         dialect: &'static GrantDialect,
         server: impl Into<String>,
@@ -45,14 +45,14 @@ impl Principal {
         Self { dialect, server: server.into(), user: user.into(), distinguished_by: None }
     }
 
-    /// The same, apart from others who look the same but have other credentials.
+    /// Distinguishes this principal by its `credentials` from one that prints the same.
     #[must_use]
     pub fn distinguished_by(mut self, credentials: &Secret) -> Self {
         self.distinguished_by = Some(credentials.clone());
         self
     }
 
-    /// This permission for this principal.
+    /// The grant of `permission` to this principal.
     pub fn needs<const N: usize>(&self, permission: [&str; N]) -> Grant {
         Grant { principal: self.clone(), permission: permission.map(str::to_owned).into() }
     }
@@ -89,7 +89,7 @@ impl Ord for Principal {
     }
 }
 
-/// The statements for each principal, with everything that any of `grants` gives him, each permission once.
+/// The statements for each principal, with each of its permissions once.
 pub fn statements(grants: impl IntoIterator<Item = Grant>) -> BTreeMap<Principal, String> {
     let mut principals: BTreeMap<Principal, BTreeSet<Vec<String>>> = BTreeMap::new();
     for Grant { principal, permission } in grants {
@@ -115,7 +115,7 @@ mod tests {
     };
 
     #[test]
-    fn what_several_checks_need_of_one_server_is_written_once() {
+    fn a_permission_that_several_checks_need_is_written_once() {
         let (front, back) =
             (Principal::new(&DOORS, "front", "me"), Principal::new(&DOORS, "back", "me"));
         let grants =
@@ -136,11 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn those_who_look_the_same_are_told_apart_by_their_credentials() {
-        let somebody = Principal::new(&DOORS, "front", "somebody");
-        let other = somebody.clone().distinguished_by(&Secret::new("another-key"));
-        assert_ne!(somebody, other);
-        assert_eq!(somebody.to_string(), other.to_string());
-        assert_eq!(statements([somebody.needs(["open"]), other.needs(["open"])]).len(), 2);
+    fn principals_that_print_the_same_are_distinguished_by_their_credentials() {
+        let application = Principal::new(&DOORS, "front", "application");
+        let other = application.clone().distinguished_by(&Secret::new("another-key"));
+        assert_ne!(application, other);
+        assert_eq!(application.to_string(), other.to_string());
+        assert_eq!(statements([application.needs(["open"]), other.needs(["open"])]).len(), 2);
     }
 }

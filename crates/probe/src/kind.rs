@@ -1,22 +1,22 @@
-//! A kind of probe: how a section of the configuration becomes checks.
+//! A kind of probe, which builds checks from a section of the configuration.
 
 use crate::config::{Diagnostic, Diagnostics, Fields, Node, Value};
 use crate::{Check, CheckName, Checks, DynChecks, SharedResources};
 
-/// What any section may hold for the gateway, which reads it by itself: none of these can be the name of a check.
+/// Keys of every section that the gateway reads itself. None of them can be the name of a check.
 pub const GATEWAY_KEYS: &[&str] = &["kind", "timeout", "max_age", "overdue_wait", "checks"];
 
 /// A row of the gateway's table of probes.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
-    /// The kind of component, as `kind = "..."` names it; a section without one is of the kind that it is named after.
+    /// The name in `kind = "..."`. A section without that key is of the kind that it is named after.
     pub name: &'static str,
-    /// Turns a section into a component, without any I/O; `None` when the section has noted mistakes.
+    /// Builds the checks of a section without any I/O. Returns `None` if it has reported diagnostics.
     pub build: fn(&Section<'_>) -> Option<DynChecks>,
 }
 
 impl Kind {
-    /// Builds the section `name`, or says everything that is wrong with it, in the order of its lines.
+    /// Builds the checks of the section `name`, or returns everything that is wrong with it in the order of its lines.
     pub fn checks(
         &self,
         name: &str,
@@ -27,7 +27,7 @@ impl Kind {
         self.read(name, node, shared, &diagnostics).ok_or_else(|| diagnostics.into_diagnostics())
     }
 
-    /// The same with the notes of a whole file, where mistakes are noted; then there is no component.
+    /// The same for a section of a file, which collects its `diagnostics`. Returns `None` if there are any for this section.
     pub fn read(
         &self,
         name: &str,
@@ -39,7 +39,7 @@ impl Kind {
         let built = (self.build)(&Section { name, node, shared, diagnostics: &own });
         let built = built.filter(|_| own.is_clean());
         if built.is_none() && own.is_clean() {
-            let message = format!("the kind `{}` makes nothing of this section", self.name);
+            let message = format!("the kind `{}` builds no check from this section", self.name);
             own.push(Diagnostic { line: node.line, key: name.to_owned(), message });
         }
         diagnostics.append(own);
@@ -47,7 +47,7 @@ impl Kind {
     }
 }
 
-/// A section of the configuration on its way to becoming a component.
+/// A section of the configuration, for [`Kind::build`].
 #[derive(Debug)]
 pub struct Section<'a> {
     name: &'a str,
@@ -57,22 +57,22 @@ pub struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The section's name, which is the component's.
+    /// The name of the section, and of the component that it becomes.
     pub fn name(&self) -> &'a str {
         self.name
     }
 
-    /// Where checks find what they share with others.
+    /// The resources that checks share.
     pub fn shared(&self) -> &'a SharedResources {
         self.shared
     }
 
-    /// The section as one table.
+    /// Reads the section as one table.
     pub fn fields(&self) -> Fields<'a> {
         Fields::new(self.name.to_owned(), self.node, self.diagnostics).also_allow(GATEWAY_KEYS)
     }
 
-    /// The section as a group with one check for each of its keys: the key is the check's name, and a string in place of a table is its `url`.
+    /// Reads the section as a group with one check for each key. The key is the name of the check; a string in place of a table is its `url`.
     pub fn group_by_key<C: Check>(
         &self,
         mut make: impl FnMut(&CheckName, &mut Fields<'_>) -> Option<C>,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_noted_with_its_line() {
+    fn every_diagnostic_has_its_line() {
         check_diagnostics(
             &SINGLE,
             "\nmode = 'hunter2'\ncolour = 'blue'\n",
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_gateway_reads_is_no_unknown_key_and_no_check() {
+    fn a_key_of_the_gateway_is_neither_unknown_nor_a_check() {
         assert!(build(&SINGLE, "url = 'x'\ntimeout = '1s'\nkind = 'single'\n").is_ok());
         let Ok(Checks::Group(checks)) = build(&GROUP, "a = 'x'\nmax_age = '1s'\n") else {
             panic!("a group")
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn every_check_of_a_group_is_read_before_anything_is_said() {
+    fn diagnostics_of_every_check_in_a_group_are_reported_together() {
         check_diagnostics(
             &GROUP,
             "a = 'wrong'\nb = 'right'\nc = 7\n'' = 'right'\n[d]\nurl = 'wrong'\n",
@@ -229,7 +229,7 @@ mod tests {
     };
 
     #[test]
-    fn a_table_within_a_section_is_read_like_the_section() {
+    fn a_nested_table_is_validated_like_its_section() {
         check_diagnostics(
             &NESTED,
             "[parts.a]\nsize = 'x'\ncolour = 'red'\n[parts.b]\nsize = 2\n",
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_noted_whether_it_is_written_or_not() {
+    fn a_key_that_is_read_is_recorded_whether_it_is_present_or_not() {
         let key_usages = |kind: &Kind, toml: &str| {
             let (node, diagnostics) =
                 (Node::parse(toml).expect("this is TOML"), Diagnostics::default());
@@ -287,25 +287,25 @@ mod tests {
             let mut fields = section.fields();
             let first = fields.table("first", |part| part.required::<String>("url"));
             let second = fields.table("second", |part| part.required::<String>("url"));
-            fields.single(|| Some(Said(format!("{first:?} {second:?}"))))
+            fields.single(|| Some(Fails(format!("{first:?} {second:?}"))))
         },
     };
 
-    /// Fails with its own words.
-    struct Said(String);
+    /// Fails with a fixed text.
+    struct Fails(String);
 
-    impl Check for Said {
+    impl Check for Fails {
         fn target(&self) -> &'static str {
             ""
         }
 
         async fn check(&self, _: &Steps) -> Result<(), Failure> {
-            Err(Failure::msg("said", self.0.clone()))
+            Err(Failure::msg("check", self.0.clone()))
         }
     }
 
     #[test]
-    fn a_single_table_within_a_section_may_be_left_out() {
+    fn an_optional_table_may_be_absent() {
         check_diagnostics(
             &PARTS,
             "[first]\nurl = 7\ncolour = 'red'\n[second]\n",
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_known_in_a_table_concerns_this_table_alone() {
+    async fn an_unknown_value_in_a_table_affects_only_that_table() {
         let mut node =
             Node::parse("first = { url = 'x' }\nsecond = { url = 'y' }\n").expect("TOML");
         let Value::Table(tables) = &mut node.value else { panic!("a table") };
@@ -346,7 +346,7 @@ mod tests {
     };
 
     #[test]
-    fn each_value_in_a_table_of_names_is_read_and_told_by_its_own() {
+    fn diagnostics_of_a_table_of_names_have_the_name_in_their_key() {
         check_diagnostics(
             &NAMED,
             "[values]\na = 1\nb = 'x'\nodd = 'y'\n",
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_value_that_is_not_known_yet_keeps_the_checks_place_and_answers_with_the_reason() {
+    async fn a_check_whose_configuration_is_unknown_fails_with_the_reason() {
         let mut node = Node::parse("a = 'x'\nb = 'y'\n").expect("this is TOML");
         let Value::Table(entries) = &mut node.value else { panic!("a table") };
         entries[0].1.value = Value::Unknown(Failure::msg("read secret", "vault is sealed"));
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_beside_one_that_is_not_known_yet_is_still_a_mistake() {
+    fn a_wrong_value_beside_an_unknown_one_is_still_reported() {
         let mut node = Node::parse("url = 'x'\nmode = 'y'\n").expect("this is TOML");
         let Value::Table(entries) = &mut node.value else { panic!("a table") };
         entries[0].1.value = Value::Unknown(Failure::msg("read secret", "vault is sealed"));

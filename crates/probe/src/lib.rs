@@ -1,7 +1,7 @@
-//! The contract between the gateway and its probes: what a check is, its failure, its secrets and its configuration.
+//! The contract between the gateway and its probes.
 //!
-//! A probe crate turns its section of the configuration into named checks (see [`Kind`]); a check asks one backend one question once (see [`Check`]).
-//! When to ask, how long to wait, what to do with a panic, how to name and to write the answer: that is the gateway's and stands nowhere here.
+//! A probe crate builds named checks from its section of the configuration (see [`Kind`]). A check examines one backend once (see [`Check`]).
+//! Scheduling, deadlines, panics, caching, names and the format of the report belong to the gateway.
 
 mod cached_connection;
 mod check;

@@ -1,4 +1,4 @@
-//! Secrets that do not print, and the last net below them: text that leaves the process is searched for every secret alive.
+//! Secrets that do not print, and the scrubbing of text that leaves the process.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,24 +7,24 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-/// Shorter values are no secrets to speak of, and searching for them would tear words apart.
+/// Shorter values are not masked: they occur by chance within other words.
 const SHORTEST_SCRUBBED: usize = 4;
 
-/// What stands in a text where a secret was.
+/// Replaces a secret in a text.
 const MASK: &str = "***";
 
-/// Every secret that is alive, so that [`scrub`] finds them wherever they came from.
-static ALIVE: Mutex<Vec<Weak<Zeroizing<String>>>> = Mutex::new(Vec::new());
+/// Every secret in memory, for [`scrub`].
+static LIVE_SECRETS: Mutex<Vec<Weak<Zeroizing<String>>>> = Mutex::new(Vec::new());
 
-/// A text that must not be seen: a password, a token, a key. It prints as `***`, and its memory is wiped after use.
+/// A password, a token or a key. It prints as `***`, and its memory is wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
-    /// Takes `text` into custody.
+    /// Makes `text` a secret and registers it for [`scrub`].
     pub fn new(text: impl Into<String>) -> Self {
         let secret = Arc::new(Zeroizing::new(text.into()));
-        let mut alive = ALIVE.lock();
+        let mut alive = LIVE_SECRETS.lock();
         if alive.len() == alive.capacity() {
             alive.retain(|known| known.strong_count() > 0);
         }
@@ -32,7 +32,7 @@ impl Secret {
         Self(secret)
     }
 
-    /// The text itself, for the client that needs it.
+    /// The text itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -50,13 +50,13 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// `text` without any secret that is alive, and without the user-info of any URL in it.
+/// Masks every secret in memory, and the user-info of every URL, in `text`.
 ///
-/// Our own messages hold no secrets by construction; this is for the words of others: a server's error, a library's.
+/// The gateway's own messages contain no secrets by construction. This is the safety net for errors of servers and libraries.
 pub fn scrub(text: &str) -> String {
     let mut clean = without_user_info(text);
     let mut found: Vec<_> = {
-        let alive = ALIVE.lock();
+        let alive = LIVE_SECRETS.lock();
         alive
             .iter()
             .filter_map(Weak::upgrade)
@@ -64,7 +64,7 @@ pub fn scrub(text: &str) -> String {
             .filter(|secret| clean.contains(secret.as_str()) || clean.contains(&in_json(secret)))
             .collect()
     };
-    // The longest first: a secret may be part of another, for instance a password and the URL around it.
+    // The longest first: a secret may be part of another, such as a password of a URL.
     found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     for secret in found {
         clean = clean.replace(secret.as_str(), MASK).replace(&in_json(&secret), MASK);
@@ -72,12 +72,12 @@ pub fn scrub(text: &str) -> String {
     clean
 }
 
-/// The form that `secret` takes within a string of JSON, which is what a log line or a quoted answer is.
+/// `secret` as it is escaped within a JSON string: log lines are JSON.
 fn in_json(secret: &str) -> String {
     secret.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// Masks what stands between `://` and the last `@` of a URL's authority.
+/// Masks the text between `://` and the last `@` of a URL's authority.
 fn without_user_info(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
@@ -109,20 +109,20 @@ mod tests {
     }
 
     #[test]
-    fn a_living_secret_is_masked_wherever_it_appears() {
+    fn every_occurrence_of_a_secret_is_masked() {
         let _secret = Secret::new("hunter2-alive");
         assert_eq!(scrub("bad key hunter2-alive, again hunter2-alive"), "bad key ***, again ***");
     }
 
     #[test]
-    fn a_secret_within_another_is_masked_with_it() {
+    fn a_secret_within_another_secret_is_masked_with_it() {
         let _part = Secret::new("hunter2-part");
         let _whole = Secret::new("key=hunter2-part;more");
         assert_eq!(scrub("sent key=hunter2-part;more"), "sent ***");
     }
 
     #[test]
-    fn a_secret_is_masked_in_json_too() {
+    fn a_secret_is_masked_in_json() {
         let _secret = Secret::new(r#"hunter2"quoted\"#);
         assert_eq!(scrub(r#"{"text":"hunter2\"quoted\\"}"#), r#"{"text":"***"}"#);
     }

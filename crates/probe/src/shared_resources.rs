@@ -1,41 +1,42 @@
-//! What several checks use together: one connection to each distinct server, one session, one credentials cache.
+//! Resources that several checks share, such as a connection or a session.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use crate::Secret;
 use parking_lot::Mutex;
 
-/// Finds a thing that several checks share by its type and by what it connects to.
+use crate::Secret;
+
+/// A map of weak references to shared resources, by their type and key.
 ///
-/// It keeps nothing alive: a thing goes with the last check that uses it.
-/// When a changed configuration is built beside the one in use, whatever both need is handed over as it is, connection included.
+/// A resource is dropped with the last check that uses it.
+/// When a changed configuration is built beside the active one, resources that both need are shared, open connections included.
 #[derive(Default)]
 pub struct SharedResources {
-    things: Mutex<HashMap<(TypeId, Secret), Weak<dyn Any + Send + Sync>>>,
+    resources: Mutex<HashMap<(TypeId, Secret), Weak<dyn Any + Send + Sync>>>,
 }
 
 impl SharedResources {
-    /// The thing of this type under `key`, made if there is none.
+    /// The resource of this type under `key`, created by `make` if there is none.
     ///
-    /// The key holds everything that distinguishes one from another, credentials included, hence its type.
+    /// The key contains everything that distinguishes two resources, credentials included, and is therefore a [`Secret`].
     pub fn get_or_insert<T: Any + Send + Sync>(
         &self,
         key: &Secret,
         make: impl FnOnce() -> T,
     ) -> Arc<T> {
-        let mut things = self.things.lock();
-        let found = things.get(&(TypeId::of::<T>(), key.clone())).and_then(Weak::upgrade);
-        if let Some(thing) = found.and_then(|thing| thing.downcast::<T>().ok()) {
-            return thing;
+        let mut resources = self.resources.lock();
+        let found = resources.get(&(TypeId::of::<T>(), key.clone())).and_then(Weak::upgrade);
+        if let Some(resource) = found.and_then(|resource| resource.downcast::<T>().ok()) {
+            return resource;
         }
-        things.retain(|_, thing| thing.strong_count() > 0);
-        let thing = Arc::new(make());
-        let erased: Arc<dyn Any + Send + Sync> = thing.clone();
-        things.insert((TypeId::of::<T>(), key.clone()), Arc::downgrade(&erased));
-        thing
+        resources.retain(|_, resource| resource.strong_count() > 0);
+        let resource = Arc::new(make());
+        let erased: Arc<dyn Any + Send + Sync> = resource.clone();
+        resources.insert((TypeId::of::<T>(), key.clone()), Arc::downgrade(&erased));
+        resource
     }
 }
 
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_key_finds_the_same_thing_as_long_as_somebody_uses_it() {
+    fn a_key_finds_its_resource_while_the_resource_is_used() {
         let shared = SharedResources::default();
         let key = Secret::new("redis://a");
         let first = shared.get_or_insert(&key, || 1_u8);
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn another_type_under_the_same_key_is_another_thing() {
+    fn resources_of_different_types_may_have_the_same_key() {
         let shared = SharedResources::default();
         let key = Secret::new("redis://b");
         let number = shared.get_or_insert(&key, || 1_u8);

@@ -1,11 +1,12 @@
-//! The steps of a run, so that a deadline can say how far it came.
+//! The steps of a run, so that a timeout can name the one it interrupted.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Cause, Failure};
 use parking_lot::{Mutex, MutexGuard};
+
+use crate::{Cause, Failure};
 
 /// Names of steps that mean the same in every probe.
 pub mod step {
@@ -19,9 +20,9 @@ pub mod step {
     pub const AUTHENTICATE: &str = "authenticate";
 }
 
-/// Which step a run is in.
+/// The current step of a run.
 ///
-/// A check that is cut off by its deadline is dropped and cannot say anything any more; what stands here then is what it was waiting for.
+/// A check that exceeds its deadline is dropped and cannot return anything. What it was waiting for is read from here.
 #[derive(Debug)]
 pub struct Steps {
     state: Mutex<State>,
@@ -29,19 +30,19 @@ pub struct Steps {
 
 #[derive(Debug)]
 enum State {
-    /// In a step of its own, and what to say of it when the deadline comes.
+    /// In a step of its own, with the words for a timeout.
     In { step: &'static str, silence: String, known: String },
-    /// Waiting for work that several runs share, in whatever step that is.
+    /// Waiting for work that several runs share; the steps of that work are the current ones.
     Following(Arc<Steps>),
 }
 
 impl Steps {
-    /// A run that has not begun a step yet.
+    /// The steps of a run that has not begun one yet.
     pub fn new() -> Self {
         Self { state: Mutex::new(State::begun("start")) }
     }
 
-    /// The step that was begun last.
+    /// The step that began last.
     pub fn current(&self) -> &'static str {
         match &*self.state() {
             State::In { step, .. } => step,
@@ -54,7 +55,7 @@ impl Steps {
         *self.state() = State::begun(step);
     }
 
-    /// Begins `step` and waits for its work; an error becomes the failure of this step.
+    /// Begins `step` and awaits its work. An error becomes the failure of this step.
     pub async fn run<T, E>(
         &self,
         step: &'static str,
@@ -67,7 +68,7 @@ impl Steps {
         work.await.map_err(|error| Failure::new(step, error))
     }
 
-    /// Begins `step`, and says more of it than `no answer` should the deadline come: whose `silence` it is, such as `no worker answered`, and what is `known` (empty for nothing).
+    /// Begins `step` with words for a timeout: `silence` in place of `no answer`, such as `no worker answered`, and what is already `known`, which may be empty.
     pub fn begin_with(
         &self,
         step: &'static str,
@@ -77,14 +78,14 @@ impl Steps {
         *self.state() = State::In { step, silence: silence.into(), known: known.into() };
     }
 
-    /// Waits from now on for work that several runs share and whose steps are `other`, until the next step is begun.
+    /// Takes the current step from `other`, the steps of work that several runs share, until the next step begins.
     ///
-    /// Nobody may follow who follows them.
+    /// `other` must not follow `self`, directly or indirectly.
     pub fn follow(&self, other: Arc<Self>) {
         *self.state() = State::Following(other);
     }
 
-    /// The failure of a run that its deadline cuts off now.
+    /// The failure of a run that is interrupted by its deadline now.
     pub fn timed_out(&self, deadline: Duration) -> Failure {
         match &*self.state() {
             State::In { step, silence, known } => {
@@ -116,36 +117,36 @@ impl Default for Steps {
 mod tests {
     use super::*;
 
-    fn check_unanswered(steps: &Steps, expected: &str) {
+    fn check_timed_out(steps: &Steps, expected: &str) {
         assert_eq!(steps.timed_out(Duration::from_secs(2)).render("h:1"), expected);
     }
 
     #[test]
-    fn a_deadline_names_the_step() {
+    fn a_timeout_names_the_step() {
         let steps = Steps::new();
         steps.begin("query");
-        check_unanswered(&steps, "query: no answer within 2s (h:1)");
+        check_timed_out(&steps, "query: no answer within 2s (h:1)");
     }
 
     #[test]
-    fn a_deadline_says_what_the_check_left_to_say() {
+    fn a_timeout_includes_the_words_and_facts_of_the_step() {
         let steps = Steps::new();
         steps.begin_with("ping", "no worker answered", "1 consumer on a, 2 messages waiting");
-        check_unanswered(
+        check_timed_out(
             &steps,
             "ping: no worker answered within 2s (1 consumer on a, 2 messages waiting) (h:1)",
         );
         steps.begin("query");
-        check_unanswered(&steps, "query: no answer within 2s (h:1)");
+        check_timed_out(&steps, "query: no answer within 2s (h:1)");
     }
 
     #[test]
-    fn who_follows_is_where_the_other_is() {
+    fn steps_that_follow_others_report_the_step_of_those() {
         let (steps, other) = (Steps::new(), Arc::new(Steps::new()));
         steps.follow(other.clone());
         other.begin("connect");
         assert_eq!(steps.current(), "connect");
-        check_unanswered(&steps, "connect: no answer within 2s (h:1)");
+        check_timed_out(&steps, "connect: no answer within 2s (h:1)");
         steps.begin("ping");
         other.begin("tls");
         assert_eq!(steps.current(), "ping");

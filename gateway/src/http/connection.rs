@@ -1,4 +1,4 @@
-//! One connection: reads its requests, has them answered, and ends it after its time or when it is told to.
+//! Serves one connection, within its limits of size and time.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -18,103 +18,109 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service, ServiceExt};
 
-use super::{Limits, Peer};
+use super::ServerLimits;
 
 /// The largest request head in bytes; a larger one is answered with 431.
-const HEAD: usize = 16 * 1024;
+const MAX_HEAD: usize = 16 * 1024;
 
-/// How much of a request's body is read, though never looked at, before its connection is given up.
-const BODY: usize = 64 * 1024;
+/// How much of a request's body is drained before the connection is closed.
+const MAX_BODY: usize = 64 * 1024;
 
-/// How long to wait for what a caller is surely sending: the first request on its new connection, the rest of a body.
-const MOMENT: Duration = Duration::from_secs(1);
+/// How long to wait for bytes that are probably on their way: the first request of a connection, or the rest of a body.
+const IN_TRANSIT_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the answer under way may take when its connection has to end: the checks have deadlines of their own, and this bounds callers that never read.
-const LAST_ANSWER: Duration = Duration::from_mins(5);
+/// How long the response in flight may take when its connection has to end.
+/// Reports have deadlines of their own, so this is for callers that never read.
+const LAST_RESPONSE_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Serves one connection until it ends by itself, is too old, or is told to `end`.
+/// The address that a request came from, as a request extension.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerAddress(pub IpAddr);
+
+/// Serves a connection until it ends by itself, is too old, or `end` is cancelled.
 pub(super) async fn serve_connection<S, B>(
     stream: TcpStream,
     peer: IpAddr,
     app: S,
-    limits: Limits,
+    limits: ServerLimits,
     end: CancellationToken,
 ) where
-    S: Service<Request<Peer>, Response = Response<B>, Error = Infallible, Future: Send>,
+    S: Service<Request<()>, Response = Response<B>, Error = Infallible, Future: Send>,
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    // An answer is written at once, and must not wait for the last one's acknowledgement.
+    // With Nagle's algorithm, a response could wait for the acknowledgement of the last one.
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let asked = Arc::new(Notify::new());
-    let asking = asked.clone();
+    let first_request = Arc::new(Notify::new());
+    let received = first_request.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        asking.notify_one();
-        let (head, body) = request.into_parts();
-        answer(app.clone().oneshot(Request::from_parts(head, Peer(peer))), body)
+        received.notify_one();
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(PeerAddress(peer));
+        respond(app.clone().oneshot(Request::from_parts(head, ())), body)
     });
-    // A report is small: to copy it behind its head costs less than to have the system gather both.
+    // Reports are small: copying one behind its head costs less than a vectored write.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .max_buf_size(HEAD)
+        .max_buf_size(MAX_HEAD)
         .writev(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let time_to_end = async {
-        // However these waits end, the connection has to.
+        // The connection has to end after either result of these waits.
         drop(timeout(limits.max_connection_age, end.cancelled()).await);
-        // hyper closes a connection on which nothing was read yet, though a request may be on its way.
-        drop(timeout(MOMENT, asked.notified()).await);
+        // hyper closes a connection from which it has read nothing yet, though a request may be in transit.
+        drop(timeout(IN_TRANSIT_WAIT, first_request.notified()).await);
     };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
         () = time_to_end => {
             connection.as_mut().graceful_shutdown();
-            timeout(LAST_ANSWER, connection).await.unwrap_or(Ok(()))
+            timeout(LAST_RESPONSE_TIMEOUT, connection).await.unwrap_or(Ok(()))
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection");
+    if let Err(error) = result {
+        tracing::debug!(%peer, %error, "connection failed");
     }
 }
 
-/// Waits for the answer, and reads away the body that came with the request.
-async fn answer<R>(
-    answer: impl Future<Output = Result<R, Infallible>>,
+/// Waits for the response, and drains the request's body meanwhile.
+async fn respond<R>(
+    response: impl Future<Output = Result<R, Infallible>>,
     body: Incoming,
 ) -> Result<R, hyper::Error> {
-    // Most requests have none, and then hyper notices by itself that a caller hangs up.
+    // Without a body, hyper itself notices that the caller hangs up.
     if body.is_end_stream() {
-        let Ok(answer) = answer.await;
-        return Ok(answer);
+        let Ok(response) = response.await;
+        return Ok(response);
     }
-    let mut answer = pin!(answer);
-    let mut reading = pin!(drain_body(body));
-    let Ok(answer) = tokio::select! {
-        answer = &mut answer => {
-            // A connection that is closed with something unread is reset, and the answer may be lost with it.
-            drop(timeout(MOMENT, reading).await);
-            answer
+    let mut response = pin!(response);
+    let mut draining = pin!(drain_body(body));
+    let Ok(response) = tokio::select! {
+        response = &mut response => {
+            // The system resets a connection that is closed with unread bytes, and the response may be lost.
+            drop(timeout(IN_TRANSIT_WAIT, draining).await);
+            response
         }
-        read = &mut reading => {
-            read?;
-            answer.await
+        drained = &mut draining => {
+            drained?;
+            response.await
         }
     };
-    Ok(answer)
+    Ok(response)
 }
 
-/// Reads a body that nobody wants, because hyper notices that a caller hung up only when it has nothing left to read.
+/// Reads and discards a body: hyper notices that a caller hung up only once there is nothing left to read.
 ///
-/// It fails if the caller hangs up.
+/// Returns an error if the caller hangs up.
 async fn drain_body(mut body: Incoming) -> Result<(), hyper::Error> {
-    let mut read = 0;
-    while read <= BODY {
+    let mut length = 0;
+    while length <= MAX_BODY {
         match body.frame().await {
-            Some(frame) => read += frame?.data_ref().map_or(0, Bytes::len),
+            Some(frame) => length += frame?.data_ref().map_or(0, Bytes::len),
             None => break,
         }
     }

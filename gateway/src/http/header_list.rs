@@ -1,8 +1,8 @@
-//! Headers that are lists: split where a separator stands, but not within quotes.
+//! Splits the values of headers that are lists, and removes quotes.
 
 use std::borrow::Cow;
 
-/// The trimmed parts of a text between its separators.
+/// Returns the trimmed parts of a text between its separators, except those within quotes.
 pub(super) fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     let mut previous = separator;
@@ -14,7 +14,7 @@ pub(super) fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     part.map(str::trim)
 }
 
-/// A value without its quotes, if it has any.
+/// Returns a value without its quotes, if it has a pair.
 pub(super) fn unquote(value: &str) -> Cow<'_, str> {
     match value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
         Some(inner) => inner.replace("\\\\", "\\").replace("\\\"", "\"").into(),
@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_come_off_in_pairs() {
+    fn only_a_pair_of_quotes_is_removed() {
         for (value, expected) in
             [("x", "x"), (r#""x""#, "x"), (r#"""#, r#"""#), (r#""\"\\""#, r#""\"#)]
         {

@@ -1,123 +1,209 @@
-//! JSON as Django REST framework writes it: the order of the keys kept, nothing but the necessary escaped.
+//! JSON as Django REST framework writes it: keys in their order, nothing but the necessary escaped.
 
-use std::borrow::Cow;
+use std::io::{self, Write};
+use std::time::Duration;
 
-/// As much of JSON as the answers need.
-pub(crate) enum Json<'a> {
-    /// A string.
-    Text(Cow<'a, str>),
-    /// A list.
-    List(Vec<Json<'a>>),
-    /// An object, in the order of its keys.
-    Object(Vec<(&'a str, Json<'a>)>),
-}
+use probe::Checks;
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+use serde_json::ser::Formatter;
 
-impl<'a> Json<'a> {
-    /// A string.
-    pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
-        Self::Text(text.into())
-    }
+use crate::report::{CheckResult, ComponentResult, Report};
 
-    /// The text, indented by so many spaces, or on one line without any if it is 0.
-    pub(crate) fn write(&self, indent: usize) -> String {
-        let mut writer = Writer { out: String::new(), indent, depth: 0 };
-        writer.value(self);
-        writer.out
+/// Returns `value` as JSON, indented by so many spaces, or on one line without any if `indent` is 0.
+pub(crate) fn to_json(value: &impl Serialize, indent: usize) -> String {
+    let mut json = Vec::new();
+    let formatter = RestFrameworkFormatter { indent, depth: 0, is_empty: true };
+    let mut serializer = serde_json::Serializer::with_formatter(&mut json, formatter);
+    let written = value.serialize(&mut serializer);
+    match written.map(|()| String::from_utf8(json)) {
+        Ok(Ok(json)) => json,
+        other => unreachable!("texts and text keys are JSON: {other:?}"),
     }
 }
 
-struct Writer {
-    out: String,
+/// The layout of Django REST framework's `JSONRenderer`.
+struct RestFrameworkFormatter {
     indent: usize,
     depth: usize,
+    /// Whether nothing stands between the last bracket and here.
+    is_empty: bool,
 }
 
-impl Writer {
-    fn value(&mut self, value: &Json<'_>) {
-        match value {
-            Json::Text(text) => self.string(text),
-            Json::List(items) => self.block('[', items, Self::value, ']'),
-            Json::Object(entries) => self.block('{', entries, Self::entry, '}'),
-        }
-    }
-
-    fn entry(&mut self, (key, value): &(&str, Json<'_>)) {
-        self.string(key);
-        self.out.push_str(if self.indent == 0 { ":" } else { ": " });
-        self.value(value);
-    }
-
-    fn block<T>(&mut self, open: char, items: &[T], write: fn(&mut Self, &T), close: char) {
-        self.out.push(open);
+impl RestFrameworkFormatter {
+    fn open<W: ?Sized + Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth += 1;
-        for (index, item) in items.iter().enumerate() {
-            if index > 0 {
-                self.out.push(',');
-            }
-            self.new_line();
-            write(self, item);
-        }
+        self.is_empty = true;
+        writer.write_all(bracket)
+    }
+
+    fn close<W: ?Sized + Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth -= 1;
-        if !items.is_empty() {
-            self.new_line();
+        if !std::mem::replace(&mut self.is_empty, false) {
+            self.start_line(writer)?;
         }
-        self.out.push(close);
+        writer.write_all(bracket)
     }
 
-    fn new_line(&mut self) {
-        if self.indent > 0 {
-            self.out.push('\n');
-            self.out.extend(std::iter::repeat_n(' ', self.indent * self.depth));
+    fn separate<W: ?Sized + Write>(&mut self, writer: &mut W, is_first: bool) -> io::Result<()> {
+        self.is_empty = false;
+        if !is_first {
+            writer.write_all(b",")?;
         }
+        self.start_line(writer)
     }
 
-    fn string(&mut self, text: &str) {
-        // Nearly every text is written as it is.
-        if !text.bytes().any(may_be_escaped) {
-            self.out.extend(["\"", text, "\""]);
-            return;
+    fn start_line<W: ?Sized + Write>(&self, writer: &mut W) -> io::Result<()> {
+        if self.indent == 0 {
+            return Ok(());
         }
-        let quoted = serde_json::Value::from(text).to_string();
-        // These two end a line in JavaScript, so that JSON which holds them would not be JavaScript.
-        self.out.push_str(&quoted.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"));
+        write!(writer, "\n{:width$}", "", width = self.indent * self.depth)
     }
 }
 
-/// Whether a text that holds this byte may have to be written in another way: the last of these begins two separators of lines, among others.
-fn may_be_escaped(byte: u8) -> bool {
-    matches!(byte, 0..=0x1f | b'"' | b'\\' | 0xe2)
+impl Formatter for RestFrameworkFormatter {
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.open(writer, b"[")
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.close(writer, b"]")
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.separate(writer, first)
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.open(writer, b"{")
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.close(writer, b"}")
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.separate(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(if self.indent == 0 { b":" } else { b": " })
+    }
+
+    /// U+2028 and U+2029 end a line in JavaScript, so JSON that holds them would not be JavaScript.
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let is_separator = |c: char| matches!(c, '\u{2028}' | '\u{2029}');
+        let mut rest = fragment;
+        while let Some((at, separator)) = rest.char_indices().find(|(_, c)| is_separator(*c)) {
+            write!(writer, "{}\\u{:04x}", &rest[..at], u32::from(separator))?;
+            rest = &rest[at + separator.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let components = self.components.iter();
+        serializer
+            .collect_map(components.map(|(name, results)| (name, SerializeComponent(results))))
+    }
+}
+
+/// A component's results: its only one, or each under its name.
+struct SerializeComponent<'a>(&'a ComponentResult);
+
+impl Serialize for SerializeComponent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Checks::Single(result) => result.serialize(serializer),
+            Checks::Group(results) => {
+                serializer.collect_map(results.iter().map(|(name, result)| (name.as_str(), result)))
+            }
+        }
+    }
+}
+
+impl Serialize for CheckResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut result = serializer.serialize_struct("CheckResult", 2)?;
+        result.serialize_field("status", &self.status)?;
+        result.serialize_field("response_time", &seconds(self.response_time))?;
+        result.end()
+    }
+}
+
+/// Returns decimal seconds, to the microsecond.
+pub(crate) fn seconds(time: Duration) -> String {
+    format!("{}.{:06}", time.as_secs(), time.subsec_micros())
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::*;
 
     #[test]
-    fn it_is_compact_or_indented() {
-        let json = Json::Object(vec![
-            ("b", Json::List(vec![Json::text("x"), Json::text("y")])),
-            ("a", Json::Object(vec![])),
-        ]);
-        assert_eq!(json.write(0), r#"{"b":["x","y"],"a":{}}"#);
-        let indented = "{\n  \"b\": [\n    \"x\",\n    \"y\"\n  ],\n  \"a\": {}\n}";
-        assert_eq!(json.write(2), indented);
+    fn json_is_compact_or_indented() {
+        let value = json!({"a": {"b": ["x", "y"]}, "c": {}, "d": [], "e": [[]]});
+        assert_eq!(to_json(&value, 0), value.to_string());
+        assert_eq!(to_json(&value, 2), serde_json::to_string_pretty(&value).expect("JSON"));
+        assert_eq!(to_json(&json!({"a": "b"}), 8), "{\n        \"a\": \"b\"\n}");
     }
 
     #[test]
     fn only_the_necessary_is_escaped() {
-        let text = Json::text("ö \" \\ / \n \u{1} \u{7f} \u{2028}\u{2029}");
-        let expected = "\"ö \\\" \\\\ / \\n \\u0001 \u{7f} \\u2028\\u2029\"";
-        assert_eq!(text.write(0), expected);
+        let text = "ö \" \\ / \n \u{1} \u{7f} \u{2028}\u{2029}\u{2029}\u{2030}";
+        let expected = "\"ö \\\" \\\\ / \\n \\u0001 \u{7f} \\u2028\\u2029\\u2029\u{2030}\"";
+        assert_eq!(to_json(&text, 0), expected);
+    }
+
+    #[test]
+    fn a_report_keeps_its_order() {
+        let result = |status: &str| CheckResult {
+            status: status.to_owned(),
+            response_time: Duration::from_micros(412),
+        };
+        let name = |name| probe::CheckName::new(name).expect("a name");
+        let group = vec![(name("z"), result("1")), (name("a"), result("2"))];
+        let components = vec![
+            ("y".to_owned(), ComponentResult::Group(group)),
+            ("b".to_owned(), ComponentResult::Single(result("3"))),
+            ("empty".to_owned(), ComponentResult::Group(vec![])),
+        ];
+        let report = Report { components: std::sync::Arc::new(components.into()), age: None };
+        let time = r#""response_time":"0.000412""#;
+        let expected = format!(
+            r#"{{"y":{{"z":{{"status":"1",{time}}},"a":{{"status":"2",{time}}}}},"b":{{"status":"3",{time}}},"empty":{{}}}}"#
+        );
+        assert_eq!(to_json(&report, 0), expected);
+    }
+
+    #[test]
+    fn a_response_time_is_decimal_seconds() {
+        assert_eq!(seconds(Duration::from_micros(412)), "0.000412");
+        assert_eq!(seconds(Duration::from_nanos(3_000_999_999)), "3.000999");
     }
 
     proptest! {
         #[test]
         fn any_text_can_be_read_back(text: String, indent in 0_usize..9) {
-            let json = Json::Object(vec![(text.as_str(), Json::text(text.as_str()))]).write(indent);
-            let read: serde_json::Value = serde_json::from_str(&json)?;
-            prop_assert_eq!(read.get(&text).and_then(|value| value.as_str()), Some(text.as_str()));
+            let json = to_json(&json!({&text: &text}), indent);
+            let read: Value = serde_json::from_str(&json)?;
+            prop_assert_eq!(read.get(&text).and_then(Value::as_str), Some(text.as_str()));
         }
     }
 }

@@ -1,45 +1,114 @@
-//! The layers around the endpoint, listed once, each with the reason for its position.
+//! The layers around the endpoint's handler, listed once, in the order of the contract.
+
+mod access_log;
+mod allow_methods;
+mod authenticate;
+mod deadline;
+mod hide_target;
+mod negotiate;
+mod normalize_method;
+mod record_arrival;
+mod route;
 
 use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
-use hyper::body::Body;
+use futures_util::future::Either;
+use http::{Request, Response, StatusCode};
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Authority, Peer, Question, answer, write};
+use self::access_log::AccessLogLayer;
+use self::allow_methods::AllowMethodsLayer;
+use self::authenticate::AuthenticateLayer;
+pub(super) use self::authenticate::AuthorizedNamespace;
+pub(super) use self::deadline::AnswerDeadline;
+use self::deadline::DeadlineLayer;
+use self::hide_target::hide_target;
+use self::negotiate::NegotiateLayer;
+use self::normalize_method::normalize_method;
+use self::record_arrival::record_arrival;
+use self::route::RouteLayer;
+use super::handler::handle;
+use super::response::{self, Body};
+use super::source::ReportSource;
 
-/// The application as a service, for [`super::serve`] to put on a socket.
+/// Returns the endpoint as a service, for [`super::serve`] to put on a socket.
 ///
-/// Nothing here reads the body of a request: [`Peer`] has its place.
-pub fn app<A: Authority>(
-    authority: Arc<A>,
+/// A request carries its [`super::PeerAddress`] as an extension, and no body: the server reads that away.
+/// What a layer learns about a request is a further extension.
+pub fn app<R: ReportSource>(
+    source: Arc<R>,
 ) -> impl Service<
-    Request<Peer>,
-    Response = Response<impl Body<Data = Bytes, Error = BoxError> + Send + 'static>,
+    Request<()>,
+    Response = Response<impl hyper::body::Body<Data = Bytes, Error = BoxError> + Send + 'static>,
     Error = Infallible,
     Future: Send,
 > + Clone
 + Send
 + 'static {
     ServiceBuilder::new()
-        // First of all: whatever sees the request from here on cannot see the token.
+        // Outermost, so that a panic in any layer becomes a 500 and not a lost connection.
+        .layer(CatchPanicLayer::custom(|_| answer_panic()))
+        // Before anything that logs: no layer below finds the token in the URI.
         .map_request(hide_target)
-        // A panic becomes an answer instead of a cut connection. What it says may hold anything: it is not repeated.
-        .layer(CatchPanicLayer::custom(|_| internal_error()))
-        .service(service_fn(move |request| answer(authority.clone(), request)))
+        // Before anything that waits: the deadline and the log's duration count from here.
+        .map_request(record_arrival)
+        // Before anything that compares or names the method, which Django does in upper case.
+        .map_request(normalize_method)
+        // Around every layer that may refuse, so that each refusal is logged; panics are logged by their own layer.
+        .layer(AccessLogLayer)
+        // 404: a path that is not the endpoint's has neither formats nor a token.
+        .layer(RouteLayer)
+        // 404 for an unknown format, 406 for `Accept`: Django REST framework judges both before the token.
+        .layer(NegotiateLayer)
+        // 405 for a wrong token, the same response as for a wrong method, so that neither reveals the other.
+        .layer(AuthenticateLayer::new(source))
+        // 405: only a caller with the right token learns which methods exist.
+        .layer(AllowMethodsLayer)
+        // Below authentication, because each namespace has its own timeout; it counts from the arrival nevertheless.
+        .layer(DeadlineLayer::new(R::answer_timeout))
+        .service(service_fn(handle::<R>))
 }
 
-/// Moves the target out of the URI, where many things would print it, to where nothing does.
-fn hide_target(mut request: Request<Peer>) -> Request<Question> {
-    let target = std::mem::take(request.uri_mut()).into();
-    request.map(|Peer(peer)| Question { target, peer })
+/// Answers a request during which something panicked. The panic's message may hold anything, so it is not repeated.
+fn answer_panic() -> Response<Body> {
+    // The panic hook has logged the panic itself.
+    tracing::error!(status = StatusCode::INTERNAL_SERVER_ERROR.as_u16(), "request panicked");
+    response::internal_error()
 }
 
-fn internal_error() -> Response<write::Body> {
-    // The panic itself was logged where it happened.
-    tracing::error!(status = StatusCode::INTERNAL_SERVER_ERROR.as_u16(), "answered");
-    write::internal_error().with_headers(HeaderMap::new())
+/// Returns what an outer layer learned about the request.
+pub(super) fn extension<T: Clone + Send + Sync + 'static>(request: &Request<()>) -> &T {
+    let Some(extension) = request.extensions().get() else {
+        unreachable!("an outer layer sets {}", std::any::type_name::<T>())
+    };
+    extension
+}
+
+/// The future of a layer that may respond without its inner service.
+type MaybeEarly<F> = Either<Ready<Result<Response<Body>, Infallible>>, F>;
+
+/// Responds without the inner service.
+fn respond_early<F>(response: Response<Body>) -> MaybeEarly<F> {
+    Either::Left(ready(Ok(response)))
+}
+
+/// What the tests of the layers share.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An inner service that is reached by every request that a layer lets through.
+    pub(super) async fn accept(_: Request<()>) -> Result<Response<Body>, Infallible> {
+        Ok(Response::new(Body::default()))
+    }
+
+    /// The bytes of a response's body.
+    pub(super) async fn body(response: Response<Body>) -> Bytes {
+        let Ok(body) = http_body_util::BodyExt::collect(response.into_body()).await;
+        body.to_bytes()
+    }
 }

@@ -1,12 +1,12 @@
-//! The report for a person with a browser, perhaps a phone at night: what fails first, no scripts, nothing from elsewhere.
+//! The report as an HTML page: failed checks first, without scripts or external resources.
 
 use http::HeaderValue;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::write::seconds;
+use super::json::seconds;
 use crate::report::Report;
 
-/// Allows a page nothing but its own style, which it names by its hash.
+/// The Content-Security-Policy of a page. It allows the page's own style, by its hash, and nothing else.
 pub(super) const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'sha256-HNDfbiFUXCqoXmIMZFcy9WBXmJpTUU7AqrIKjVP0PzQ='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
@@ -21,10 +21,10 @@ td:last-child,th:last-child{text-align:right;white-space:nowrap;font-variant-num
 .bad{background:#d322;font-weight:600}\
 pre{white-space:pre-wrap;overflow-wrap:anywhere}";
 
-/// The page with a report.
+/// Returns the page with a report.
 pub(super) fn report(report: &Report) -> String {
     let (working, failing): (Vec<_>, Vec<_>) =
-        report.checks().partition(|(_, line)| line.is_working());
+        report.checks().partition(|(_, result)| result.is_working());
     let all = working.len() + failing.len();
     let title = match failing.len() {
         0 => format!("All {all} checks are working"),
@@ -36,11 +36,11 @@ pub(super) fn report(report: &Report) -> String {
             table {
                 thead { tr { th { "Check" } th { "Status" } th { "Seconds" } } }
                 tbody {
-                    @for (name, line) in failing.iter().chain(&working) {
-                        tr.bad[!line.is_working()] {
+                    @for (name, result) in failing.iter().chain(&working) {
+                        tr.bad[!result.is_working()] {
                             td { (name) }
-                            td { (line.status) }
-                            td { (seconds(line.response_time)) }
+                            td { (result.status) }
+                            td { (seconds(result.response_time)) }
                         }
                     }
                 }
@@ -50,8 +50,8 @@ pub(super) fn report(report: &Report) -> String {
     )
 }
 
-/// The page that says what the endpoint can do.
-pub(super) fn description(name: &str, json: &str) -> String {
+/// Returns the page with the description of the endpoint.
+pub(super) fn metadata(name: &str, json: &str) -> String {
     page(name, &html! { pre { (json) } })
 }
 
@@ -63,7 +63,7 @@ fn page(title: &str, content: &Markup) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width,initial-scale=1";
                 title { (title) }
-                // Keeps browsers from asking for `/favicon.ico`.
+                // Without it, browsers request `/favicon.ico`.
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
@@ -80,48 +80,32 @@ fn page(title: &str, content: &Markup) -> String {
 mod tests {
     use std::time::Duration;
 
+    use data_encoding::BASE64;
     use sha2::{Digest, Sha256};
 
     use super::*;
     use crate::report::{CheckResult, ComponentResult};
 
-    fn line(status: &str) -> CheckResult {
+    fn result(status: &str) -> CheckResult {
         CheckResult { status: status.to_owned(), response_time: Duration::from_millis(1) }
-    }
-
-    fn base64(bytes: &[u8]) -> String {
-        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let group = |chunk: &[u8]| -> String {
-            let byte = |at| u32::from(chunk.get(at).copied().unwrap_or(0));
-            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-            let letter = |at: usize| {
-                if at <= chunk.len() {
-                    char::from(letters[(bits >> (18 - 6 * at) & 63) as usize])
-                } else {
-                    '='
-                }
-            };
-            (0..4).map(letter).collect()
-        };
-        bytes.chunks(3).map(group).collect()
     }
 
     #[test]
     fn the_policy_allows_this_style_and_no_other() {
-        let allowed = format!("style-src 'sha256-{}'", base64(&Sha256::digest(STYLE)));
+        let allowed = format!("style-src 'sha256-{}'", BASE64.encode(&Sha256::digest(STYLE)));
         let policy = POLICY.to_str().expect("ASCII").to_owned();
         assert!(policy.contains(&allowed), "write {allowed} into the policy");
     }
 
     #[test]
-    fn what_fails_stands_first_and_everything_is_escaped() {
+    fn failed_checks_come_first_and_every_text_is_escaped() {
         let components = vec![
-            ("redis".to_owned(), ComponentResult::Single(line("working"))),
+            ("redis".to_owned(), ComponentResult::Single(result("working"))),
             (
                 "s3".to_owned(),
                 ComponentResult::Group(vec![(
                     probe::CheckName::new("<b>").expect("a name"),
-                    line("list: \"<script>\""),
+                    result("list: \"<script>\""),
                 )]),
             ),
         ];

@@ -1,4 +1,4 @@
-//! What a caller wishes beside the format: a fresh report, a bounded wait; and the token in its header.
+//! Reads the headers `Cache-Control`, `Pragma`, `Prefer` and `Authorization`.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::header_list;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// Whether stored results are unwelcome: `Cache-Control: no-cache` or `max-age=0`, or else `Pragma: no-cache`.
+/// Whether the request forbids stored results: by `Cache-Control: no-cache` or `max-age=0`, or without that header by `Pragma: no-cache`.
 pub(super) fn fresh(headers: &HeaderMap) -> bool {
     if !headers.contains_key(header::CACHE_CONTROL) {
         return items(headers, &header::PRAGMA).any(|item| is(item, "no-cache"));
@@ -21,20 +21,20 @@ pub(super) fn fresh(headers: &HeaderMap) -> bool {
     })
 }
 
-/// How long the caller wants to wait, in whole seconds: `Prefer: wait=SECONDS`, RFC 7240.
+/// Returns how long the caller waits: `Prefer: wait=SECONDS`, RFC 7240.
 ///
-/// Of several the first counts, and if that is no number, none does.
+/// The first `wait` counts; if it is not a number, there is no limit.
 pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let preference = items(headers, &PREFER).find(|item| is(item, "wait"))?;
     let seconds = value(preference)?;
     let digits = !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit());
-    // More seconds than fit are as good as for ever.
+    // A number too large is as good as no limit.
     digits.then(|| Duration::from_secs(seconds.parse::<u32>().unwrap_or(u32::MAX).into()))
 }
 
-/// The credential of `Authorization: JWT <credential>`.
+/// Returns the credential of `Authorization: JWT <credential>`.
 ///
-/// Several headers are joined as Django's servers do it, so that a second one cannot hide behind the first.
+/// Several headers are joined, as Django's servers do, so that all of them count.
 pub(super) fn credential(headers: &HeaderMap) -> Option<Vec<u8>> {
     if !headers.contains_key(header::AUTHORIZATION) {
         return None;
@@ -47,19 +47,19 @@ pub(super) fn credential(headers: &HeaderMap) -> Option<Vec<u8>> {
     scheme.eq_ignore_ascii_case(b"JWT").then(|| credential.trim_ascii().to_vec())
 }
 
-/// The items of a header that is a list, over all its lines. A line that is not ASCII is left out.
+/// Returns the items of a header that is a list, over all its lines. Lines that are not ASCII are skipped.
 fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| header_list::split(line, ','))
 }
 
-/// Whether an item has this name, whatever its value and its parameters.
+/// Whether an item has this name, with or without a value and parameters.
 fn is(item: &str, name: &str) -> bool {
     let end = item.find(['=', ';']).unwrap_or(item.len());
     item[..end].trim().eq_ignore_ascii_case(name)
 }
 
-/// An item's value, without its quotes and its parameters.
+/// Returns an item's value, without quotes and parameters.
 fn value(item: &str) -> Option<Cow<'_, str>> {
     let (_, value) = header_list::split(item, ';').next()?.split_once('=')?;
     Some(header_list::unquote(value.trim()))
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cache_asks_for_a_fresh_report() {
+    fn no_cache_requires_a_fresh_report() {
         check_fresh(&[], false);
         check_fresh(&[("cache-control", "no-cache")], true);
         check_fresh(&[("cache-control", "No-Cache")], true);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_wait_is_the_one_that_counts() {
+    fn the_first_wait_counts() {
         check_wait(&[], None);
         check_wait(&["wait=3"], Some(3));
         check_wait(&["respond-async, WAIT = 3; x=\"a,wait=9\"", "wait=5"], Some(3));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_no_number_is_no_wait() {
+    fn a_wait_that_is_not_a_number_is_ignored() {
         for wrong in [
             "wait",
             "wait=",
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_scheme_jwt_is_looked_at() {
+    fn only_the_scheme_jwt_has_a_credential() {
         check_credential(&[], None);
         check_credential(&["Bearer x"], None);
         check_credential(&["JWTx y"], None);
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_header_can_be_read(lines: Vec<(bool, Vec<u8>)>) {
+        fn any_header_is_parsed(lines: Vec<(bool, Vec<u8>)>) {
             let line = |(prefer, value): &(bool, Vec<u8>)| {
                 let name = if *prefer { PREFER } else { header::CACHE_CONTROL };
                 HeaderValue::from_bytes(value).ok().map(|value| (name, value))

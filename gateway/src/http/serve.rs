@@ -1,4 +1,4 @@
-//! Serves the application on a socket, bounded in everything: connections, idle time, and the end.
+//! Accepts connections and serves each in a task, within the server's limits.
 
 use std::convert::Infallible;
 use std::io;
@@ -17,98 +17,99 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
-use super::Peer;
 use super::connection::serve_connection;
 
-/// How long to wait when no connection can be accepted, for instance because the files of the process are used up.
-const PAUSE: Duration = Duration::from_millis(250);
+/// How long to wait after a failed accept, for instance because the process is out of file descriptors.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
 
-/// The bounds of the server.
+/// The limits of the server.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Connections at a time. Those beyond wait, in the system's backlog but for one: late is better than refused for a monitor, and costs us nothing.
-    pub connections: u16,
-    /// How long a caller waits for one before those that are open make room: the idle ones end at once, the others after the answer under way.
+pub struct ServerLimits {
+    /// How many connections are served at a time. Further ones wait in the system's backlog: a monitor prefers a late answer to a refusal.
+    pub max_connections: u16,
+    /// How long an accepted connection waits for its turn. After that, idle connections are closed, and the others after the response in flight.
     pub accept_wait: Duration,
-    /// How long a connection may take to send a request's head, the time between two requests included.
+    /// How long a connection may take to send a request's head; the time between two requests counts.
     pub header_timeout: Duration,
-    /// How long a connection lives; it ends after the answer under way.
+    /// The age at which a connection is closed, after the response in flight.
     pub max_connection_age: Duration,
-    /// How long the answers under way may take once the server is asked to end.
-    pub drain: Duration,
+    /// How long responses in flight may take after the server is asked to shut down.
+    pub drain_timeout: Duration,
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
-            connections: 512,
+            max_connections: 512,
             accept_wait: Duration::from_secs(1),
             header_timeout: Duration::from_secs(30),
             max_connection_age: Duration::from_mins(5),
-            drain: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
         }
     }
 }
 
-/// Serves until `shutdown`, then answers whoever has connected by then, closes idle connections, and returns.
+/// Serves until `shutdown` completes, then drains.
+///
+/// Draining answers every connection made by then, closes idle ones, and takes `drain_timeout` at most.
 pub async fn serve<S, B>(
     listener: TcpListener,
     app: S,
-    limits: Limits,
+    limits: ServerLimits,
     shutdown: impl Future<Output = ()>,
 ) where
-    S: Service<Request<Peer>, Response = Response<B>, Error = Infallible, Future: Send>,
+    S: Service<Request<()>, Response = Response<B>, Error = Infallible, Future: Send>,
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(limits.connections.into()));
+    let permits = Arc::new(Semaphore::new(limits.max_connections.into()));
     let stopped = CancellationToken::new();
-    // Ends the connections that are open by then.
+    // Ends the connections that were opened so far.
     let mut make_room = stopped.child_token();
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
-    let last = loop {
+    let waiting = loop {
         let (stream, peer) = tokio::select! {
-            newcomer = accept(&listener) => newcomer,
+            accepted = accept(&listener) => accepted,
             () = &mut shutdown => break None,
         };
-        // Nobody else is accepted before there is a slot for the one who was.
-        let turn = async {
-            let mut slot = pin!(slots.clone().acquire_owned());
-            if let Ok(slot) = timeout(limits.accept_wait, &mut slot).await {
-                return slot;
+        // One accepted connection at most waits for a permit; the rest stay in the backlog.
+        let permit = async {
+            let mut permit = pin!(permits.clone().acquire_owned());
+            if let Ok(permit) = timeout(limits.accept_wait, &mut permit).await {
+                return permit;
             }
             std::mem::replace(&mut make_room, stopped.child_token()).cancel();
-            slot.await
+            permit.await
         };
-        let slot = tokio::select! {
-            slot = turn => slot,
+        let permit = tokio::select! {
+            permit = permit => permit,
             () = &mut shutdown => break Some((stream, peer)),
         };
         let connection = serve_connection(stream, peer, app.clone(), limits, make_room.clone());
         connections.spawn(async move {
             connection.await;
-            drop(slot);
+            drop(permit);
         });
         while connections.try_join_next().is_some() {}
     };
     stopped.cancel();
-    for (stream, peer) in last.into_iter().chain(backlog(listener)) {
+    for (stream, peer) in waiting.into_iter().chain(backlog(listener)) {
         let connection = serve_connection(stream, peer, app.clone(), limits, stopped.clone());
-        let slots = slots.clone();
+        let permits = permits.clone();
         connections.spawn(async move {
-            let slot = slots.acquire_owned().await;
+            let permit = permits.acquire_owned().await;
             connection.await;
-            drop(slot);
+            drop(permit);
         });
     }
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if timeout(limits.drain, ended).await.is_err() {
-        tracing::warn!(connections = connections.len(), "the end came before their answers");
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if timeout(limits.drain_timeout, drained).await.is_err() {
+        tracing::warn!(connections = connections.len(), "drain timed out, closing connections");
     }
 }
 
-/// The next connection. Nothing that goes wrong with one ends the server or makes it spin.
+/// Returns the next connection. An error neither ends the server nor makes it spin, and is logged once.
 async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     let mut failed = false;
     loop {
@@ -116,17 +117,17 @@ async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
             Ok((stream, peer)) => return (stream, peer.ip().to_canonical()),
             Err(error) => {
                 if !std::mem::replace(&mut failed, true) {
-                    tracing::warn!(%error, "accept");
+                    tracing::warn!(%error, "accept failed");
                 }
-                sleep(PAUSE).await;
+                sleep(ACCEPT_BACKOFF).await;
             }
         }
     }
 }
 
-/// Closes the listener; returns the connections that waited in its backlog, which the system would reset.
+/// Closes the listener. Returns the connections in its backlog, which the system would reset.
 fn backlog(listener: TcpListener) -> Vec<(TcpStream, IpAddr)> {
-    // The system is asked rather than the runtime, which may not have heard of the newest yet.
+    // The runtime may not have been notified of the newest connections yet, so the system is asked directly.
     let next = |listener: &std::net::TcpListener| -> io::Result<_> {
         let (stream, peer) = listener.accept()?;
         stream.set_nonblocking(true)?;

@@ -1,14 +1,15 @@
-//! The target of a request, taken apart: the token from its path, and its query.
+//! The target of a request: the token in its path, and its query.
 
 use std::borrow::Cow;
 
 use http::Uri;
 use percent_encoding::percent_decode_str;
 
-/// The path before the token.
+/// The endpoint's path, up to the token.
 const ENDPOINT: &str = "/api/health/";
 
-/// What a request asks for, as it was sent. It has no `Debug` on purpose: it holds the token.
+/// The URI of a request. It holds the token, so it has no `Debug`.
+#[derive(Clone)]
 pub(super) struct Target(Uri);
 
 impl From<Uri> for Target {
@@ -18,18 +19,18 @@ impl From<Uri> for Target {
 }
 
 impl Target {
-    /// The token, decoded; `None` if the path is not the endpoint's.
+    /// Returns the token, decoded, or `None` if the path is not the endpoint's.
     pub(super) fn token(&self) -> Option<Cow<'_, str>> {
         token(self.0.path())
     }
 
-    /// The query as it was sent, without its question mark.
+    /// Returns the query, not decoded.
     pub(super) fn query(&self) -> &str {
         self.0.query().unwrap_or_default()
     }
 }
 
-/// The token in a path, which is decoded first, as Django does it: `%2F` separates like `/`.
+/// Returns the token in a path. Like Django, it decodes the path first, so `%2F` separates as `/` does.
 fn token(path: &str) -> Option<Cow<'_, str>> {
     if path.contains('%') {
         let path = percent_decode_str(path).decode_utf8_lossy();
@@ -38,7 +39,7 @@ fn token(path: &str) -> Option<Cow<'_, str>> {
     segment(path).map(Cow::Borrowed)
 }
 
-/// The one segment after the endpoint's path. The last slash may be missing: a departure from Django, which would redirect.
+/// Returns the one segment after the endpoint's path. Django would redirect a path without the last slash; this endpoint answers it.
 fn segment(path: &str) -> Option<&str> {
     let rest = path.strip_prefix(ENDPOINT)?;
     let segment = rest.strip_suffix('/').unwrap_or(rest);
@@ -73,12 +74,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_path_can_be_read(path: String) {
+        fn any_path_is_parsed(path: String) {
             token(&path);
         }
 
         #[test]
-        fn any_token_comes_back_as_it_was_encoded(sent in "[^/]+") {
+        fn an_encoded_token_is_decoded(sent in "[^/]+") {
             let all = percent_encoding::NON_ALPHANUMERIC;
             let path = format!("{ENDPOINT}{}/", percent_encoding::utf8_percent_encode(&sent, all));
             prop_assert_eq!(token(&path), Some(sent.into()));

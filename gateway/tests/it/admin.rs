@@ -1,4 +1,4 @@
-//! The gateway's own health: on a listener of its own, whatever the backends do, until the process ends.
+//! The gateway's own health: on a second listener, independent of the backends, until the process ends.
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -9,7 +9,7 @@ use stack::redis::Redis;
 
 use crate::running::{Answer, FILE, Gateway, TOKEN, receive, send, status, wait_for};
 
-/// A gateway, and where it answers for itself.
+/// A gateway, and the address of its second listener.
 fn start(file: &str) -> (Gateway, SocketAddr) {
     let own = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().unwrap()));
     let arguments = ["--health-listen", &own.to_string()];
@@ -20,7 +20,7 @@ fn get(own: SocketAddr, path: &str) -> Answer {
     receive(send(own, "GET", path, &[]).expect("it listens")).expect("a whole answer")
 }
 
-/// The status and the header `Allow` that the answer to a request has.
+/// Returns the status and the header `Allow` of a response.
 fn head(own: SocketAddr, method: &str, path: &str) -> (u16, Option<String>) {
     let mut text = String::new();
     send(own, method, path, &[]).expect("it listens").read_to_string(&mut text).unwrap();
@@ -34,7 +34,7 @@ fn head(own: SocketAddr, method: &str, path: &str) -> (u16, Option<String>) {
 }
 
 #[test]
-fn a_gateway_whose_backends_are_all_down_is_alive_and_ready() {
+fn a_gateway_is_alive_and_ready_when_all_its_backends_are_down() {
     let (gateway, own) = start(&format!("{FILE}[redis]\nurl = \"redis://127.0.0.1:1\"\n"));
     assert!(gateway.status("/redis").starts_with("connect: "));
     for (path, body) in
@@ -48,15 +48,15 @@ fn a_gateway_whose_backends_are_all_down_is_alive_and_ready() {
 }
 
 #[test]
-fn it_says_which_version_it_is() {
+fn the_version_is_that_of_the_command_line() {
     let (_gateway, own) = start(FILE);
     let answer = get(own, "/version");
     assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, "application/json"));
-    let said: Value = serde_json::from_str(&answer.body).unwrap();
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_health-gateway")).arg("--version").output();
     let printed = String::from_utf8(output.unwrap().stdout).unwrap();
     let version = printed.trim().rsplit(' ').next().unwrap();
-    assert_eq!(said, json!({"name": "health-gateway", "version": version}));
+    assert_eq!(body, json!({"name": "health-gateway", "version": version}));
 }
 
 #[test]
@@ -71,12 +71,12 @@ fn other_paths_are_not_found_and_other_methods_not_allowed() {
         assert_eq!(head(own, "GET", path), (404, None), "{path}");
         assert_eq!(head(own, "POST", path), (404, None), "{path}");
     }
-    // Nor does the endpoint answer for the gateway itself.
+    // The endpoint has none of these paths.
     assert_eq!(head(gateway.address, "GET", "/livez"), (404, None));
 }
 
 #[test]
-fn while_it_finishes_its_answers_it_is_alive_and_not_ready() {
+fn a_gateway_that_drains_is_alive_and_not_ready() {
     let redis = Redis::start(&[]).unwrap();
     let section = format!("[redis]\nurl = \"redis://127.0.0.1:{}\"\n", redis.port());
     let (mut gateway, own) = start(&format!("{FILE}timeout = \"8s\"\n{section}"));
@@ -85,7 +85,7 @@ fn while_it_finishes_its_answers_it_is_alive_and_not_ready() {
     let caller = send(gateway.address, "GET", &format!("/api/health/{TOKEN}/"), &[]).unwrap();
     assert_eq!(get(own, "/readyz").status, 200);
     gateway.server.ask_to_end();
-    let answer = wait_for("the end to begin", || match get(own, "/readyz") {
+    let answer = wait_for("draining", || match get(own, "/readyz") {
         answer if answer.status == 503 => Ok(answer),
         answer => Err(format!("{answer:?}")),
     });
@@ -95,11 +95,11 @@ fn while_it_finishes_its_answers_it_is_alive_and_not_ready() {
     let answer = receive(caller).expect("a whole answer");
     assert_eq!(status(&serde_json::from_str(&answer.body).unwrap(), "/redis"), "working");
     gateway.server.stop();
-    assert!(send(own, "GET", "/livez", &[]).is_none(), "it has ended");
+    assert!(send(own, "GET", "/livez", &[]).is_none(), "the process has ended");
     assert!(gateway.log().contains("stopped"), "{}", gateway.log());
 }
 
-/// What `health-gateway healthcheck` says, and its exit code.
+/// Returns what `health-gateway healthcheck` prints to standard error, and its exit code.
 fn healthcheck(own: SocketAddr) -> (String, Option<i32>) {
     let output = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
         .arg("healthcheck")
@@ -111,11 +111,11 @@ fn healthcheck(own: SocketAddr) -> (String, Option<i32>) {
 }
 
 #[test]
-fn a_healthcheck_passes_while_it_serves_and_fails_once_it_does_not() {
+fn a_healthcheck_passes_while_the_gateway_serves() {
     let (mut gateway, own) = start(&format!("{FILE}[redis]\nurl = \"redis://127.0.0.1:1\"\n"));
     assert!(gateway.status("/redis").starts_with("connect: "), "a backend is down");
     assert_eq!(healthcheck(own), (String::new(), Some(0)));
-    // A container listens on all addresses, and is asked by the same setting.
+    // A container listens on all addresses, and its health check uses the same setting.
     let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, own.port()));
     assert_eq!(healthcheck(all), (String::new(), Some(0)));
     gateway.server.pause();
@@ -128,8 +128,8 @@ fn a_healthcheck_passes_while_it_serves_and_fails_once_it_does_not() {
 }
 
 #[test]
-fn a_healthcheck_is_not_content_with_any_server() {
-    // The endpoint knows no `/livez`.
+fn a_healthcheck_fails_for_another_server() {
+    // The endpoint has no `/livez`.
     let (gateway, _own) = start(FILE);
     let address = gateway.address;
     let other = format!("{address} answers /livez with 404\n");
@@ -137,7 +137,7 @@ fn a_healthcheck_is_not_content_with_any_server() {
 }
 
 #[test]
-fn it_does_not_start_on_an_address_that_is_taken() {
+fn an_address_in_use_ends_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
@@ -150,6 +150,6 @@ fn it_does_not_start_on_an_address_that_is_taken() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said, format!("cannot listen on {address}: address already in use\n"));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(message, format!("cannot listen on {address}: address already in use\n"));
 }

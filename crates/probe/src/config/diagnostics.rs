@@ -1,66 +1,66 @@
-//! What the reading of a configuration brings to light besides its values.
+//! Diagnostics and key usages that are collected while a configuration is read.
 
 use std::cell::RefCell;
 
 use super::Diagnostic;
 
-/// The mistakes that were found, and the keys that were asked for.
+/// Collects diagnostics, and the keys that the code reads.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     diagnostics: RefCell<Vec<Diagnostic>>,
     key_usages: RefCell<Vec<KeyUsage>>,
 }
 
-/// A key that was asked for, whether it is written or not: the documentation is compared with these.
+/// A key that the code reads, whether it is present or not. The documentation is compared with these.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyUsage {
-    /// The table as a path, for instance `cache.data`; empty for the file itself.
+    /// The path of the table, such as `cache.data`; empty for the top level.
     pub table: String,
-    /// The key in it.
+    /// The key in this table.
     pub key: &'static str,
-    /// What it means that the key is not written.
+    /// What the absence of the key means.
     pub requirement: Requirement,
 }
 
-/// What it means that a key is not written.
+/// What the absence of a key means.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Requirement {
-    /// It is a mistake.
+    /// An error.
     Required,
-    /// Nothing, or what stands elsewhere.
+    /// No value, or a value that is configured elsewhere.
     Optional,
-    /// The same as this value, which is told by its `Debug`.
+    /// The same as this value, formatted by `Debug`.
     Default(String),
-    /// The same as the first of these words, which are all that may be written.
+    /// The same as the first of these words, which are the only values allowed.
     OneOf(Vec<String>),
-    /// That there is no such table, or none of such tables.
+    /// The absence of a table or a group of tables.
     Tables,
 }
 
 impl Diagnostics {
-    /// Notes a mistake.
+    /// Adds a diagnostic.
     pub fn push(&self, diagnostic: Diagnostic) {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
 
-    /// Whether no mistake was noted.
+    /// Whether there is no diagnostic.
     pub fn is_clean(&self) -> bool {
         self.diagnostics.borrow().is_empty()
     }
 
-    /// All mistakes, in the order of their lines.
+    /// All diagnostics in the order of their lines.
     pub fn into_diagnostics(self) -> Vec<Diagnostic> {
         let mut diagnostics = self.diagnostics.into_inner();
         diagnostics.sort_by_key(|diagnostic| diagnostic.line);
         diagnostics
     }
 
-    /// All keys that were asked for, in the order in which they were.
+    /// All keys in the order in which they were read.
     pub fn into_key_usages(self) -> Vec<KeyUsage> {
         self.key_usages.into_inner()
     }
 
-    /// Adds what was noted elsewhere.
+    /// Adds everything that `other` has collected.
     pub(crate) fn append(&self, other: Self) {
         self.diagnostics.borrow_mut().extend(other.diagnostics.into_inner());
         self.key_usages.borrow_mut().extend(other.key_usages.into_inner());

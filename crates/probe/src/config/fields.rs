@@ -1,4 +1,4 @@
-//! A table of the configuration, read key by key.
+//! Reads a table of the configuration key by key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{Check, CheckName, Checks, DynCheck, DynChecks, Failure, Grant, Steps};
 
-/// Reads one table. Whatever is wrong is noted and answered with `None`; reading goes on, so that all mistakes are told at once.
+/// Reads one table. A wrong value is reported and read as `None`; reading continues, so that all diagnostics are reported together.
 ///
-/// It ends with [`Fields::single`], [`Fields::group`] or [`Fields::finish`], which also note the keys that nobody asked for.
+/// [`Fields::single`], [`Fields::group`] or [`Fields::finish`] ends the reading and reports unknown keys.
 #[derive(Debug)]
 pub struct Fields<'a> {
     path: String,
@@ -24,7 +24,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the table `node`, which stands under `path` (empty for the file itself).
+    /// Starts reading the table `node` at `path`, which is empty for the top level.
     pub fn new(path: String, node: &'a Node, diagnostics: &'a Diagnostics) -> Self {
         let mut fields = Self {
             path,
@@ -43,7 +43,7 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    /// A table with nothing in it, for a name that stands alone on `line`.
+    /// An empty table, for a name on `line` without a table.
     fn empty(path: String, line: usize, diagnostics: &'a Diagnostics) -> Self {
         Self {
             path,
@@ -57,14 +57,14 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The same, with keys that somebody else reads: they may stand here, too.
+    /// Allows keys that are read elsewhere.
     #[must_use]
     pub fn also_allow(mut self, others: &'static [&'static str]) -> Self {
         self.others = others;
         self
     }
 
-    /// The value of `key`; its absence is a mistake.
+    /// The value of `key`. Its absence is reported as an error.
     pub fn required<T: FromNode>(&mut self, key: &'static str) -> Option<T> {
         if self.find(key).is_none() {
             self.report(self.line, None, format!("missing `{key}`"));
@@ -72,17 +72,17 @@ impl<'a> Fields<'a> {
         self.read(key, Requirement::Required)
     }
 
-    /// The value of `key`, or `None` when it is absent (or wrong, which is noted).
+    /// The value of `key`, or `None` if it is absent, or wrong, which is reported.
     pub fn optional<T: FromNode>(&mut self, key: &'static str) -> Option<T> {
         self.read(key, Requirement::Optional)
     }
 
-    /// The value of `key`, or `default` when it is absent. The default is told by its `Debug`, so it must not be a secret.
+    /// The value of `key`, or `default` if it is absent. The default is recorded by its `Debug` output, so it must not be a secret.
     pub fn with_default<T: FromNode + fmt::Debug>(&mut self, key: &'static str, default: T) -> T {
         self.read(key, Requirement::Default(format!("{default:?}"))).unwrap_or(default)
     }
 
-    /// One of a few `words`, or the first of them when `key` is absent.
+    /// One of `words`, or the first of them if `key` is absent.
     pub fn one_of<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         let absent = self.find(key).is_none();
         let requirement = words.iter().map(|(word, _)| (*word).to_owned()).collect();
@@ -105,7 +105,7 @@ impl<'a> Fields<'a> {
         self.with_scheme(key, url, schemes)
     }
 
-    /// A URL with one of `schemes`, or `None` when `key` is absent (or wrong, which is noted).
+    /// A URL with one of `schemes`, or `None` if `key` is absent, or wrong, which is reported.
     pub fn optional_url(&mut self, key: &'static str, schemes: &[&str]) -> Option<Url> {
         let url: Url = self.optional(key)?;
         self.with_scheme(key, url, schemes)
@@ -120,9 +120,9 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// What `read` makes of the table under `key`; `None` when there is none, or a mistake was noted.
+    /// Reads the table under `key` with `read`. Returns `None` if it is absent, or wrong, which is reported.
     ///
-    /// A value in it that is not known yet concerns this table alone: its failure is what the checks that need the table answer, while others can do without.
+    /// An unknown value in the table affects only this table: the result is its failure, which the checks that need the table return.
     pub fn table<T>(
         &mut self,
         key: &'static str,
@@ -140,7 +140,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What `read` makes of each entry under `key`: of the tables in a table, or of the names in an array, which are tables with nothing in them.
+    /// Reads each entry under `key` with `read`: the tables in a table, or the names in an array, which are read as empty tables.
     pub fn tables<T>(
         &mut self,
         key: &'static str,
@@ -187,7 +187,7 @@ impl<'a> Fields<'a> {
         all
     }
 
-    /// What `read` makes of each value in the table under `key`, whose keys are names of the writer's own; `None` when one of them is wrong or not known yet.
+    /// Reads each value of the table under `key`, in which any key is allowed. Returns `None` if one of the values is wrong or unknown.
     pub fn named<T>(
         &mut self,
         key: &'static str,
@@ -213,18 +213,18 @@ impl<'a> Fields<'a> {
         all
     }
 
-    /// Whether `key` is written, right or wrong.
+    /// Whether `key` is present.
     pub fn has(&self, key: &str) -> bool {
         self.find(key).is_some()
     }
 
-    /// Notes that the value of `key` is wrong; the message must not quote it.
+    /// Reports that the value of `key` is wrong. The message must not quote the value.
     pub fn error(&mut self, key: &'static str, message: impl Into<String>) {
         let line = self.find(key).map_or(self.line, |node| node.line);
         self.report(line, Some(key), message.into());
     }
 
-    /// Ends the reading with one check. `make` may use `?` on whatever was read: each `None` has its mistake noted already.
+    /// Ends the reading with a single check. `make` may use `?` on values that were read: the reason of each `None` has been reported.
     pub fn single<C: Check>(self, make: impl FnOnce() -> Option<C>) -> Option<DynChecks> {
         self.check(make).map(Checks::Single)
     }
@@ -243,12 +243,12 @@ impl<'a> Fields<'a> {
         checks.collect::<Option<Vec<_>>>().map(Checks::Group)
     }
 
-    /// Ends the reading of settings that become no check.
+    /// Ends the reading of settings that are not a check.
     pub fn finish(mut self) {
         self.report_unknown_keys();
     }
 
-    /// Ends the reading with a check that the caller puts into a group of its own.
+    /// Ends the reading with a check that the caller adds to a group.
     pub(crate) fn check<C: Check>(
         mut self,
         make: impl FnOnce() -> Option<C>,
@@ -263,7 +263,7 @@ impl<'a> Fields<'a> {
             (Some(failure), true) => Some(Arc::new(Unavailable(failure.clone()))),
             (None, true) => {
                 let check = make();
-                debug_assert!(check.is_some(), "{}: no check and no mistake", self.path);
+                debug_assert!(check.is_some(), "{}: no check and no diagnostic", self.path);
                 check.map(|check| Arc::new(check) as Arc<dyn DynCheck>)
             }
         }
@@ -314,7 +314,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Stands in for a check whose configuration is not known yet, so that the answer keeps its shape.
+/// Takes the place of a check whose configuration is not known yet, so that the report keeps its shape.
 struct Unavailable(Failure);
 
 impl Check for Unavailable {

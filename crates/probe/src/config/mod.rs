@@ -1,13 +1,15 @@
-//! The configuration as a probe meets it: a table whose keys it reads one by one, and whose mistakes are all noted before anything is said.
+//! Reads a section of the configuration key by key and collects all diagnostics.
 //!
-//! No serde here: its errors quote the offending value, which may be a password, and end at the first mistake.
+//! serde is not used: its errors quote the offending value, which may be a password, and it stops at the first error.
 
 mod diagnostics;
 mod fields;
 mod node;
+mod url;
 mod values;
 
 pub use diagnostics::{Diagnostics, KeyUsage, Requirement};
 pub use fields::Fields;
 pub use node::{Diagnostic, Node, Value};
-pub use values::{FromNode, Url, ValueError};
+pub use url::{Parameter, ParameterValue, Url, UrlParts};
+pub use values::{FromNode, ValueError};

@@ -1,4 +1,4 @@
-//! A configuration file as written: every value with its line.
+//! The values of a configuration file, each with its line.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use toml::de::{DeTable, DeValue};
 
 use crate::Failure;
 
-/// A value and the line it stands on, counted from one.
+/// A value and its line.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The line in the file.
+    /// The line in the file, counted from 1.
     pub line: usize,
-    /// What stands there.
+    /// The value.
     pub value: Value,
 }
 
-/// What can stand in a configuration file.
+/// A value in a configuration file.
 #[derive(Clone)]
 pub enum Value {
-    /// A text, its references already replaced.
+    /// A string in which references have been replaced.
     String(String),
-    /// A text whose reference cannot be resolved yet, and why: for instance because Vault is down.
+    /// A string with a reference that cannot be resolved yet, and the reason, such as a Vault that is down.
     Unknown(Failure),
     /// A whole number.
     Integer(i64),
@@ -31,12 +31,12 @@ pub enum Value {
     Array(Vec<Node>),
     /// A table, in the order of the file.
     Table(Vec<(String, Node)>),
-    /// A TOML type that no setting has, by its name.
+    /// A value of a TOML type that no setting has, by the name of the type.
     Other(&'static str),
 }
 
 impl Value {
-    /// The kind of value, with its article, for messages that must not quote it.
+    /// The type with its article, for messages that must not quote the value.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::String(_) | Self::Unknown(_) => "a string",
@@ -49,19 +49,19 @@ impl Value {
     }
 }
 
-/// Says the kind only: any value may be a secret.
+/// Prints only the type, since any value may be a secret.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())
     }
 }
 
-/// Something wrong in a configuration: where, and what would be right. It never quotes a value.
+/// An error in a configuration file: where it is and what would be right. It never quotes a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// The line in the file, counted from one.
+    /// The line in the file, counted from 1.
     pub line: usize,
-    /// The key as a path, for instance `cache.data`; empty when the file as a whole is meant.
+    /// The path of the key, such as `cache.data`; empty for the file as a whole.
     pub key: String,
     /// What is wrong.
     pub message: String,
@@ -77,7 +77,7 @@ impl fmt::Display for Diagnostic {
 }
 
 impl Node {
-    /// Reads TOML. All its syntax errors are returned, not just the first.
+    /// Parses TOML. Returns all syntax errors, not just the first.
     pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
         let lines = Lines::of(text);
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -87,7 +87,7 @@ impl Node {
         let diagnostic = |error: &toml::de::Error| Diagnostic {
             line: lines.number(error.span().map_or(text.len(), |span| span.start)),
             key: String::new(),
-            // `Display` would print the source line, and with it whatever secret stands there.
+            // `Display` would print the source line, which may contain a secret.
             message: error.message().replace('\n', ", "),
         };
         Err(errors.iter().map(diagnostic).collect())
@@ -109,7 +109,7 @@ impl Node {
 
 fn from_table(table: DeTable<'_>, lines: &Lines) -> Value {
     let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
-        // The key's line is where a reader looks; a table's own span begins elsewhere.
+        // The line of the key, since the span of a table may begin elsewhere.
         let line = lines.number(key.span().start);
         let key: std::borrow::Cow<'_, str> = key.into_inner();
         (key.into_owned(), Node { line, value: from_value(value.into_inner(), lines) })
@@ -138,7 +138,7 @@ fn from_value(value: DeValue<'_>, lines: &Lines) -> Value {
     }
 }
 
-/// Where the lines of a text begin.
+/// The positions of a text's line ends.
 struct Lines(Vec<usize>);
 
 impl Lines {
@@ -162,15 +162,15 @@ mod tests {
     }
 
     #[test]
-    fn every_value_knows_its_line() {
+    fn every_value_has_its_line() {
         let node = Node::parse("a = 1\n[b]\nc = [\n  true,\n  'x',\n]\n").expect("this is TOML");
-        let c = node.get("b").and_then(|b| b.get("c")).expect("b.c stands there");
+        let c = node.get("b").and_then(|b| b.get("c")).expect("b.c exists");
         let Value::Array(items) = &c.value else { panic!("an array") };
         assert_eq!((c.line, items[0].line, items[1].line), (3, 4, 5));
     }
 
     #[test]
-    fn a_syntax_error_tells_its_line_and_quotes_nothing() {
+    fn a_syntax_error_has_its_line_and_quotes_nothing() {
         check_diagnostics(
             "ok = 1\nurl = \"redis://:hunter2@cache\nmore = 2\n",
             &["2: invalid basic string, expected `\"`"],
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_prints_as_its_kind_only() {
+    fn a_value_prints_as_its_type() {
         assert_eq!(format!("{:?}", Value::String("hunter2".into())), "a string");
     }
 }

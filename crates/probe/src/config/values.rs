@@ -1,9 +1,6 @@
-//! The types a setting can have, and how each is read from what is written.
+//! The types of settings, and how each is read from a value.
 
-use std::fmt;
 use std::time::Duration;
-
-use percent_encoding::percent_decode_str;
 
 use super::{Node, Value};
 use crate::{Failure, Secret};
@@ -11,14 +8,14 @@ use crate::{Failure, Secret};
 /// Why a value could not be read.
 #[derive(Clone, Debug)]
 pub enum ValueError {
-    /// It is wrong; the text says what would be right, without quoting it.
+    /// It is wrong. The text says what would be right, without quoting it.
     Wrong(String),
-    /// It is not known yet, see [`Value::Unknown`].
+    /// It is not known yet; see [`Value::Unknown`].
     Unknown(Failure),
 }
 
 impl ValueError {
-    /// The usual message.
+    /// A value of another type than `what`.
     pub fn expected(what: &str, found: &Value) -> Self {
         Self::Wrong(format!("expected {what}, found {}", found.kind()))
     }
@@ -32,7 +29,7 @@ impl From<String> for ValueError {
 
 /// A type that a setting can have.
 pub trait FromNode: Sized {
-    /// Reads what is written.
+    /// Reads a value.
     fn from_node(node: &Node) -> Result<Self, ValueError>;
 }
 
@@ -78,7 +75,7 @@ impl FromNode for u16 {
     }
 }
 
-/// A whole number and its unit, one of `ms`, `s`, `m` and `h`.
+/// A whole number with one of the units `ms`, `s`, `m` and `h`.
 impl FromNode for Duration {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
         let wrong = || "expected a duration such as `250ms`, `3s`, `5m` or `1h`".to_owned();
@@ -116,115 +113,6 @@ impl<T: FromNode> FromNode for Vec<T> {
     }
 }
 
-/// The address of a backend. It prints without its user-info and its query, which may hold secrets.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Url {
-    text: Secret,
-    parsed: url::Url,
-    username: String,
-    password: Option<Secret>,
-    // Never read, but kept alive: this form, too, is masked wherever it appears.
-    _encoded_password: Option<Secret>,
-}
-
-impl Url {
-    /// Reads a URL; the error says what is wrong with it and quotes nothing.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let parsed = url::Url::parse(text)
-            .map_err(|error| format!("expected a URL such as `scheme://host:port`: {error}"))?;
-        if !parsed.has_host() || parsed.host_str().is_some_and(str::is_empty) {
-            return Err("expected a URL such as `scheme://host:port`: it has no host".to_owned());
-        }
-        let decode = |text: &str| {
-            let decoded = percent_decode_str(text).decode_utf8();
-            decoded
-                .map(std::borrow::Cow::into_owned)
-                .map_err(|_| "expected a URL whose user-info is UTF-8, percent-encoded".to_owned())
-        };
-        let username = decode(parsed.username())?;
-        let password = parsed.password().map(decode).transpose()?.map(Secret::new);
-        let encoded_password = parsed.password().map(Secret::new);
-        Ok(Self {
-            text: Secret::new(text),
-            parsed,
-            username,
-            password,
-            _encoded_password: encoded_password,
-        })
-    }
-
-    /// The whole URL as it was written, user-info included.
-    pub fn text(&self) -> &Secret {
-        &self.text
-    }
-
-    /// The scheme, in lower case.
-    pub fn scheme(&self) -> &str {
-        self.parsed.scheme()
-    }
-
-    /// The host: a name, an IPv4 address, or an IPv6 address in brackets.
-    pub fn host(&self) -> &str {
-        self.parsed.host_str().unwrap_or_default()
-    }
-
-    /// The port, if the URL names one or its scheme has a well-known one.
-    pub fn port(&self) -> Option<u16> {
-        self.parsed.port_or_known_default()
-    }
-
-    /// The user, decoded; empty if there is none.
-    pub fn username(&self) -> &str {
-        &self.username
-    }
-
-    /// The password, decoded.
-    pub fn password(&self) -> Option<&Secret> {
-        self.password.as_ref()
-    }
-
-    /// The path as written, percent-encoded.
-    pub fn path(&self) -> &str {
-        self.parsed.path()
-    }
-
-    /// The path and the query as a request's first line has them, percent-encoded. The query may hold a secret.
-    pub fn path_and_query(&self) -> &str {
-        &self.parsed[url::Position::BeforePath..url::Position::AfterQuery]
-    }
-
-    /// The path, decoded; the error says what is wrong with it and quotes nothing.
-    pub fn decoded_path(&self) -> Result<String, String> {
-        let decoded = percent_decode_str(self.path()).decode_utf8();
-        decoded
-            .map(std::borrow::Cow::into_owned)
-            .map_err(|_| "expected a URL whose path is UTF-8, percent-encoded".to_owned())
-    }
-
-    /// The query's parameters, decoded, in their order.
-    pub fn query(&self) -> Vec<(String, String)> {
-        self.parsed.query_pairs().into_owned().collect()
-    }
-
-    /// `host:port` as failures show it, with the port that is used when the URL names none.
-    pub fn authority(&self, default_port: u16) -> String {
-        format!("{}:{}", self.host(), self.port().unwrap_or(default_port))
-    }
-}
-
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let port = self.port().map(|port| format!(":{port}")).unwrap_or_default();
-        write!(f, "{}://{}{port}{}", self.scheme(), self.host(), self.path())
-    }
-}
-
-impl FromNode for Url {
-    fn from_node(node: &Node) -> Result<Self, ValueError> {
-        Ok(Self::parse(&String::from_node(node)?)?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,20 +138,5 @@ mod tests {
         ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_url_keeps_its_credentials_to_itself() {
-        let url = Url::parse("redis://me:p%40ss-word@cache:6379/1").expect("a URL");
-        assert_eq!(format!("{url:?}"), "redis://cache:6379/1");
-        assert_eq!(url.username(), "me");
-        assert_eq!(url.password().map(Secret::expose), Some("p@ss-word"));
-        assert_eq!(url.authority(1), "cache:6379");
-    }
-
-    #[test]
-    fn a_bad_url_is_not_quoted() {
-        let error = Url::parse("redis://:hunter2@cache:port").expect_err("a bad port");
-        assert_eq!(error, "expected a URL such as `scheme://host:port`: invalid port number");
     }
 }

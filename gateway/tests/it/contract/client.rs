@@ -1,20 +1,20 @@
-//! A caller on a socket, who sends exactly the bytes that a test wants sent.
+//! A caller on a socket that sends exactly the given bytes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gateway::http::{self, Limits};
+use gateway::http::{self, ServerLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::fake_source::FakeSource;
 use super::log;
-use super::stand_in::StandIn;
 
-/// The longest that anything may take that should happen at once. Much shorter than the limits of a server by default.
+/// How long an immediate event may take; much shorter than the default limits of a server.
 pub(super) const SOON: Duration = Duration::from_secs(5);
 
 /// The path with the right token.
@@ -28,23 +28,23 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(stand_in: &StandIn, limits: Limits) -> Self {
+    pub(super) async fn start(source: &FakeSource, limits: ServerLimits) -> Self {
         log::record();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
-        let app = http::app(stand_in.clone().into());
+        let app = http::app(source.clone().into());
         let stopped = async { stopped.await.expect("the server is stopped or aborted") };
         let task = tokio::spawn(http::serve(listener, app, limits, stopped));
         Self { address, stop: Some(stop), task }
     }
 
-    /// Asks the server to end.
+    /// Asks the server to shut down.
     pub(super) fn stop(&mut self) {
         self.stop.take().expect("it is stopped once").send(()).expect("it is running");
     }
 
-    /// Waits until it has ended.
+    /// Waits until the server has ended.
     pub(super) async fn ended(&mut self) {
         soon(&mut self.task).await.expect("the server does not panic");
     }
@@ -53,16 +53,16 @@ impl Server {
         Caller::new(TcpStream::connect(self.address).await.expect("the server listens"))
     }
 
-    /// The answer to one request on a connection of its own.
-    pub(super) async fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
+    /// Sends one request on a new connection, and returns the response.
+    pub(super) async fn exchange(&self, request: impl AsRef<[u8]>) -> Response {
         let mut caller = self.connect().await;
         caller.send(request).await;
-        caller.answer().await
+        caller.response().await
     }
 
-    /// Asserts that the server answers.
+    /// Asserts that the server responds.
     pub(super) async fn assert_serving(&self) {
-        assert_eq!(self.ask(get(RIGHT)).await.status, 200);
+        assert_eq!(self.exchange(get(RIGHT)).await.status, 200);
     }
 }
 
@@ -87,23 +87,23 @@ impl Caller {
         self.stream.write_all(bytes.as_ref()).await.expect("the server reads");
     }
 
-    /// The next answer to a request that was not `HEAD`.
-    pub(super) async fn answer(&mut self) -> Answer {
-        self.next(true).await.expect("an answer")
+    /// Returns the next response to a request that was not `HEAD`.
+    pub(super) async fn response(&mut self) -> Response {
+        self.next(true).await.expect("a response")
     }
 
-    /// The next answer to a `HEAD`.
-    pub(super) async fn answer_without_body(&mut self) -> Answer {
-        self.next(false).await.expect("an answer")
+    /// Returns the next response to a `HEAD`.
+    pub(super) async fn response_without_body(&mut self) -> Response {
+        self.next(false).await.expect("a response")
     }
 
-    /// Waits until the server closes the connection; returns what came before that and was not taken by an answer.
+    /// Waits until the server closes the connection. Returns the bytes that no response has consumed.
     pub(super) async fn closed(&mut self) -> Vec<u8> {
         while self.more().await {}
         std::mem::take(&mut self.read)
     }
 
-    async fn next(&mut self, has_body: bool) -> Option<Answer> {
+    async fn next(&mut self, has_body: bool) -> Option<Response> {
         let end = loop {
             if let Some(end) = self.read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break end;
@@ -113,8 +113,8 @@ impl Caller {
             }
         };
         let head: Vec<_> = self.read.drain(..end + 4).take(end).collect();
-        let mut answer = Answer::read(&String::from_utf8(head).expect("a head is ASCII"));
-        let length = answer
+        let mut response = Response::parse_head(&String::from_utf8(head).expect("a head is ASCII"));
+        let length = response
             .headers
             .get("content-length")
             .map_or(0, |length| length.parse().expect("a number"));
@@ -122,27 +122,27 @@ impl Caller {
             assert!(self.more().await, "the body ends early");
         }
         if has_body {
-            answer.body = String::from_utf8(self.read.drain(..length).collect()).expect("UTF-8");
+            response.body = String::from_utf8(self.read.drain(..length).collect()).expect("UTF-8");
         }
-        Some(answer)
+        Some(response)
     }
 
-    /// Reads on; whether there was anything. A reset is an end as well.
+    /// Reads more bytes. Returns false at the end, which may be a reset.
     async fn more(&mut self) -> bool {
         soon(self.stream.read_buf(&mut self.read)).await.is_ok_and(|read| read > 0)
     }
 }
 
-/// What a server answered.
+/// A response of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: String,
 }
 
-impl Answer {
-    fn read(head: &str) -> Self {
+impl Response {
+    fn parse_head(head: &str) -> Self {
         let (status, headers) = head.split_once("\r\n").unwrap_or((head, ""));
         let status = status.split(' ').nth(1).expect("a status").parse().expect("a number");
         let header = |line: &str| {
@@ -158,19 +158,19 @@ impl Answer {
     }
 }
 
-/// A request for a target, without any header that is not needed.
+/// A `GET` with the necessary headers only.
 pub(super) fn get(target: &str) -> String {
     request("GET", target, &[])
 }
 
-/// A request with headers, each on a line of its own.
+/// A request with these headers besides the necessary ones.
 pub(super) fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> String {
     let line = |(name, value): &(&str, &str)| format!("{name}: {value}\r\n");
     let lines: String = headers.iter().map(line).collect();
     format!("{method} {target} HTTP/1.1\r\nHost: health\r\n{lines}\r\n")
 }
 
-/// What comes, if it comes soon.
+/// Awaits a future that should complete within [`SOON`].
 pub(super) async fn soon<F: Future>(future: F) -> F::Output {
-    timeout(SOON, future).await.expect("it happens soon")
+    timeout(SOON, future).await.expect("it completes soon")
 }

@@ -1,113 +1,117 @@
-//! Callers that are slow, many, confused or hostile, on real sockets.
+//! Connections that are slow, many, malformed or hostile, on real sockets.
 
 use std::time::Duration;
 
-use gateway::http::Limits;
+use gateway::http::ServerLimits;
 use tokio::io::AsyncWriteExt as _;
 
 use super::client::{Caller, RIGHT, Server, get, request, soon};
-use super::stand_in::StandIn;
+use super::fake_source::FakeSource;
 
-/// Ends idle connections much earlier than [`soon`] gives up, which a server by default does not.
-const IMPATIENT: Duration = Duration::from_millis(200);
+/// A limit that is reached long before [`soon`] gives up, unlike the default ones.
+const SHORT: Duration = Duration::from_millis(200);
 
 #[tokio::test]
-async fn a_head_that_never_ends_is_given_up_however_it_drips() {
-    let (server, mut caller) = impatient().await;
-    caller.send(format!("GET {RIGHT} HTTP/1.1\r\nDrip: ")).await;
-    let mut drips = tokio::time::interval(IMPATIENT / 10);
-    let dripping = async {
+async fn a_head_that_never_ends_times_out_however_slowly_it_arrives() {
+    let (server, mut caller) = with_short_timeout().await;
+    caller.send(format!("GET {RIGHT} HTTP/1.1\r\nSlow: ")).await;
+    let mut ticks = tokio::time::interval(SHORT / 10);
+    let sending = async {
         while caller.stream.write_all(b"x").await.is_ok() {
-            drips.tick().await;
+            ticks.tick().await;
         }
     };
-    soon(dripping).await;
+    soon(sending).await;
     server.assert_serving().await;
 }
 
 #[tokio::test]
 async fn a_connection_without_a_request_is_closed_after_a_while() {
-    let (_server, mut caller) = impatient().await;
+    let (_server, mut caller) = with_short_timeout().await;
     assert_eq!(caller.closed().await, b"");
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_after_a_while() {
-    let (_server, mut caller) = impatient().await;
+    let (_server, mut caller) = with_short_timeout().await;
     caller.send(get(RIGHT)).await;
-    assert_eq!(caller.answer().await.status, 200);
+    assert_eq!(caller.response().await.status, 200);
     assert_eq!(caller.closed().await, b"");
 }
 
 #[tokio::test]
-async fn a_connection_is_closed_when_it_has_lived_long_enough() {
-    let server = server(Limits { max_connection_age: IMPATIENT, ..Limits::default() }).await;
+async fn a_connection_is_closed_at_its_maximum_age() {
+    let server =
+        server(ServerLimits { max_connection_age: SHORT, ..ServerLimits::default() }).await;
     let mut caller = server.connect().await;
     caller.send(get(RIGHT)).await;
-    assert_eq!(caller.answer().await.status, 200);
+    assert_eq!(caller.response().await.status, 200);
     assert_eq!(caller.closed().await, b"");
 }
 
 #[tokio::test]
-async fn an_answer_under_way_is_finished_however_old_its_connection_is() {
-    let (stand_in, begun, go) = StandIn::held();
-    let limits =
-        Limits { max_connection_age: IMPATIENT, drain: Duration::ZERO, ..Limits::default() };
-    let server = Server::start(&stand_in, limits).await;
+async fn a_response_in_flight_is_finished_however_old_its_connection_is() {
+    let (source, started, release) = FakeSource::held();
+    let limits = ServerLimits {
+        max_connection_age: SHORT,
+        drain_timeout: Duration::ZERO,
+        ..ServerLimits::default()
+    };
+    let server = Server::start(&source, limits).await;
     let mut caller = server.connect().await;
     caller.send(get(RIGHT)).await;
-    soon(begun.acquire()).await.expect("it stays open").forget();
-    // While two others live long enough, one after the other, the caller's lives for too long.
+    soon(started.acquire()).await.expect("it stays open").forget();
+    // Two other connections reach their age one after the other, so this one is older by then.
     for _ in 0..2 {
         let mut other = server.connect().await;
         other.send(get("/")).await;
-        assert_eq!(other.answer().await.status, 404);
+        assert_eq!(other.response().await.status, 404);
         assert_eq!(other.closed().await, b"");
     }
-    go.add_permits(1);
-    let answer = caller.answer().await;
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    release.add_permits(1);
+    let response = caller.response().await;
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
     assert_eq!(caller.closed().await, b"");
 }
 
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
-    let server = server(Limits::default()).await;
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     let start = format!("GET {RIGHT} HTTP/1.1\r\nLong: ");
-    // Not a byte more than is read: what stays unread resets the connection, and may take the answer with it.
+    // Unread bytes would reset the connection, and the response might be lost, so not one more is sent than is read.
     caller.send(format!("{start}{}", "x".repeat(16 * 1024 - start.len()))).await;
-    assert_eq!(caller.answer().await.status, 431);
+    assert_eq!(caller.response().await.status, 431);
     assert_eq!(caller.closed().await, b"");
     server.assert_serving().await;
 }
 
 #[tokio::test]
 async fn a_head_with_too_many_headers_is_refused() {
-    let server = server(Limits::default()).await;
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send(request("GET", RIGHT, &[("A", "b"); 101])).await;
-    assert_eq!(caller.answer().await.status, 431);
+    assert_eq!(caller.response().await.status, 431);
     assert_eq!(caller.closed().await, b"");
     server.assert_serving().await;
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_refused() {
-    let server = server(Limits::default()).await;
+async fn bytes_that_are_not_http_are_refused() {
+    let server = server(ServerLimits::default()).await;
     let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03\r\n\r\n";
     for garbage in [&b"\0\xff\xfe\r\n\r\n"[..], hello, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"] {
         let mut caller = server.connect().await;
         caller.send(garbage).await;
-        assert_eq!(caller.answer().await.status, 400, "{garbage:?}");
+        assert_eq!(caller.response().await.status, 400, "{garbage:?}");
         assert_eq!(caller.closed().await, b"", "{garbage:?}");
         server.assert_serving().await;
     }
 }
 
 #[tokio::test]
-async fn a_caller_that_insists_on_http_2_is_sent_away() {
-    let server = server(Limits::default()).await;
+async fn http_2_without_negotiation_is_refused() {
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     assert_eq!(caller.closed().await, b"");
@@ -116,38 +120,38 @@ async fn a_caller_that_insists_on_http_2_is_sent_away() {
 
 #[tokio::test]
 async fn http_1_0_is_answered_and_the_connection_closed() {
-    let server = server(Limits::default()).await;
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send(format!("GET {RIGHT} HTTP/1.0\r\n\r\n")).await;
-    assert_eq!(caller.answer().await.status, 200);
+    assert_eq!(caller.response().await.status, 200);
     assert_eq!(caller.closed().await, b"");
 }
 
 #[tokio::test]
-async fn requests_sent_at_once_are_answered_in_their_order() {
-    let server = server(Limits::default()).await;
+async fn pipelined_requests_are_answered_in_order() {
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     let targets = [RIGHT, "/", "/api/health/wrong-token/", RIGHT];
     caller.send(targets.map(get).concat()).await;
     for status in [200, 404, 405, 200] {
-        assert_eq!(caller.answer().await.status, status);
+        assert_eq!(caller.response().await.status, status);
     }
 }
 
 #[tokio::test]
-async fn a_request_may_come_in_pieces() {
-    let server = server(Limits::default()).await;
+async fn a_request_may_arrive_in_pieces() {
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     for byte in get(RIGHT).into_bytes() {
         caller.send([byte]).await;
         tokio::task::yield_now().await;
     }
-    assert_eq!(caller.answer().await.status, 200);
+    assert_eq!(caller.response().await.status, 200);
 }
 
 #[tokio::test]
-async fn a_caller_may_be_gone_halfway_through_its_request() {
-    let server = server(Limits::default()).await;
+async fn a_caller_may_hang_up_halfway_through_its_request() {
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send("GET /api/hea").await;
     drop(caller);
@@ -159,46 +163,46 @@ async fn a_caller_may_be_gone_halfway_through_its_request() {
 
 #[tokio::test]
 async fn a_body_is_ignored_and_the_next_request_answered() {
-    let server = server(Limits::default()).await;
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     let length = request("GET", RIGHT, &[("Content-Length", "5")]);
     let chunked = request("GET", RIGHT, &[("Transfer-Encoding", "chunked")]);
     for (head, body) in [(length, "hello"), (chunked, "5\r\nhello\r\n0\r\n\r\n")] {
         caller.send(format!("{head}{body}")).await;
-        assert_eq!(caller.answer().await.status, 200);
+        assert_eq!(caller.response().await.status, 200);
         caller.send(head).await;
-        // The body comes when the answer is long made.
+        // The body comes long after the response is ready.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
         caller.send(body).await;
-        assert_eq!(caller.answer().await.status, 200);
+        assert_eq!(caller.response().await.status, 200);
     }
 }
 
 #[tokio::test]
-async fn a_caller_that_asks_before_it_sends_its_body_is_told_to() {
-    let server = server(Limits::default()).await;
+async fn expect_continue_is_answered_with_100() {
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     let headers = [("Content-Length", "5"), ("Expect", "100-continue")];
     caller.send(request("GET", RIGHT, &headers)).await;
-    assert_eq!(caller.answer().await.status, 100);
+    assert_eq!(caller.response().await.status, 100);
     caller.send("hello").await;
-    assert_eq!(caller.answer().await.status, 200);
+    assert_eq!(caller.response().await.status, 200);
 }
 
 #[tokio::test]
-async fn a_body_that_never_comes_does_not_keep_the_answer() {
-    let server = server(Limits::default()).await;
+async fn a_body_that_never_comes_does_not_hold_back_the_response() {
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send(request("GET", RIGHT, &[("Content-Length", "5")])).await;
-    assert_eq!(caller.answer().await.status, 200);
+    assert_eq!(caller.response().await.status, 200);
     assert_eq!(caller.closed().await, b"");
 }
 
 #[tokio::test]
 async fn an_endless_body_is_cut_off() {
-    let server = server(Limits::default()).await;
+    let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send(request("GET", RIGHT, &[("Transfer-Encoding", "chunked")])).await;
     let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
@@ -209,7 +213,8 @@ async fn an_endless_body_is_cut_off() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let limits = Limits { connections: 2, accept_wait: Duration::MAX, ..Limits::default() };
+    let limits =
+        ServerLimits { max_connections: 2, accept_wait: Duration::MAX, ..ServerLimits::default() };
     let server = server(limits).await;
     let mut first = server.connect().await;
     let mut second = server.connect().await;
@@ -218,46 +223,46 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
     for _ in 0..10 {
         for caller in [&mut first, &mut second] {
             caller.send(get(RIGHT)).await;
-            assert_eq!(caller.answer().await.status, 200);
+            assert_eq!(caller.response().await.status, 200);
         }
     }
-    let answered = third.stream.try_read(&mut [0]).map_err(|error| error.kind());
-    assert_eq!(answered, Err(std::io::ErrorKind::WouldBlock));
+    let read = third.stream.try_read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(read, Err(std::io::ErrorKind::WouldBlock));
     drop(first);
-    assert_eq!(third.answer().await.status, 200);
+    assert_eq!(third.response().await.status, 200);
 }
 
 #[tokio::test]
-async fn idle_connections_make_room_and_answers_under_way_are_finished() {
-    let (stand_in, begun, go) = StandIn::held();
-    let limits = Limits { connections: 2, accept_wait: IMPATIENT, ..Limits::default() };
-    let server = Server::start(&stand_in, limits).await;
+async fn idle_connections_make_room_and_responses_in_flight_are_finished() {
+    let (source, started, release) = FakeSource::held();
+    let limits = ServerLimits { max_connections: 2, accept_wait: SHORT, ..ServerLimits::default() };
+    let server = Server::start(&source, limits).await;
     let mut waits = server.connect().await;
     waits.send(get(RIGHT)).await;
-    soon(begun.acquire()).await.expect("it stays open").forget();
+    soon(started.acquire()).await.expect("it stays open").forget();
     let mut idle = server.connect().await;
     idle.send(get("/")).await;
-    assert_eq!(idle.answer().await.status, 404);
+    assert_eq!(idle.response().await.status, 404);
     let mut newcomer = server.connect().await;
     for _ in 0..2 {
         newcomer.send(get("/")).await;
-        let answer = newcomer.answer().await;
-        assert_eq!((answer.status, answer.header("connection")), (404, None));
+        let response = newcomer.response().await;
+        assert_eq!((response.status, response.header("connection")), (404, None));
     }
     assert_eq!(idle.closed().await, b"");
-    go.add_permits(1);
-    let answer = waits.answer().await;
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    release.add_permits(1);
+    let response = waits.response().await;
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
     assert_eq!(waits.closed().await, b"");
 }
 
-async fn server(limits: Limits) -> Server {
-    Server::start(&StandIn::reporting(), limits).await
+async fn server(limits: ServerLimits) -> Server {
+    Server::start(&FakeSource::new(), limits).await
 }
 
-/// A server that waits for no caller long, and a caller.
-async fn impatient() -> (Server, Caller) {
-    let server = server(Limits { header_timeout: IMPATIENT, ..Limits::default() }).await;
+/// A server with a short `header_timeout`, and a caller.
+async fn with_short_timeout() -> (Server, Caller) {
+    let server = server(ServerLimits { header_timeout: SHORT, ..ServerLimits::default() }).await;
     let caller = server.connect().await;
     (server, caller)
 }

@@ -1,21 +1,21 @@
-//! A caller that hangs up is no longer worked for.
+//! A report is dropped when its caller hangs up.
 
 use std::sync::Arc;
 
-use gateway::http::Limits;
+use gateway::http::ServerLimits;
 use gateway::report::Report;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::client::{Caller, RIGHT, Server, get, request, soon};
-use super::stand_in::StandIn;
+use super::fake_source::FakeSource;
 
-/// What becomes of a report that is never made.
+/// An event of a report that never ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// Somebody waits for it.
-    Begun,
-    /// Nobody does any more.
+    /// A caller waits for it.
+    Started,
+    /// No caller does any more.
     Dropped,
 }
 
@@ -35,7 +35,7 @@ async fn a_report_is_dropped_when_its_caller_resets_the_connection() {
 }
 
 #[tokio::test]
-async fn a_caller_that_closes_its_own_side_is_as_good_as_gone() {
+async fn a_report_is_dropped_when_its_caller_closes_the_sending_side() {
     let (_server, mut events, mut caller) = waiting(get(RIGHT)).await;
     caller.stream.shutdown().await.expect("the connection is open");
     assert_eq!(soon(events.recv()).await, Some(Event::Dropped));
@@ -43,7 +43,7 @@ async fn a_caller_that_closes_its_own_side_is_as_good_as_gone() {
 }
 
 #[tokio::test]
-async fn a_report_is_dropped_when_its_caller_had_sent_a_body() {
+async fn a_report_is_dropped_when_its_caller_hangs_up_after_a_body() {
     let sent = request("GET", RIGHT, &[("Content-Length", "5")]) + "hello";
     let (_server, mut events, caller) = waiting(sent).await;
     drop(caller);
@@ -51,7 +51,7 @@ async fn a_report_is_dropped_when_its_caller_had_sent_a_body() {
 }
 
 #[tokio::test]
-async fn a_report_is_dropped_when_its_caller_goes_halfway_through_a_body() {
+async fn a_report_is_dropped_when_its_caller_hangs_up_halfway_through_a_body() {
     let sent = request("GET", RIGHT, &[("Content-Length", "5")]) + "he";
     let (_server, mut events, caller) = waiting(sent).await;
     drop(caller);
@@ -59,52 +59,53 @@ async fn a_report_is_dropped_when_its_caller_goes_halfway_through_a_body() {
 }
 
 #[tokio::test]
-async fn a_report_is_dropped_for_the_caller_that_hung_up_alone() {
+async fn a_caller_that_hangs_up_does_not_affect_another() {
     let (server, mut events, caller) = waiting(get(RIGHT)).await;
     let mut other = server.connect().await;
     other.send(get(RIGHT)).await;
-    assert_eq!(soon(events.recv()).await, Some(Event::Begun));
+    assert_eq!(soon(events.recv()).await, Some(Event::Started));
     drop(caller);
     assert_eq!(soon(events.recv()).await, Some(Event::Dropped));
-    assert!(events.is_empty(), "the other one is still waiting");
+    assert!(events.is_empty(), "the other report is still awaited");
 }
 
-/// A server whose reports are never made, and a caller that waits for one.
+/// A server whose reports never end, and a caller that waits for one.
 async fn waiting(request: String) -> (Server, UnboundedReceiver<Event>, Caller) {
-    let (stand_in, mut events) = never();
-    let server = Server::start(&stand_in, Limits::default()).await;
+    let (source, mut events) = never_reporting();
+    let server = Server::start(&source, ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send(request).await;
-    assert_eq!(soon(events.recv()).await, Some(Event::Begun));
+    assert_eq!(soon(events.recv()).await, Some(Event::Started));
     (server, events, caller)
 }
 
-/// Never makes a report, and tells what becomes of those that are asked for.
-pub(super) fn never() -> (StandIn, UnboundedReceiver<Event>) {
+/// A source whose reports never end, and their events.
+pub(super) fn never_reporting() -> (FakeSource, UnboundedReceiver<Event>) {
     let (events, received) = unbounded_channel();
     let events = Arc::new(events);
-    let stand_in = StandIn::answering(move || {
+    let source = FakeSource::with_report(move || {
         let events = events.clone();
         async move {
-            let _waiting = Waiting::begin(events);
+            let _guard = EventGuard::new(events);
             std::future::pending::<Report>().await
         }
     });
-    (stand_in, received)
+    (source, received)
 }
 
-struct Waiting(Arc<UnboundedSender<Event>>);
+/// Sends [`Event::Started`] when it is created and [`Event::Dropped`] when it is dropped.
+struct EventGuard(Arc<UnboundedSender<Event>>);
 
-impl Waiting {
-    fn begin(events: Arc<UnboundedSender<Event>>) -> Self {
-        events.send(Event::Begun).expect("the test listens");
+impl EventGuard {
+    fn new(events: Arc<UnboundedSender<Event>>) -> Self {
+        events.send(Event::Started).expect("the test listens");
         Self(events)
     }
 }
 
-impl Drop for Waiting {
+impl Drop for EventGuard {
     fn drop(&mut self) {
-        // At the end of a test nobody listens any more.
+        // At the end of a test the receiver may be gone.
         drop(self.0.send(Event::Dropped));
     }
 }

@@ -1,4 +1,4 @@
-//! What is logged on the thread of a test, spans and libraries included.
+//! Records the log of a test's thread, with spans and the events of libraries.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ thread_local! {
     static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Records from here on. Every test has to begin with it: what is logged for the first time while nobody listens is taken for something that nobody wants.
+/// Starts to record. Every test has to call it first: `tracing` caches that a call site has no subscriber.
 pub(super) fn record() {
     RECORDING.call_once(|| {
         tracing_subscriber::fmt()
@@ -25,7 +25,7 @@ pub(super) fn record() {
     });
 }
 
-/// Everything that was logged on this thread, and so by this test.
+/// Returns the log of this thread, and so of this test.
 pub(super) fn of_this_thread() -> String {
     LINES.with_borrow(|lines| String::from_utf8_lossy(lines).into_owned())
 }

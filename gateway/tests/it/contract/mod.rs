@@ -1,13 +1,14 @@
-//! The contract with callers, `docs/endpoint.md`, held up to the face with a stand-in for what is behind it.
+//! The contract of `docs/endpoint.md`, tested over sockets with a fake source of reports.
 #![expect(clippy::expect_used, reason = "a test fails by panicking, in its helpers as well")]
 
 mod client;
 mod connections;
+mod deadlines;
+mod fake_source;
 mod hanging_up;
 mod log;
 mod preferences;
 mod recorded;
 mod secrecy;
 mod shutdown;
-mod stand_in;
 mod tables;

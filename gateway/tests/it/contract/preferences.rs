@@ -1,47 +1,47 @@
-//! What a caller wishes, and who it is, reaches whoever makes the report.
+//! Preferences, credential and address of a caller reach the source of reports.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use gateway::http::Limits;
+use gateway::http::ServerLimits;
 use gateway::runner::RunOptions;
 
 use super::client::{RIGHT, Server, get, request};
-use super::stand_in::StandIn;
+use super::fake_source::FakeSource;
 
 #[tokio::test]
-async fn without_a_wish_a_stored_report_is_fine_and_the_wait_is_unbounded() {
-    let ask = asked(&[]).await;
-    assert_eq!((ask.fresh, ask.wait), (false, None));
+async fn by_default_a_stored_report_is_accepted_and_the_wait_is_unbounded() {
+    let options = options(&[]).await;
+    assert_eq!((options.fresh, options.wait), (false, None));
 }
 
 #[tokio::test]
-async fn a_caller_may_want_every_check_to_run() {
-    for wish in
+async fn a_caller_may_require_that_every_check_runs() {
+    for header in
         [("Cache-Control", "no-cache"), ("Cache-Control", "max-age=0"), ("Pragma", "no-cache")]
     {
-        assert!(asked(&[wish]).await.fresh, "{wish:?}");
+        assert!(options(&[header]).await.fresh, "{header:?}");
     }
 }
 
 #[tokio::test]
-async fn another_cache_control_wants_nothing_and_outweighs_pragma() {
-    assert!(!asked(&[("Cache-Control", "max-age=1"), ("Pragma", "no-cache")]).await.fresh);
+async fn another_cache_control_overrides_pragma() {
+    assert!(!options(&[("Cache-Control", "max-age=1"), ("Pragma", "no-cache")]).await.fresh);
 }
 
 #[tokio::test]
 async fn a_caller_may_bound_its_wait() {
-    let ask = asked(&[("Prefer", "respond-async, wait=3")]).await;
-    assert_eq!(ask.wait, Some(Duration::from_secs(3)));
+    let options = options(&[("Prefer", "respond-async, wait=3")]).await;
+    assert_eq!(options.wait, Some(Duration::from_secs(3)));
 }
 
 #[tokio::test]
-async fn a_wait_of_nothing_is_a_wait_as_well() {
-    assert_eq!(asked(&[("Prefer", "wait=0")]).await.wait, Some(Duration::ZERO));
+async fn a_wait_of_zero_is_passed_on() {
+    assert_eq!(options(&[("Prefer", "wait=0")]).await.wait, Some(Duration::ZERO));
 }
 
 #[tokio::test]
-async fn the_header_must_hold_the_token_of_the_path_if_it_is_there() {
+async fn a_credential_must_be_the_token_of_the_path() {
     for (header, status) in [
         ("JWT right-token", 200),
         ("jwt  right-token ", 200),
@@ -50,26 +50,26 @@ async fn the_header_must_hold_the_token_of_the_path_if_it_is_there() {
         ("JWT right-token, JWT wrong-token", 405),
         ("Bearer wrong-token", 200),
     ] {
-        let stand_in = StandIn::reporting();
-        let server = Server::start(&stand_in, Limits::default()).await;
-        let answer = server.ask(request("GET", RIGHT, &[("Authorization", header)])).await;
-        assert_eq!(answer.status, status, "{header}");
-        assert_eq!(stand_in.asked().len(), usize::from(status == 200), "{header}");
+        let source = FakeSource::new();
+        let server = Server::start(&source, ServerLimits::default()).await;
+        let response = server.exchange(request("GET", RIGHT, &[("Authorization", header)])).await;
+        assert_eq!(response.status, status, "{header}");
+        assert_eq!(source.options().len(), usize::from(status == 200), "{header}");
     }
 }
 
 #[tokio::test]
-async fn the_caller_is_known_by_its_address() {
-    let stand_in = StandIn::reporting();
-    let server = Server::start(&stand_in, Limits::default()).await;
-    server.ask(get("/api/health/wrong-token/")).await;
-    assert_eq!(stand_in.peers(), [IpAddr::from(Ipv4Addr::LOCALHOST)]);
+async fn the_source_gets_the_address_of_the_caller() {
+    let source = FakeSource::new();
+    let server = Server::start(&source, ServerLimits::default()).await;
+    server.exchange(get("/api/health/wrong-token/")).await;
+    assert_eq!(source.peers(), [IpAddr::from(Ipv4Addr::LOCALHOST)]);
 }
 
-/// What is asked for when a request has these headers.
-async fn asked(headers: &[(&str, &str)]) -> RunOptions {
-    let stand_in = StandIn::reporting();
-    let server = Server::start(&stand_in, Limits::default()).await;
-    assert_eq!(server.ask(request("GET", RIGHT, headers)).await.status, 200);
-    stand_in.asked()[0]
+/// The options of the report for a request with these headers.
+async fn options(headers: &[(&str, &str)]) -> RunOptions {
+    let source = FakeSource::new();
+    let server = Server::start(&source, ServerLimits::default()).await;
+    assert_eq!(server.exchange(request("GET", RIGHT, headers)).await.status, 200);
+    source.options()[0]
 }

@@ -2,7 +2,7 @@
 """Records what Django REST framework answers, for the gateway to be compared with.
 
 The endpoint that the gateway replaces was written with Django REST framework; this is that
-endpoint in its smallest form, behind a real server, asked everything that a monitor might ask.
+endpoint in its smallest form, behind a real server, sent every request that a monitor might send.
 The answers are kept in `recorded.json`, beside this file, which only this script writes:
 
     python3.13 -m venv /tmp/record && . /tmp/record/bin/activate
@@ -44,7 +44,7 @@ from rest_framework.views import APIView  # noqa: E402
 TOKENS = ["right-token", "tökén", "a+b", "with space", "100%", "semi;colon", "dot..dot", "~tilde"]
 LONG = "x" * 4000
 
-# Must equal `report()` in `stand_in.rs`. The separators U+2028 and U+2029 are on purpose.
+# Must equal `report()` in `fake_source.rs`. The separators U+2028 and U+2029 are on purpose.
 REPORT = {
     "cache": {
         "data": {"status": "working", "response_time": "0.000412"},

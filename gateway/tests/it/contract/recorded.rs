@@ -1,41 +1,40 @@
-//! Compares the face with Django REST framework: every request of `recorded.json`, which `record.py` made, is asked again.
+//! Compares every response with that of Django REST framework in `recorded.json`, which `record.py` writes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use gateway::http::Limits;
+use gateway::http::ServerLimits;
 use serde_json::Value;
 
-use super::client::{Answer, Server};
-use super::stand_in::StandIn;
+use super::client::{Response, Server};
+use super::fake_source::FakeSource;
 
 const RECORDED: &str = include_str!("recorded.json");
 
-/// One request and what Django REST framework answered.
+/// A request, and the response of Django REST framework.
 struct Row {
     method: String,
     target: String,
     headers: Vec<(String, String)>,
-    sent: String,
-    answer: Answer,
-    /// The body is a page of theirs.
+    body: String,
+    response: Response,
+    /// The body was a page of the framework, which is not recorded.
     html: bool,
 }
 
-/// Where the contract departs from Django REST framework: why, which rows, and what is expected instead.
-type Departure = (&'static str, fn(&Row) -> bool, fn(&Row, &[Row]) -> Answer);
+/// A deviation of the contract from Django REST framework: the reason, the rows that it applies to, and the response expected instead.
+type Deviation = (&'static str, fn(&Row) -> bool, fn(&Row, &[Row]) -> Response);
 
-const DEPARTURES: [Departure; 6] = [
+const DEVIATIONS: [Deviation; 6] = [
     (
-        "the path without its last slash gets the answer itself, not a redirect",
-        |row| row.answer.status == 301,
+        "the path without its last slash gets the response itself, not a redirect",
+        |row| row.response.status == 301,
         |row, rows| {
-            let to = &row.answer.headers["location"];
+            let to = &row.response.headers["location"];
             let same = |other: &&Row| {
                 other.target == *to && other.method == row.method && other.headers == row.headers
             };
-            let other =
-                rows.iter().find(same).expect("what the redirect leads to is recorded as well");
+            let other = rows.iter().find(same).expect("the target of the redirect is recorded");
             expected(other, rows).0
         },
     ),
@@ -46,42 +45,42 @@ const DEPARTURES: [Departure; 6] = [
     ),
     (
         "every error is JSON: a path that is not the endpoint's",
-        |row| row.html && row.answer.status == 404,
+        |row| row.html && row.response.status == 404,
         |row, _| error(row, 404, "Not found.", false),
     ),
     (
-        "every error is JSON: a wrong token or method of a caller who would take a page",
-        |row| row.html && row.answer.status == 405,
+        "every error is JSON: a wrong token or method of a caller that prefers a page",
+        |row| row.html && row.response.status == 405,
         |row, _| {
             let method = row.method.to_uppercase();
             error(row, 405, &format!("Method \\\"{method}\\\" not allowed."), true)
         },
     ),
     (
-        "a thousand parameters are no reason to refuse: the length of a request is bounded anyway",
-        |row| row.answer.status == 400,
-        |_, rows| rows[0].answer.clone(),
+        "a thousand parameters are not refused: the length of a request is bounded anyway",
+        |row| row.response.status == 400,
+        |_, rows| rows[0].response.clone(),
     ),
-    ("a page is ours, not the framework's", |row| row.html, |row, _| row.answer.clone()),
+    ("a page is ours, not the framework's", |row| row.html, |row, _| row.response.clone()),
 ];
 
 #[tokio::test]
-async fn every_answer_is_that_of_django_rest_framework_but_for_the_departures() {
-    let server = Server::start(&StandIn::reporting(), Limits::default()).await;
+async fn every_response_is_that_of_django_rest_framework_except_for_the_deviations() {
+    let server = Server::start(&FakeSource::new(), ServerLimits::default()).await;
     let rows = rows();
-    let mut departures = BTreeMap::new();
+    let mut deviations = BTreeMap::new();
     let mut wrong = Vec::new();
     for row in &rows {
-        let (mut expected, departure) = expected(row, &rows);
-        if let Some(departure) = departure {
-            *departures.entry(departure).or_insert(0) += 1;
+        let (mut expected, deviation) = expected(row, &rows);
+        if let Some(deviation) = deviation {
+            *deviations.entry(deviation).or_insert(0) += 1;
         }
-        let mut answer = ask(&server, row).await;
+        let mut response = exchange(&server, row).await;
         if expected.header("content-type") == Some("text/html; charset=utf-8") {
-            // The page has a test of its own.
-            answer.headers.remove("content-length");
-            answer.body.clear();
-            assert!(answer.headers.remove("content-security-policy").is_some(), "{answer:?}");
+            // `tables.rs` tests the page.
+            response.headers.remove("content-length");
+            response.body.clear();
+            assert!(response.headers.remove("content-security-policy").is_some(), "{response:?}");
         }
         for (name, value) in [
             ("cache-control", "no-store"),
@@ -91,27 +90,29 @@ async fn every_answer_is_that_of_django_rest_framework_but_for_the_departures() 
         ] {
             expected.headers.insert(name.to_owned(), value.to_owned());
         }
-        answer.headers.remove("date");
-        if answer != expected {
+        response.headers.remove("date");
+        if response != expected {
             let (method, target) = (&row.method, &row.target);
-            wrong
-                .push(format!("{method} {target} {:?}\n  {answer:?}\n  {expected:?}", row.headers));
+            wrong.push(format!(
+                "{method} {target} {:?}\n  {response:?}\n  {expected:?}",
+                row.headers
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{} answers differ\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!(departures.len(), DEPARTURES.len(), "every departure is needed: {departures:#?}");
+    assert!(wrong.is_empty(), "{} responses differ\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(deviations.len(), DEVIATIONS.len(), "every deviation is needed: {deviations:#?}");
 }
 
-/// The answer that the contract asks for, and the departure that it is due to.
-fn expected(row: &Row, rows: &[Row]) -> (Answer, Option<&'static str>) {
-    match DEPARTURES.iter().find(|(_, applies, _)| applies(row)) {
+/// Returns the response that the contract requires, and the deviation that applies.
+fn expected(row: &Row, rows: &[Row]) -> (Response, Option<&'static str>) {
+    match DEVIATIONS.iter().find(|(_, applies, _)| applies(row)) {
         Some((reason, _, instead)) => (instead(row, rows), Some(reason)),
-        None => (row.answer.clone(), None),
+        None => (row.response.clone(), None),
     }
 }
 
-/// An error as the framework would write it as JSON; only the endpoint's own errors tell its methods.
-fn error(row: &Row, status: u16, detail: &str, endpoint: bool) -> Answer {
+/// An error as the framework would write it as JSON; only the endpoint's own errors have `Allow`.
+fn error(row: &Row, status: u16, detail: &str, endpoint: bool) -> Response {
     let body = format!("{{\"detail\":\"{detail}\"}}");
     let mut headers = vec![
         ("content-type", "application/json".to_owned()),
@@ -123,27 +124,31 @@ fn error(row: &Row, status: u16, detail: &str, endpoint: bool) -> Answer {
     }
     let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let head = row.method == "HEAD";
-    Answer { status, headers, body: if head { String::new() } else { body } }
+    Response { status, headers, body: if head { String::new() } else { body } }
 }
 
-async fn ask(server: &Server, row: &Row) -> Answer {
+async fn exchange(server: &Server, row: &Row) -> Response {
     let mut request =
         format!("{} {} HTTP/1.1\r\nHost: health\r\nConnection: close\r\n", row.method, row.target);
     for (name, value) in &row.headers {
         write!(request, "{name}: {value}\r\n").expect("memory");
     }
-    if !row.sent.is_empty() {
-        write!(request, "Content-Length: {}\r\n", row.sent.len()).expect("memory");
+    if !row.body.is_empty() {
+        write!(request, "Content-Length: {}\r\n", row.body.len()).expect("memory");
     }
     request.push_str("\r\n");
-    request.push_str(&row.sent);
+    request.push_str(&row.body);
     let mut caller = server.connect().await;
-    caller.send(latin(&request)).await;
-    if row.method == "HEAD" { caller.answer_without_body().await } else { caller.answer().await }
+    caller.send(latin_1(&request)).await;
+    if row.method == "HEAD" {
+        caller.response_without_body().await
+    } else {
+        caller.response().await
+    }
 }
 
-/// The bytes of a text all of whose characters are Latin-1, which is how the bytes were recorded.
-fn latin(text: &str) -> Vec<u8> {
+/// Encodes a text as Latin-1, which the recorded bytes were decoded as.
+fn latin_1(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(c).expect("Latin-1")).collect()
 }
 
@@ -154,7 +159,7 @@ fn rows() -> Vec<Row> {
 
 fn row(row: &Value) -> Row {
     let (asked, answered) = (&row["asked"], &row["answered"]);
-    let answer = Answer {
+    let response = Response {
         status: u16::try_from(answered["status"].as_u64().expect("a number")).expect("a status"),
         headers: pairs(&answered["headers"]).into_iter().collect(),
         body: answered["body"].as_str().unwrap_or_default().to_owned(),
@@ -163,8 +168,8 @@ fn row(row: &Value) -> Row {
         method: text(&asked["method"]),
         target: text(&asked["target"]),
         headers: pairs(&asked["headers"]),
-        sent: text(&asked["body"]),
-        answer,
+        body: text(&asked["body"]),
+        response,
         html: answered["body"].is_null(),
     }
 }

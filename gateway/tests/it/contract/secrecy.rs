@@ -1,18 +1,18 @@
-//! No token, and nothing else that a caller sends, gets into the log, whatever happens.
+//! Neither the token nor anything else that a caller sends is logged.
 
-use gateway::http::Limits;
+use gateway::http::ServerLimits;
 
 use super::client::{RIGHT, Server, get, request, soon};
-use super::hanging_up::{Event, never};
+use super::fake_source::FakeSource;
+use super::hanging_up::{Event, never_reporting};
 use super::log;
-use super::stand_in::StandIn;
 
-/// In everything that callers send here, the token included.
+/// A part of everything that callers send here, the token included.
 const SECRET: &str = "right-token";
 
 #[tokio::test]
-async fn nothing_of_a_request_gets_into_the_log() {
-    let server = Server::start(&StandIn::reporting(), Limits::default()).await;
+async fn nothing_of_a_request_is_logged() {
+    let server = Server::start(&FakeSource::new(), ServerLimits::default()).await;
     let secret = ("X-Secret", SECRET);
     let query = format!("{RIGHT}?{SECRET}={SECRET}");
     for (status, request) in [
@@ -32,43 +32,43 @@ async fn nothing_of_a_request_gets_into_the_log() {
         (400, format!("GET {RIGHT} HTTP/1.1\r\n{SECRET}\r\n\r\n")),
         (400, format!("{SECRET}\r\n\r\n")),
     ] {
-        assert_eq!(server.ask(&request).await.status, status, "{request}");
+        assert_eq!(server.exchange(&request).await.status, status, "{request}");
     }
     let log = log::of_this_thread();
     assert!(log.contains("status=406"), "{log}");
-    assert!(!log.contains("status=200"), "what is answered as it was meant is not logged:\n{log}");
+    assert!(!log.contains("status=200"), "a success is not logged:\n{log}");
     assert!(!log.contains(SECRET), "{log}");
 }
 
 #[tokio::test]
-async fn nothing_of_a_request_gets_into_the_log_when_the_caller_hangs_up() {
-    let (stand_in, mut events) = never();
-    let mut server = Server::start(&stand_in, Limits::default()).await;
+async fn nothing_of_a_request_is_logged_when_the_caller_hangs_up() {
+    let (source, mut events) = never_reporting();
+    let mut server = Server::start(&source, ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send(get(RIGHT)).await;
-    assert_eq!(soon(events.recv()).await, Some(Event::Begun));
+    assert_eq!(soon(events.recv()).await, Some(Event::Started));
     drop(caller);
     assert_eq!(soon(events.recv()).await, Some(Event::Dropped));
-    // By then the end of the connection is logged as well.
+    // The end of the connection is logged before the server ends.
     server.stop();
     server.ended().await;
     let log = log::of_this_thread();
-    assert!(log.contains("connection peer="), "{log}");
+    assert!(log.contains("connection failed peer="), "{log}");
     assert!(!log.contains(SECRET), "{log}");
 }
 
 #[tokio::test]
-async fn a_panic_is_answered_without_its_text_and_the_connection_goes_on() {
-    let stand_in = StandIn::answering(|| async { panic!("the password is {SECRET}") });
-    let server = Server::start(&stand_in, Limits::default()).await;
+async fn a_panic_is_answered_without_its_message_and_the_connection_stays_open() {
+    let source = FakeSource::with_report(|| async { panic!("the password is {SECRET}") });
+    let server = Server::start(&source, ServerLimits::default()).await;
     let mut caller = server.connect().await;
     for _ in 0..2 {
         caller.send(get(RIGHT)).await;
-        let answer = caller.answer().await;
-        assert_eq!(answer.status, 500);
-        assert_eq!(answer.header("content-type"), Some("application/json"));
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert_eq!(answer.body, r#"{"detail":"A server error occurred."}"#);
+        let response = caller.response().await;
+        assert_eq!(response.status, 500);
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(response.body, r#"{"detail":"A server error occurred."}"#);
     }
     let log = log::of_this_thread();
     assert!(log.contains("status=500"), "{log}");

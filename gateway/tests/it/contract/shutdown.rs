@@ -1,50 +1,50 @@
-//! The end of the server: whoever has asked is answered, nobody else holds it up.
+//! Shutdown: every request is answered, and no other connection delays the end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::http::Limits;
+use gateway::http::ServerLimits;
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::client::{Caller, RIGHT, Server, get, request, soon};
-use super::hanging_up::{Event, never};
-use super::stand_in::StandIn;
+use super::fake_source::FakeSource;
+use super::hanging_up::{Event, never_reporting};
 
-/// More than a server takes up at a time.
+/// More than a server accepts at a time.
 const CALLERS: usize = 50;
 
 #[tokio::test]
-async fn an_answer_under_way_is_finished() {
-    let (stand_in, begun, go) = StandIn::held();
-    let mut server = Server::start(&stand_in, Limits::default()).await;
+async fn a_response_in_flight_is_finished() {
+    let (source, started, release) = FakeSource::held();
+    let mut server = Server::start(&source, ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send(get(RIGHT)).await;
-    soon(begun.acquire()).await.expect("it stays open").forget();
+    soon(started.acquire()).await.expect("it stays open").forget();
     server.stop();
-    closed_to_newcomers(&server).await;
-    go.add_permits(1);
-    let answer = caller.answer().await;
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    wait_until_closed(&server).await;
+    release.add_permits(1);
+    let response = caller.response().await;
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
     assert_eq!(caller.closed().await, b"");
     server.ended().await;
 }
 
 #[tokio::test]
 async fn idle_connections_are_closed_at_once() {
-    let mut server = Server::start(&StandIn::reporting(), Limits::default()).await;
+    let mut server = Server::start(&FakeSource::new(), ServerLimits::default()).await;
     let mut idle = server.connect().await;
     idle.send(get(RIGHT)).await;
-    assert_eq!(idle.answer().await.status, 200);
+    assert_eq!(idle.response().await.status, 200);
     server.stop();
     assert_eq!(idle.closed().await, b"");
     server.ended().await;
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nothing_is_ever_sent_does_not_hold_up_the_end() {
-    let mut server = Server::start(&StandIn::reporting(), Limits::default()).await;
+async fn a_silent_connection_does_not_delay_the_end() {
+    let mut server = Server::start(&FakeSource::new(), ServerLimits::default()).await;
     let mut silent = server.connect().await;
     server.assert_serving().await;
     server.stop();
@@ -53,13 +53,14 @@ async fn a_connection_on_which_nothing_is_ever_sent_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
-async fn answers_that_are_never_made_do_not_hold_up_the_end() {
-    let (stand_in, mut events) = never();
-    let limits = Limits { drain: Duration::from_millis(100), ..Limits::default() };
-    let mut server = Server::start(&stand_in, limits).await;
+async fn a_report_that_never_ends_is_dropped_when_the_drain_times_out() {
+    let (source, mut events) = never_reporting();
+    let limits =
+        ServerLimits { drain_timeout: Duration::from_millis(100), ..ServerLimits::default() };
+    let mut server = Server::start(&source, limits).await;
     let mut caller = server.connect().await;
     caller.send(get(RIGHT)).await;
-    assert_eq!(soon(events.recv()).await, Some(Event::Begun));
+    assert_eq!(soon(events.recv()).await, Some(Event::Started));
     server.stop();
     server.ended().await;
     assert_eq!(soon(events.recv()).await, Some(Event::Dropped));
@@ -68,11 +69,11 @@ async fn answers_that_are_never_made_do_not_hold_up_the_end() {
 
 #[tokio::test]
 async fn callers_in_the_backlog_are_answered_a_few_at_a_time() {
-    let limits = Limits { connections: 4, ..Limits::default() };
-    let mut server = Server::start(&StandIn::reporting(), limits).await;
+    let limits = ServerLimits { max_connections: 4, ..ServerLimits::default() };
+    let mut server = Server::start(&FakeSource::new(), limits).await;
     let mut callers = Vec::new();
     for _ in 0..CALLERS {
-        // Nothing is awaited here: the server runs on this very thread, and cannot accept anything meanwhile.
+        // The server runs on this thread, so it accepts nothing before the next await.
         let stream = std::net::TcpStream::connect(server.address).expect("the server listens");
         stream.set_nonblocking(true).expect("a socket's option");
         callers.push(Caller::new(TcpStream::from_std(stream).expect("a runtime")));
@@ -81,82 +82,83 @@ async fn callers_in_the_backlog_are_answered_a_few_at_a_time() {
     for caller in &mut callers {
         caller.send(closing()).await;
     }
-    answered(&mut callers).await;
+    assert_answered(&mut callers).await;
     server.ended().await;
 }
 
 #[tokio::test]
-async fn a_caller_whose_turn_has_not_come_yet_is_answered() {
-    let (stand_in, begun, go) = StandIn::held();
-    let limits = Limits { connections: 1, accept_wait: Duration::MAX, ..Limits::default() };
-    let mut server = Server::start(&stand_in, limits).await;
+async fn an_accepted_connection_that_waits_for_its_turn_is_answered() {
+    let (source, started, release) = FakeSource::held();
+    let limits =
+        ServerLimits { max_connections: 1, accept_wait: Duration::MAX, ..ServerLimits::default() };
+    let mut server = Server::start(&source, limits).await;
     let mut callers = [server.connect().await, server.connect().await];
     for caller in &mut callers {
         caller.send(closing()).await;
     }
-    soon(begun.acquire()).await.expect("it stays open").forget();
-    // By then the second one has been accepted and waits, or is about to be.
+    soon(started.acquire()).await.expect("it stays open").forget();
+    // The server gets the time to accept the second connection.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
     server.stop();
-    go.add_permits(2);
-    answered(&mut callers).await;
+    release.add_permits(2);
+    assert_answered(&mut callers).await;
     server.ended().await;
 }
 
 #[tokio::test]
-async fn callers_that_have_connected_but_not_asked_yet_are_answered() {
-    let mut server = Server::start(&StandIn::reporting(), Limits::default()).await;
+async fn connections_without_a_request_so_far_are_answered() {
+    let mut server = Server::start(&FakeSource::new(), ServerLimits::default()).await;
     let mut callers = Vec::new();
     for _ in 0..CALLERS {
         callers.push(server.connect().await);
     }
-    // Connections are accepted in their order, so that by now all are.
+    // Connections are accepted in order, so all others have been.
     server.assert_serving().await;
     server.stop();
-    closed_to_newcomers(&server).await;
+    wait_until_closed(&server).await;
     for caller in &mut callers {
         caller.send(closing()).await;
     }
-    answered(&mut callers).await;
+    assert_answered(&mut callers).await;
     server.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_that_ask_while_the_end_comes_are_answered() {
-    let mut server = Server::start(&StandIn::reporting(), Limits::default()).await;
+async fn requests_sent_during_the_shutdown_are_answered() {
+    let mut server = Server::start(&FakeSource::new(), ServerLimits::default()).await;
     let connected = Arc::new(Barrier::new(CALLERS + 1));
-    let mut asking = JoinSet::new();
+    let mut exchanges = JoinSet::new();
     for _ in 0..CALLERS {
         let (mut caller, connected) = (server.connect().await, connected.clone());
-        asking.spawn(async move {
+        exchanges.spawn(async move {
             connected.wait().await;
             caller.send(closing()).await;
-            answered(&mut [caller]).await;
+            assert_answered(&mut [caller]).await;
         });
     }
     connected.wait().await;
     server.stop();
-    soon(asking.join_all()).await;
+    soon(exchanges.join_all()).await;
     server.ended().await;
 }
 
-/// A request whose caller wants no second answer.
+/// A request that ends its connection.
 fn closing() -> String {
     request("GET", RIGHT, &[("Connection", "close")])
 }
 
-/// Checks that each caller gets a whole answer and nothing else.
-async fn answered(callers: &mut [Caller]) {
+/// Asserts that each caller gets one whole response and nothing else.
+async fn assert_answered(callers: &mut [Caller]) {
     for caller in callers {
-        let answer = caller.answer().await;
-        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        let response = caller.response().await;
+        assert_eq!((response.status, response.header("connection")), (200, Some("close")));
         assert_eq!(caller.closed().await, b"");
     }
 }
 
-/// Waits until the server has heard of its end.
-async fn closed_to_newcomers(server: &Server) {
+/// Waits until the server accepts no more connections.
+async fn wait_until_closed(server: &Server) {
     soon(async { while TcpStream::connect(server.address).await.is_ok() {} }).await;
 }

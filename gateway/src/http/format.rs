@@ -1,6 +1,6 @@
-//! Which format an answer has: the `format` parameter, then `Accept`, judged as Django REST framework does.
+//! The format of a response, negotiated from the `format` parameter and `Accept`.
 //!
-//! That is not quite RFC 9110: `q` counts for nothing, more specific types go first, and between equals JSON wins.
+//! The rules are those of Django REST framework, which differ from RFC 9110: `q` is ignored, more specific types go first, and JSON wins a tie.
 
 use std::borrow::Cow;
 
@@ -9,74 +9,71 @@ use percent_encoding::percent_decode;
 
 use super::header_list;
 
-/// What Django REST framework reads of `Accept`, in characters, in types, and in characters of one type.
-const LONGEST_ACCEPT: usize = 8192;
-const MOST_TYPES: usize = 64;
-const LONGEST_TYPE: usize = 256;
+// Django REST framework reads no more of `Accept`.
+const MAX_ACCEPT_CHARS: usize = 8192;
+const MAX_MEDIA_TYPES: usize = 64;
+const MAX_MEDIA_TYPE_CHARS: usize = 256;
 
-/// The deepest indentation that can be asked for.
-const DEEPEST: usize = 8;
+/// The largest indentation that a request gets; Django REST framework has the same.
+const MAX_INDENT: usize = 8;
 
-/// What an answer can be written as, in the order of preference.
+/// The media types of the formats, in the order of preference.
 const OFFERS: [(&str, &str); 2] = [("application", "json"), ("text", "html")];
 
-/// The format of an answer.
+/// The format of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// JSON, indented by so many spaces; on one line if it is 0.
+    /// JSON, on one line if `indent` is 0.
     Json {
-        /// The number of spaces.
+        /// The number of spaces for each level.
         indent: usize,
     },
-    /// A page for people.
+    /// A page for a browser.
     Html,
 }
 
-/// Why there is no format to answer in.
+/// Why there is no format to respond in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// The `format` parameter names none that we know.
+pub(super) enum NegotiationError {
+    /// The `format` parameter has an unknown value.
     UnknownFormat,
-    /// `Accept` allows none that we have.
+    /// `Accept` allows none of the formats.
     NotAcceptable,
 }
 
-/// Finds the format for a request.
-pub(super) fn negotiate(query: &str, headers: &HeaderMap) -> Result<Format, Refusal> {
-    if query.is_empty() && takes_plain_json(headers) {
+/// Returns the format of the response to a request.
+pub(super) fn negotiate(query: &str, headers: &HeaderMap) -> Result<Format, NegotiationError> {
+    if query.is_empty() && accepts_plain_json(headers) {
         return Ok(Format::Json { indent: 0 });
     }
     let offers = match format_parameter(query).as_deref() {
         None | Some("") => &OFFERS[..],
         Some("json") => &OFFERS[..1],
-        Some(_) => return Err(Refusal::UnknownFormat),
+        Some(_) => return Err(NegotiationError::UnknownFormat),
     };
     let accept = accept(headers);
     let accepted: Vec<_> = media_types(&accept).collect();
     for precedence in (0..=3).rev() {
         for offer in offers {
-            let mut equals = accepted.iter().filter(|accepted| accepted.precedence() == precedence);
-            if let Some(found) = equals.find(|accepted| accepted.matches(*offer)) {
-                let json = *offer == OFFERS[0];
-                return Ok(if json {
-                    Format::Json { indent: found.indent() }
-                } else {
-                    Format::Html
-                });
+            let mut equals = accepted.iter().filter(|it| it.precedence() == precedence);
+            if let Some(media_type) = equals.find(|it| it.matches(*offer)) {
+                let is_json = *offer == OFFERS[0];
+                let json = Format::Json { indent: media_type.indent() };
+                return Ok(if is_json { json } else { Format::Html });
             }
         }
     }
-    Err(Refusal::NotAcceptable)
+    Err(NegotiationError::NotAcceptable)
 }
 
-/// Whether there is nothing to negotiate, as for most monitors: they take anything, or JSON alone.
-fn takes_plain_json(headers: &HeaderMap) -> bool {
+/// Whether there is nothing to negotiate: most monitors accept anything, or JSON alone.
+fn accepts_plain_json(headers: &HeaderMap) -> bool {
     let mut accepted = headers.get_all(header::ACCEPT).iter();
     let plain = |first| first == "*/*" || first == "application/json";
     accepted.next().is_none_or(plain) && accepted.next().is_none()
 }
 
-/// The last `format` in a query, decoded.
+/// Returns the last `format` in a query, decoded.
 fn format_parameter(query: &str) -> Option<String> {
     let decode = |text: &str| {
         let text = text.replace('+', " ");
@@ -86,29 +83,29 @@ fn format_parameter(query: &str) -> Option<String> {
     pairs.rfind(|(name, _)| decode(name) == "format").map(|(_, value)| decode(value))
 }
 
-/// All `Accept` headers as one; without any, everything is accepted.
+/// Returns all `Accept` headers joined, or `*/*` if there is none.
 fn accept(headers: &HeaderMap) -> String {
     let values: Vec<_> = headers.get_all(header::ACCEPT).iter().collect();
     if values.is_empty() {
         return "*/*".to_owned();
     }
-    // Header values are bytes; they are read as Latin-1, like everywhere in Python.
-    let latin =
+    // Python's servers decode header values as Latin-1.
+    let latin_1 =
         |value: &&http::HeaderValue| value.as_bytes().iter().copied().map(char::from).collect();
-    values.iter().map(latin).collect::<Vec<String>>().join(",")
+    values.iter().map(latin_1).collect::<Vec<String>>().join(",")
 }
 
-/// The media types in a list, without those that are too long or too many.
+/// Returns the media types in a list, without those beyond the limits.
 fn media_types(accept: &str) -> impl Iterator<Item = MediaType<'_>> {
-    let end = accept.char_indices().nth(LONGEST_ACCEPT).map_or(accept.len(), |(end, _)| end);
-    // What is cut off must not leave a beginning that reads like a whole type.
-    let read = if end == accept.len() { end } else { accept[..end].rfind(',').unwrap_or(0) };
-    accept[..read]
+    let end = accept.char_indices().nth(MAX_ACCEPT_CHARS).map_or(accept.len(), |(end, _)| end);
+    // The prefix of a type that is cut off must not be read as a type.
+    let end = if end == accept.len() { end } else { accept[..end].rfind(',').unwrap_or(0) };
+    accept[..end]
         .split(',')
         .map(str::trim)
-        .filter(|text| !text.is_empty() && text.chars().count() <= LONGEST_TYPE)
-        .take(MOST_TYPES)
-        .map(MediaType::read)
+        .filter(|text| !text.is_empty() && text.chars().count() <= MAX_MEDIA_TYPE_CHARS)
+        .take(MAX_MEDIA_TYPES)
+        .map(MediaType::parse)
 }
 
 /// One media type of `Accept`, such as `application/json; indent=4`.
@@ -119,7 +116,7 @@ struct MediaType<'a> {
 }
 
 impl<'a> MediaType<'a> {
-    fn read(text: &'a str) -> Self {
+    fn parse(text: &'a str) -> Self {
         let mut parts = header_list::split(text, ';');
         let name = parts.next().unwrap_or_default().to_lowercase();
         let (kind, subtype) = name.split_once('/').unwrap_or((&name, ""));
@@ -131,7 +128,7 @@ impl<'a> MediaType<'a> {
         Self { kind: kind.to_owned(), subtype: subtype.to_owned(), parameters }
     }
 
-    /// How specific it is, from 0 for `*/*` to 3 for a type with parameters.
+    /// Returns how specific the type is, from 0 for `*/*` to 3 for a type with parameters.
     fn precedence(&self) -> u8 {
         match (self.kind.as_str(), self.subtype.as_str()) {
             ("*", _) => 0,
@@ -145,14 +142,14 @@ impl<'a> MediaType<'a> {
         (self.kind == "*" || self.kind == kind) && (self.subtype == "*" || self.subtype == subtype)
     }
 
-    /// The indentation that it asks for.
+    /// Returns the value of the parameter `indent`, or 0.
     fn indent(&self) -> usize {
-        let asked = self.parameters.iter().rfind(|(name, _)| name == "indent");
-        asked.and_then(|(_, value)| indentation(value)).unwrap_or(0)
+        let parameter = self.parameters.iter().rfind(|(name, _)| name == "indent");
+        parameter.and_then(|(_, value)| indentation(value)).unwrap_or(0)
     }
 }
 
-/// Reads a number as Python's `int` does: spaces around it, a sign and single underscores are fine.
+/// Parses a number as Python's `int` does, which allows spaces around it, a sign and single underscores.
 fn indentation(text: &str) -> Option<usize> {
     let text = text.trim();
     let (negative, digits) = match text.strip_prefix('-') {
@@ -166,7 +163,7 @@ fn indentation(text: &str) -> Option<usize> {
     let value = groups.flat_map(str::bytes).fold(0_usize, |value, digit| {
         value.saturating_mul(10).saturating_add(usize::from(digit.wrapping_sub(b'0')))
     });
-    number.then_some(if negative { 0 } else { value.min(DEEPEST) })
+    number.then_some(if negative { 0 } else { value.min(MAX_INDENT) })
 }
 
 #[cfg(test)]
@@ -176,39 +173,39 @@ mod tests {
 
     use super::*;
 
-    const JSON: Result<Format, Refusal> = Ok(Format::Json { indent: 0 });
+    const JSON: Result<Format, NegotiationError> = Ok(Format::Json { indent: 0 });
 
-    fn asked(query: &str, accept: &[&str]) -> Result<Format, Refusal> {
+    fn negotiated(query: &str, accept: &[&str]) -> Result<Format, NegotiationError> {
         let values = accept.iter().map(|value| HeaderValue::from_bytes(value.as_bytes()));
         let headers = values.map(|value| (header::ACCEPT, value.expect("a header"))).collect();
         negotiate(query, &headers)
     }
 
-    // What Django REST framework answers to several hundred requests is compared in `tests/it/contract`.
+    // `tests/it/contract/recorded.rs` compares several hundred requests with Django REST framework.
 
     #[test]
-    fn json_is_what_a_caller_gets_that_does_not_care() {
-        assert_eq!(asked("", &[]), JSON);
-        assert_eq!(asked("", &["*/*"]), JSON);
-        assert_eq!(asked("", &["application/json"]), JSON);
-        assert_eq!(asked("", &["text/html, application/json;q=0"]), JSON);
+    fn json_is_the_default() {
+        assert_eq!(negotiated("", &[]), JSON);
+        assert_eq!(negotiated("", &["*/*"]), JSON);
+        assert_eq!(negotiated("", &["application/json"]), JSON);
+        assert_eq!(negotiated("", &["text/html, application/json;q=0"]), JSON);
     }
 
     #[test]
-    fn a_browser_gets_a_page_unless_it_asks_for_json() {
+    fn a_browser_gets_a_page_unless_its_query_names_json() {
         let browser = ["text/html,application/xhtml+xml,*/*;q=0.8"];
-        assert_eq!(asked("", &browser), Ok(Format::Html));
-        assert_eq!(asked("format=json", &browser), JSON);
+        assert_eq!(negotiated("", &browser), Ok(Format::Html));
+        assert_eq!(negotiated("format=json", &browser), JSON);
     }
 
     #[test]
     fn an_unknown_format_is_refused_before_accept_is_read() {
-        assert_eq!(asked("format=xml", &["image/png"]), Err(Refusal::UnknownFormat));
-        assert_eq!(asked("format=json", &["image/png"]), Err(Refusal::NotAcceptable));
+        assert_eq!(negotiated("format=xml", &["image/png"]), Err(NegotiationError::UnknownFormat));
+        assert_eq!(negotiated("format=json", &["image/png"]), Err(NegotiationError::NotAcceptable));
     }
 
     #[test]
-    fn an_indentation_is_read_like_a_python_number() {
+    fn an_indentation_is_parsed_like_a_python_number() {
         for (text, expected) in [
             ("4", Some(4)),
             (" +0_7 ", Some(7)),
@@ -224,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_request_gets_a_format_or_a_refusal(query: String, accept: Vec<Vec<u8>>) {
+        fn any_request_has_a_format_or_an_error(query: String, accept: Vec<Vec<u8>>) {
             let values = accept.iter().filter_map(|value| HeaderValue::from_bytes(value).ok());
             let headers = values.map(|value| (header::ACCEPT, value)).collect();
             let too_deep = matches!(negotiate(&query, &headers), Ok(Format::Json { indent: 9.. }));
@@ -232,10 +229,10 @@ mod tests {
         }
 
         #[test]
-        fn any_list_of_almost_media_types_is_read(
+        fn any_list_like_media_types_is_parsed(
             accept in r#"([*/;,="\\q0-9 -]|json|html|text|application|indent){0,200}"#
         ) {
-            prop_assert_ne!(asked("", &[&accept]), Err(Refusal::UnknownFormat));
+            prop_assert_ne!(negotiated("", &[&accept]), Err(NegotiationError::UnknownFormat));
         }
     }
 }

@@ -1,0 +1,333 @@
+//! URLs of backends, split before any library parses them, and without secrets when they print.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+use super::{FromNode, Node, ValueError};
+use crate::Secret;
+
+/// Parts of the names of parameters whose values are secrets, in lower case.
+const SECRET_PARAMETERS: [&str; 4] = ["pass", "secret", "token", "key"];
+
+/// A URL as its text divides: what RFC 3986 says of `scheme://user:password@authority/path?query#fragment`.
+///
+/// The authority ends at the first `/`, `?` or `#`, and the user-info at the only `@` in it.
+/// A second `@` is an error: clients disagree about which one ends the user-info, and a client that picks the wrong one shows a part of the password as the host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct UrlParts<'a> {
+    /// The scheme as written.
+    pub scheme: &'a str,
+    /// The user name, percent-encoded; empty if there is none.
+    pub username: &'a str,
+    /// The password, percent-encoded.
+    pub password: Option<&'a str>,
+    /// Hosts and ports, percent-encoded.
+    pub hosts: &'a str,
+    /// The path with its leading slash, percent-encoded; empty if there is none.
+    pub path: &'a str,
+    /// The query, percent-encoded; empty if there is none.
+    pub query: &'a str,
+}
+
+impl<'a> UrlParts<'a> {
+    /// Splits `text`. The error says what would be right and quotes nothing.
+    pub fn split(text: &'a str) -> Result<Self, String> {
+        let (scheme, rest) = text
+            .split_once("://")
+            .filter(|(scheme, _)| is_scheme(scheme))
+            .ok_or("expected a URL such as `scheme://host:port`")?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        let (user_info, hosts) = match authority.split_once('@') {
+            Some((_, hosts)) if hosts.contains('@') => {
+                return Err(
+                    "expected every `@` in the user or the password to be written as `%40`"
+                        .to_owned(),
+                );
+            }
+            Some((user_info, hosts)) => (user_info, hosts),
+            None => ("", authority),
+        };
+        let (username, password) = match user_info.split_once(':') {
+            Some((username, password)) => (username, Some(password)),
+            None => (user_info, None),
+        };
+        let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        Ok(Self { scheme, username, password, hosts, path, query })
+    }
+
+    /// The parameters of the query, decoded and in order. Values of secret parameters are registered for scrubbing, in both forms.
+    pub fn parameters(&self) -> Result<Vec<Parameter>, String> {
+        let parameters = self.query.split('&').filter(|parameter| !parameter.is_empty());
+        parameters.map(Parameter::parse).collect()
+    }
+}
+
+/// Prints the scheme only.
+impl fmt::Debug for UrlParts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://***", self.scheme)
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// A parameter of a URL's query.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: ParameterValue,
+}
+
+/// The value of a parameter, which prints unless its name says that it is a secret.
+#[derive(Clone, Debug)]
+pub enum ParameterValue {
+    /// A value that may be shown.
+    Plain(String),
+    /// A password, a token or a key.
+    Secret(Secret),
+}
+
+impl Parameter {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, encoded) = text.split_once('=').unwrap_or((text, ""));
+        let (name, value) = (decode_parameter(name)?, decode_parameter(encoded)?);
+        let value = if is_secret(&name) {
+            ParameterValue::Secret(Secret::new(value))
+        } else {
+            ParameterValue::Plain(value)
+        };
+        Ok(Self { name, value })
+    }
+
+    /// The value. It may be a secret.
+    pub fn expose(&self) -> &str {
+        match &self.value {
+            ParameterValue::Plain(text) => text,
+            ParameterValue::Secret(secret) => secret.expose(),
+        }
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    SECRET_PARAMETERS.iter().any(|part| name.contains(part))
+}
+
+/// Decodes a parameter as HTML forms encode it, like every URL library: `+` is a space.
+fn decode_parameter(text: &str) -> Result<String, String> {
+    decode(&text.replace('+', " "), "parameters")
+}
+
+/// Decodes percent-encoded `text`, a part of a URL that the error names.
+fn decode(text: &str, part: &str) -> Result<String, String> {
+    let decoded = percent_decode_str(text).decode_utf8().map(Cow::into_owned);
+    decoded.map_err(|_| format!("expected a URL with {part} in percent-encoded UTF-8"))
+}
+
+/// The URL of a backend with one host. It prints without its user-info and its query, which may contain secrets.
+#[derive(Clone)]
+pub struct Url {
+    text: Secret,
+    parsed: url::Url,
+    username: String,
+    password: Option<Secret>,
+    parameters: Vec<Parameter>,
+    // Never read. While it is alive, the percent-encoded password is masked as well.
+    _encoded_password: Option<Secret>,
+}
+
+impl Url {
+    /// Parses a URL. The error says what is wrong and quotes nothing.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parts = UrlParts::split(text)?;
+        let parsed = url::Url::parse(text)
+            .map_err(|error| format!("expected a URL such as `scheme://host:port`: {error}"))?;
+        if !parsed.has_host() || parsed.host_str().is_some_and(str::is_empty) {
+            return Err("expected a URL such as `scheme://host:port`: it has no host".to_owned());
+        }
+        let username = decode(parsed.username(), "user-info")?;
+        let password = parsed.password().map(|password| decode(password, "user-info"));
+        let password = password.transpose()?.map(Secret::new);
+        let encoded_password = parsed.password().map(Secret::new);
+        Ok(Self {
+            text: Secret::new(text),
+            parameters: parts.parameters()?,
+            parsed,
+            username,
+            password,
+            _encoded_password: encoded_password,
+        })
+    }
+
+    /// The whole URL as written, user-info included.
+    pub fn text(&self) -> &Secret {
+        &self.text
+    }
+
+    /// The scheme, in lower case.
+    pub fn scheme(&self) -> &str {
+        self.parsed.scheme()
+    }
+
+    /// The host: a name, an IPv4 address, or an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        self.parsed.host_str().unwrap_or_default()
+    }
+
+    /// The port, if the URL names one or its scheme has a well-known one.
+    pub fn port(&self) -> Option<u16> {
+        self.parsed.port_or_known_default()
+    }
+
+    /// The user name, decoded; empty if there is none.
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The password, decoded.
+    pub fn password(&self) -> Option<&Secret> {
+        self.password.as_ref()
+    }
+
+    /// The path as written, percent-encoded.
+    pub fn path(&self) -> &str {
+        self.parsed.path()
+    }
+
+    /// The path and the query as in a request line, percent-encoded. The query may contain a secret.
+    pub fn path_and_query(&self) -> &str {
+        &self.parsed[url::Position::BeforePath..url::Position::AfterQuery]
+    }
+
+    /// The path, decoded. The error says what is wrong and quotes nothing.
+    pub fn decoded_path(&self) -> Result<String, String> {
+        decode(self.path(), "a path")
+    }
+
+    /// The parameters of the query, decoded and in order.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The parameters of the query, decoded and in order.
+    pub fn query(&self) -> Vec<(String, String)> {
+        let pair = |parameter: &Parameter| (parameter.name.clone(), parameter.expose().to_owned());
+        self.parameters.iter().map(pair).collect()
+    }
+
+    /// `host:port`, with `default_port` if the URL has no port.
+    pub fn authority(&self, default_port: u16) -> String {
+        format!("{}:{}", self.host(), self.port().unwrap_or(default_port))
+    }
+}
+
+impl PartialEq for Url {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Url {}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.port().map(|port| format!(":{port}")).unwrap_or_default();
+        write!(f, "{}://{}{port}{}", self.scheme(), self.host(), self.path())
+    }
+}
+
+impl FromNode for Url {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
+        Ok(Self::parse(&String::from_node(node)?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RAW_AT: &str = "expected every `@` in the user or the password to be written as `%40`";
+
+    #[test]
+    fn the_authority_ends_at_the_first_slash_question_mark_or_hash() {
+        for (text, hosts, path, query) in [
+            ("a://h:1/p?user=x@y", "h:1", "/p", "user=x@y"),
+            ("a://h?p/q@r", "h", "", "p/q@r"),
+            ("a://u@h,i:2#f@g?x", "h,i:2", "", ""),
+            ("a://u:p@/x@y", "", "/x@y", ""),
+        ] {
+            let parts = UrlParts::split(text).expect("a URL");
+            assert_eq!((parts.hosts, parts.path, parts.query), (hosts, path, query), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_at_sign_in_the_user_info_is_refused() {
+        for text in ["postgres://app:Top@Secret99@host/app", "redis://a@b:c@h", "redis://@@h"] {
+            assert_eq!(UrlParts::split(text), Err(RAW_AT.to_owned()), "{text}");
+            assert_eq!(Url::parse(text), Err(RAW_AT.to_owned()), "{text}");
+        }
+        assert!(Url::parse("redis://a%40b:c%40d@h").is_ok());
+    }
+
+    #[test]
+    fn a_secret_parameter_does_not_print_and_is_masked() {
+        let url = Url::parse("a://h?db=1&sentinelPassword=hunter%2B2&x+y=%20").expect("a URL");
+        let values: Vec<_> = url.parameters().iter().map(|it| (&*it.name, it.expose())).collect();
+        assert_eq!(values, [("db", "1"), ("sentinelPassword", "hunter+2"), ("x y", " ")]);
+        assert!(!format!("{:?}", url.parameters()).contains("hunter"));
+        assert_eq!(crate::scrub("rejected hunter+2"), "rejected ***");
+    }
+
+    #[test]
+    fn a_url_prints_without_its_credentials() {
+        let url = Url::parse("redis://me:p%40ss-word@cache:6379/1").expect("a URL");
+        assert_eq!(format!("{url:?}"), "redis://cache:6379/1");
+        assert_eq!(url.username(), "me");
+        assert_eq!(url.password().map(Secret::expose), Some("p@ss-word"));
+        assert_eq!(url.authority(1), "cache:6379");
+    }
+
+    #[test]
+    fn a_bad_url_is_not_quoted() {
+        let error = Url::parse("redis://:hunter2@cache:port").expect_err("a bad port");
+        assert_eq!(error, "expected a URL such as `scheme://host:port`: invalid port number");
+    }
+
+    proptest! {
+        #[test]
+        fn no_part_of_the_user_info_is_ever_shown(
+            before in "[a-z]{0,3}(:|@|/|\\?|#|%|\\\\|\t)?",
+            after in "(:|@|/|\\?|#|%|\\\\|\\[|,)?[a-z]{0,3}",
+            rest in "[ -~]{0,20}",
+        ) {
+            let text = format!("redis://{before}:XsecretX{after}@{rest}");
+            match Url::parse(&text) {
+                Err(message) => prop_assert!(!message.contains("XsecretX"), "{message}"),
+                Ok(url) => {
+                    let host = url.authority(1);
+                    prop_assert!(!host.to_uppercase().contains("XSECRETX"), "{text} shows {host}");
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_can_be_split(text: String) {
+            if let Ok(parts) = UrlParts::split(&text) {
+                drop(parts.parameters());
+            }
+            drop(Url::parse(&text));
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Answers a request that has passed every layer: with a report, or a description of the endpoint.
+
+use std::convert::Infallible;
+
+use http::{Method, Request, Response, StatusCode};
+
+use super::format::Format;
+use super::layers::{AnswerDeadline, AuthorizedNamespace, extension};
+use super::preferences;
+use super::response::{self, Body};
+use super::source::ReportSource;
+use crate::runner::RunOptions;
+
+/// Handles `GET`, `HEAD` and `OPTIONS`. The server leaves out the body of the response to `HEAD`.
+pub(super) async fn handle<R: ReportSource>(
+    request: Request<()>,
+) -> Result<Response<Body>, Infallible> {
+    let format = *extension::<Format>(&request);
+    Ok(match *request.method() {
+        Method::OPTIONS => response::metadata(format),
+        _ => report::<R>(&request, format).await,
+    })
+}
+
+async fn report<R: ReportSource>(request: &Request<()>, format: Format) -> Response<Body> {
+    let AuthorizedNamespace(namespace) = extension::<AuthorizedNamespace<R::Namespace>>(request);
+    let AnswerDeadline { at, timeout } = *extension(request);
+    let options = RunOptions {
+        fresh: preferences::fresh(request.headers()),
+        wait: preferences::wait(request.headers()),
+        deadline: Some((at, timeout)),
+    };
+    let report = R::report(namespace, options).await;
+    let status = if report.all_working() { StatusCode::OK } else { R::failure_status(namespace) };
+    response::report(&report, status, options.wait, format)
+}

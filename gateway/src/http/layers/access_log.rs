@@ -1,0 +1,122 @@
+//! Logs each request whose response is not a success.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use http::{Method, Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::authenticate::NamespaceName;
+use super::extension;
+use super::record_arrival::ReceivedAt;
+use crate::http::connection::PeerAddress;
+use crate::http::response::Body;
+
+/// The methods that the log names. A method can be any word, and a caller's own word does not get into the log.
+const LOGGED_METHODS: [&str; 6] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
+
+/// Applies [`AccessLog`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AccessLogLayer;
+
+impl<S> Layer<S> for AccessLogLayer {
+    type Service = AccessLog<S>;
+
+    fn layer(&self, inner: S) -> AccessLog<S> {
+        AccessLog { inner }
+    }
+}
+
+/// Logs unsuccessful requests: never their path, query or headers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AccessLog<S> {
+    inner: S,
+}
+
+impl<S> Service<Request<()>> for AccessLog<S>
+where
+    S: Service<Request<()>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        let PeerAddress(peer) = *extension(&request);
+        let ReceivedAt(received_at) = *extension(&request);
+        let method = logged_method(request.method());
+        ResponseFuture {
+            inner: self.inner.call(request),
+            entry: Entry { method, peer, received_at },
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`AccessLog`].
+    pub(super) struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        entry: Entry,
+    }
+}
+
+impl<F> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(response) = ready!(this.inner.poll(cx));
+        if !response.status().is_success() {
+            let namespace = response.extensions().get().map(|NamespaceName(name)| name.as_str());
+            this.entry.log(response.status(), namespace);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// What the log says about a request.
+struct Entry {
+    method: &'static str,
+    peer: IpAddr,
+    received_at: Instant,
+}
+
+impl Entry {
+    fn log(&self, status: StatusCode, namespace: Option<&str>) {
+        tracing::info!(
+            method = self.method,
+            peer = %self.peer,
+            namespace,
+            status = status.as_u16(),
+            seconds = self.received_at.elapsed().as_secs_f64(),
+            "request answered"
+        );
+    }
+}
+
+fn logged_method(method: &Method) -> &'static str {
+    LOGGED_METHODS.into_iter().find(|known| method == known).unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_well_known_methods_are_named() {
+        assert_eq!(logged_method(&Method::HEAD), "HEAD");
+        assert_eq!(logged_method(&Method::from_bytes(b"SECRET").expect("a method")), "other");
+    }
+}

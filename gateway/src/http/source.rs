@@ -1,0 +1,72 @@
+//! Where the endpoint's reports come from: a source that judges tokens and runs checks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::namespace::Namespace;
+use crate::namespaces::Namespaces;
+use crate::report::Report;
+use crate::runner::RunOptions;
+
+/// Judges access tokens, and reports on the namespaces that they open.
+pub trait ReportSource: Send + Sync + 'static {
+    /// What a token opens.
+    type Namespace: Clone + Send + Sync + 'static;
+
+    /// Returns the namespace that `token` opens.
+    ///
+    /// `credential` is that of an `Authorization: JWT` header; the namespace's settings say whether it is needed.
+    fn authorize(
+        &self,
+        token: &str,
+        credential: Option<&[u8]>,
+        peer: IpAddr,
+    ) -> impl Future<Output = Option<Self::Namespace>> + Send;
+
+    /// Returns the namespace's name, for the log.
+    fn name(namespace: &Self::Namespace) -> String;
+
+    /// Returns the status code of a report in which a check failed.
+    fn failure_status(namespace: &Self::Namespace) -> StatusCode;
+
+    /// Returns how long an answer may take, counted from the arrival of its request.
+    fn answer_timeout(namespace: &Self::Namespace) -> Duration;
+
+    /// Returns a report of every check. The future is dropped when the caller hangs up.
+    fn report(
+        namespace: &Self::Namespace,
+        options: RunOptions,
+    ) -> impl Future<Output = Report> + Send;
+}
+
+impl ReportSource for Namespaces {
+    type Namespace = Arc<Namespace>;
+
+    async fn authorize(
+        &self,
+        token: &str,
+        credential: Option<&[u8]>,
+        peer: IpAddr,
+    ) -> Option<Arc<Namespace>> {
+        self.authorize(token, credential, peer).await
+    }
+
+    fn name(namespace: &Arc<Namespace>) -> String {
+        namespace.name()
+    }
+
+    fn failure_status(namespace: &Arc<Namespace>) -> StatusCode {
+        namespace.failure_status()
+    }
+
+    fn answer_timeout(namespace: &Arc<Namespace>) -> Duration {
+        namespace.answer_timeout()
+    }
+
+    async fn report(namespace: &Arc<Namespace>, options: RunOptions) -> Report {
+        namespace.ask(options).await
+    }
+}

@@ -1,0 +1,108 @@
+//! The tokio runtime, whose other tasks go on while some of them block their workers.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+
+/// With one worker more than there are tasks that block at a time, all other tasks go on.
+const WORKERS: usize = 8;
+
+/// For so long a blocked worker can delay I/O and timers at most.
+const WAKE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs `work` to completion on a runtime of its own. Does not wait for tasks and checks that block their threads by then.
+pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
+    let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (running, stopped) = mpsc::channel();
+    thread::Builder::new()
+        .name("wake-workers".to_owned())
+        .spawn(move || wake_workers(&handle, &stopped))?;
+    let output = runtime.block_on(work);
+    drop(running);
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+/// Wakes a parked worker at each interval, until the sender of `stopped` is dropped.
+///
+/// One worker waits for I/O and timers on behalf of all, and the others are parked.
+/// If the task that it then runs blocks, tokio wakes no other worker to wait in its place: `Builder::enable_eager_driver_handoff` would, but is not stable in tokio 1.54.
+/// A worker that was woken for an empty task does so before it is parked again.
+fn wake_workers(runtime: &Handle, stopped: &Receiver<Infallible>) {
+    while stopped.recv_timeout(WAKE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        runtime.spawn(async {});
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::task::JoinHandle;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const BLOCKED: Duration = Duration::from_secs(3);
+    /// Usual is a tenth of it, and the rest is for a busy machine. A timer that waits for a blocked worker is late by [`BLOCKED`].
+    const MAX_DELAY: Duration = Duration::from_secs(1);
+
+    /// Sleeps again and again until `blockers` have ended, and returns by how much a timer was late at most.
+    async fn max_timer_delay(blockers: Vec<JoinHandle<()>>) -> Duration {
+        let tick = Duration::from_millis(20);
+        let mut max = Duration::ZERO;
+        while !blockers.iter().all(JoinHandle::is_finished) {
+            let begun = Instant::now();
+            sleep(tick).await;
+            max = max.max(begun.elapsed().saturating_sub(tick));
+        }
+        max
+    }
+
+    fn max_timer_delay_beside(count: usize) -> Duration {
+        let block = |index| async move {
+            // Woken by a timer as well, the blocked workers include the one that waits for timers.
+            sleep(Duration::from_millis(20) * index).await;
+            thread::sleep(BLOCKED);
+        };
+        run(async move {
+            let blockers = (1..).take(count).map(|index| tokio::spawn(block(index))).collect();
+            tokio::spawn(max_timer_delay(blockers)).await.unwrap()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn tasks_that_block_all_workers_but_one_delay_no_timer() {
+        thread::scope(|scope| {
+            let delays: Vec<_> = (1..WORKERS)
+                .map(|count| (count, scope.spawn(move || max_timer_delay_beside(count))))
+                .collect();
+            for (count, delay) in delays {
+                let delay = delay.join().unwrap();
+                println!("beside {count} blocked workers, a timer was late by {delay:?} at most");
+                assert!(delay < MAX_DELAY, "{count} blocked workers: {delay:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_blocked_threads() {
+        let (_blocking, blocked) = mpsc::channel::<Infallible>();
+        let output = run(async move {
+            let (begin, begun) = tokio::sync::oneshot::channel();
+            tokio::spawn(async move {
+                begin.send(()).unwrap();
+                blocked.recv()
+            });
+            begun.await.unwrap();
+            "done"
+        });
+        assert_eq!(output.unwrap(), "done");
+    }
+}

@@ -28,14 +28,19 @@ pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
     Ok(output)
 }
 
-/// Wakes a parked worker at each interval, until the sender of `stopped` is dropped.
+/// Wakes a parked worker at each interval while another one is busy, until the sender of `stopped` is dropped.
 ///
 /// One worker waits for I/O and timers on behalf of all, and the others are parked.
-/// If the task that it then runs blocks, tokio wakes no other worker to wait in its place: `Builder::enable_eager_driver_handoff` would, but is not stable in tokio 1.54.
+/// If a task that it then runs blocks, tokio wakes no other worker to wait in its place: `Builder::enable_eager_driver_handoff` would, but is unstable in tokio 1.54.
 /// A worker that was woken for an empty task does so before it is parked again.
 fn wake_workers(runtime: &Handle, stopped: &Receiver<Infallible>) {
+    let metrics = runtime.metrics();
+    // An odd count means that the worker is parked, or waits for I/O and timers.
+    let is_busy = |worker| metrics.worker_park_unpark_count(worker).is_multiple_of(2);
     while stopped.recv_timeout(WAKE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-        runtime.spawn(async {});
+        if (0..WORKERS).any(is_busy) {
+            runtime.spawn(async {});
+        }
     }
 }
 

@@ -106,15 +106,7 @@ impl CachedCheck {
         if !fresh && let Some(last) = self.unexpired(&state) {
             return PendingResult::Ready(ReportedResult::cached(last));
         }
-        let last_timeout = state.last.clone().filter(|last| last.timed_out);
-        let fallback = match last_timeout {
-            Some(last) => {
-                let at = requested + self.limits.overdue_wait;
-                let at = limit.map_or(at, |limit| limit.at.min(at));
-                Some((at, Fallback::LastTimeout(last)))
-            }
-            None => limit.map(|limit| (limit.at, Fallback::NotFinished(limit.reason))),
-        };
+        let fallback = self.fallback(&state, requested, limit);
         let run = self.join_or_start(&mut state);
         PendingResult::Running(Subscriber { check: self.clone(), run, requested, fallback })
     }
@@ -147,6 +139,21 @@ impl CachedCheck {
     /// Whether the check must not run more often than its results expire, even for a caller that wants it fresh.
     fn is_rate_limited(&self) -> bool {
         self.check.min_interval().is_some()
+    }
+
+    /// When the caller stops waiting, and what is reported then: a check that timed out last is not waited for until `limit`.
+    fn fallback(
+        &self,
+        state: &State,
+        requested: Instant,
+        limit: Option<WaitLimit>,
+    ) -> Option<(Instant, Fallback)> {
+        let Some(last) = state.last.as_ref().filter(|last| last.timed_out) else {
+            return limit.map(|limit| (limit.at, Fallback::NotFinished(limit.reason)));
+        };
+        let at = requested + self.limits.overdue_wait;
+        let at = limit.map_or(at, |limit| limit.at.min(at));
+        Some((at, Fallback::LastTimeout(last.clone())))
     }
 
     fn join_or_start(self: &Arc<Self>, state: &mut State) -> Arc<Run> {

@@ -1,4 +1,4 @@
-//! The tokio runtime, whose other tasks go on while some of them block their workers.
+//! The tokio runtime, in which tasks that block their workers do not stop the others.
 
 use std::convert::Infallible;
 use std::io;
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 
-/// With one worker more than there are tasks that block at a time, all other tasks go on.
+/// One more than the number of tasks that may block at the same time without stopping the others.
 const WORKERS: usize = 8;
 
-/// For so long a blocked worker can delay I/O and timers at most.
+/// How long a task that blocks can delay I/O and timers, at most.
 const WAKE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs `work` to completion on a runtime of its own. Does not wait for tasks and checks that block their threads by then.
+/// Runs `work` to completion on a new runtime, and does not wait for tasks that still block their threads then.
 pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
     let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     let handle = runtime.handle().clone();
@@ -54,10 +54,10 @@ mod tests {
     use super::*;
 
     const BLOCKED: Duration = Duration::from_secs(3);
-    /// Usual is a tenth of it, and the rest is for a busy machine. A timer that waits for a blocked worker is late by [`BLOCKED`].
+    /// Far more than [`WAKE_INTERVAL`], for a busy machine. A timer that waits for a blocked worker is late by nearly [`BLOCKED`].
     const MAX_DELAY: Duration = Duration::from_secs(1);
 
-    /// Sleeps again and again until `blockers` have ended, and returns by how much a timer was late at most.
+    /// Sleeps repeatedly until all `blockers` have ended, and returns the longest delay of a timer.
     async fn max_timer_delay(blockers: Vec<JoinHandle<()>>) -> Duration {
         let tick = Duration::from_millis(20);
         let mut max = Duration::ZERO;
@@ -71,7 +71,7 @@ mod tests {
 
     fn max_timer_delay_beside(count: usize) -> Duration {
         let block = |index| async move {
-            // Woken by a timer as well, the blocked workers include the one that waits for timers.
+            // A timer wakes the task on the worker that waits for timers, which is therefore blocked as well.
             sleep(Duration::from_millis(20) * index).await;
             thread::sleep(BLOCKED);
         };
@@ -83,21 +83,21 @@ mod tests {
     }
 
     #[test]
-    fn tasks_that_block_all_workers_but_one_delay_no_timer() {
+    fn timers_fire_while_all_workers_but_one_are_blocked() {
         thread::scope(|scope| {
             let delays: Vec<_> = (1..WORKERS)
                 .map(|count| (count, scope.spawn(move || max_timer_delay_beside(count))))
                 .collect();
             for (count, delay) in delays {
                 let delay = delay.join().unwrap();
-                println!("beside {count} blocked workers, a timer was late by {delay:?} at most");
+                println!("{count} blocked workers delayed a timer by {delay:?}");
                 assert!(delay < MAX_DELAY, "{count} blocked workers: {delay:?}");
             }
         });
     }
 
     #[test]
-    fn the_end_does_not_wait_for_blocked_threads() {
+    fn shutdown_does_not_wait_for_blocked_threads() {
         let (_blocking, blocked) = mpsc::channel::<Infallible>();
         let output = run(async move {
             let (begin, begun) = tokio::sync::oneshot::channel();

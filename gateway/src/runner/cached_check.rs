@@ -1,4 +1,4 @@
-//! One check with its last outcome, and its run in progress, which all callers share.
+//! One check with its last outcome, and its run in progress that all callers share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -13,9 +13,9 @@ use super::options::WaitLimit;
 use super::run::{BlockingHistory, Outcome, RunHandle};
 use super::subscriber::{Fallback, PendingResult, ReportedResult, Subscriber};
 
-/// The step of a run that has not begun, because as many run as the concurrency limit allows.
+/// The step of a run that waits for a permit of the concurrency limit.
 const WAIT_FOR_A_TURN: &str = "wait for a turn";
-/// The step of a run whose check has not begun a step, as in [`Steps::new`].
+/// The step of a run before the first step of its check, as in [`Steps::new`].
 const START: &str = "start";
 
 /// How one check is run.
@@ -65,7 +65,7 @@ impl State {
         }
     }
 
-    /// Has the next caller start a run, if `run` is still the one in progress.
+    /// Ends the sharing of `run`, so that the next request starts another one.
     fn forget(&mut self, run: &Weak<Run>) {
         if self.run.ptr_eq(run) {
             self.run = Weak::new();
@@ -92,9 +92,9 @@ impl CachedCheck {
         }
     }
 
-    /// The result for one caller: the last one if that may be served, or else that of a run.
+    /// The result for one caller: that of the last outcome if it may be served, or else that of a run.
     ///
-    /// The run is in progress when this returns, whether its result is waited for or not.
+    /// The run has been started when this returns, so that all checks of a report run at the same time.
     pub(super) fn request(
         self: &Arc<Self>,
         fresh: bool,
@@ -127,7 +127,7 @@ impl CachedCheck {
         self.check.target()
     }
 
-    /// Lets a run go on without subscribers, for the next caller.
+    /// Lets a run go on without subscribers, so that the next caller gets its outcome.
     pub(super) fn detach(&self, run: Arc<Run>) {
         self.state.lock().detach(run);
     }
@@ -136,12 +136,12 @@ impl CachedCheck {
         state.last.as_ref().filter(|last| last.completed.elapsed() < self.limits.max_age)
     }
 
-    /// Whether the check must not run more often than its results expire, even for a caller that wants it fresh.
+    /// Whether the check must not run before its last result has expired, even for a fresh report.
     fn is_rate_limited(&self) -> bool {
         self.check.min_interval().is_some()
     }
 
-    /// When the caller stops waiting, and what is reported then: a check that timed out last is not waited for until `limit`.
+    /// When the caller stops waiting, and what is reported then. After a timeout, that is before `limit` if `overdue_wait` is shorter.
     fn fallback(
         &self,
         state: &State,
@@ -165,7 +165,7 @@ impl CachedCheck {
         let guard = cancel.clone().drop_guard();
         let run = Arc::new(Run { outcome, steps: steps.clone(), _cancel_on_drop: guard });
         state.run = Arc::downgrade(&run);
-        // A run that was cancelled would have to be repeated for the next caller.
+        // Cancelled, the run of a rate-limited check would be repeated for the next caller.
         state.detached = self.is_rate_limited().then(|| run.clone());
         tokio::spawn(self.clone().drive(Arc::downgrade(&run), steps, cancel, publish));
         run
@@ -196,7 +196,7 @@ impl CachedCheck {
         self.state.lock().forget(&run);
     }
 
-    /// Waits for a permit to run. The timeout of the check does not begin before.
+    /// Waits for a permit to run. The timeout of the check counts from then on.
     async fn permit(&self, steps: &Steps) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Some(permit);

@@ -1,8 +1,8 @@
-//! One run of one check: within its timeout, with its panic caught, and on a thread of its own until the check has shown that it does not block.
+//! One run of one check, within its timeout and with its panic caught.
 //!
 //! The runner cannot rely on a check not to block its thread.
 //! On a worker of the runtime, a check that blocks delays other tasks; on a thread of the blocking pool it delays none, but costs several context switches for each run.
-//! So a check runs on the workers once a whole run of it has not blocked, and for as long as none does.
+//! So the first run of a check has a thread of its own. After a run that did not block, the next one is a task on the workers; after a run that did, it has a thread again.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -18,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::report::{CheckResult, WORKING};
 
-/// How long past its timeout a check has to return, before the run gets its outcome without it.
+/// How long after its timeout a run waits for its check to return, before it has its outcome anyway.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// How long after that a check counts as blocked: more than a busy machine delays a thread.
+/// How long after that the check counts as blocking: longer than a busy machine delays a thread.
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
 
-/// A poll that takes so long counts as blocking: far more than a check needs for its computations, and less than other tasks notice.
+/// A poll that takes longer counts as blocking. The computations of a check take far less, and other tasks tolerate such a delay.
 const MAX_POLL_TIME: Duration = Duration::from_millis(10);
 
 /// Whether a check blocked its thread when it ran last.

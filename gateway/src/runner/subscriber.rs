@@ -94,7 +94,7 @@ impl Subscriber {
             return self.unfinished("the process is ending".to_owned(), self.requested.elapsed());
         };
         let mut reported = ReportedResult::cached(&outcome);
-        // Only a check that blocks its thread has its outcome before the end of its run.
+        // A run in progress has an outcome already if its check blocks its thread.
         reported.age.take_if(|_| outcome.completed >= self.requested);
         reported
     }

@@ -14,6 +14,6 @@ pub mod permissions;
 mod reloader;
 pub mod report;
 pub mod runner;
-pub mod threads;
+pub mod runtime;
 mod throttle;
 mod tokens;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use gateway::namespaces::Namespaces;
-use gateway::{admin, config, http as server, log, oneshot, permissions, threads};
+use gateway::{admin, config, http as server, log, oneshot, permissions, runtime};
 use probe::Cause;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -114,7 +114,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
-    let ended = threads::run(command)
+    let ended = runtime::run(command)
         .map_err(|error| format!("cannot start threads: {}", Cause::from(error).text()));
     ended.flatten().unwrap_or_else(|message| {
         eprintln!("{message}");

@@ -99,13 +99,13 @@ impl Namespace {
 
     /// Asks only what has one of these `names`.
     pub(crate) async fn ask_only(&self, names: &[String], ask: RunOptions) -> Report {
-        self.snapshot().board.only(names).ask(ask).await.report
+        self.snapshot().board.only(names).run(ask).await.report
     }
 
     /// Asks every check.
     pub async fn ask(&self, ask: RunOptions) -> Report {
         let snapshot = self.snapshot();
-        let answered = snapshot.board.ask(ask).await;
+        let answered = snapshot.board.run(ask).await;
         if answered.refused && snapshot.session.is_some() {
             self.note_refused();
         }

@@ -13,16 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::run::{BlockingHistory, Outcome, Running};
 use crate::report::{CheckResult, WORKING};
 
-/// How one check is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How long a run may take.
-    pub timeout: Duration,
-    /// How old a result may be to be served again.
-    pub max_age: Duration,
-    /// How long a caller waits for a check whose last run ended at its deadline.
-    pub overdue_wait: Duration,
-}
+pub use crate::config::CheckLimits as Limits;
 
 /// What one check answered to one caller.
 pub(super) struct Answer {

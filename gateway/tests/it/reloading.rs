@@ -31,7 +31,7 @@ fn a_changed_file_takes_effect_and_a_bad_one_does_not() {
     gateway.write("tests.toml", &format!("{FILE}{REDIS}{REDIS2}"));
     wait_for_names(&gateway, &["redis", "redis2"]);
     gateway.write("tests.toml", &format!("{FILE}[redis]\nurl = \"hunter2-in-a-bad-file\"\n"));
-    gateway.wait_for_log("what was before stays in use");
+    gateway.wait_for_log("config rejected");
     assert_eq!(names(&gateway), ["redis", "redis2"]);
     assert!(gateway.log().contains("tests.toml:5: redis.url: expected a URL"), "{}", gateway.log());
     assert!(!gateway.log().contains("hunter2"), "{}", gateway.log());
@@ -108,7 +108,7 @@ url = "redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{}"
     // Not even a bad file in the meantime keeps a new secret out.
     let good = fs::read_to_string(gateway.file("tests.toml")).unwrap();
     gateway.write("tests.toml", &format!("{good}colour = 'blue'\n"));
-    gateway.wait_for_log("what was before stays in use");
+    gateway.wait_for_log("config rejected");
     let admin = |words: &[&str]| {
         redis.ask(&[&["-a", "first-password", "--no-auth-warning"], words].concat()).unwrap()
     };

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use probe::{DynCheck, Steps};
@@ -12,28 +12,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::options::WaitLimit;
 use super::run::{BlockingHistory, Outcome, RunHandle};
 use super::subscriber::{Fallback, PendingResult, ReportedResult, Subscriber};
+use crate::config::CheckLimits;
+use crate::config::CheckLimits;
 
 /// The step of a run that waits for a permit of the concurrency limit.
 const WAIT_FOR_A_TURN: &str = "wait for a turn";
 /// The step of a run before the first step of its check, as in [`Steps::new`].
 const START: &str = "start";
 
-/// How one check is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How long a run may take.
-    pub timeout: Duration,
-    /// How old a result may be to be served again.
-    pub max_age: Duration,
-    /// How long a caller waits for a check whose last run timed out.
-    pub overdue_wait: Duration,
-}
-
 /// See the module.
 pub(super) struct CachedCheck {
     name: String,
     check: Arc<dyn DynCheck>,
-    limits: Limits,
+    limits: CheckLimits,
     permits: Arc<Semaphore>,
     history: Arc<BlockingHistory>,
     state: Mutex<State>,
@@ -78,7 +69,7 @@ impl CachedCheck {
     pub(super) fn new(
         name: String,
         check: Arc<dyn DynCheck>,
-        limits: Limits,
+        limits: CheckLimits,
         permits: Arc<Semaphore>,
     ) -> Self {
         Self {

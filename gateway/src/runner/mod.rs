@@ -16,7 +16,6 @@ use probe::{Checks, step};
 use tokio::sync::Semaphore;
 
 use self::cached_check::CachedCheck;
-pub use self::cached_check::Limits;
 pub use self::options::RunOptions;
 use crate::config::{Component, ConfiguredCheck};
 use crate::report::{CheckResult, Components, Report};

@@ -17,7 +17,7 @@ fn at_deadline() -> RunOptions {
 
 /// A runner whose run of the check has begun, and goes on in the background.
 async fn running(check: &Arc<FakeCheck>) -> Arc<Runner> {
-    let runner = runner(&[("it", check)], Limits { timeout: SOON, ..LIMITS });
+    let runner = runner(&[("it", check)], CheckLimits { timeout: SOON, ..LIMITS });
     while check.runs() == 0 {
         let status = status(&runner, no_wait()).await;
         assert!(status.ends_with("not finished within the 0s that the caller waits (fake:1)"));
@@ -67,7 +67,7 @@ async fn the_earlier_of_wait_and_deadline_ends_the_report() {
 #[tokio::test]
 async fn a_report_at_its_deadline_keeps_its_shape() {
     let (hanging, working) = (FakeCheck::new(Behavior::Hang), FakeCheck::new(Behavior::Work));
-    let limits = Limits { timeout: SOON, ..LIMITS };
+    let limits = CheckLimits { timeout: SOON, ..LIMITS };
     let group = |name: &str| {
         let configured = |check: &Arc<FakeCheck>| ConfiguredCheck { check: check.clone(), limits };
         let names = ["slow", "fast"].map(|name| CheckName::new(name).unwrap());

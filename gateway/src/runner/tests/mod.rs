@@ -10,18 +10,18 @@ use tokio::time::timeout;
 
 use self::fake_check::{Behavior, FakeCheck};
 use super::*;
-use crate::config::{Component, ConfiguredCheck};
+use crate::config::{CheckLimits, Component, ConfiguredCheck};
 use crate::report::{CheckResult, ComponentResult};
 
 const SOON: Duration = Duration::from_secs(20);
 
-const LIMITS: Limits = Limits {
+const LIMITS: CheckLimits = CheckLimits {
     timeout: Duration::from_millis(200),
     max_age: Duration::from_mins(1),
     overdue_wait: Duration::from_millis(20),
 };
 
-fn component(name: &str, check: &Arc<FakeCheck>, limits: Limits) -> Component {
+fn component(name: &str, check: &Arc<FakeCheck>, limits: CheckLimits) -> Component {
     Component {
         name: name.to_owned(),
         checks: Checks::Single(ConfiguredCheck { check: check.clone(), limits }),
@@ -29,7 +29,7 @@ fn component(name: &str, check: &Arc<FakeCheck>, limits: Limits) -> Component {
     }
 }
 
-fn runner(checks: &[(&str, &Arc<FakeCheck>)], limits: Limits) -> Arc<Runner> {
+fn runner(checks: &[(&str, &Arc<FakeCheck>)], limits: CheckLimits) -> Arc<Runner> {
     let components = checks.iter().map(|(name, check)| component(name, check, limits)).collect();
     Arc::new(Runner::new(components, &ConcurrencyLimit::default(), None))
 }
@@ -53,7 +53,7 @@ const NO_ANSWER: &str = "ask: no answer within 200ms (fake:1)";
 #[tokio::test]
 async fn callers_at_the_same_time_share_one_run() {
     let check = FakeCheck::new(Behavior::Wait);
-    let runner = runner(&[("it", &check)], Limits { timeout: SOON, ..LIMITS });
+    let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON, ..LIMITS });
     let callers: Vec<_> = (0..200)
         .map(|_| {
             let runner = runner.clone();
@@ -104,7 +104,7 @@ async fn a_rate_limited_check_is_not_run_sooner_for_a_fresh_report() {
 #[tokio::test]
 async fn a_rate_limited_run_goes_on_without_callers() {
     let check = FakeCheck::rate_limited(Behavior::Wait);
-    let runner = runner(&[("it", &check)], Limits { timeout: SOON, ..LIMITS });
+    let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON, ..LIMITS });
     let caller = tokio::spawn({
         let runner = runner.clone();
         async move { runner.run(PLAIN).await }
@@ -120,7 +120,7 @@ async fn a_rate_limited_run_goes_on_without_callers() {
 #[tokio::test]
 async fn without_max_age_every_request_is_a_run() {
     let check = FakeCheck::new(Behavior::Work);
-    let runner = runner(&[("it", &check)], Limits { max_age: Duration::ZERO, ..LIMITS });
+    let runner = runner(&[("it", &check)], CheckLimits { max_age: Duration::ZERO, ..LIMITS });
     for _ in 0..100 {
         assert_eq!(runner.run(PLAIN).await.report.age, None);
     }
@@ -140,7 +140,7 @@ async fn a_check_that_hangs_times_out_and_names_its_step() {
 #[tokio::test]
 async fn after_a_timeout_the_next_callers_wait_for_a_moment_only_and_see_a_recovery_at_once() {
     let check = FakeCheck::new(Behavior::Hang);
-    let limits = Limits { timeout: Duration::from_secs(2), max_age: Duration::ZERO, ..LIMITS };
+    let limits = CheckLimits { timeout: Duration::from_secs(2), max_age: Duration::ZERO, ..LIMITS };
     let runner = runner(&[("it", &check)], limits);
     let silent = "ask: no answer within 2s (fake:1)";
     assert_eq!(status(&runner, PLAIN).await, silent);
@@ -159,7 +159,7 @@ async fn after_a_timeout_the_next_callers_wait_for_a_moment_only_and_see_a_recov
 async fn a_check_that_panics_stays_in_the_report_and_can_recover() {
     let (panicking, working) = (FakeCheck::new(Behavior::Panic), FakeCheck::new(Behavior::Work));
     // To print the backtrace of a panic takes a while on a busy machine.
-    let limits = Limits { timeout: SOON, ..LIMITS };
+    let limits = CheckLimits { timeout: SOON, ..LIMITS };
     let runner = runner(&[("it", &panicking), ("other", &working)], limits);
     let run = runner.run(PLAIN).await;
     assert_eq!(result(&run, "it").status, "ask: the check panicked: a panic of the test (fake:1)");
@@ -197,7 +197,7 @@ fn checks_that_begin_to_block_delay_no_other_check() {
         let working = FakeCheck::new(Behavior::Work);
         let mut checks: Vec<_> = turning.iter().map(|check| ("it", check)).collect();
         checks.push(("other", &working));
-        let limits = Limits { timeout: LIMITS.timeout * 5, ..LIMITS };
+        let limits = CheckLimits { timeout: LIMITS.timeout * 5, ..LIMITS };
         let runner = runner(&checks, limits);
         for _ in 0..2 {
             assert_eq!(result(&runner.run(FRESH).await, "it").status, "working");
@@ -223,7 +223,7 @@ fn checks_that_begin_to_block_delay_no_other_check() {
 #[tokio::test]
 async fn a_run_is_cancelled_when_its_last_caller_hangs_up() {
     let check = FakeCheck::new(Behavior::Hang);
-    let runner = runner(&[("it", &check)], Limits { timeout: SOON * 10, ..LIMITS });
+    let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON * 10, ..LIMITS });
     let callers: Vec<_> = (0..2)
         .map(|_| {
             let runner = runner.clone();
@@ -246,7 +246,7 @@ async fn a_run_is_cancelled_when_its_last_caller_hangs_up() {
 #[tokio::test]
 async fn a_run_goes_on_while_one_caller_waits() {
     let check = FakeCheck::new(Behavior::Wait);
-    let runner = runner(&[("it", &check)], Limits { timeout: SOON, ..LIMITS });
+    let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON, ..LIMITS });
     let (leaves, stays) = (runner.clone(), runner.clone());
     let leaves = tokio::spawn(async move { status(&leaves, PLAIN).await });
     let stays = tokio::spawn(async move { status(&stays, PLAIN).await });

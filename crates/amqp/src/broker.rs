@@ -1,4 +1,4 @@
-//! What a check holds of its broker: the connection that it shares with others.
+//! A broker as a check uses it: the cached connection to it, shared with other checks.
 
 use std::fmt;
 use std::future::Future;
@@ -8,50 +8,49 @@ use probe::config::{Fields, Url};
 use probe::{CachedConnection, Failure, SharedResources, Steps};
 
 use crate::Connection;
+use crate::connect_params::ConnectParams;
 use crate::connection::Connector;
-use crate::place::Place;
 
-/// One virtual host of one broker, as one user. Everything that names the same shares one connection to it.
+/// One virtual host of one broker, as one user. Checks with equal settings share one connection.
 #[derive(Clone)]
 pub struct Amqp {
-    kept: Arc<CachedConnection<Connector>>,
+    cached: Arc<CachedConnection<Connector>>,
     target: String,
 }
 
 impl Amqp {
-    /// The broker that `url` names, which stands under `key`, with our own queues named as `queue_prefix` says; what is wrong is noted in `fields`.
+    /// The broker in `url`, the value of `key`; errors are recorded in `fields`. The names of the gateway's queues begin with `queue_prefix`.
     pub fn read(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         key: &'static str,
         url: &Url,
-        settings: &tls::Settings,
+        tls: &net::TlsSettings,
         queue_prefix: String,
     ) -> Option<Self> {
-        let place = Place::read(fields, key, url, settings, queue_prefix)?;
-        let target = place.target.clone();
-        let kept =
-            shared.get_or_insert(&place.identity(), || CachedConnection::new(Connector(place)));
-        Some(Self { kept, target })
+        let params = ConnectParams::read(fields, key, url, tls, queue_prefix)?;
+        let target = params.target.clone();
+        let cached =
+            shared.get_or_insert(&params.identity(), || CachedConnection::new(Connector(params)));
+        Some(Self { cached, target })
     }
 
-    /// The broker's `host:port`, as failures name it.
+    /// The broker's `host:port`, as in failures.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Where it is, and as whom we appear there.
-    pub(crate) fn place(&self) -> &Place {
-        &self.kept.connector().0
+    pub(crate) fn params(&self) -> &ConnectParams {
+        &self.cached.connector().0
     }
 
-    /// Does `work` on the kept connection, or on a fresh one if there is none or it turns out lost.
+    /// Runs `work` on the cached connection, or on a new one if there is none or it is lost.
     pub async fn run<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
     where
         W: Fn(Arc<Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        self.kept.run(steps, work).await
+        self.cached.run(steps, work).await
     }
 }
 

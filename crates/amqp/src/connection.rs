@@ -1,177 +1,184 @@
-//! The handle of an open connection: what can be asked through it.
+//! The handle of an open connection: publishes messages and queries queues.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use amq_protocol::protocol::{AMQPClass, queue};
 use amq_protocol::types::FieldTable;
+use parking_lot::{Mutex, MutexGuard};
 use probe::{Cause, Connect, Failure, Steps};
 use tokio::sync::{mpsc, watch};
 
-use crate::channel::{Channel, Numbers};
-use crate::mailbox::{self, Listeners};
-use crate::message::short;
-use crate::place::Place;
-use crate::task::{Order, State, Task};
-use crate::words::{Broken, NOT_FOUND, alarm, unexpected};
-use crate::{Letters, Message, Publication, handshake, publish};
+use crate::channel::Channel;
+use crate::channel_ids::ChannelIds;
+use crate::command::{Command, ConnectionState};
+use crate::connect_params::ConnectParams;
+use crate::error::{ChannelError, NOT_FOUND, resource_alarm, unexpected};
+use crate::handshake::{self, OpenConnection};
+use crate::io_loop::IoLoop;
+use crate::message::short_string;
+use crate::reply_queue::{self, Dispatcher};
+use crate::{Publication, publish};
 
-/// More channels than that are not kept for the next conversations.
-const IDLE_CHANNELS: usize = 4;
+/// The largest number of idle channels that are kept for further operations.
+const MAX_IDLE_CHANNELS: usize = 4;
 
 /// Opens connections to one broker.
-pub(crate) struct Connector(pub(crate) Place);
+pub(crate) struct Connector(pub(crate) ConnectParams);
 
 impl Connect for Connector {
     type Connection = Connection;
 
     async fn connect(&self, steps: &Steps) -> Result<Connection, Failure> {
         let opened = handshake::open(&self.0, steps).await?;
-        steps.run("mailbox", Connection::start(opened, &self.0.queue_prefix)).await
+        steps.run("reply queue", Connection::start(opened, &self.0.queue_prefix)).await
     }
 
     fn is_closed(connection: &Connection) -> bool {
-        connection.state.borrow().ended.is_some() || connection.mailbox_channel.is_over()
+        connection.state.borrow().ended.is_some() || connection.reply_channel.is_closed()
     }
 }
 
-/// How full a queue is, and how many take from it.
+/// The numbers of messages and consumers of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// Messages that are ready to be taken.
+    /// Messages that are ready for delivery.
     pub messages: u64,
-    /// Consumers, whether they are alive or not.
+    /// Consumers, including those that have stopped responding.
     pub consumers: u64,
 }
 
-/// An open connection. Its task ends, and closes the socket, when this is dropped.
+/// An open connection. When it is dropped, its I/O loop closes the socket and ends.
 pub struct Connection {
-    mailbox: String,
-    mailbox_channel: Channel,
-    idle: Mutex<Vec<Channel>>,
-    /// The exchanges through which an answer came since the last question: they still lead to the mailbox.
-    paths: Mutex<BTreeSet<&'static str>>,
-    numbers: Numbers,
-    orders: mpsc::UnboundedSender<Order>,
-    state: watch::Receiver<State>,
-    listeners: Listeners,
+    reply_queue: String,
+    reply_channel: Channel,
+    idle_channels: Mutex<Vec<Channel>>,
+    /// The exchanges through which a reply came since the last request: they are still bound to the reply queue.
+    bound_exchanges: Mutex<BTreeSet<&'static str>>,
+    channel_ids: ChannelIds,
+    commands: mpsc::UnboundedSender<Command>,
+    state: watch::Receiver<ConnectionState>,
+    dispatcher: Dispatcher,
 }
 
 impl Connection {
-    async fn start(opened: handshake::Opened, queue_prefix: &str) -> Result<Self, Cause> {
-        let (orders, received) = mpsc::unbounded_channel();
-        let (sender, state) = watch::channel(State::default());
-        let (listeners, numbers) = (Listeners::default(), Numbers::default());
-        let task = Task::new(opened, received, sender, listeners.clone(), numbers.clone());
-        tokio::spawn(task.run());
-        let mut mailbox_channel = Channel::open(&numbers, &orders, &state).await?;
-        let mailbox = format!("{queue_prefix}health-gateway.{:032x}", rand::random::<u128>());
-        mailbox::open(&mut mailbox_channel, &mailbox).await?;
-        let (idle, paths) = (Mutex::default(), Mutex::default());
-        Ok(Self { mailbox, mailbox_channel, idle, paths, numbers, orders, state, listeners })
+    async fn start(opened: OpenConnection, queue_prefix: &str) -> Result<Self, Cause> {
+        let (commands, received) = mpsc::unbounded_channel();
+        let (sender, state) = watch::channel(ConnectionState::default());
+        let (dispatcher, channel_ids) = (Dispatcher::default(), ChannelIds::default());
+        let io = IoLoop::new(opened, received, sender, dispatcher.clone(), channel_ids.clone());
+        tokio::spawn(io.run());
+        let mut reply_channel = Channel::open(&channel_ids, &commands, &state).await?;
+        let reply_queue = format!("{queue_prefix}health-gateway.{:032x}", rand::random::<u128>());
+        reply_queue::open(&mut reply_channel, &reply_queue).await?;
+        Ok(Self {
+            reply_queue,
+            reply_channel,
+            idle_channels: Mutex::default(),
+            bound_exchanges: Mutex::default(),
+            channel_ids,
+            commands,
+            state,
+            dispatcher,
+        })
     }
 
-    /// The queue of this connection, which is gone with it.
-    pub fn mailbox(&self) -> &str {
-        &self.mailbox
+    /// The name of the reply queue, which the broker deletes when the connection ends.
+    pub fn reply_queue(&self) -> &str {
+        &self.reply_queue
     }
 
-    /// Listens for messages in the mailbox.
-    pub fn listen(self: &Arc<Self>, wants: impl Fn(&Message) -> bool + Send + 'static) -> Letters {
-        Letters { letters: self.listeners.add(wants), connection: self.clone() }
+    pub(crate) fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
     }
 
-    /// Publishes and waits until the broker has confirmed it; the answer is whether any queue got it, for which its exchange must exist.
+    pub(crate) fn bound_exchanges(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+        self.bound_exchanges.lock()
+    }
+
+    /// Publishes a message, waits for the confirm, and returns whether the message was routed to a queue.
+    ///
+    /// A message to an exchange that does not exist is not routed.
     pub async fn publish(&self, publication: &Publication) -> Result<bool, Cause> {
-        let mut state = self.state.clone();
-        let blocked = async {
-            let blocked = state.wait_for(|state| state.blocked.is_some()).await;
-            match blocked.map(|state| state.blocked.clone().unwrap_or_default()) {
-                Ok(reason) => alarm(&reason),
-                // The connection is over, which the channel tells.
-                Err(_) => std::future::pending().await,
-            }
-        };
-        // The broker reads nothing at all from a connection that it blocks.
+        // The broker stops reading from a connection that it blocks.
         tokio::select! {
             biased;
-            cause = blocked => Err(cause),
+            reason = self.blocked() => Err(resource_alarm(&reason)),
             routed = self.publish_on_a_channel(publication) => routed,
         }
     }
 
-    /// How full each of these queues is; `None` for one that does not exist.
+    /// Returns the depth of each queue, `None` for a queue that does not exist.
     pub async fn depths(&self, names: &[&str]) -> Result<Vec<Option<Depth>>, Cause> {
         let mut depths = Vec::with_capacity(names.len());
         while depths.len() < names.len() {
-            let mut channel = self.channel().await?;
-            let left = &names[depths.len()..];
-            let questions: Result<Vec<_>, _> = left.iter().map(|name| passive(name)).collect();
-            channel.send(questions?);
-            for _ in left {
-                match channel.next().await {
-                    Ok(AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok))) => {
-                        let (messages, consumers) = (ok.message_count, ok.consumer_count);
-                        depths.push(Some(Depth {
-                            messages: messages.into(),
-                            consumers: consumers.into(),
-                        }));
-                    }
-                    Ok(_) => return Err(unexpected("an answer")),
-                    // It also closes the channel, and with it what was asked after it.
-                    Err(Broken::Refused(refusal)) if refusal.code == NOT_FOUND => {
-                        depths.push(None);
-                        break;
-                    }
-                    Err(broken) => return Err(broken.into()),
+            let mut channel = self.take_channel().await?;
+            let remaining = &names[depths.len()..];
+            let methods: Result<Vec<_>, _> =
+                remaining.iter().map(|name| passive_declare(name)).collect();
+            channel.send(methods?);
+            for _ in remaining {
+                let depth = read_depth(channel.next().await)?;
+                depths.push(depth);
+                // `not-found` closes the channel: the methods after it are not answered.
+                if depth.is_none() {
+                    break;
                 }
             }
-            self.put_back(channel);
+            self.return_channel(channel);
         }
         Ok(depths)
     }
 
+    /// Waits until the broker blocks publishers, and returns its reason.
+    async fn blocked(&self) -> String {
+        let mut state = self.state.clone();
+        let blocked = state.wait_for(|state| state.blocked.is_some()).await;
+        match blocked.map(|state| state.blocked.clone().unwrap_or_default()) {
+            Ok(reason) => reason,
+            // The connection has ended, which the channel reports.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     async fn publish_on_a_channel(&self, publication: &Publication) -> Result<bool, Cause> {
-        let mut channel = self.channel().await?;
-        // Only an answer shows that the way it came is still there; after a question in vain it is made again.
-        let unproven =
-            publication.answers_through.filter(|exchange| !self.paths().remove(exchange));
-        let path =
-            unproven.map(|exchange| publish::path_to(&self.mailbox, exchange)).transpose()?;
-        match publish::publish(&mut channel, publication, path.into_iter().flatten()).await {
+        let mut channel = self.take_channel().await?;
+        // Only a reply proves the binding: after a request without one, the exchange is bound again.
+        let unbound =
+            publication.reply_exchange.filter(|exchange| !self.bound_exchanges().remove(exchange));
+        let binding = unbound
+            .map(|exchange| publish::declare_and_bind(exchange, &self.reply_queue))
+            .transpose()?;
+        match publish::publish(&mut channel, publication, binding.into_iter().flatten()).await {
             Ok(routed) => {
-                self.put_back(channel);
+                self.return_channel(channel);
                 Ok(routed)
             }
-            Err(Broken::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(false),
-            Err(broken) => Err(broken.into()),
+            Err(ChannelError::Closed(reason)) if reason.code == NOT_FOUND => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
-    pub(crate) fn paths(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn channel(&self) -> Result<Channel, Broken> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle.filter(|channel| !channel.is_over()) {
+    async fn take_channel(&self) -> Result<Channel, ChannelError> {
+        let idle = self.idle_channels.lock().pop();
+        match idle.filter(|channel| !channel.is_closed()) {
             Some(channel) => Ok(channel),
-            None => Channel::open(&self.numbers, &self.orders, &self.state).await,
+            None => Channel::open(&self.channel_ids, &self.commands, &self.state).await,
         }
     }
 
-    /// Keeps a channel whose conversation came to its end.
-    fn put_back(&self, channel: Channel) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if !channel.is_over() && idle.len() < IDLE_CHANNELS {
+    /// Keeps a channel without pending methods for the next operation.
+    fn return_channel(&self, channel: Channel) {
+        let mut idle = self.idle_channels.lock();
+        if !channel.is_closed() && idle.len() < MAX_IDLE_CHANNELS {
             idle.push(channel);
         }
     }
 }
 
-fn passive(name: &str) -> Result<AMQPClass, Cause> {
+/// The declaration of a queue that must exist; the broker answers it with the depth.
+fn passive_declare(name: &str) -> Result<AMQPClass, Cause> {
     let declare = queue::Declare {
-        queue: short(name)?,
+        queue: short_string(name)?,
         passive: true,
         durable: false,
         exclusive: false,
@@ -180,4 +187,17 @@ fn passive(name: &str) -> Result<AMQPClass, Cause> {
         arguments: FieldTable::default(),
     };
     Ok(AMQPClass::Queue(queue::AMQPMethod::Declare(declare)))
+}
+
+/// The depth in the answer to a passive declaration, `None` for `not-found`.
+fn read_depth(answer: Result<AMQPClass, ChannelError>) -> Result<Option<Depth>, Cause> {
+    match answer {
+        Ok(AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok))) => {
+            let (messages, consumers) = (ok.message_count.into(), ok.consumer_count.into());
+            Ok(Some(Depth { messages, consumers }))
+        }
+        Ok(_) => Err(unexpected("an answer")),
+        Err(ChannelError::Closed(reason)) if reason.code == NOT_FOUND => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -1,50 +1,52 @@
-//! Frames from and to the bytes of the connection; the codec itself is a library's.
+//! Encodes and decodes frames with the codec of `amq_protocol`.
 
 use amq_protocol::frame::{AMQPFrame, gen_frame, parse_frame};
 use bytes::{Buf, BytesMut};
 use probe::Cause;
 
-use crate::words::foreign;
+use crate::error::not_amqp;
 
-/// The largest frame that we take and send; we ask the broker for no larger ones.
+/// The largest frame in both directions, as negotiated with the broker.
 pub(crate) const MAX_FRAME: u32 = 128 * 1024;
 
-/// Type, channel and size come before a frame's payload.
-const HEAD: usize = 7;
+/// The size of a frame's header: type, channel, payload size.
+const HEADER: usize = 7;
 
-/// What has arrived and not been read yet.
+/// Received bytes that are not decoded yet.
 #[derive(Default)]
-pub(crate) struct Inbox {
-    pub(crate) bytes: BytesMut,
+pub(crate) struct FrameDecoder {
+    pub(crate) buffer: BytesMut,
 }
 
-impl Inbox {
-    /// The next frame, if it is there as a whole.
+impl FrameDecoder {
+    /// Decodes the next frame, if it is complete.
     pub(crate) fn next(&mut self) -> Result<Option<AMQPFrame>, Cause> {
-        if self.bytes.first().is_some_and(|kind| *kind != b'A') && self.size() > Some(MAX_FRAME) {
-            return Err(foreign());
+        if self.buffer.first().is_some_and(|kind| *kind != b'A')
+            && self.payload_size() > Some(MAX_FRAME)
+        {
+            return Err(not_amqp());
         }
-        let (frame, used) = match parse_frame(&self.bytes[..]) {
-            Ok((rest, frame)) => (frame, self.bytes.len() - rest.len()),
+        let (frame, used) = match parse_frame(&self.buffer[..]) {
+            Ok((rest, frame)) => (frame, self.buffer.len() - rest.len()),
             Err(error) if error.is_incomplete() => return Ok(None),
-            Err(_) => return Err(foreign()),
+            Err(_) => return Err(not_amqp()),
         };
-        self.bytes.advance(used);
+        self.buffer.advance(used);
         Ok(Some(frame))
     }
 
-    fn size(&self) -> Option<u32> {
-        let size = self.bytes.get(HEAD - 4..HEAD)?;
+    fn payload_size(&self) -> Option<u32> {
+        let size = self.buffer.get(HEADER - 4..HEADER)?;
         size.try_into().ok().map(u32::from_be_bytes)
     }
 }
 
-/// Adds `frame` to what is to be sent.
-pub(crate) fn write(frame: &AMQPFrame, out: &mut BytesMut) -> Result<(), Cause> {
+/// Appends `frame` to `buffer`.
+pub(crate) fn encode(frame: &AMQPFrame, buffer: &mut BytesMut) -> Result<(), Cause> {
     let (bytes, _) = gen_frame(frame)(Vec::new().into())
-        .map_err(|_| Cause::msg("the protocol cannot express this"))?
+        .map_err(|_| Cause::msg("the frame cannot be encoded"))?
         .into_inner();
-    out.extend_from_slice(&bytes);
+    buffer.extend_from_slice(&bytes);
     Ok(())
 }
 
@@ -52,26 +54,26 @@ pub(crate) fn write(frame: &AMQPFrame, out: &mut BytesMut) -> Result<(), Cause> 
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Option<AMQPFrame>, Cause> {
-        Inbox { bytes: bytes.into() }.next()
+    fn decode(bytes: &[u8]) -> Result<Option<AMQPFrame>, Cause> {
+        FrameDecoder { buffer: bytes.into() }.next()
     }
 
     #[test]
-    fn a_frame_is_read_once_it_is_whole() {
+    fn a_frame_is_decoded_when_it_is_complete() {
         let mut bytes = BytesMut::new();
-        write(&AMQPFrame::Heartbeat, &mut bytes).expect("a heartbeat can be written");
+        encode(&AMQPFrame::Heartbeat, &mut bytes).expect("a heartbeat can be encoded");
         for cut in 0..bytes.len() {
-            assert_eq!(read(&bytes[..cut]).expect("the beginning of a frame"), None);
+            assert_eq!(decode(&bytes[..cut]).expect("the beginning of a frame"), None);
         }
-        assert_eq!(read(&bytes).expect("a frame"), Some(AMQPFrame::Heartbeat));
+        assert_eq!(decode(&bytes).expect("a frame"), Some(AMQPFrame::Heartbeat));
     }
 
     #[test]
-    fn what_is_no_frame_is_told() {
+    fn another_protocol_is_reported() {
         for text in
             ["HTTP/1.1 400 Bad Request\r\n", "-ERR unknown command\r\n", "\x01\0\0\x7f\0\0\0"]
         {
-            let cause = read(text.as_bytes()).expect_err("no AMQP");
+            let cause = decode(text.as_bytes()).expect_err("no AMQP");
             assert_eq!(cause.text(), "the server does not speak AMQP 0-9-1");
         }
     }

@@ -1,6 +1,6 @@
-//! What a broker must grant, as the command for its tool.
+//! The permissions that a user needs, as commands for `rabbitmqctl`.
 //!
-//! What each method of the protocol needs: <https://www.rabbitmq.com/docs/access-control#authorisation>.
+//! The permissions for each method of the protocol: <https://www.rabbitmq.com/docs/access-control#authorisation>.
 
 use std::collections::BTreeSet;
 
@@ -10,36 +10,38 @@ use crate::{Amqp, Publication};
 
 static RABBITMQ: GrantDialect = GrantDialect { name: "RabbitMQ", write };
 
-/// The three permissions, in the order in which they are given.
-const KINDS: [&str; 3] = ["configure", "write", "read"];
+/// The three permissions, in the order of the arguments of `set_permissions`.
+const PERMISSIONS: [&str; 3] = ["configure", "write", "read"];
 
 impl Amqp {
-    /// What its user needs for a connection with its mailbox, and to publish these messages.
+    /// The permissions for a connection with its reply queue, and to publish these messages.
     ///
-    /// To ask how full a queue is needs nothing but access to the virtual host, which any permission in it gives.
+    /// To query the depth of a queue needs only access to the virtual host, which any permission gives.
     pub fn grants(&self, publications: &[&Publication]) -> Vec<Grant> {
-        let place = self.place();
-        let principal = Principal::new(&RABBITMQ, self.target(), &*place.username);
-        let grant = |kind: &str, names: &str| principal.needs([&place.virtual_host, kind, names]);
-        let mailbox = format!(r"{}health-gateway\..*", literal(&place.queue_prefix));
-        let mut grants = vec![grant("configure", &mailbox), grant("read", &mailbox)];
+        let params = self.params();
+        let principal = Principal::new(&RABBITMQ, self.target(), &*params.username);
+        let grant = |permission: &str, pattern: &str| {
+            principal.needs([&params.virtual_host, permission, pattern])
+        };
+        let reply_queue = format!(r"{}health-gateway\..*", literal(&params.queue_prefix));
+        let mut grants = vec![grant("configure", &reply_queue), grant("read", &reply_queue)];
         for publication in publications {
             let exchange = match publication.exchange.as_str() {
                 "" => "amq.default",
                 exchange => exchange,
             };
             grants.push(grant("write", &literal(exchange)));
-            if let Some(answers) = publication.answers_through.map(literal) {
-                grants.push(grant("configure", &answers));
-                // Binding a queue writes to it, and reads from the exchange.
-                grants.extend([grant("write", &mailbox), grant("read", &answers)]);
+            if let Some(exchange) = publication.reply_exchange.map(literal) {
+                grants.push(grant("configure", &exchange));
+                // `queue.bind` needs write on the queue and read on the exchange.
+                grants.extend([grant("write", &reply_queue), grant("read", &exchange)]);
             }
         }
         grants
     }
 }
 
-/// The pattern that only `name` matches.
+/// The pattern that matches only `name`.
 fn literal(name: &str) -> String {
     let mut pattern = String::with_capacity(name.len());
     for c in name.chars() {
@@ -51,22 +53,22 @@ fn literal(name: &str) -> String {
     pattern
 }
 
-/// One command for each virtual host, which replaces what the user may do there.
+/// One command for each virtual host, which replaces the permissions of the user there.
 fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
     let hosts: BTreeSet<_> = permissions.iter().filter_map(|words| words.first()).collect();
     let command = |host: &String| {
-        let patterns = KINDS.map(|kind| {
-            let wanted = [host.as_str(), kind];
+        let patterns = PERMISSIONS.map(|permission| {
+            let wanted = [host.as_str(), permission];
             let names = permissions.iter().filter(|words| words.iter().take(2).eq(wanted));
-            quoted(&pattern(&names.filter_map(|words| words.get(2)).collect::<Vec<_>>()))
+            quote(&pattern(&names.filter_map(|words| words.get(2)).collect::<Vec<_>>()))
         });
-        let (host, user) = (quoted(host), quoted(user));
+        let (host, user) = (quote(host), quote(user));
         format!("rabbitmqctl set_permissions -p {host} {user} {}\n", patterns.join(" "))
     };
     hosts.into_iter().map(command).collect()
 }
 
-/// One pattern for all; without any, that of no name.
+/// One pattern for all names; `^$`, which matches none, without any.
 fn pattern(names: &[&String]) -> String {
     match names {
         [name] => format!("^{name}$"),
@@ -78,8 +80,8 @@ fn pattern(names: &[&String]) -> String {
     }
 }
 
-/// A word as a shell takes it literally.
-fn quoted(word: &str) -> String {
+/// A word, quoted for a shell if necessary.
+fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_virtual_host_has_its_command() {
+    fn each_virtual_host_has_a_command() {
         let permissions = [
             ["app", "write", "b"],
             ["app", "write", "a"],
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_no_pattern() {
+    fn a_name_is_escaped_in_a_pattern() {
         assert_eq!(literal("celery.pidbox"), r"celery\.pidbox");
         assert_eq!(literal("a+b (c)_d-\u{e9}"), "a\\+b\\ \\(c\\)_d-\u{e9}");
     }

@@ -1,4 +1,4 @@
-//! From nothing to an open virtual host, each wait in a step of its own.
+//! Connects, authenticates and opens the virtual host.
 
 use std::time::Duration;
 
@@ -7,69 +7,50 @@ use amq_protocol::protocol::AMQPClass;
 use amq_protocol::protocol::connection::{self, AMQPMethod};
 use amq_protocol::types::{AMQPValue, FieldTable, LongString};
 use bytes::BytesMut;
-use probe::{Cause, Failure, Secret, Steps};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use probe::{Cause, Failure, Secret, Steps, step};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::frames::{Inbox, MAX_FRAME, write};
-use crate::message::short;
-use crate::place::Place;
-use crate::words::{Refusal, closed, unexpected};
+use crate::connect_params::ConnectParams;
+use crate::error::{CloseReason, connection_closed, unexpected};
+use crate::frames::{FrameDecoder, MAX_FRAME, encode};
+use crate::message::short_string;
 
-/// How often each side shows that it is alive, at most.
-const HEARTBEAT: u16 = 10;
+/// The longest heartbeat timeout, in seconds.
+const MAX_HEARTBEAT: u16 = 10;
 
-/// A connection with or without TLS.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-/// An open connection before its task takes over.
-pub(crate) struct Opened {
-    pub(crate) stream: Box<dyn Stream>,
-    pub(crate) inbox: Inbox,
-    /// How often the broker wants to hear from us, and we from it.
+/// An open connection, before its I/O loop starts.
+pub(crate) struct OpenConnection {
+    pub(crate) stream: net::Stream,
+    pub(crate) decoder: FrameDecoder,
+    /// The negotiated heartbeat timeout.
     pub(crate) heartbeat: Duration,
 }
 
 /// Connects, authenticates, and opens the virtual host.
-pub(crate) async fn open(place: &Place, steps: &Steps) -> Result<Opened, Failure> {
-    let stream = steps.run("connect", connect(&place.host, place.port)).await?;
-    let stream: Box<dyn Stream> = match &place.tls {
-        None => Box::new(stream),
-        Some(settings) => {
-            let config = settings.client_config(tls::Verification::Full);
-            let config = config.map_err(|cause| Failure::new("tls", cause))?;
-            Box::new(steps.run("tls", tls::connect(config, &place.host, stream)).await?)
-        }
-    };
-    let mut talk = Talk { stream, inbox: Inbox::default() };
-    steps.run("handshake", talk.begin()).await?;
-    let (channels, heartbeat) = steps.run("authenticate", talk.authenticate(place)).await?;
-    steps.run("virtual host", talk.enter(place, channels, heartbeat)).await?;
-    let heartbeat = Duration::from_secs(heartbeat.into());
-    Ok(Opened { stream: talk.stream, inbox: talk.inbox, heartbeat })
+pub(crate) async fn open(params: &ConnectParams, steps: &Steps) -> Result<OpenConnection, Failure> {
+    let stream = net::connect(steps, &params.host, params.port, params.tls.as_ref()).await?;
+    let mut handshake = Handshake { stream, decoder: FrameDecoder::default() };
+    steps.run("handshake", handshake.start()).await?;
+    let tune = steps.run(step::AUTHENTICATE, handshake.authenticate(params)).await?;
+    steps.run("virtual host", handshake.open_virtual_host(params, &tune)).await?;
+    let heartbeat = Duration::from_secs(tune.heartbeat.into());
+    let Handshake { stream, decoder } = handshake;
+    Ok(OpenConnection { stream, decoder, heartbeat })
 }
 
-async fn connect(host: &str, port: u16) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// A connection on which client and broker send methods in turns.
+struct Handshake {
+    stream: net::Stream,
+    decoder: FrameDecoder,
 }
 
-/// One side says something, then the other.
-struct Talk {
-    stream: Box<dyn Stream>,
-    inbox: Inbox,
-}
-
-impl Talk {
-    /// Greets the broker, which then says what it can do.
-    async fn begin(&mut self) -> Result<(), Cause> {
+impl Handshake {
+    /// Sends the protocol header; the broker answers with `connection.start`.
+    async fn start(&mut self) -> Result<(), Cause> {
         self.send(&[AMQPFrame::ProtocolHeader(ProtocolVersion::amqp_0_9_1())]).await?;
         let start = match self.receive().await? {
             AMQPMethod::Start(start) => start,
-            other => return Err(stopped(other)),
+            other => return Err(refusal(other)),
         };
         if start.mechanisms.to_string().split(' ').any(|mechanism| mechanism == PLAIN) {
             return Ok(());
@@ -77,49 +58,58 @@ impl Talk {
         Err(Cause::msg(format!("the broker offers no authentication by {PLAIN}")))
     }
 
-    /// Says who we are; the broker answers with its limits if it believes it.
-    async fn authenticate(&mut self, place: &Place) -> Result<(u16, u16), Cause> {
-        let response = Secret::new(format!("\0{}\0{}", place.username, place.password.expose()));
+    /// Sends `connection.start-ok` with the credentials; the broker answers with `connection.tune` if it accepts them.
+    async fn authenticate(&mut self, params: &ConnectParams) -> Result<connection::TuneOk, Cause> {
+        let response = Secret::new(format!("\0{}\0{}", params.username, params.password.expose()));
         let start_ok = connection::StartOk {
             client_properties: client_properties()?,
-            mechanism: short(PLAIN)?,
+            mechanism: short_string(PLAIN)?,
             response: LongString::from(response.expose().as_bytes()),
-            locale: short("en_US")?,
+            locale: short_string("en_US")?,
         };
         self.send(&[method(AMQPMethod::StartOk(start_ok))]).await?;
         match self.receive().await? {
             AMQPMethod::Tune(tune) => {
-                // Zero means no heartbeats; we want them all the same, to notice a broker that is gone.
-                let theirs = Some(tune.heartbeat).filter(|seconds| *seconds > 0);
-                Ok((tune.channel_max, theirs.unwrap_or(HEARTBEAT).min(HEARTBEAT)))
+                // Zero means no heartbeats, without which a lost broker is not noticed.
+                let proposed = Some(tune.heartbeat).filter(|seconds| *seconds > 0);
+                Ok(connection::TuneOk {
+                    channel_max: tune.channel_max,
+                    frame_max: MAX_FRAME,
+                    heartbeat: proposed.unwrap_or(MAX_HEARTBEAT).min(MAX_HEARTBEAT),
+                })
             }
-            other => Err(stopped(other)),
+            other => Err(refusal(other)),
         }
     }
 
-    async fn enter(&mut self, place: &Place, channels: u16, heartbeat: u16) -> Result<(), Cause> {
-        let tune_ok = connection::TuneOk { channel_max: channels, frame_max: MAX_FRAME, heartbeat };
-        let open = connection::Open { virtual_host: short(&place.virtual_host)? };
-        self.send(&[method(AMQPMethod::TuneOk(tune_ok)), method(AMQPMethod::Open(open))]).await?;
+    /// Sends `connection.tune-ok` and `connection.open`.
+    async fn open_virtual_host(
+        &mut self,
+        params: &ConnectParams,
+        tune_ok: &connection::TuneOk,
+    ) -> Result<(), Cause> {
+        let open = connection::Open { virtual_host: short_string(&params.virtual_host)? };
+        self.send(&[method(AMQPMethod::TuneOk(tune_ok.clone())), method(AMQPMethod::Open(open))])
+            .await?;
         match self.receive().await? {
             AMQPMethod::OpenOk(_) => Ok(()),
-            other => Err(stopped(other)),
+            other => Err(refusal(other)),
         }
     }
 
     async fn send(&mut self, frames: &[AMQPFrame]) -> Result<(), Cause> {
-        let mut out = BytesMut::new();
-        frames.iter().try_for_each(|frame| write(frame, &mut out))?;
-        let sent = async {
-            self.stream.write_all(&out).await?;
+        let mut buffer = BytesMut::new();
+        frames.iter().try_for_each(|frame| encode(frame, &mut buffer))?;
+        let sending = async {
+            self.stream.write_all(&buffer).await?;
             self.stream.flush().await
         };
-        sent.await.map_err(tls::cause)
+        sending.await.map_err(net::cause)
     }
 
     async fn receive(&mut self) -> Result<AMQPMethod, Cause> {
         loop {
-            match self.inbox.next()? {
+            match self.decoder.next()? {
                 Some(AMQPFrame::Method(0, AMQPClass::Connection(method))) => return Ok(method),
                 Some(AMQPFrame::Heartbeat) => continue,
                 Some(AMQPFrame::ProtocolHeader(_)) => {
@@ -128,18 +118,18 @@ impl Talk {
                 Some(_) => return Err(unexpected("a frame")),
                 None => {}
             }
-            // A server may refuse our client certificate only now.
-            if self.stream.read_buf(&mut self.inbox.bytes).await.map_err(tls::cause)? == 0 {
-                return Err(closed());
+            // In TLS 1.3 a refused client certificate is an error of the first read.
+            if self.stream.read_buf(&mut self.decoder.buffer).await.map_err(net::cause)? == 0 {
+                return Err(connection_closed());
             }
         }
     }
 }
 
-/// The mechanism that every broker has: the user and the password as they are.
+/// The SASL mechanism that every broker offers: user and password in plain text.
 const PLAIN: &str = "PLAIN";
 
-/// What the broker may tell us beyond the bare protocol, and who we are in its lists of connections.
+/// The extensions that the client supports, and its name in the broker's list of connections.
 fn client_properties() -> Result<FieldTable, Cause> {
     let mut capabilities = FieldTable::default();
     for name in [
@@ -148,26 +138,26 @@ fn client_properties() -> Result<FieldTable, Cause> {
         "consumer_cancel_notify",
         "publisher_confirms",
     ] {
-        capabilities.insert(short(name)?, AMQPValue::Boolean(true));
+        capabilities.insert(short_string(name)?, AMQPValue::Boolean(true));
     }
     let mut properties = FieldTable::default();
-    properties.insert(short("capabilities")?, AMQPValue::FieldTable(capabilities));
+    properties.insert(short_string("capabilities")?, AMQPValue::FieldTable(capabilities));
     for (name, text) in [
         ("product", "health-gateway"),
         ("connection_name", "health-gateway"),
         ("version", env!("CARGO_PKG_VERSION")),
         ("platform", "Rust"),
     ] {
-        properties.insert(short(name)?, AMQPValue::LongString(text.into()));
+        properties.insert(short_string(name)?, AMQPValue::LongString(text.into()));
     }
     Ok(properties)
 }
 
-/// The broker does not go on; its own words say why.
-fn stopped(method: AMQPMethod) -> Cause {
+/// The cause for another method than the expected one.
+fn refusal(method: AMQPMethod) -> Cause {
     match method {
         AMQPMethod::Close(close) => {
-            Refusal { code: close.reply_code, text: close.reply_text.to_string() }.into()
+            CloseReason { code: close.reply_code, text: close.reply_text.to_string() }.into()
         }
         AMQPMethod::Secure(_) => Cause::msg("the broker asks for more than user and password"),
         _ => unexpected("a method"),

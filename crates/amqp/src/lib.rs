@@ -1,27 +1,30 @@
-//! One kept AMQP 0-9-1 connection to a broker, shared by every check that uses it.
+//! An AMQP 0-9-1 client on one cached connection, shared by every check that uses the broker.
 //!
-//! The socket belongs to a task of its own; a check holds a handle, asks through it and may be dropped at any moment.
-//! Whoever asks has a channel to himself meanwhile, so that an error that closes a channel is nobody else's.
-//! Every connection has one queue of its own, its mailbox, for whatever is to come back to it.
+//! A task, the I/O loop, owns the socket; a check uses a handle and may be dropped at any `.await`.
+//! Each operation has a channel of its own, so that an error that closes the channel does not affect others.
+//! Each connection has one exclusive queue for messages to itself, its reply queue.
 //!
-//! The protocol: <https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, with `RabbitMQ`'s extensions <https://www.rabbitmq.com/docs/extensions> for confirms and for connections that are blocked.
+//! The protocol: <https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, with the extensions of `RabbitMQ` for confirms and blocked connections: <https://www.rabbitmq.com/docs/extensions>.
 
+mod assembler;
 mod broker;
 mod channel;
+mod channel_ids;
+mod command;
+mod connect_params;
 mod connection;
-mod content;
+mod deliveries;
+mod error;
 mod frames;
 mod grants;
 mod handshake;
-mod mailbox;
+mod io_loop;
 mod message;
-mod place;
 mod publish;
-mod task;
-mod words;
+mod reply_queue;
 
 pub use broker::Amqp;
+pub use connect_params::{SCHEMES, is_encrypted};
 pub use connection::{Connection, Depth};
-pub use mailbox::Letters;
+pub use deliveries::Deliveries;
 pub use message::{Message, Publication};
-pub use place::{SCHEMES, is_encrypted};

@@ -1,4 +1,4 @@
-//! What is published, and what comes back.
+//! Messages to publish, and messages received.
 
 use std::time::Duration;
 
@@ -10,45 +10,46 @@ use serde_json::Value;
 /// A message to be published, in JSON.
 #[derive(Clone, Debug, Default)]
 pub struct Publication {
-    /// The exchange; the empty name is the default one, which leads to the queue that the routing key names.
+    /// The exchange; the empty name is the default exchange, which routes to the queue with the name of the routing key.
     pub exchange: String,
     /// The routing key.
     pub routing_key: String,
-    /// The direct exchange through which answers come: it is declared and bound to the mailbox first, under the mailbox's name, unless [`Letters::came_through`](crate::Letters::came_through) told that it is.
-    pub answers_through: Option<&'static str>,
-    /// The headers, a JSON object.
+    /// The direct exchange through which replies come. It is declared and bound to the reply queue first, unless [`Deliveries::mark_bound`](crate::Deliveries::mark_bound) was called.
+    pub reply_exchange: Option<&'static str>,
+    /// The headers: a JSON object.
     pub headers: Value,
-    /// The body, which is JSON.
+    /// The body in JSON.
     pub body: String,
-    /// By what an answer is recognised.
+    /// The correlation id, which a reply repeats.
     pub correlation_id: String,
-    /// The queue that an answer should go to.
+    /// The queue for a reply.
     pub reply_to: String,
-    /// When the broker may throw it away, if nobody has taken it by then.
+    /// The time after which the broker drops the message.
     pub expires: Option<Duration>,
 }
 
 impl Publication {
     pub(crate) fn properties(&self) -> Result<BasicProperties, Cause> {
         let mut properties = BasicProperties::default()
-            .with_content_type(short("application/json")?)
-            .with_content_encoding(short("utf-8")?)
-            .with_app_id(short("health-gateway")?)
-            .with_headers(table(&self.headers));
+            .with_content_type(short_string("application/json")?)
+            .with_content_encoding(short_string("utf-8")?)
+            .with_app_id(short_string("health-gateway")?)
+            .with_headers(field_table(&self.headers));
         if !self.correlation_id.is_empty() {
-            properties = properties.with_correlation_id(short(&self.correlation_id)?);
+            properties = properties.with_correlation_id(short_string(&self.correlation_id)?);
         }
         if !self.reply_to.is_empty() {
-            properties = properties.with_reply_to(short(&self.reply_to)?);
+            properties = properties.with_reply_to(short_string(&self.reply_to)?);
         }
         if let Some(expires) = self.expires {
-            properties = properties.with_expiration(short(&expires.as_millis().to_string())?);
+            properties =
+                properties.with_expiration(short_string(&expires.as_millis().to_string())?);
         }
         Ok(properties)
     }
 }
 
-/// A message that came back.
+/// A message from the reply queue.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub(crate) properties: BasicProperties,
@@ -56,7 +57,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// The header of this name, if it is a text.
+    /// The header with this name, if it is a string.
     pub fn header(&self, name: &str) -> Option<&str> {
         let headers = self.properties.headers().as_ref()?;
         match headers.inner().get(name)? {
@@ -66,34 +67,33 @@ impl Message {
         }
     }
 
-    /// By what the question is recognised.
+    /// The correlation id.
     pub fn correlation_id(&self) -> Option<&str> {
         self.properties.correlation_id().as_ref().map(ShortString::as_str)
     }
 
-    /// What it says.
+    /// The body.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 }
 
-/// A name in the form of the protocol.
-pub(crate) fn short(text: &str) -> Result<ShortString, Cause> {
-    ShortString::try_new(text)
-        .map_err(|_| Cause::msg("a name of more than 255 bytes, which the protocol cannot say"))
+/// A short string of the protocol: at most 255 bytes.
+pub(crate) fn short_string(text: &str) -> Result<ShortString, Cause> {
+    ShortString::try_new(text).map_err(|_| Cause::msg("a name is longer than 255 bytes"))
 }
 
-fn table(object: &Value) -> FieldTable {
+fn field_table(object: &Value) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in object.as_object().into_iter().flatten() {
-        if let Ok(name) = short(name) {
-            table.insert(name, field(value));
+        if let Ok(name) = short_string(name) {
+            table.insert(name, field_value(value));
         }
     }
     table
 }
 
-fn field(value: &Value) -> AMQPValue {
+fn field_value(value: &Value) -> AMQPValue {
     match value {
         Value::Null => AMQPValue::Void,
         Value::Bool(flag) => AMQPValue::Boolean(*flag),
@@ -103,8 +103,8 @@ fn field(value: &Value) -> AMQPValue {
         },
         Value::String(text) => AMQPValue::LongString(LongString::from(text.as_bytes())),
         Value::Array(items) => {
-            AMQPValue::FieldArray(items.iter().map(field).collect::<Vec<_>>().into())
+            AMQPValue::FieldArray(items.iter().map(field_value).collect::<Vec<_>>().into())
         }
-        Value::Object(_) => AMQPValue::FieldTable(table(value)),
+        Value::Object(_) => AMQPValue::FieldTable(field_table(value)),
     }
 }

@@ -1,4 +1,4 @@
-//! Publishing a message, and what the broker says to it.
+//! Publishes a message and waits for the broker's confirm.
 
 use amq_protocol::frame::{AMQPContentHeader, AMQPFrame};
 use amq_protocol::protocol::{AMQPClass, basic, exchange, queue};
@@ -7,26 +7,24 @@ use probe::Cause;
 
 use crate::Publication;
 use crate::channel::Channel;
-use crate::message::short;
-use crate::words::{Broken, unexpected};
+use crate::error::{ChannelError, unexpected};
+use crate::message::short_string;
 
-/// The class of messages in the protocol.
+/// The id of the class `basic`.
 const BASIC: u16 = 60;
 
-/// Publishes, and waits until the broker has taken the message; whether any queue got it.
-///
-/// `path` is what has to be done first, so that answers find the mailbox.
+/// Publishes a message after the methods of `binding`, and returns whether it was routed to a queue.
 pub(crate) async fn publish(
     channel: &mut Channel,
     publication: &Publication,
-    path: impl IntoIterator<Item = AMQPClass>,
-) -> Result<bool, Broken> {
-    let number = channel.number;
+    binding: impl IntoIterator<Item = AMQPClass>,
+) -> Result<bool, ChannelError> {
+    let id = channel.id;
     let mut frames: Vec<_> =
-        path.into_iter().map(|method| AMQPFrame::Method(number, method)).collect();
+        binding.into_iter().map(|method| AMQPFrame::Method(id, method)).collect();
     let publish = basic::Publish {
-        exchange: short(&publication.exchange)?,
-        routing_key: short(&publication.routing_key)?,
+        exchange: short_string(&publication.exchange)?,
+        routing_key: short_string(&publication.routing_key)?,
         mandatory: true,
         immediate: false,
     };
@@ -36,16 +34,16 @@ pub(crate) async fn publish(
         body_size: body.len() as u64,
         properties: publication.properties()?,
     };
-    frames.push(AMQPFrame::Method(number, AMQPClass::Basic(basic::AMQPMethod::Publish(publish))));
-    frames.push(AMQPFrame::Header(number, header));
-    frames.push(AMQPFrame::Body(number, body));
+    frames.push(AMQPFrame::Method(id, AMQPClass::Basic(basic::AMQPMethod::Publish(publish))));
+    frames.push(AMQPFrame::Header(id, header));
+    frames.push(AMQPFrame::Body(id, body));
     channel.published += 1;
     channel.send_frames(frames);
-    confirmed(channel).await
+    wait_for_confirm(channel).await
 }
 
-/// Waits until the broker has taken the last message; it says before whether nobody wants it.
-async fn confirmed(channel: &mut Channel) -> Result<bool, Broken> {
+/// Waits for the `basic.ack` of the last message. A message without a queue is returned before it, by `basic.return`.
+async fn wait_for_confirm(channel: &mut Channel) -> Result<bool, ChannelError> {
     let mut routed = true;
     loop {
         match channel.next().await? {
@@ -65,11 +63,11 @@ async fn confirmed(channel: &mut Channel) -> Result<bool, Broken> {
     }
 }
 
-/// Makes `exchange`, as others do who use it, and lets it lead to the mailbox.
-pub(crate) fn path_to(mailbox: &str, exchange: &str) -> Result<[AMQPClass; 2], Cause> {
+/// Declares the direct exchange `exchange` and binds it to `reply_queue`, with the name of the queue as routing key.
+pub(crate) fn declare_and_bind(exchange: &str, reply_queue: &str) -> Result<[AMQPClass; 2], Cause> {
     let declare = exchange::Declare {
-        exchange: short(exchange)?,
-        kind: short("direct")?,
+        exchange: short_string(exchange)?,
+        kind: short_string("direct")?,
         passive: false,
         durable: false,
         auto_delete: false,
@@ -78,9 +76,9 @@ pub(crate) fn path_to(mailbox: &str, exchange: &str) -> Result<[AMQPClass; 2], C
         arguments: FieldTable::default(),
     };
     let bind = queue::Bind {
-        queue: short(mailbox)?,
-        exchange: short(exchange)?,
-        routing_key: short(mailbox)?,
+        queue: short_string(reply_queue)?,
+        exchange: short_string(exchange)?,
+        routing_key: short_string(reply_queue)?,
         nowait: false,
         arguments: FieldTable::default(),
     };

@@ -26,13 +26,13 @@ use crate::run::{Run, Told};
 pub struct Hosts(Arc<Inner>);
 
 struct Inner {
-    tls: tls::Settings,
+    tls: net::TlsSettings,
     clients: Mutex<HashMap<String, Arc<Client>>>,
 }
 
 impl Hosts {
     /// The one of these TLS settings that everybody shares.
-    pub fn shared(shared: &SharedResources, tls: &tls::Settings) -> Self {
+    pub fn shared(shared: &SharedResources, tls: &net::TlsSettings) -> Self {
         let make = || Inner { tls: tls.clone(), clients: Mutex::default() };
         Self(shared.get_or_insert(tls.identity(), make))
     }

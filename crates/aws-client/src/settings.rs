@@ -32,7 +32,7 @@ impl Aws {
         let region = region(fields, default_region);
         let endpoint = endpoint(fields);
         let account = source(fields);
-        let tls = tls::Settings::read(fields);
+        let tls = net::TlsSettings::read(fields);
         let (region, endpoint, source, tls) = (region?, endpoint.ok()?, account?, tls?);
         let plain = endpoint.as_ref().is_some_and(|url| url.scheme() == "http");
         tls.expect_use(fields, !plain, "an `endpoint_url` that begins with `https`")?;
@@ -163,7 +163,7 @@ impl Source {
                 let name = profile.as_deref().unwrap_or_default();
                 let identity = Secret::new(format!("profile={name}"));
                 // Where credentials come from has nothing to do with the certificates of a configured endpoint.
-                let hosts = Hosts::shared(shared, &tls::Settings::default());
+                let hosts = Hosts::shared(shared, &net::TlsSettings::default());
                 let region = Region::new(region.to_owned());
                 shared.get_or_insert(&identity, || {
                     Account::Chain(CachedConnection::new(Chain { profile, region, hosts }))

@@ -1,4 +1,4 @@
-//! Sends requests to one server, one after the other, on one kept connection.
+//! Sends requests to one server, one at a time, on one cached connection.
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, USER_AGENT};
@@ -9,36 +9,38 @@ use tokio::sync::Mutex;
 
 use crate::connection::Connector;
 
-/// The largest body of an answer that is read; a larger one is a failure.
-pub const MAX_ANSWER: usize = 1024 * 1024;
+/// The largest body of a response; a larger one is a failure.
+pub const MAX_BODY: usize = 1024 * 1024;
 
-/// Among a request's extensions: it may be sent again although the server may have acted on it, whatever its method.
+/// A request extension: the request may be sent again after a lost connection, even if its method is not idempotent.
 #[derive(Clone, Copy, Debug)]
 pub struct Repeatable;
 
 /// A client of one server.
 ///
-/// Requests take turns, since HTTP/1.1 answers them in order anyway: a caller that gives up halfway closes the connection, and whoever comes next opens another without having lost anything on the first.
+/// One request is in flight at a time, since HTTP/1.1 answers them in order.
+/// A request that is dropped halfway closes the connection, and the next request opens a new one.
 #[derive(Debug)]
 pub struct Client {
     target: String,
     host: Option<HeaderValue>,
-    kept: CachedConnection<Connector>,
-    /// Whose turn it is, and whether the one before was cut off in the middle of it.
-    turn: Mutex<bool>,
+    cached: CachedConnection<Connector>,
+    /// Held while a request is in flight. It is true if the previous request was dropped halfway.
+    in_flight: Mutex<bool>,
 }
 
 impl Client {
-    /// A client of the server in `url`, whose scheme decides between plain text and TLS; its path, query and user-info are not used.
-    pub fn new(url: &Url, tls: tls::Settings) -> Self {
-        let secure = url.scheme() == "https";
-        let port = url.port().unwrap_or(if secure { 443 } else { 80 });
+    /// A client of the server in `url`. The scheme decides between plain text and TLS; path, query and user-info are ignored.
+    pub fn new(url: &Url, tls: net::TlsSettings) -> Self {
+        let encrypted = url.scheme() == "https";
+        let port = url.port().unwrap_or(if encrypted { 443 } else { 80 });
         let target = format!("{}:{port}", url.host());
-        // The default port is left out, as browsers do: some servers compare the header as it is.
-        let host = if port == if secure { 443 } else { 80 } { url.host() } else { &target };
+        // Browsers leave out the default port, and some servers compare the header literally.
+        let host = if port == if encrypted { 443 } else { 80 } { url.host() } else { &target };
         let host = HeaderValue::from_str(host).ok();
-        let connector = Connector::new(url.host(), port, secure.then_some(tls));
-        Self { target, host, kept: CachedConnection::new(connector), turn: Mutex::new(false) }
+        let connector = Connector::new(url.host(), port, encrypted.then_some(tls));
+        let cached = CachedConnection::new(connector);
+        Self { target, host, cached, in_flight: Mutex::new(false) }
     }
 
     /// `host:port`.
@@ -46,10 +48,10 @@ impl Client {
         &self.target
     }
 
-    /// Sends `request`, whose URI is a path with its query, in the step `step`, and reads the whole answer.
+    /// Sends `request` in the step `step` and reads the whole response. The URI of the request is a path with an optional query.
     ///
-    /// A connection that was kept may turn out closed. A request that did not leave us is then sent again on a fresh one;
-    /// so is one that got no answer, if its method is idempotent or it is [`Repeatable`]: nobody knows whether the server has acted on it.
+    /// If the cached connection turns out closed, a request that was not sent is sent again on a new connection.
+    /// If it was sent and got no response, the server may have acted on it: it is sent again only if its method is idempotent or it is [`Repeatable`].
     pub async fn send(
         &self,
         steps: &Steps,
@@ -62,23 +64,23 @@ impl Client {
         let name = HeaderValue::from_static("health-gateway");
         request.headers_mut().entry(USER_AGENT).or_insert(name);
         let request = &request;
-        let unseen = Steps::new();
-        let (mut cut_off, steps) = if let Ok(turn) = self.turn.try_lock() {
-            (turn, steps)
+        let discarded = Steps::new();
+        let (mut dropped_halfway, steps) = if let Ok(guard) = self.in_flight.try_lock() {
+            (guard, steps)
         } else {
-            // Whoever waits for the turn waits for the server's answer to the one before.
+            // Waiting for the request in flight means waiting for the server's response to it.
             steps.begin(step);
-            let turn = self.turn.lock().await;
-            // If that one was cut off, then mostly by the deadline that is about to cut us off, too: it would be wrong to say then that we could not connect.
-            let steps = if *turn { &unseen } else { steps };
-            (turn, steps)
+            let guard = self.in_flight.lock().await;
+            // If that request timed out, this one mostly has the same deadline: the step `connect`, just begun, would then be blamed for the silence of the server.
+            let steps = if *guard { &discarded } else { steps };
+            (guard, steps)
         };
-        *cut_off = true;
-        let answer = self.kept.run(steps, |connection| async move {
+        *dropped_halfway = true;
+        let exchange = self.cached.run(steps, |connection| async move {
             steps.run(step, connection.exchange(request.clone())).await
         });
-        let answer = answer.await;
-        *cut_off = false;
-        answer
+        let response = exchange.await;
+        *dropped_halfway = false;
+        response
     }
 }

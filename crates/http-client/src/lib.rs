@@ -1,8 +1,9 @@
-//! One kept HTTP/1.1 connection to one server: bounded answers, no redirects, no proxies, nothing from the environment.
+//! An HTTP/1.1 client of one server on one cached connection.
 //!
-//! What an answer means is the caller's: any status is an answer, and only a missing one is a failure here.
+//! Responses are bounded; there are no redirects, no proxies, and nothing is read from the environment.
+//! Every status is a response, for the caller to interpret: only a missing response is a failure here.
 
 mod client;
 mod connection;
 
-pub use client::{Client, MAX_ANSWER, Repeatable};
+pub use client::{Client, MAX_BODY, Repeatable};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp::{Amqp, Connection, Letters, Publication};
+use amqp::{Amqp, Connection, Deliveries, Publication};
 use probe::config::{Fields, Url};
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
 
@@ -22,7 +22,7 @@ impl AmqpBroker {
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
-        tls: &tls::Settings,
+        tls: &net::TlsSettings,
         queue_prefix: String,
     ) -> Option<Self> {
         Amqp::read(shared, fields, "broker", url, tls, queue_prefix).map(Self)
@@ -70,7 +70,7 @@ impl AmqpBroker {
         queue: &str,
         task: &Task,
         lifetime: Duration,
-    ) -> Result<Letters, Failure> {
+    ) -> Result<Deliveries, Failure> {
         let send = |connection: Arc<Connection>| async move {
             let id = task.id().to_owned();
             let letters = connection.listen(move |message| message.correlation_id() == Some(&id));
@@ -79,7 +79,7 @@ impl AmqpBroker {
                 headers: task.headers(),
                 body: Task::body(),
                 correlation_id: task.id().to_owned(),
-                reply_to: connection.mailbox().to_owned(),
+                reply_to: connection.reply_queue().to_owned(),
                 expires: Some(lifetime),
                 ..Publication::default()
             };
@@ -98,12 +98,12 @@ async fn put(
     steps: &Steps,
     question: &Question,
     queues: &[String],
-) -> Result<(Letters, Option<u64>, Vec<(String, Backlog)>), Failure> {
+) -> Result<(Deliveries, Option<u64>, Vec<(String, Backlog)>), Failure> {
     let ticket = question.ticket().to_owned();
     let letters = connection.listen(move |message| message.header("ticket") == Some(&ticket));
     let publication = Publication {
         headers: Question::headers(),
-        body: question.body(connection.mailbox()),
+        body: question.body(connection.reply_queue()),
         expires: Some(QUESTION_EXPIRES),
         ..to_the_workers()
     };
@@ -125,15 +125,15 @@ async fn put(
 
 /// The way to all workers, and back.
 fn to_the_workers() -> Publication {
-    let (exchange, answers_through) = (EXCHANGE.to_owned(), Some(REPLY_EXCHANGE));
-    Publication { exchange, answers_through, ..Publication::default() }
+    let (exchange, reply_exchange) = (EXCHANGE.to_owned(), Some(REPLY_EXCHANGE));
+    Publication { exchange, reply_exchange, ..Publication::default() }
 }
 
 /// Reports every answer, until the connection is lost.
-async fn hear(mut letters: Letters, report: &Report) {
+async fn hear(mut letters: Deliveries, report: &Report) {
     while let Some(letter) = letters.next().await {
         if let Some(reply) = Question::read(letter.body()) {
-            letters.came_through(REPLY_EXCHANGE);
+            letters.mark_bound(REPLY_EXCHANGE);
             report.answered(reply);
         }
     }

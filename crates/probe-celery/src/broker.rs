@@ -28,7 +28,7 @@ impl Broker {
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
-        tls: &tls::Settings,
+        tls: &net::TlsSettings,
         queue_prefix: String,
     ) -> Option<Self> {
         if url.scheme().starts_with("amqp") {
@@ -104,7 +104,7 @@ impl Broker {
 /// A task that is on its way.
 pub(crate) enum Sent {
     /// Its result comes by these letters, if results come by messages.
-    ByAmqp(amqp::Letters),
+    ByAmqp(amqp::Deliveries),
     /// The message as it lies in the queue, by which it can be taken back.
     ByRedis(Arc<RedisBroker>, String),
 }

@@ -36,7 +36,7 @@ impl RedisBroker {
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
-        tls: &tls::Settings,
+        tls: &net::TlsSettings,
     ) -> Option<Arc<Self>> {
         let commands = Redis::at(shared, fields, "broker", url, tls)?;
         let identity = Secret::new(commands.identity().expose());

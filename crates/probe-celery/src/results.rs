@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amqp::Letters;
+use amqp::Deliveries;
 use probe::config::{Fields, Url};
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
 use redis_client::{Answer, Command, Redis};
@@ -38,7 +38,7 @@ impl Results {
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         url: &Url,
-        tls: &tls::Settings,
+        tls: &net::TlsSettings,
     ) -> Option<Self> {
         let redis = Redis::at(shared, fields, "result_backend", url, tls)?;
         Some(Self::Redis(std::sync::Arc::new(redis)))
@@ -82,7 +82,7 @@ impl Results {
     }
 }
 
-async fn from_letters(letters: &mut Letters) -> Result<(), Failure> {
+async fn from_letters(letters: &mut Deliveries) -> Result<(), Failure> {
     while let Some(letter) = letters.next().await {
         if let Some(verdict) = judge(letter.body()) {
             return verdict;

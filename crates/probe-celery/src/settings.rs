@@ -45,7 +45,7 @@ impl Settings {
     pub(crate) fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Self {
         let url = fields.url("broker", Broker::SCHEMES);
         let result_backend: Option<ResultBackend> = fields.optional("result_backend");
-        let tls = tls::Settings::read(fields);
+        let tls = net::TlsSettings::read(fields);
         let workers = fields.with_default("workers", Workers::AtLeast(1));
         let queue_prefix = fields.with_default("queue_prefix", String::new());
         let max_messages: Option<u64> = fields.optional("max_messages");
@@ -98,7 +98,7 @@ impl Settings {
         url: &Url,
         queue_prefix: String,
         result_backend: Option<ResultBackend>,
-        tls: &tls::Settings,
+        tls: &net::TlsSettings,
     ) {
         let backend_url = match &result_backend {
             Some(ResultBackend::Url(url)) => Some(url),

@@ -26,7 +26,7 @@ pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<
     let id = id.filter(|id| is_id(fields, id));
     let edge = read_edge(fields, asks_api);
     if !asks_api {
-        let tls = tls::Settings::read(fields);
+        let tls = net::TlsSettings::read(fields);
         let hosts = Hosts::shared(shared, &tls?);
         return Some(CloudFront::new(None, Some(Edge::new(hosts, edge?))));
     }

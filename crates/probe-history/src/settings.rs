@@ -116,7 +116,7 @@ pub(crate) fn server(
     fields: &mut Fields<'_>,
     url: Option<&Url>,
 ) -> Option<Arc<Client>> {
-    let tls = tls::Settings::read(fields);
+    let tls = net::TlsSettings::read(fields);
     let (url, tls) = (url?, tls?);
     let secure = url.scheme() == "https";
     tls.expect_use(fields, secure, "a `url` that begins with `https`")?;

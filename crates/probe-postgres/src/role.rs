@@ -1,34 +1,34 @@
-//! What the application needs the server to be, and what it turns out to be.
+//! The role that the application needs, and the state of the server.
 
 use probe::{Cause, Failure};
 
-/// The settings of `role`, the default first.
-pub(crate) const WORDS: [(&str, Role); 3] =
+/// The values of `role`, the default first.
+pub(crate) const VALUES: [(&str, Role); 3] =
     [("primary", Role::Primary), ("replica", Role::Replica), ("any", Role::Any)];
 
-/// What the application needs.
+/// The role that the application needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It takes writes.
+    /// The server takes writes.
     Primary,
-    /// It follows a primary.
+    /// The server is in recovery.
     Replica,
-    /// It answers.
+    /// Any server that answers.
     Any,
 }
 
-/// What the server says about itself.
+/// The state that the server reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct State {
-    /// It follows a primary, or restores a backup.
+pub(crate) struct ServerState {
+    /// The server follows a primary, or restores a backup.
     pub(crate) in_recovery: bool,
-    /// A transaction that asks for nothing special may not write.
+    /// Transactions are read-only by default.
     pub(crate) read_only: bool,
 }
 
 impl Role {
-    /// Whether a server in this state is what the application needs.
-    pub(crate) fn judge(self, state: State) -> Result<(), Failure> {
+    /// Fails if a server in this state does not have the role.
+    pub(crate) fn verify(self, state: ServerState) -> Result<(), Failure> {
         let reason = match self {
             Self::Primary if state.in_recovery => {
                 "read-only: expected a primary, found a replica (in recovery)"
@@ -41,7 +41,7 @@ impl Role {
             }
             _ => return Ok(()),
         };
-        // After a failover the address may lead to another server than the one that the kept connection goes to.
+        // After a failover the address may lead to another server than the cached connection, so a new connection decides.
         Err(Failure::new("role", Cause::msg(reason).connection_lost()))
     }
 }
@@ -50,31 +50,29 @@ impl Role {
 mod tests {
     use super::*;
 
-    const PRIMARY: State = State { in_recovery: false, read_only: false };
-    const FROZEN: State = State { in_recovery: false, read_only: true };
-    const REPLICA: State = State { in_recovery: true, read_only: true };
+    const PRIMARY: ServerState = ServerState { in_recovery: false, read_only: false };
+    const READ_ONLY: ServerState = ServerState { in_recovery: false, read_only: true };
+    const REPLICA: ServerState = ServerState { in_recovery: true, read_only: true };
 
-    fn check(role: Role, fit: [State; 1], unfit: &[State]) {
-        for state in fit {
-            assert!(role.judge(state).is_ok(), "{role:?}, {state:?}");
-        }
-        for state in unfit {
-            assert!(role.judge(*state).is_err(), "{role:?}, {state:?}");
+    fn check(role: Role, accepted: ServerState, refused: &[ServerState]) {
+        assert!(role.verify(accepted).is_ok(), "{role:?}, {accepted:?}");
+        for state in refused {
+            assert!(role.verify(*state).is_err(), "{role:?}, {state:?}");
         }
     }
 
     #[test]
     fn a_primary_takes_writes_and_a_replica_is_in_recovery() {
-        check(Role::Primary, [PRIMARY], &[FROZEN, REPLICA]);
-        check(Role::Replica, [REPLICA], &[PRIMARY, FROZEN]);
-        for state in [PRIMARY, FROZEN, REPLICA] {
-            check(Role::Any, [state], &[]);
+        check(Role::Primary, PRIMARY, &[READ_ONLY, REPLICA]);
+        check(Role::Replica, REPLICA, &[PRIMARY, READ_ONLY]);
+        for state in [PRIMARY, READ_ONLY, REPLICA] {
+            check(Role::Any, state, &[]);
         }
     }
 
     #[test]
-    fn the_wrong_role_on_a_kept_connection_is_decided_by_a_fresh_one() {
-        let failure = Role::Primary.judge(REPLICA).expect_err("a replica is no primary");
+    fn the_wrong_role_counts_as_a_lost_connection() {
+        let failure = Role::Primary.verify(REPLICA).expect_err("a replica is no primary");
         assert!(failure.cause().is_connection_lost());
     }
 }

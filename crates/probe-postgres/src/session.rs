@@ -1,4 +1,4 @@
-//! One session with one server: the client, and the task that moves its messages.
+//! A session with one server: the client and the task of its connection.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,50 +9,51 @@ use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::error;
-use crate::role::State;
-use crate::stream::Guarded;
+use crate::role::ServerState;
+use crate::stream::LimitedStream;
 
-/// A simple query on purpose: one round trip, and every pooler passes it on, which is not so with prepared statements.
-const QUESTION: &str =
+/// A simple query takes one round trip, and every pooler supports it, unlike a prepared statement.
+const STATE_QUERY: &str =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
 
-/// So long the goodbye to the server may take after the session was dropped.
-const GOODBYE: Duration = Duration::from_millis(500);
+/// The time that the message `Terminate` may take after the session was dropped.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A session in which the server waits for our queries.
+/// A session that is logged in and ready for queries.
 pub(crate) struct Session {
     client: Client,
-    /// Why the session ended, once it has.
+    /// Why the session ended, if it ended with an error.
     ended: Arc<OnceLock<Cause>>,
     _dropped: oneshot::Sender<()>,
 }
 
 impl Session {
-    /// Logs in on an open stream, which is encrypted already if it is meant to be.
-    pub(crate) async fn log_in(config: &Config, stream: Guarded) -> Result<Self, Failure> {
-        let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(error::login)?;
+    /// Logs in on an open stream. TLS, if any, is part of the stream.
+    pub(crate) async fn log_in(config: &Config, stream: LimitedStream) -> Result<Self, Failure> {
+        let (client, connection) =
+            config.connect_raw(stream, NoTls).await.map_err(error::login_failure)?;
         let (alive, dropped) = oneshot::channel();
         let ended = Arc::new(OnceLock::new());
-        tokio::spawn(move_messages(connection, dropped, ended.clone()));
+        tokio::spawn(drive(connection, dropped, ended.clone()));
         Ok(Self { client, ended, _dropped: alive })
     }
 
-    /// Asks the server for its state.
-    pub(crate) async fn ask(&self, steps: &Steps) -> Result<State, Failure> {
-        let answer = async {
+    /// Queries the state of the server.
+    pub(crate) async fn query_state(&self, steps: &Steps) -> Result<ServerState, Failure> {
+        let query = async {
             let messages =
-                self.client.simple_query(QUESTION).await.map_err(|error| self.cause(error))?;
-            read(&messages).ok_or_else(|| Cause::msg("the answer is not PostgreSQL's"))
+                self.client.simple_query(STATE_QUERY).await.map_err(|error| self.cause(error))?;
+            parse_state(&messages).ok_or_else(|| Cause::msg("the answer is not PostgreSQL's"))
         };
-        steps.run("query", answer).await
+        steps.run("query", query).await
     }
 
-    /// Whether the session is over already.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether the session has ended.
+    pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 
-    /// The client only knows that the session is over; the task knows why.
+    /// The client only reports that the session is closed; the task of the connection has the reason.
     fn cause(&self, error: tokio_postgres::Error) -> Cause {
         match self.ended.get() {
             Some(cause) if error.is_closed() => cause.clone(),
@@ -61,29 +62,29 @@ impl Session {
     }
 }
 
-type Connection = tokio_postgres::Connection<Guarded, NoTlsStream>;
+type Connection = tokio_postgres::Connection<LimitedStream, NoTlsStream>;
 
-/// Moves messages until either side is gone. A server that does not even answer our goodbye gets no more than a moment.
-async fn move_messages(
+/// Drives the connection until it ends or the session is dropped, then sends `Terminate` within [`CLOSE_TIMEOUT`].
+async fn drive(
     mut connection: Connection,
     dropped: oneshot::Receiver<()>,
     ended: Arc<OnceLock<Cause>>,
 ) {
-    let over = tokio::select! {
-        over = &mut connection => Some(over),
+    let result = tokio::select! {
+        result = &mut connection => Some(result),
         _ = dropped => None,
     };
-    match over {
+    match result {
         Some(Err(error)) => {
-            // This stands there before the connection is dropped, which is when whoever waits for an answer looks.
+            // It is set before the connection is dropped: a pending query fails only then, and reads it.
             ended.get_or_init(|| error::cause(error).connection_lost());
         }
         Some(Ok(())) => {}
-        None => drop(tokio::time::timeout(GOODBYE, connection).await),
+        None => drop(tokio::time::timeout(CLOSE_TIMEOUT, connection).await),
     }
 }
 
-fn read(messages: &[SimpleQueryMessage]) -> Option<State> {
+fn parse_state(messages: &[SimpleQueryMessage]) -> Option<ServerState> {
     let row = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
@@ -93,5 +94,5 @@ fn read(messages: &[SimpleQueryMessage]) -> Option<State> {
         Some(text) if text == off => Some(false),
         _ => None,
     };
-    Some(State { in_recovery: flag(0, "t", "f")?, read_only: flag(1, "on", "off")? })
+    Some(ServerState { in_recovery: flag(0, "t", "f")?, read_only: flag(1, "on", "off")? })
 }

@@ -1,27 +1,27 @@
-//! What libpq calls `sslmode`: whether to encrypt, and how much of the server's certificate to verify.
+//! `sslmode` of libpq: encryption and verification of the server's certificate.
 
+use net::{TlsSettings, Verification};
 use probe::config::Fields;
-use tls::{Settings, Verification};
 use tokio_postgres::config;
 
-/// As in libpq, without its `allow`.
+/// The modes of libpq, without `allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SslMode {
     /// Plain text.
     Disable,
-    /// TLS without verification if the server has it and it works out, else plain text; the default, as in libpq.
+    /// TLS without verification, or plain text if TLS fails; the default, as in libpq.
     Prefer,
     /// TLS; the chain is verified only if `ca` is set.
     Require,
-    /// TLS, with a certificate of an authority that is trusted.
+    /// TLS; the certificate must have a trusted issuer.
     VerifyCa,
-    /// TLS, with such a certificate for this very host.
+    /// TLS; the certificate must have a trusted issuer and be valid for the host.
     VerifyFull,
 }
 
 impl SslMode {
-    /// What the client library knows by itself.
-    pub(crate) fn known(mode: config::SslMode) -> Option<Self> {
+    /// The mode as parsed by the client library, which knows three of them.
+    pub(crate) fn from_config(mode: config::SslMode) -> Option<Self> {
         match mode {
             config::SslMode::Disable => Some(Self::Disable),
             config::SslMode::Prefer => Some(Self::Prefer),
@@ -30,8 +30,8 @@ impl SslMode {
         }
     }
 
-    /// How much of the server's certificate is verified, if there is TLS.
-    pub(crate) fn verification(self, tls: &Settings) -> Verification {
+    /// How much of the server's certificate is verified.
+    pub(crate) fn verification(self, tls: &TlsSettings) -> Verification {
         match self {
             Self::VerifyFull => Verification::Full,
             Self::VerifyCa => Verification::Chain,
@@ -40,20 +40,20 @@ impl SslMode {
         }
     }
 
-    /// Notes settings that would promise a protection which this mode does not give.
-    pub(crate) fn fits(self, fields: &mut Fields<'_>) -> bool {
-        let surplus: &[&str] = match self {
+    /// Records an error for settings that suggest a protection which this mode does not give.
+    pub(crate) fn validate(self, fields: &mut Fields<'_>) -> bool {
+        let unused: &[&str] = match self {
             Self::Disable => &["ca", "certificate"],
             Self::Prefer => &["ca"],
             _ => &[],
         };
-        let written = surplus.iter().find(|key| fields.has(key));
-        if let Some(key) = written {
+        let given = unused.iter().find(|key| fields.has(key));
+        if let Some(key) = given {
             let message = format!(
                 "with `{key}`, expected `sslmode=require`, `verify-ca` or `verify-full` in the URL: without it the connection may be plain text"
             );
             fields.error("url", message);
         }
-        written.is_none()
+        given.is_none()
     }
 }

@@ -1,4 +1,4 @@
-//! The stream below the client library: it bounds what a server may send, and notices one that is no PostgreSQL.
+//! The stream of a session: limits the response size and detects other protocols.
 
 use std::io;
 use std::pin::Pin;
@@ -6,43 +6,44 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// So much may a server send between two of our messages; an honest answer to ours has a few hundred bytes.
-const MOST: usize = 256 * 1024;
+/// The largest number of bytes between two messages of the client; a valid response has a few hundred.
+const MAX_RESPONSE: usize = 256 * 1024;
 
-/// Whatever bytes go through.
+/// A TCP, Unix or TLS stream.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
-/// A stream that ends with an error when the server sends something else than it should.
-pub(crate) struct Guarded {
+/// A stream that fails if a response is too large or the server speaks another protocol.
+pub(crate) struct LimitedStream {
     inner: Box<dyn Stream>,
-    left: usize,
-    greeted: bool,
+    /// The number of bytes that the server may still send.
+    remaining: usize,
+    first_byte_seen: bool,
 }
 
-impl Guarded {
+impl LimitedStream {
     pub(crate) fn new(inner: Box<dyn Stream>) -> Self {
-        Self { inner, left: MOST, greeted: false }
+        Self { inner, remaining: MAX_RESPONSE, first_byte_seen: false }
     }
 
-    fn judge(&mut self, received: &[u8]) -> io::Result<()> {
-        // The first answer is about authentication, an error, or the protocol's version.
-        if let (false, Some(first)) = (self.greeted, received.first()) {
-            self.greeted = true;
+    fn verify(&mut self, received: &[u8]) -> io::Result<()> {
+        // `AuthenticationRequest`, `ErrorResponse` or `NegotiateProtocolVersion`.
+        if let (false, Some(first)) = (self.first_byte_seen, received.first()) {
+            self.first_byte_seen = true;
             if !matches!(first, b'R' | b'E' | b'v') {
                 return Err(invalid("the server does not speak PostgreSQL's protocol"));
             }
         }
-        self.left = self
-            .left
+        self.remaining = self
+            .remaining
             .checked_sub(received.len())
             .ok_or_else(|| invalid("the server's answer is too large"))?;
         Ok(())
     }
 }
 
-impl AsyncRead for Guarded {
+impl AsyncRead for LimitedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -50,18 +51,18 @@ impl AsyncRead for Guarded {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
-        Poll::Ready(self.judge(&buffer.filled()[before..]))
+        Poll::Ready(self.verify(&buffer.filled()[before..]))
     }
 }
 
-impl AsyncWrite for Guarded {
+impl AsyncWrite for LimitedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write(cx, bytes))?;
-        self.left = MOST;
+        self.remaining = MAX_RESPONSE;
         Poll::Ready(Ok(written))
     }
 

@@ -1,4 +1,4 @@
-//! The setting `url`: what libpq would make of it, as far as it makes sense for a check.
+//! Parses the setting `url` as libpq does.
 
 use std::error::Error;
 
@@ -7,32 +7,32 @@ use probe::config::Fields;
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, Host, SslNegotiation};
 
-use crate::socket::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::sslmode::SslMode;
 
-/// Where the servers are, and as whom to log in.
-pub(crate) struct Address {
-    /// What the client library needs to log in; it also knows `connect_timeout` and `target_session_attrs`.
+/// The servers and the credentials.
+pub(crate) struct ConnectParams {
+    /// The settings for the login, with `connect_timeout` and `target_session_attrs`.
     pub(crate) config: Config,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) sslmode: SslMode,
-    /// Kept so that no text which leaves the process can hold it.
+    /// Not read: a secret is masked in all texts as long as its value is alive.
     pub(crate) password: Option<Secret>,
 }
 
-/// Reads `url`; the library's own errors quote parts of it, so none of them is shown.
-pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Address> {
+/// Reads `url`. The errors of the library quote parts of it, so they are not shown.
+pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ConnectParams> {
     let url: Secret = fields.required("url")?;
     parse(url.expose()).map_err(|message| fields.error("url", message)).ok()
 }
 
-fn parse(url: &str) -> Result<Address, String> {
+fn parse(url: &str) -> Result<ConnectParams, String> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err("expected a URL that begins with `postgres://` or `postgresql://`".to_owned());
     }
-    let (url, verifying) = take_verifying_mode(url);
+    let (url, verifying_mode) = take_verifying_mode(url);
     let mut config: Config = url.parse().map_err(|error| explain(&error))?;
-    let sslmode = verifying.or_else(|| SslMode::known(config.get_ssl_mode()));
+    let sslmode = verifying_mode.or_else(|| SslMode::from_config(config.get_ssl_mode()));
     let password = match config.get_password() {
         Some(password) => {
             let text = std::str::from_utf8(password).map_err(|_| "expected a password in UTF-8")?;
@@ -55,14 +55,14 @@ fn parse(url: &str) -> Result<Address, String> {
     if config.get_application_name().is_none() {
         config.application_name("health-gateway");
     }
-    // From here on TLS is ours: the library would fall back to plain text silently.
+    // TLS is negotiated by `server`: the library would fall back to plain text silently.
     config.ssl_mode(tokio_postgres::config::SslMode::Disable);
     let endpoints = endpoints(&config)?;
     let sslmode = sslmode.ok_or("expected another `sslmode`")?;
-    Ok(Address { config, endpoints, sslmode, password })
+    Ok(ConnectParams { config, endpoints, sslmode, password })
 }
 
-/// Takes `sslmode=verify-ca` and `sslmode=verify-full` out of the URL, since the library does not know them.
+/// Removes `sslmode=verify-ca` and `sslmode=verify-full` from the URL: the library does not know them.
 fn take_verifying_mode(url: &str) -> (String, Option<SslMode>) {
     // A question mark before the last `@` is part of the password.
     let host = url.rfind('@').unwrap_or(0);
@@ -73,12 +73,12 @@ fn take_verifying_mode(url: &str) -> (String, Option<SslMode>) {
     let others: Vec<_> = url[query + 1..]
         .split('&')
         .filter(|option| {
-            let found = match *option {
+            let value = match *option {
                 "sslmode=verify-ca" => SslMode::VerifyCa,
                 "sslmode=verify-full" => SslMode::VerifyFull,
                 _ => return true,
             };
-            mode = Some(found);
+            mode = Some(value);
             false
         })
         .collect();
@@ -98,7 +98,7 @@ fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
     Ok(hosts.iter().enumerate().map(|(at, host)| Endpoint::new(host, port(at))).collect())
 }
 
-/// What is wrong with a URL, in words that quote nothing of it.
+/// Explains an error of the library without quoting the URL.
 fn explain(error: &tokio_postgres::Error) -> String {
     const OPTIONS: [&str; 11] = [
         "host",
@@ -135,26 +135,26 @@ mod tests {
     use super::*;
 
     fn check(url: &str, targets: &[&str], sslmode: SslMode) {
-        let address = parse(url).expect("a URL");
-        let found: Vec<_> = address.endpoints.iter().map(ToString::to_string).collect();
-        assert_eq!(found, targets);
-        assert_eq!(address.sslmode, sslmode);
+        let params = parse(url).expect("a URL");
+        let endpoints: Vec<_> = params.endpoints.iter().map(ToString::to_string).collect();
+        assert_eq!(endpoints, targets);
+        assert_eq!(params.sslmode, sslmode);
     }
 
-    fn check_mistake(url: &str, expected: &str) {
-        let message = parse(url).err().expect("a mistake");
+    fn check_error(url: &str, expected: &str) {
+        let message = parse(url).err().expect("an error");
         assert_eq!(message, expected);
     }
 
     #[test]
-    fn hosts_have_their_ports() {
+    fn each_host_has_its_port() {
         check("postgres://u@db/app", &["db:5432"], SslMode::Prefer);
         check("postgresql://u:p@a:1,b,[::1]:3/app", &["a:1", "b:5432", "[::1]:3"], SslMode::Prefer);
         check("postgres://u@%2Frun%2Fpg/app", &["/run/pg/.s.PGSQL.5432"], SslMode::Prefer);
     }
 
     #[test]
-    fn every_sslmode_but_allow_is_known() {
+    fn every_sslmode_but_allow_is_supported() {
         for (word, mode) in [
             ("disable", SslMode::Disable),
             ("prefer", SslMode::Prefer),
@@ -167,7 +167,7 @@ mod tests {
             check(&url, &["db:5432"], mode);
         }
         for word in ["allow", "hunter2", "VERIFY-FULL", ""] {
-            check_mistake(
+            check_error(
                 &format!("postgres://u@db?sslmode={word}"),
                 "expected `sslmode` to be `disable`, `prefer`, `require`, `verify-ca` or `verify-full`",
             );
@@ -175,37 +175,37 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_decoded_and_kept_as_a_secret() {
-        let address = parse("postgres://u:hunter%40url@db").expect("a URL");
-        assert_eq!(address.password.as_ref().map(Secret::expose), Some("hunter@url"));
+    fn a_password_is_decoded_and_masked() {
+        let params = parse("postgres://u:hunter%40url@db").expect("a URL");
+        assert_eq!(params.password.as_ref().map(Secret::expose), Some("hunter@url"));
         assert_eq!(probe::scrub("sent hunter@url"), "sent ***");
     }
 
     #[test]
-    fn a_mistake_is_explained_and_not_quoted() {
-        let usual = "expected a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`, percent-encoded";
-        check_mistake(
+    fn an_error_is_explained_without_quoting_the_url() {
+        let syntax = "expected a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`, percent-encoded";
+        check_error(
             "mysql://u:hunter2@db",
             "expected a URL that begins with `postgres://` or `postgresql://`",
         );
-        check_mistake(
+        check_error(
             "host=db password=hunter2",
             "expected a URL that begins with `postgres://` or `postgresql://`",
         );
-        check_mistake("postgres://u:hunter2@db:port", "expected another value for `port`");
-        check_mistake("postgres://u:hunter2@db?hunter2", usual);
-        check_mistake(
+        check_error("postgres://u:hunter2@db:port", "expected another value for `port`");
+        check_error("postgres://u:hunter2@db?hunter2", syntax);
+        check_error(
             "postgres://u@db?hunter2=1",
             "it has a parameter that is not supported here; certificates are set with `ca`, `certificate` and `private_key`",
         );
-        check_mistake("postgres://db", "expected a user, as in `postgres://user@host`");
-        check_mistake("postgres://u@/app", "expected a host, as in `postgres://user@host`");
-        check_mistake(
+        check_error("postgres://db", "expected a user, as in `postgres://user@host`");
+        check_error("postgres://u@/app", "expected a host, as in `postgres://user@host`");
+        check_error(
             "postgres://u@a,b?port=1,2,3",
             "expected one port for all hosts, or one for each",
         );
-        check_mistake("postgres://u@db?hostaddr=127.0.0.1", "`hostaddr` is not supported here");
-        check_mistake(
+        check_error("postgres://u@db?hostaddr=127.0.0.1", "`hostaddr` is not supported here");
+        check_error(
             "postgres://u@db?channel_binding=require",
             "`channel_binding=require` is not supported here",
         );

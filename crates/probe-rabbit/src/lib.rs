@@ -1,34 +1,35 @@
-//! Asks `RabbitMQ` to take a message and give it back, and how full its queues are.
+//! Checks that `RabbitMQ` takes and delivers a message, and the depth of its queues.
 //!
 //! ```toml
 //! [rabbit]
 //! url = "amqps://health:${env:RABBIT_PASSWORD}@rabbit:5671/app"
-//! queue_prefix = "app."   # where the user may only touch names of the application
-//! max_messages = 1000     # these two are for all of the queues below
+//! queue_prefix = "app."   # for a user that may only use names of the application
+//! max_messages = 1000     # the bounds for all queues below
 //! min_consumers = 1
 //! # ca, certificate, private_key: PEM
 //!
 //! [rabbit.queues]
 //! orders = {}
 //! emails = { max_messages = 20000 }
-//! "emails.dead" = { exempt = true }   # nobody consumes it by design: it must exist, no more
+//! "emails.dead" = { exempt = true }   # a queue without consumers by design: it must only exist
 //! ```
 //!
-//! The message goes to an exclusive queue of the gateway's own, `<queue_prefix>health-gateway.<random>`, which is gone with its connection.
-//! Publishing is what a memory or disk alarm stops, while connections and everything else go on as if nothing were wrong.
-//! For that the user needs to configure and read `<queue_prefix>health-gateway\..*`, and to write `amq\.default`; asking how full a queue is needs no more than access to the virtual host.
+//! The message goes to the reply queue of the connection, `<queue_prefix>health-gateway.<random>`, which is exclusive and deleted with the connection.
+//! A memory or disk alarm blocks publishers only, so that a check without a message would not notice it.
+//! The user needs configure and read on `<queue_prefix>health-gateway\..*`, and write on `amq\.default`; querying the depth of a queue needs only access to the virtual host.
 
 mod queues;
 
 use std::sync::Arc;
 
 use amqp::{Amqp, Connection, Publication};
+use net::TlsSettings;
 use probe::config::Fields;
 use probe::{Cause, Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 
 use crate::queues::Queue;
 
-/// The kind of sections that hold one `RabbitMQ`.
+/// The kind of section for one `RabbitMQ`.
 pub const KIND: Kind = Kind { name: "rabbit", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
@@ -40,11 +41,11 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
 
 fn broker(section: &Section<'_>, fields: &mut Fields<'_>) -> Option<Amqp> {
     let url = fields.url("url", amqp::SCHEMES);
-    let settings = tls::Settings::read(fields);
+    let tls = TlsSettings::read(fields);
     let queue_prefix = fields.with_default("queue_prefix", String::new());
-    let (url, settings) = (url?, settings?);
-    settings.expect_use(fields, amqp::is_encrypted(&url), "a `url` that begins with `amqps`")?;
-    Amqp::read(section.shared(), fields, "url", &url, &settings, queue_prefix)
+    let (url, tls) = (url?, tls?);
+    tls.expect_use(fields, amqp::is_encrypted(&url), "a `url` that begins with `amqps`")?;
+    Amqp::read(section.shared(), fields, "url", &url, &tls, queue_prefix)
 }
 
 struct RabbitCheck {
@@ -58,16 +59,16 @@ impl Check for RabbitCheck {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let ask = |connection: Arc<Connection>| async move {
-            through_a_queue(&connection, steps).await?;
+        let work = |connection: Arc<Connection>| async move {
+            round_trip(&connection, steps).await?;
             if self.queues.is_empty() {
                 return Ok(());
             }
             let names: Vec<_> = self.queues.iter().map(Queue::name).collect();
             let depths = steps.run("queues", connection.depths(&names)).await?;
-            queues::judge(&self.queues, &depths)
+            queues::verify(&self.queues, &depths)
         };
-        self.broker.run(steps, ask).await
+        self.broker.run(steps, work).await
     }
 
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
@@ -75,22 +76,22 @@ impl Check for RabbitCheck {
     }
 }
 
-/// A message to our own queue, and back.
-async fn through_a_queue(connection: &Arc<Connection>, steps: &Steps) -> Result<(), Failure> {
+/// Publishes a message to the reply queue and waits for its delivery.
+async fn round_trip(connection: &Arc<Connection>, steps: &Steps) -> Result<(), Failure> {
     let id = format!("{:032x}", rand::random::<u128>());
     let publication = Publication {
-        routing_key: connection.mailbox().to_owned(),
+        routing_key: connection.reply_queue().to_owned(),
         correlation_id: id.clone(),
         body: "\"health-gateway\"".to_owned(),
         ..Publication::default()
     };
-    let mut letters = connection.listen(move |message| message.correlation_id() == Some(&id));
+    let mut deliveries = connection.listen(move |message| message.correlation_id() == Some(&id));
     if !steps.run("publish", connection.publish(&publication)).await? {
         return Err(Failure::msg("publish", "the broker leads it to no queue"));
     }
-    let came_back = async {
+    let delivery = async {
         let lost = || Cause::msg("connection closed").connection_lost();
-        letters.next().await.ok_or_else(lost)
+        deliveries.next().await.ok_or_else(lost)
     };
-    steps.run("consume", came_back).await.map(drop)
+    steps.run("consume", delivery).await.map(drop)
 }

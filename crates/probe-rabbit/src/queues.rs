@@ -1,10 +1,10 @@
-//! What the configuration expects of named queues, and what is wrong with them.
+//! The expectations for named queues, and their verification.
 
 use amqp::Depth;
 use probe::Failure;
 use probe::config::Fields;
 
-/// A queue that must exist, and what it must hold to.
+/// A queue that must exist, and its bounds.
 #[derive(Debug)]
 pub(crate) struct Queue {
     name: String,
@@ -17,25 +17,25 @@ impl Queue {
         &self.name
     }
 
-    /// What is wrong, in a few words.
-    fn fault(&self, depth: Option<Depth>) -> Option<String> {
+    /// The violated expectation, if any.
+    fn violation(&self, depth: Option<Depth>) -> Option<String> {
         let name = &self.name;
         let Some(Depth { messages, consumers }) = depth else {
             return Some(format!("{name} does not exist"));
         };
-        let found = format!(
+        let actual = format!(
             "{name} has {} and {}",
             count(messages, "message"),
             count(consumers, "consumer")
         );
         if consumers < self.min_consumers {
             return Some(format!(
-                "{found}, expected at least {}",
+                "{actual}, expected at least {}",
                 count(self.min_consumers, "consumer")
             ));
         }
         let most = self.max_messages.filter(|most| messages > *most)?;
-        Some(format!("{found}, expected at most {}", count(most, "message")))
+        Some(format!("{actual}, expected at most {}", count(most, "message")))
     }
 }
 
@@ -58,8 +58,8 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
             max_messages: own_messages.or(max_messages),
         }
     });
-    if queues.iter().any(|queue| queue.name.is_empty() || queue.name.len() > LONGEST_NAME) {
-        fields.error("queues", format!("expected names of 1 to {LONGEST_NAME} bytes"));
+    if queues.iter().any(|queue| queue.name.is_empty() || queue.name.len() > MAX_NAME) {
+        fields.error("queues", format!("expected names of 1 to {MAX_NAME} bytes"));
     }
     for key in ["min_consumers", "max_messages"] {
         if fields.has(key) && !fields.has("queues") {
@@ -70,16 +70,16 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
 }
 
 /// The longest name of a queue, in bytes.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME: usize = 255;
 
-/// Everything that is wrong with them.
-pub(crate) fn judge(queues: &[Queue], depths: &[Option<Depth>]) -> Result<(), Failure> {
-    let faults: Vec<_> =
-        queues.iter().zip(depths).filter_map(|(queue, depth)| queue.fault(*depth)).collect();
-    if faults.is_empty() {
+/// Fails with all violated expectations.
+pub(crate) fn verify(queues: &[Queue], depths: &[Option<Depth>]) -> Result<(), Failure> {
+    let violations: Vec<_> =
+        queues.iter().zip(depths).filter_map(|(queue, depth)| queue.violation(*depth)).collect();
+    if violations.is_empty() {
         return Ok(());
     }
-    Err(Failure::msg("queues", faults.join("; ")))
+    Err(Failure::msg("queues", violations.join("; ")))
 }
 
 fn count(number: u64, what: &str) -> String {
@@ -99,11 +99,11 @@ mod tests {
     ) {
         let queue = Queue { name: "orders".to_owned(), min_consumers, max_messages };
         let depth = depth.map(|(messages, consumers)| Depth { messages, consumers });
-        assert_eq!(queue.fault(depth).unwrap_or_default(), expected);
+        assert_eq!(queue.violation(depth).unwrap_or_default(), expected);
     }
 
     #[test]
-    fn a_queue_must_hold_to_its_bounds() {
+    fn a_queue_must_be_within_its_bounds() {
         check(0, None, Some((5000, 0)), "");
         check(1, Some(10), Some((10, 1)), "");
         check(0, None, None, "orders does not exist");

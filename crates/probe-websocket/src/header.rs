@@ -5,10 +5,11 @@ use http::{HeaderName, HeaderValue};
 use probe::Secret;
 use probe::config::{FromNode, Node, Url, ValueError};
 
-/// What HTTP and the handshake say by themselves, or a setting of its own does.
-const OURS: &[&str] = &["connection", "content-length", "origin", "transfer-encoding", "upgrade"];
+/// Headers that HTTP or the handshake sets, or that have a setting of their own.
+const RESERVED: &[&str] =
+    &["connection", "content-length", "origin", "transfer-encoding", "upgrade"];
 
-/// A name and a value that can stand in a request.
+/// A valid name and a valid value.
 pub(crate) struct Header {
     name: String,
     value: Secret,
@@ -22,9 +23,9 @@ impl Header {
         if !is_token(name) {
             return Err("expected the name of an HTTP header".to_owned().into());
         }
-        if OURS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
-            let ours = "expected another header: the handshake writes this one, `origin` and `subprotocol` are settings";
-            return Err(ours.to_owned().into());
+        if RESERVED.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+            let message = "expected another header: the handshake writes this one, `origin` and `subprotocol` are settings";
+            return Err(message.to_owned().into());
         }
         if HeaderValue::from_str(value.expose()).is_err() {
             return Err("expected a value without line breaks".to_owned().into());
@@ -32,8 +33,8 @@ impl Header {
         Ok(Self { name: name.to_owned(), value })
     }
 
-    /// The user in `url` as HTTP's Basic authorization.
-    pub(crate) fn of_user(url: &Url) -> Option<Self> {
+    /// The user in `url` as a header of Basic authentication.
+    pub(crate) fn basic_auth(url: &Url) -> Option<Self> {
         let password = url.password().map(Secret::expose).unwrap_or_default();
         if url.username().is_empty() && password.is_empty() {
             return None;
@@ -43,7 +44,7 @@ impl Header {
         Some(Self { name: "Authorization".to_owned(), value })
     }
 
-    /// The name as written.
+    /// The name, as configured.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -53,12 +54,12 @@ impl Header {
         &self.value
     }
 
-    /// Whether this is its name, in any case.
+    /// Whether the header has this name, in any case.
     pub(crate) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// What must not be seen of it: an authorization's scheme is no secret, and what follows may be quoted without it.
+    /// The texts to mask: the value, and the credentials after the scheme of an `Authorization`, which a server may quote without it.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = Secret> + use<> {
         let credentials = self.value.expose().split_once(' ').filter(|_| self.is("authorization"));
         let credentials = credentials.map(|(_, credentials)| Secret::new(credentials));
@@ -66,7 +67,7 @@ impl Header {
     }
 }
 
-/// Whether HTTP takes this as a name.
+/// Whether `name` is a token of HTTP.
 pub(crate) fn is_token(name: &str) -> bool {
     HeaderName::from_bytes(name.as_bytes()).is_ok()
 }

@@ -1,50 +1,51 @@
-//! Asks a WebSocket server for a connection, and on it for the answer to a ping or to a configured message.
+//! Checks that a WebSocket server accepts a connection and answers on it.
+//!
+//! The check sends a ping or a configured message, and waits for the answer.
 //!
 //! ```toml
 //! [websocket]
 //! url = "wss://app:443/ws"
 //! headers = { Authorization = "Bearer ${env:TOKEN}" }
-//! subprotocol = "chat.v2"                    # which the server must then select
+//! subprotocol = "chat.v2"                    # the server must select it
 //! origin = "https://app.example"
 //! send = '{"type":"ping"}'                   # without these two, a WebSocket ping
 //! expect = '{"type":"pong"}'
 //! # ca, certificate, private_key: PEM
 //! ```
 //!
-//! Each run opens a connection of its own, since that is what the application's clients do: a server that keeps old ones alive and accepts no new one is not working.
+//! Each run opens a new connection, as the application's clients do: a server that serves old connections and accepts no new one is not working.
 
-mod answer;
-mod connect;
+mod exchange;
 mod handshake;
 mod header;
-mod question;
 mod request;
+mod response;
+mod server;
 mod socket;
 
 use probe::{Check, DynChecks, Failure, Kind, Section, Steps};
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::connect::Server;
-use crate::question::Question;
-use crate::request::Request;
+use crate::exchange::Exchange;
+use crate::request::UpgradeRequest;
+use crate::server::Server;
 use crate::socket::Socket;
 
-/// The kind of sections that hold one WebSocket server.
+/// The kind of section for one WebSocket server.
 pub const KIND: Kind = Kind { name: "websocket", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let url = fields.url("url", &["ws", "wss"]);
     let server = Server::read(&mut fields, url.as_ref());
-    let request = Request::read(&mut fields, url.as_ref());
-    let question = Question::read(&mut fields);
-    fields.single(|| Some(Websocket { server: server?, request: request?, question: question? }))
+    let request = UpgradeRequest::read(&mut fields, url.as_ref());
+    let exchange = Exchange::read(&mut fields);
+    fields.single(|| Some(Websocket { server: server?, request: request?, exchange: exchange? }))
 }
 
 struct Websocket {
     server: Server,
-    request: Request,
-    question: Question,
+    request: UpgradeRequest,
+    exchange: Exchange,
 }
 
 impl Check for Websocket {
@@ -53,26 +54,11 @@ impl Check for Websocket {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let stream = self.server.connect(steps).await?;
-        match self.server.tls() {
-            None => self.converse(steps, stream).await,
-            Some(tls) => {
-                let stream = self.server.secure(steps, tls, stream).await?;
-                self.converse(steps, stream).await
-            }
-        }
-    }
-}
-
-impl Websocket {
-    async fn converse<S>(&self, steps: &Steps, mut stream: S) -> Result<(), Failure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+        let mut stream = self.server.connect(steps).await?;
         let rest = handshake::upgrade(steps, &mut stream, &self.request).await?;
         let mut socket = Socket::new(stream, rest).await;
-        let answered = self.question.ask(steps, &mut socket).await;
-        socket.leave();
-        answered
+        let result = self.exchange.run(steps, &mut socket).await;
+        socket.close();
+        result
     }
 }

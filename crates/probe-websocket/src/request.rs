@@ -1,4 +1,4 @@
-//! The request for the upgrade, made once from the settings.
+//! The upgrade request, built once from the settings.
 
 use std::fmt::Write as _;
 
@@ -8,20 +8,20 @@ use probe::config::{Fields, Url};
 
 use crate::header::{self, Header};
 
-/// The request, complete but for its key, and what its answer is judged by.
-pub(crate) struct Request {
+/// The upgrade request without its key.
+pub(crate) struct UpgradeRequest {
     head: Secret,
-    /// The subprotocol that is offered, and that the server must then select.
+    /// The offered subprotocol, which the server must select.
     pub(crate) subprotocol: Option<String>,
-    /// Whether anything in it could tell us from a stranger.
-    pub(crate) shows_credentials: bool,
-    // Never read, but kept alive: whatever is secret in them is masked wherever it appears.
+    /// Whether the request has headers or a query, which may be credentials.
+    pub(crate) has_credentials: bool,
+    // Not read: a secret is masked in all texts as long as its value is alive.
     _url: Url,
     _secrets: Vec<Secret>,
 }
 
-impl Request {
-    /// Reads `headers`, `subprotocol` and `origin`; a user in `url` becomes a header as well.
+impl UpgradeRequest {
+    /// Reads `headers`, `subprotocol` and `origin`; a user in `url` becomes the header `Authorization`.
     pub(crate) fn read(fields: &mut Fields<'_>, url: Option<&Url>) -> Option<Self> {
         let headers = fields.named("headers", Header::read);
         let subprotocol: Option<String> = fields.optional("subprotocol");
@@ -36,7 +36,7 @@ impl Request {
         if url.text().expose().contains('#') {
             fields.error("url", "expected a URL without a fragment: no server would see it");
         }
-        if let Some(user) = Header::of_user(url) {
+        if let Some(user) = Header::basic_auth(url) {
             if headers.iter().any(|header| header.is("authorization")) {
                 fields.error("headers", "expected no `Authorization` beside a user in `url`");
             }
@@ -46,41 +46,41 @@ impl Request {
         let mut head = head(url, &headers);
         for (name, value) in [("Origin", &origin), ("Sec-WebSocket-Protocol", &subprotocol)] {
             if let Some(value) = value {
-                line(&mut head, name, value);
+                write_header(&mut head, name, value);
             }
         }
         Some(Self {
             head: Secret::new(head),
             subprotocol,
-            shows_credentials: !headers.is_empty() || query.is_some(),
+            has_credentials: !headers.is_empty() || query.is_some(),
             _url: url.clone(),
             _secrets: headers.iter().flat_map(Header::secrets).chain(query).collect(),
         })
     }
 
-    /// The whole request with this key.
+    /// The request with this `Sec-WebSocket-Key`.
     pub(crate) fn text(&self, key: &str) -> String {
         format!("{}Sec-WebSocket-Key: {key}\r\n\r\n", self.head.expose())
     }
 }
 
-/// The first line and all headers but those of settings of their own; `Host` and `User-Agent` may be configured.
+/// The request line and the headers, without `Origin` and `Sec-WebSocket-Protocol`. The settings may replace `Host` and `User-Agent`.
 fn head(url: &Url, headers: &[Header]) -> String {
     let mut head = format!("GET {} HTTP/1.1\r\n", url.path_and_query());
     let host = host(url);
     for (name, value) in [("Host", host.as_str()), ("User-Agent", "health-gateway")] {
         if !headers.iter().any(|header| header.is(name)) {
-            line(&mut head, name, value);
+            write_header(&mut head, name, value);
         }
     }
     for header in headers {
-        line(&mut head, header.name(), header.value().expose());
+        write_header(&mut head, header.name(), header.value().expose());
     }
     head.push_str("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n");
     head
 }
 
-/// Without the scheme's own port, as browsers do: some servers compare the header as it is.
+/// The header `Host`. Browsers leave out the default port, and some servers compare the header literally.
 fn host(url: &Url) -> String {
     let default = if url.scheme() == "wss" { 443 } else { 80 };
     match url.port() {
@@ -89,6 +89,6 @@ fn host(url: &Url) -> String {
     }
 }
 
-fn line(head: &mut String, name: &str, value: &str) {
+fn write_header(head: &mut String, name: &str, value: &str) {
     let _infallible = write!(head, "{name}: {value}\r\n");
 }

@@ -1,4 +1,4 @@
-//! An open WebSocket: what is sent and read on it, its errors in our words, and its end.
+//! An open WebSocket: sends and receives messages, explains errors, closes.
 
 use std::time::Duration;
 
@@ -9,24 +9,20 @@ use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use futures_util::StreamExt;
 use probe::Cause;
-use tokio::io::{AsyncRead, AsyncWrite};
 
-/// The largest message that is read, wanted or not.
+/// The largest message that is read.
 const MAX_MESSAGE: usize = 1024 * 1024;
-/// What is read at once.
+/// The size of the read buffer.
 const BUFFER: usize = 4 * 1024;
-/// How long the server may take to end a connection that we have said goodbye on.
-const PARTING: Duration = Duration::from_secs(5);
+/// The time that the closing handshake may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A WebSocket over `S`. Dropping it drops the connection.
-pub(crate) struct Socket<S>(WebSocketStream<TokioAdapter<S>>);
+/// A WebSocket. The connection is closed when it is dropped.
+pub(crate) struct Socket(WebSocketStream<TokioAdapter<net::Stream>>);
 
-impl<S> Socket<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    /// Over `stream`, after the handshake, of which the `rest` was read already.
-    pub(crate) async fn new(stream: S, rest: Vec<u8>) -> Self {
+impl Socket {
+    /// A WebSocket over `stream`, after the handshake; `rest` has the bytes that were read after it.
+    pub(crate) async fn new(stream: net::Stream, rest: Vec<u8>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .max_message_size(Some(MAX_MESSAGE))
@@ -40,38 +36,38 @@ where
         self.0.send(message).await.map_err(cause)
     }
 
-    /// The next message that is not the end; pings are answered on the way.
+    /// Receives the next message; a close frame is an error. The library answers pings.
     pub(crate) async fn next(&mut self) -> Result<Message, Cause> {
         match self.0.next().await {
             Some(Ok(Message::Close(frame))) => Err(closed(frame)),
             Some(Ok(message)) => Ok(message),
             Some(Err(error)) => Err(cause(error)),
-            None => Err(Cause::msg(CUT)),
+            None => Err(Cause::msg(NO_CLOSE_FRAME)),
         }
     }
 
-    /// Says goodbye, and lets the server end the connection, as the protocol wants it, while nobody waits for that.
+    /// Starts the closing handshake in the background. The protocol has the server close the connection.
     ///
-    /// Dropped at once, with its answer to the goodbye unread, the server would see a connection that broke.
-    pub(crate) fn leave(mut self) {
-        let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        let parting = async move {
-            // When the server was the first to say it, our answer goes out with the next read.
-            let _said_already = self.0.close(Some(goodbye)).await;
+    /// If the connection were dropped with the server's close frame unread, the server would see a reset.
+    pub(crate) fn close(mut self) {
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        let closing = async move {
+            // If the server closed first, this fails, and the next read sends the reply to its close frame.
+            let _closed_by_server = self.0.close(Some(frame)).await;
             while let Some(Ok(_)) = self.0.next().await {}
         };
-        drop(tokio::spawn(tokio::time::timeout(PARTING, parting)));
+        drop(tokio::spawn(tokio::time::timeout(CLOSE_TIMEOUT, closing)));
     }
 }
 
-const CUT: &str = "the server closed the connection without saying why";
+const NO_CLOSE_FRAME: &str = "the server closed the connection without saying why";
 
-/// The server's own goodbye; a reason is its words.
+/// The server's close frame as a cause, with its code and its reason.
 fn closed(frame: Option<CloseFrame>) -> Cause {
     let Some(CloseFrame { code, reason }) = frame else {
         return Cause::msg("the server closed the WebSocket without a code");
     };
-    let words = match code {
+    let meaning = match code {
         CloseCode::Normal => " (normal)",
         CloseCode::Away => " (going away)",
         CloseCode::Protocol => " (protocol error)",
@@ -83,15 +79,17 @@ fn closed(frame: Option<CloseFrame>) -> Cause {
     };
     let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     let code = u16::from(code);
-    Cause::msg(format!("the server closed the WebSocket with code {code}{words}{reason}"))
+    Cause::msg(format!("the server closed the WebSocket with code {code}{meaning}{reason}"))
 }
 
 fn cause(error: Error) -> Cause {
     match error {
-        Error::Io(error) => tls::cause(error),
+        Error::Io(error) => net::cause(error),
         Error::ConnectionClosed
         | Error::AlreadyClosed
-        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Cause::msg(CUT),
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            Cause::msg(NO_CLOSE_FRAME)
+        }
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {
             Cause::msg(format!("a message is larger than {} KiB", MAX_MESSAGE / 1024))
         }

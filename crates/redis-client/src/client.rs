@@ -7,8 +7,9 @@ use fred::clients::Client;
 use fred::types::RespVersion;
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, Server, ServerConfig,
-    TlsConfig, TlsConnector, TlsHostMapping,
+    TcpConfig, TlsConfig, TlsConnector, TlsHostMapping,
 };
+use fred_socket2::TcpKeepalive;
 use probe::Cause;
 
 use crate::credentials::Desk;
@@ -34,6 +35,7 @@ pub(crate) fn new(deployment: &Deployment, desk: Desk) -> Result<Client, Cause> 
     let connection = ConnectionConfig {
         connection_timeout: BACKSTOP,
         internal_command_timeout: BACKSTOP,
+        tcp: tcp(),
         // Being sent on to another node of a cluster counts as an attempt; a broken connection is never retried, since there is no policy for it.
         max_command_attempts: if matches!(deployment.layout, Layout::Cluster) { 3 } else { 1 },
         // It would need the right to `CLUSTER INFO`; a key in a cluster that is down says the same.
@@ -41,6 +43,15 @@ pub(crate) fn new(deployment: &Deployment, desk: Desk) -> Result<Client, Cause> 
         ..ConnectionConfig::default()
     };
     Ok(Client::new(config, Some(performance), Some(connection), None))
+}
+
+/// The options that `net` sets on its own sockets.
+fn tcp() -> TcpConfig {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    TcpConfig { nodelay: Some(true), keepalive: Some(keepalive), ..TcpConfig::default() }
 }
 
 fn server(deployment: &Deployment) -> ServerConfig {
@@ -70,7 +81,7 @@ fn tls(deployment: &Deployment, desk: &Desk) -> Result<Option<TlsConfig>, Cause>
     let Some(settings) = &deployment.tls else {
         return Ok(None);
     };
-    let config = settings.client_config(tls::Verification::Full)?;
+    let config = settings.client_config(net::Verification::Full)?;
     let config = handshake::announced(&config, desk.reached.clone());
     let connector = TlsConnector::Rustls(tokio_rustls::TlsConnector::from(config));
     Ok(Some(TlsConfig { connector, hostnames: TlsHostMapping::None }))

@@ -9,7 +9,7 @@ pub(crate) struct Deployment {
     /// The servers that the URL names: of a cluster some nodes, of Sentinel the sentinels.
     pub(crate) nodes: Vec<Node>,
     pub(crate) credentials: Credentials,
-    pub(crate) tls: Option<tls::Settings>,
+    pub(crate) tls: Option<net::TlsSettings>,
 }
 
 /// How the servers belong together.

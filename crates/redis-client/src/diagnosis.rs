@@ -1,55 +1,46 @@
-//! Says why no connection came about, where the client library keeps the reason to itself.
+//! Finds the reason for a failed connection that the client library hides.
 //!
-//! It hides why a sentinel could not be used, and prints TLS errors as Rust code.
-//! So after a failure, and only then, the servers are greeted once more by hand.
+//! The library does not report why a sentinel could not be used, and prints TLS errors as Rust code.
+//! After a failure, and only then, each server of the URL gets one `AUTH` or `PING` on a connection of ours.
 
 use std::io;
 
 use probe::{Cause, Failure, Secret, Steps};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::deployment::{Credentials, Deployment, Node};
 use crate::words;
 
-/// More of a server's first line is not read.
+/// The longest first line of a reply that is read.
 const MAX_LINE: usize = 512;
 
-/// What is wrong with every server that the URL names, told of the first; `None` if one of them can be used.
+/// Returns the failure of the first server if no server of the URL can be used, `None` if one can.
 pub(crate) async fn diagnose(deployment: &Deployment, steps: &Steps) -> Option<Failure> {
     let mut first = None;
     for node in &deployment.nodes {
-        let failure = greet(deployment, node, steps).await.err()?;
+        let failure = try_node(deployment, node, steps).await.err()?;
         first.get_or_insert(failure);
     }
     first
 }
 
-async fn greet(deployment: &Deployment, node: &Node, steps: &Steps) -> Result<(), Failure> {
-    let host = node.bare_host();
-    let stream = steps.run("connect", TcpStream::connect((host, node.port))).await?;
-    let credentials = deployment.entrance();
-    let Some(settings) = &deployment.tls else {
-        return talk(stream, credentials, steps).await;
-    };
-    let config = settings.client_config(tls::Verification::Full);
-    let config = config.map_err(|cause| Failure::new("tls", cause))?;
-    let stream = steps.run("tls", tls::connect(config, host, stream)).await?;
-    talk(stream, credentials, steps).await
+async fn try_node(deployment: &Deployment, node: &Node, steps: &Steps) -> Result<(), Failure> {
+    let stream = net::connect(steps, &node.host, node.port, deployment.tls.as_ref()).await?;
+    authenticate(stream, deployment.entrance(), steps).await
 }
 
-async fn talk(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+async fn authenticate(
+    mut stream: net::Stream,
     credentials: &Credentials,
     steps: &Steps,
 ) -> Result<(), Failure> {
     let step = credentials.step();
     let exchange = async {
-        stream.write_all(greeting(credentials).as_bytes()).await?;
+        stream.write_all(first_command(credentials).as_bytes()).await?;
         stream.flush().await?;
-        first_line(&mut stream).await
+        read_line(&mut stream).await
     };
-    let line = steps.run(step, async { exchange.await.map_err(tls::cause) }).await?;
+    let line = steps.run(step, async { exchange.await.map_err(net::cause) }).await?;
     match line.split_at_checked(1) {
         Some(("+", _)) => Ok(()),
         Some(("-", error)) => Err(words::refusal(step, error)),
@@ -59,23 +50,24 @@ async fn talk(
 }
 
 /// `AUTH` with the credentials, or `PING` if there are none.
-fn greeting(credentials: &Credentials) -> String {
+fn first_command(credentials: &Credentials) -> String {
     let username = credentials.username.as_deref();
-    let words: Vec<&str> = match credentials.password.as_ref().map(Secret::expose) {
+    let arguments: Vec<&str> = match credentials.password.as_ref().map(Secret::expose) {
         Some(password) => ["AUTH"].into_iter().chain(username).chain([password]).collect(),
         None => vec!["PING"],
     };
-    let bulks: Vec<_> = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-    format!("*{}\r\n{}", words.len(), bulks.concat())
+    let bulk = |argument: &&str| format!("${}\r\n{argument}\r\n", argument.len());
+    let bulk_strings: Vec<_> = arguments.iter().map(bulk).collect();
+    format!("*{}\r\n{}", arguments.len(), bulk_strings.concat())
 }
 
-async fn first_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+async fn read_line(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut line = Vec::new();
     while line.len() < MAX_LINE && !line.contains(&b'\n') {
-        let mut part = [0; 128];
-        match stream.read(&mut part).await? {
+        let mut buffer = [0; 128];
+        match stream.read(&mut buffer).await? {
             0 => break,
-            length => line.extend_from_slice(&part[..length]),
+            length => line.extend_from_slice(&buffer[..length]),
         }
     }
     let line = String::from_utf8_lossy(&line);

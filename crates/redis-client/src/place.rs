@@ -23,7 +23,7 @@ impl Place {
         fields: &mut Fields<'_>,
         key: &'static str,
         url: &Url,
-        settings: &tls::Settings,
+        settings: &net::TlsSettings,
     ) -> Option<Self> {
         let (layout, nodes, database) =
             parse(url).map_err(|message| fields.error(key, message)).ok()?;

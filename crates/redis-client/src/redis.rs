@@ -25,7 +25,7 @@ impl Redis {
     pub fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
         let fresh = fields.one_of("connection", &[("kept", false), ("fresh", true)]);
         let url = fields.url("url", SCHEMES);
-        let settings = tls::Settings::read(fields);
+        let settings = net::TlsSettings::read(fields);
         let (url, settings) = (url?, settings?);
         settings.expect_use(fields, is_encrypted(&url), "a `url` that begins with `rediss`")?;
         Some(Self { fresh: fresh?, ..Self::at(shared, fields, "url", &url, &settings)? })
@@ -37,7 +37,7 @@ impl Redis {
         fields: &mut Fields<'_>,
         key: &'static str,
         url: &Url,
-        settings: &tls::Settings,
+        settings: &net::TlsSettings,
     ) -> Option<Self> {
         let Place { deployment, database, target } = Place::read(fields, key, url, settings)?;
         let cluster = matches!(deployment.layout, Layout::Cluster);

@@ -40,7 +40,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(url: &Url, tls: tls::Settings, namespace: Option<HeaderValue>) -> Self {
+    pub(crate) fn new(url: &Url, tls: net::TlsSettings, namespace: Option<HeaderValue>) -> Self {
         let prefix = url.path().trim_end_matches('/').to_owned();
         Self { client: http_client::Client::new(url, tls), prefix, namespace }
     }

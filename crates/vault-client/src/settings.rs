@@ -26,7 +26,7 @@ const KEYS: [(&str, &[&str]); 6] = [
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) url: Url,
-    pub(crate) tls: tls::Settings,
+    pub(crate) tls: net::TlsSettings,
     pub(crate) namespace: Option<HeaderValue>,
     pub(crate) login: Login,
     /// Everything that distinguishes this session from others.
@@ -37,7 +37,7 @@ impl Settings {
     /// Reads them all; `None` when a mistake was noted or a value is not known yet.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let url = url(fields);
-        let tls = tls::Settings::read(fields);
+        let tls = net::TlsSettings::read(fields);
         let namespace = optional_text(fields, "vault_namespace")
             .and_then(|text| Some((header(fields, "vault_namespace", &text)?, text)));
         let login = login(fields);

@@ -13,7 +13,6 @@ use super::options::WaitLimit;
 use super::run::{BlockingHistory, Outcome, RunHandle};
 use super::subscriber::{Fallback, PendingResult, ReportedResult, Subscriber};
 use crate::config::CheckLimits;
-use crate::config::CheckLimits;
 
 /// The step of a run that waits for a permit of the concurrency limit.
 const WAIT_FOR_A_TURN: &str = "wait for a turn";

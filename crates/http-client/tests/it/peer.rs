@@ -1,4 +1,4 @@
-//! A server that does exactly what a test says, and a client of it.
+//! A server scripted by a test, and a client of it.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_client::Client;
-use probe::config::{Diagnostics, Fields, Node, Url};
+use probe::config::Url;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A complete answer.
+/// A complete response.
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// A server on a port of its own.
+/// A server on a free port.
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     counts: Arc<Counts>,
@@ -32,7 +32,7 @@ pub(crate) struct Connection {
 }
 
 impl Peer {
-    /// Serves each connection with `serve`, which also gets its number, counted from one.
+    /// Starts a server that handles each connection with `serve`. Connections are numbered from one.
     pub(crate) async fn start<F>(serve: impl Fn(usize, Connection) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -50,19 +50,19 @@ impl Peer {
         Self { address, counts }
     }
 
-    /// How many connections there were.
+    /// The number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.counts.connections.load(Ordering::SeqCst)
     }
 
-    /// How many requests there were.
+    /// The number of requests so far.
     pub(crate) fn requests(&self) -> usize {
         self.counts.requests.load(Ordering::SeqCst)
     }
 }
 
 impl Connection {
-    /// The next request, which has no body; `None` at the connection's end.
+    /// Reads the next request, without a body; `None` if the connection is closed.
     pub(crate) async fn request(&mut self) -> Option<String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -72,16 +72,14 @@ impl Connection {
         String::from_utf8(head).ok()
     }
 
-    /// Sends some bytes of an answer; false if the client is gone.
-    pub(crate) async fn answer(&mut self, bytes: &[u8]) -> bool {
+    /// Sends bytes of a response; false if the client closed the connection.
+    pub(crate) async fn respond(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()
     }
 }
 
-/// A client of the server at `address`, with the default settings for TLS.
+/// A client of the server at `address`.
 pub(crate) fn client(address: SocketAddr) -> Client {
-    let (node, diagnostics) = (Node::parse("").expect("no settings"), Diagnostics::default());
-    let tls = tls::Settings::read(&mut Fields::new(String::new(), &node, &diagnostics));
     let url = Url::parse(&format!("http://{address}")).expect("a URL");
-    Client::new(&url, tls.expect("none is needed"))
+    Client::new(&url, net::TlsSettings::default())
 }

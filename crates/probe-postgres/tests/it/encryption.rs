@@ -1,4 +1,4 @@
-//! `sslmode`, authorities of our own and client certificates, against a real server with TLS.
+//! `sslmode`, `ca` and client certificates, against a real server with TLS.
 
 use stack::postgres::{Postgres, shared};
 
@@ -9,21 +9,21 @@ const HBA: &str = "
 host    all all    127.0.0.1/32 scram-sha-256
 ";
 
-/// Only TLS, and for the user `badge` only with its certificate.
+/// TLS is required, and the user `badge` needs a client certificate.
 const HBA_TLS: &str = "
 host    all postgres 127.0.0.1/32 scram-sha-256
 hostssl all badge    127.0.0.1/32 cert
 hostssl all health   127.0.0.1/32 scram-sha-256
 ";
 
-/// A server with a certificate of `ca` for `host`, and these rules for who may log in.
+/// A server with a certificate of `ca` for `host`, and these rules in `pg_hba.conf`.
 fn server(ca: &Authority, host: &str, hba: &str) -> Postgres {
     let mut server = private(&[]);
     server.sql("app", "CREATE ROLE badge LOGIN; GRANT CONNECT ON DATABASE app TO badge").unwrap();
-    let own = ca.issue(host);
+    let identity = ca.issue(host);
     for (name, text) in [
-        ("server.crt", own.certificate.as_str()),
-        ("server.key", &own.key),
+        ("server.crt", identity.certificate.as_str()),
+        ("server.key", &identity.key),
         ("ca.crt", &ca.pem),
         ("pg_hba.conf", hba),
     ] {
@@ -37,30 +37,30 @@ fn trusting(ca: &Authority) -> String {
     format!("ca = '''{}'''\n", ca.pem)
 }
 
-fn appearing_as(identity: &Identity) -> String {
+fn client_certificate(identity: &Identity) -> String {
     let Identity { certificate, key } = identity;
     format!("certificate = '''{certificate}'''\nprivate_key = '''{key}'''\n")
 }
 
-/// Whether our session with this server is encrypted, as the server sees it.
+/// Whether the server reports the session of the gateway as encrypted.
 fn is_encrypted(server: &Postgres) -> bool {
-    let question = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'health'";
-    server.sql("postgres", question).unwrap() == "t"
+    let query = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'health'";
+    server.sql("postgres", query).unwrap() == "t"
 }
 
 #[tokio::test]
-async fn each_sslmode_encrypts_and_verifies_what_it_says() {
+async fn each_sslmode_encrypts_and_verifies_as_documented() {
     let ca = Authority::new("ours");
     let server = server(&ca, "127.0.0.1", HBA);
     let url = url(server.port());
-    let ours = trusting(&ca);
+    let ca_setting = trusting(&ca);
     for (mode, toml, encrypted) in [
         ("disable", "", false),
         ("prefer", "", true),
         ("require", "", true),
-        ("require", &ours, true),
-        ("verify-ca", &ours, true),
-        ("verify-full", &ours, true),
+        ("require", &ca_setting, true),
+        ("verify-ca", &ca_setting, true),
+        ("verify-full", &ca_setting, true),
     ] {
         let check = check(&format!("{url}?sslmode={mode}"), toml);
         run(&check).await.expect_working();
@@ -72,19 +72,19 @@ async fn each_sslmode_encrypts_and_verifies_what_it_says() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_not_trusted_is_refused_by_every_mode_that_verifies() {
+async fn an_untrusted_issuer_is_refused_by_every_mode_that_verifies() {
     let server = server(&Authority::new("theirs"), "127.0.0.1", HBA);
     let (port, url) = (server.port(), url(server.port()));
-    let ours = trusting(&Authority::new("ours"));
+    let ca_setting = trusting(&Authority::new("ours"));
     let expected = "tls: certificate is not trusted: unknown issuer (127.0.0.1:PORT)";
     for mode in ["require", "verify-ca", "verify-full"] {
-        check_line(port, &format!("{url}?sslmode={mode}"), &ours, expected).await;
+        check_line(port, &format!("{url}?sslmode={mode}"), &ca_setting, expected).await;
     }
     run(&check(&format!("{url}?sslmode=require"), "")).await.expect_working();
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_host_is_refused_by_verify_full_alone() {
+async fn a_certificate_for_another_host_is_refused_by_verify_full_only() {
     let ca = Authority::new("ours");
     let server = server(&ca, "db", HBA);
     let (port, url) = (server.port(), url(server.port()));
@@ -94,7 +94,7 @@ async fn a_certificate_for_another_host_is_refused_by_verify_full_alone() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_refused_unless_plain_text_will_do() {
+async fn a_server_without_tls_is_refused_by_every_mode_but_prefer() {
     let port = shared().unwrap().port();
     let expected = "negotiate: the server has no TLS, `sslmode` demands it (127.0.0.1:PORT)";
     for mode in ["require", "verify-ca", "verify-full"] {
@@ -104,7 +104,7 @@ async fn a_server_without_tls_is_refused_unless_plain_text_will_do() {
 }
 
 #[tokio::test]
-async fn a_server_that_insists_on_tls_refuses_plain_text() {
+async fn a_server_that_requires_tls_refuses_plain_text() {
     let server = server(&Authority::new("ours"), "127.0.0.1", HBA_TLS);
     let (port, url) = (server.port(), url(server.port()));
     let expected = r#"authenticate: no pg_hba.conf entry for host "127.0.0.1", user "health", database "app", no encryption, SQLSTATE 28000 (127.0.0.1:PORT)"#;
@@ -113,7 +113,7 @@ async fn a_server_that_insists_on_tls_refuses_plain_text() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_tls_to_us_gets_plain_text_if_we_only_prefer() {
+async fn prefer_falls_back_to_plain_text_if_the_server_refuses_tls() {
     let hba = "hostnossl all all 127.0.0.1/32 scram-sha-256\n";
     let server = server(&Authority::new("ours"), "127.0.0.1", hba);
     let (port, url) = (server.port(), url(server.port()));
@@ -124,12 +124,12 @@ async fn a_server_that_refuses_tls_to_us_gets_plain_text_if_we_only_prefer() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_lets_us_in_where_it_is_demanded() {
+async fn a_client_certificate_authenticates() {
     let ca = Authority::new("ours");
     let server = server(&ca, "127.0.0.1", HBA_TLS);
     let port = server.port();
     let url = format!("postgres://badge@127.0.0.1:{port}/app?sslmode=verify-full");
-    let with = |identity| trusting(&ca) + &appearing_as(&identity);
+    let with = |identity| trusting(&ca) + &client_certificate(&identity);
 
     run(&check(&url, &with(ca.issue_for_user("badge")))).await.expect_working();
 
@@ -137,7 +137,7 @@ async fn a_client_certificate_lets_us_in_where_it_is_demanded() {
     check_line(port, &url, &trusting(&ca), expected).await;
 
     let expected = r#"authenticate: certificate authentication failed for user "badge", SQLSTATE 28000 (127.0.0.1:PORT)"#;
-    check_line(port, &url, &with(ca.issue_for_user("somebody")), expected).await;
+    check_line(port, &url, &with(ca.issue_for_user("other")), expected).await;
 
     let expected = "authenticate: the server refused the handshake: it does not trust the issuer of our client certificate (127.0.0.1:PORT)";
     let stranger = Authority::new("theirs").issue_for_user("badge");

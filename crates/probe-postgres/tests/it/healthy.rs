@@ -1,18 +1,18 @@
-//! A server that works, and how little a check asks of it.
+//! A server that works, and the connections that a check opens.
 
 use stack::postgres::{shared, sql};
 
 use crate::{check, run, url};
 
-/// The sessions that carry this name, as `pid`s.
+/// The process IDs of the sessions with this `application_name`.
 fn sessions(name: &str) -> Vec<String> {
-    let question = format!("SELECT pid FROM pg_stat_activity WHERE application_name = '{name}'");
-    let pids = sql(shared().unwrap().port(), "postgres", &question).unwrap();
+    let query = format!("SELECT pid FROM pg_stat_activity WHERE application_name = '{name}'");
+    let pids = sql(shared().unwrap().port(), "postgres", &query).unwrap();
     pids.lines().map(str::to_owned).collect()
 }
 
 #[tokio::test]
-async fn twenty_runs_ask_on_one_connection() {
+async fn twenty_runs_use_one_connection() {
     let url = url(shared().unwrap().port());
     let check = check(&format!("{url}?application_name=twenty-runs"), "");
     run(&check).await.expect_working();
@@ -25,7 +25,7 @@ async fn twenty_runs_ask_on_one_connection() {
 }
 
 #[tokio::test]
-async fn runs_at_the_same_time_share_one_connection() {
+async fn concurrent_runs_share_one_connection() {
     let url = url(shared().unwrap().port());
     let check = check(&format!("{url}?application_name=same-time"), "");
     let runs: Vec<_> = (0..20)
@@ -41,7 +41,7 @@ async fn runs_at_the_same_time_share_one_connection() {
 }
 
 #[tokio::test]
-async fn a_fresh_connection_is_a_new_one_for_each_run_and_none_stays() {
+async fn with_fresh_each_run_opens_and_closes_a_connection() {
     let server = shared().unwrap();
     let proxy = probe_testkit::FaultProxy::start(server);
     let check = check(&url(proxy.address().port()), "connection = 'fresh'");
@@ -52,7 +52,7 @@ async fn a_fresh_connection_is_a_new_one_for_each_run_and_none_stays() {
 }
 
 #[tokio::test]
-async fn the_session_is_named_as_the_gateways_and_ends_with_the_check() {
+async fn the_session_has_the_name_of_the_gateway_and_ends_with_the_check() {
     let proxy = probe_testkit::FaultProxy::start(shared().unwrap());
     let check = check(&url(proxy.address().port()), "role = 'any'");
     run(&check).await.expect_working();

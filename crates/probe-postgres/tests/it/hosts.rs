@@ -1,10 +1,10 @@
-//! A URL with several hosts.
+//! URLs with several hosts.
 
 use stack::postgres::shared;
 
 use crate::{check, private, run, url};
 
-/// The URL of several ports.
+/// A URL with several ports of this machine.
 fn several(ports: &[u16], query: &str) -> String {
     let hosts: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     let one = format!("127.0.0.1:{}", ports[0]);
@@ -12,13 +12,13 @@ fn several(ports: &[u16], query: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_next_host_stands_in_for_one_that_is_down() {
+async fn the_next_host_is_tried_if_one_is_down() {
     let ports = [stack::free_port().unwrap(), shared().unwrap().port()];
     run(&check(&several(&ports, ""), "")).await.expect_working();
 }
 
 #[tokio::test]
-async fn a_silent_host_is_left_after_the_urls_own_timeout() {
+async fn the_next_host_is_tried_after_the_connect_timeout_of_the_url() {
     let proxy = probe_testkit::FaultProxy::start(shared().unwrap());
     proxy.swallow();
     let ports = [proxy.address().port(), shared().unwrap().port()];
@@ -26,7 +26,7 @@ async fn a_silent_host_is_left_after_the_urls_own_timeout() {
 }
 
 #[tokio::test]
-async fn each_failure_is_told_with_its_host() {
+async fn the_failure_of_each_host_is_reported() {
     let ports = [stack::free_port().unwrap(), stack::free_port().unwrap()];
     let [a, b] = ports;
     let outcome = run(&check(&several(&ports, ""), "")).await;
@@ -38,7 +38,7 @@ async fn each_failure_is_told_with_its_host() {
 }
 
 #[tokio::test]
-async fn the_first_host_decides_unless_the_url_asks_for_one_that_takes_writes() {
+async fn target_session_attrs_selects_the_host() {
     let primary = private(&[]);
     let replica = primary.replica().unwrap();
     let ports = [replica.port(), primary.port()];

@@ -1,4 +1,4 @@
-//! A server that answers, and does not let us in.
+//! Servers that refuse the login.
 
 use stack::postgres::shared;
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
@@ -6,7 +6,7 @@ use stack::{HEALTH_PASSWORD, HEALTH_USER};
 use crate::{check, check_line, private, run, url};
 
 #[tokio::test]
-async fn a_wrong_password_is_refused_and_not_told() {
+async fn a_wrong_password_is_reported_without_its_value() {
     let port = shared().unwrap().port();
     let url = url(port).replace(HEALTH_PASSWORD, "hunter2-is-wrong");
     let expected = r#"authenticate: password authentication failed for user "health", SQLSTATE 28P01 (127.0.0.1:PORT)"#;
@@ -14,22 +14,22 @@ async fn a_wrong_password_is_refused_and_not_told() {
 }
 
 #[tokio::test]
-async fn a_missing_password_is_named() {
+async fn a_missing_password_is_reported() {
     let port = shared().unwrap().port();
     let url = url(port).replace(&format!(":{HEALTH_PASSWORD}"), "");
     check_line(port, &url, "", "authenticate: password missing (127.0.0.1:PORT)").await;
 }
 
 #[tokio::test]
-async fn a_user_that_does_not_exist_reads_like_a_wrong_password() {
+async fn an_unknown_user_is_reported_like_a_wrong_password() {
     let port = shared().unwrap().port();
-    let url = url(port).replace(&format!("{HEALTH_USER}:"), "nobody:");
-    let expected = r#"authenticate: password authentication failed for user "nobody", SQLSTATE 28P01 (127.0.0.1:PORT)"#;
+    let url = url(port).replace(&format!("{HEALTH_USER}:"), "unknown:");
+    let expected = r#"authenticate: password authentication failed for user "unknown", SQLSTATE 28P01 (127.0.0.1:PORT)"#;
     check_line(port, &url, "", expected).await;
 }
 
 #[tokio::test]
-async fn an_unknown_database_is_named() {
+async fn an_unknown_database_is_reported() {
     let port = shared().unwrap().port();
     let url = url(port).replace("/app", "/absent");
     let expected = r#"connect: database "absent" does not exist, SQLSTATE 3D000 (127.0.0.1:PORT)"#;
@@ -37,10 +37,10 @@ async fn an_unknown_database_is_named() {
 }
 
 #[tokio::test]
-async fn a_database_without_our_right_to_connect_is_named() {
+async fn a_missing_privilege_to_connect_is_reported() {
     let port = shared().unwrap().port();
     let url = url(port).replace("/app", "/template1");
-    // Everybody may connect to `template1`; that is as much as the check needs.
+    // `PUBLIC` may connect to `template1`; the check needs no more.
     run(&check(&url, "")).await.expect_working();
     let server = private(&[]);
     server.sql("postgres", "REVOKE CONNECT ON DATABASE app FROM health").unwrap();
@@ -50,8 +50,8 @@ async fn a_database_without_our_right_to_connect_is_named() {
 }
 
 #[tokio::test]
-async fn a_server_out_of_connections_says_so_to_a_fresh_one_and_recovers() {
-    // The default reserves three of them for the administrator, so two are left for us.
+async fn with_fresh_a_server_out_of_connections_is_a_failure_until_one_is_free() {
+    // Three of them are reserved for superusers by default.
     let server = private(&["max_connections = 5", "max_wal_senders = 0"]);
     let url = url(server.port());
     let holder = check(&url, "");
@@ -70,11 +70,11 @@ async fn a_server_out_of_connections_says_so_to_a_fresh_one_and_recovers() {
     run(&fresh).await.expect_working();
 }
 
-/// Waits until the server itself has closed all but so many of our sessions.
+/// Waits until the gateway's user has this number of sessions on the server.
 async fn wait_for_sessions(server: &stack::postgres::Postgres, count: usize) {
-    let question = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'health'";
-    while server.sql("postgres", question).unwrap() != count.to_string() {
-        // Our side of the connection is closed by a task of this very runtime.
+    let query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'health'";
+    while server.sql("postgres", query).unwrap() != count.to_string() {
+        // The connection is closed by a task of this runtime.
         tokio::task::yield_now().await;
     }
 }

@@ -1,4 +1,4 @@
-//! The probe against real servers: the shared one, and private ones in every state that a caller must be able to tell apart.
+//! The probe against real servers: the shared one, and private ones in every state.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod encryption;
@@ -6,10 +6,10 @@ mod healthy;
 mod hosts;
 mod impostors;
 mod logins;
+mod outages;
 mod promises;
 mod roles;
 mod settings;
-mod silence;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +20,18 @@ use probe_testkit::Outcome;
 use stack::postgres::Postgres;
 use stack::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES_DATABASE};
 
-/// Long enough for every answer that comes at all.
+/// A deadline far beyond any response time.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// So long a test waits for an answer that will not come.
-const IMPATIENCE: Duration = Duration::from_millis(500);
+/// The deadline of a run against a silent server.
+const SHORT_DEADLINE: Duration = Duration::from_millis(500);
 
-/// The URL of the server on this port, as the gateway's user.
+/// The URL of the server on this port, with the user of the gateway.
 fn url(port: u16) -> String {
     format!("postgres://{HEALTH_USER}:{HEALTH_PASSWORD}@127.0.0.1:{port}/{POSTGRES_DATABASE}")
 }
 
-/// The check of this URL, with further lines of TOML.
+/// A check of this URL, with further lines of TOML.
 fn check(url: &str, toml: &str) -> Arc<dyn DynCheck> {
     probe_testkit::single(&KIND, "postgres", &format!("url = '{url}'\n{toml}"))
 }
@@ -40,13 +40,13 @@ async fn run(check: &Arc<dyn DynCheck>) -> Outcome {
     probe_testkit::run(check, DEADLINE).await
 }
 
-/// Checks that one run of this URL ends with this line; `PORT` in it stands for the port.
+/// Asserts that a run with this URL fails with this line; `PORT` in it stands for the port.
 async fn check_line(port: u16, url: &str, toml: &str, expected: &str) {
     let outcome = run(&check(url, toml)).await;
     assert_eq!(outcome.line(), expected.replace("PORT", &port.to_string()));
 }
 
-/// A private server of its own, with these settings from its second start on.
+/// A private server, restarted with these settings if there are any.
 fn private(settings: &[&str]) -> Postgres {
     let mut server = Postgres::start(&[]).unwrap();
     if !settings.is_empty() {

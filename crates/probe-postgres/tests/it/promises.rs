@@ -1,4 +1,4 @@
-//! What every probe promises.
+//! The promises of the contract.
 
 use probe_postgres::KIND;
 use probe_testkit::{Subject, promises};
@@ -8,7 +8,7 @@ use stack::postgres::shared;
 use crate::url;
 
 #[tokio::test]
-async fn keeps_its_promises() {
+async fn the_probe_keeps_its_promises() {
     promises(Subject {
         kind: KIND,
         section: "postgres",

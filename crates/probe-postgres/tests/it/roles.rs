@@ -1,9 +1,9 @@
-//! A server that answers, and cannot do what the application needs.
+//! Servers that do not have the role that the application needs.
 
 use crate::{check, check_line, private, run, url};
 
 #[tokio::test]
-async fn a_read_only_server_is_not_working() {
+async fn a_read_only_server_is_a_failure() {
     let server = private(&["default_transaction_read_only = on"]);
     let port = server.port();
     let expected = "role: read-only: `default_transaction_read_only` is on for this server, database or user (127.0.0.1:PORT)";
@@ -12,14 +12,14 @@ async fn a_read_only_server_is_not_working() {
 }
 
 #[tokio::test]
-async fn a_server_that_becomes_read_only_and_writable_again_is_seen_on_the_kept_connection() {
+async fn a_change_of_read_only_is_seen_after_the_session_ended() {
     let server = private(&[]);
     let check = check(&url(server.port()), "");
     run(&check).await.expect_working();
     for (value, works) in [("on", false), ("off", true)] {
         let change = format!("ALTER DATABASE app SET default_transaction_read_only = {value};");
         server.sql("postgres", &change).unwrap();
-        // As after a failover: this session goes on as before, and the next one is of the new kind.
+        // The setting applies to new sessions only.
         let drop_sessions = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'health'";
         server.sql("postgres", drop_sessions).unwrap();
         assert_eq!(run(&check).await.is_working(), works, "read-only is {value}");
@@ -27,7 +27,7 @@ async fn a_server_that_becomes_read_only_and_writable_again_is_seen_on_the_kept_
 }
 
 #[tokio::test]
-async fn a_replica_is_no_primary_and_the_other_way_round() {
+async fn a_replica_is_not_a_primary_and_a_primary_is_not_a_replica() {
     let primary = private(&[]);
     let replica = primary.replica().unwrap();
     let (primary, replica) = (primary.port(), replica.port());
@@ -41,7 +41,7 @@ async fn a_replica_is_no_primary_and_the_other_way_round() {
 }
 
 #[tokio::test]
-async fn a_replica_that_is_promoted_is_a_primary_in_the_next_run() {
+async fn a_promoted_replica_is_a_primary_in_the_next_run() {
     let primary = private(&[]);
     let replica = primary.replica().unwrap();
     let check = check(&url(replica.port()), "");

@@ -1,4 +1,4 @@
-//! What is wrong with a section, told without quoting it.
+//! Errors in a section are recorded without quoting values.
 
 use probe_postgres::KIND;
 
@@ -9,7 +9,7 @@ fn check_diagnostics(toml: &str, expected: &[&str]) {
 }
 
 #[test]
-fn the_url_is_required_and_all_mistakes_are_told() {
+fn the_url_is_required_and_all_errors_are_recorded() {
     check_diagnostics(
         "role = 'leader'\nconnection = 'pooled'\nca = 'hunter2'\npool = 3",
         &[
@@ -23,7 +23,7 @@ fn the_url_is_required_and_all_mistakes_are_told() {
 }
 
 #[test]
-fn a_url_that_is_wrong_is_not_quoted() {
+fn an_invalid_url_is_not_quoted() {
     check_diagnostics(
         "url = 'postgres://me:hunter2@db:54x2/app'",
         &["1: postgres.url: expected another value for `port`"],
@@ -31,7 +31,7 @@ fn a_url_that_is_wrong_is_not_quoted() {
 }
 
 #[test]
-fn authorities_that_would_not_be_asked_are_a_mistake() {
+fn a_ca_that_is_not_used_is_an_error() {
     let ca = Authority::new("ours").pem;
     for mode in ["", "?sslmode=prefer", "?sslmode=disable"] {
         check_diagnostics(

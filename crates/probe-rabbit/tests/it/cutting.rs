@@ -1,11 +1,11 @@
-//! Runs that are cut off leave nothing, neither here nor on the broker.
+//! Runs that are dropped leave nothing behind on the broker.
 
 use probe_rabbit::KIND;
 use probe_testkit::cut_at_random;
 use stack::rabbit::Rabbit;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_runs_cut_anywhere_leave_nothing_behind() {
+async fn a_thousand_runs_dropped_at_random_leave_nothing_behind() {
     let broker = Rabbit::start(&[]).unwrap();
     let before = broker.counts().unwrap();
     let toml = format!("url = '{}'\n", broker.admin_url());

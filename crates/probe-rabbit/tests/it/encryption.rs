@@ -1,4 +1,4 @@
-//! TLS: whom we trust, and who trusts us.
+//! TLS: the broker's certificate and the client's.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::outcome;
 
-/// A broker with TLS on a port of its own, the authority that both sides trust, and a client certificate of it.
+/// A broker with TLS on a free port, the authority that both sides trust, and a client certificate of it.
 struct Encrypted {
     broker: Rabbit,
     port: u16,
@@ -22,10 +22,11 @@ struct Encrypted {
 impl Encrypted {
     fn start(demands_certificate: bool) -> Self {
         let ca = Authority::new("authority");
-        let own = ca.issue("127.0.0.1");
-        // The broker reads them for each connection.
+        let identity = ca.issue("127.0.0.1");
+        // The files must exist as long as the broker runs: it reads them for each connection.
         let folder = tempfile::tempdir().unwrap();
-        for (name, text) in [("ca", &ca.pem), ("certificate", &own.certificate), ("key", &own.key)]
+        for (name, text) in
+            [("ca", &ca.pem), ("certificate", &identity.certificate), ("key", &identity.key)]
         {
             fs::write(folder.path().join(name), text).unwrap();
         }
@@ -45,8 +46,8 @@ impl Encrypted {
         Self { broker, port, ca: ca.pem, client, _folder: folder }
     }
 
-    /// One run with these settings beside the URL.
-    async fn ask(&self, host: &str, settings: &str) -> Outcome {
+    /// Runs a check once with these settings and a URL with `host`.
+    async fn run(&self, host: &str, settings: &str) -> Outcome {
         let user = format!("{ADMIN_USER}:{ADMIN_PASSWORD}");
         let url = format!("url = 'amqps://{user}@{host}:{}/{RABBIT_VHOST}'", self.port);
         outcome(&format!("{url}\n{settings}")).await
@@ -58,20 +59,20 @@ impl Encrypted {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_of_our_authority_is_trusted_and_no_other() {
+async fn only_a_broker_of_the_ca_is_trusted() {
     let encrypted = Encrypted::start(false);
-    encrypted.ask("127.0.0.1", &encrypted.ca()).await.expect_working();
+    encrypted.run("127.0.0.1", &encrypted.ca()).await.expect_working();
     let unknown = format!("ca = '''{}'''", Authority::new("unknown").pem);
-    let line = encrypted.ask("127.0.0.1", &unknown).await.line().to_owned();
+    let line = encrypted.run("127.0.0.1", &unknown).await.line().to_owned();
     assert!(line.starts_with("tls: certificate is not trusted: "), "{line}");
     assert_eq!(
-        encrypted.ask("localhost", &encrypted.ca()).await.line(),
+        encrypted.run("localhost", &encrypted.ca()).await.line(),
         format!("tls: certificate is not valid for host localhost (localhost:{})", encrypted.port)
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_certificate_is_shown_where_it_is_demanded() {
+async fn the_client_certificate_is_sent_to_a_broker_that_demands_one() {
     let encrypted = Encrypted::start(true);
     let client = &encrypted.client;
     let both = format!(
@@ -80,13 +81,13 @@ async fn a_client_certificate_is_shown_where_it_is_demanded() {
         client.certificate,
         client.key
     );
-    encrypted.ask("127.0.0.1", &both).await.expect_working();
-    let line = encrypted.ask("127.0.0.1", &encrypted.ca()).await.line().to_owned();
+    encrypted.run("127.0.0.1", &both).await.expect_working();
+    let line = encrypted.run("127.0.0.1", &encrypted.ca()).await.line().to_owned();
     assert!(line.contains("it demands a client certificate"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plain_text_and_tls_do_not_understand_each_other() {
+async fn plain_text_and_tls_do_not_work_together() {
     let encrypted = Encrypted::start(false);
     let plain = encrypted.broker.port();
     let line = outcome(&format!("url = 'amqps://127.0.0.1:{plain}'\n{}", encrypted.ca())).await;
@@ -98,7 +99,7 @@ async fn plain_text_and_tls_do_not_understand_each_other() {
 }
 
 #[test]
-fn certificates_without_tls_are_a_mistake() {
+fn certificates_without_tls_are_an_error() {
     let ca = Authority::new("unknown").pem;
     assert_eq!(
         diagnostics(&KIND, "rabbit", &format!("url = 'amqp://h'\nca = '''{ca}'''")),

@@ -1,23 +1,23 @@
-//! Something that listens on the port, and is no broker or an evil one: hand-written peers.
+//! Servers of another protocol, and malicious ones.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::outcome;
 
-/// Answers each message from a client with the next of `answers`.
-async fn impostor(answers: Vec<Vec<u8>>) -> u16 {
+/// Starts a server that replies to each message with the next of `replies`, then closes the connection.
+async fn impostor(replies: Vec<Vec<u8>>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let answers = answers.clone();
+            let replies = replies.clone();
             tokio::spawn(async move {
-                let mut question = [0; 4096];
-                for answer in &answers {
-                    let Ok(1..) = stream.read(&mut question).await else { return };
-                    if stream.write_all(answer).await.is_err() {
+                let mut message = [0; 4096];
+                for reply in &replies {
+                    let Ok(1..) = stream.read(&mut message).await else { return };
+                    if stream.write_all(reply).await.is_err() {
                         return;
                     }
                 }
@@ -27,8 +27,8 @@ async fn impostor(answers: Vec<Vec<u8>>) -> u16 {
     port
 }
 
-async fn check_line(answers: Vec<Vec<u8>>, expected: &str) {
-    let port = impostor(answers).await;
+async fn check_line(replies: Vec<Vec<u8>>, expected: &str) {
+    let port = impostor(replies).await;
     let line = outcome(&format!("url = 'amqp://127.0.0.1:{port}'")).await;
     assert_eq!(line.line(), format!("{expected} (127.0.0.1:{port})"));
 }
@@ -48,7 +48,7 @@ fn start(mechanism: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn who_speaks_another_protocol_is_no_broker() {
+async fn a_server_of_another_protocol_is_reported() {
     let no_amqp = "handshake: the server does not speak AMQP 0-9-1";
     check_line(vec![b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()], no_amqp).await;
     check_line(vec![b"-ERR unknown command\r\n".to_vec()], no_amqp).await;
@@ -62,20 +62,20 @@ async fn who_speaks_another_protocol_is_no_broker() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_is_told_where() {
+async fn a_closed_connection_is_reported_with_its_step() {
     check_line(vec![Vec::new()], "handshake: connection closed").await;
     check_line(vec![start(b"PLAIN"), Vec::new()], "authenticate: connection closed").await;
 }
 
 #[tokio::test]
-async fn who_offers_no_login_that_we_know_is_told() {
+async fn a_broker_without_plain_authentication_is_reported() {
     let expected = "handshake: the broker offers no authentication by PLAIN";
     check_line(vec![start(b"EXTERNAL")], expected).await;
 }
 
 #[tokio::test]
-async fn a_method_out_of_place_is_no_answer() {
-    // `connection.open-ok`, before anybody asked.
+async fn an_unexpected_method_is_a_failure() {
+    // `connection.open-ok` in place of `connection.tune`.
     let expected = "authenticate: the broker sent a method, which does not belong here";
     check_line(vec![start(b"PLAIN"), method(b"\0\x0a\0\x29\0")], expected).await;
 }

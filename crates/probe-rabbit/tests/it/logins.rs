@@ -1,4 +1,4 @@
-//! Who may do what: each refusal is told apart.
+//! Refused logins and missing permissions.
 
 use stack::rabbit::{ADMIN_PASSWORD, ADMIN_USER, Rabbit};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, free_port};
@@ -10,7 +10,7 @@ async fn check_refused(url: &str, expected: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_refusal_has_its_own_words() {
+async fn each_refusal_is_reported_with_its_reason() {
     let broker = Rabbit::start(&[]).unwrap();
     let port = broker.port();
     check_refused(
@@ -41,7 +41,7 @@ async fn each_refusal_has_its_own_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_permission_is_needed_and_together_they_are_enough() {
+async fn each_permission_is_needed_and_together_they_suffice() {
     let broker = Rabbit::start(&[]).unwrap();
     broker.ctl(&["add_user", "me", "my-password"]).unwrap();
     let url = format!("url = '{}'", broker.url("me", "my-password"));
@@ -52,14 +52,14 @@ async fn each_permission_is_needed_and_together_they_are_enough() {
             "^$",
             r"^amq\.default$",
             own,
-            Some("mailbox: ACCESS_REFUSED - access to queue 'health-gateway."),
+            Some("reply queue: ACCESS_REFUSED - access to queue 'health-gateway."),
         ),
         (own, "^$", own, Some("publish: ACCESS_REFUSED - access to exchange 'amq.default'")),
         (
             own,
             r"^amq\.default$",
             "^$",
-            Some("mailbox: ACCESS_REFUSED - access to queue 'health-gateway."),
+            Some("reply queue: ACCESS_REFUSED - access to queue 'health-gateway."),
         ),
     ] {
         broker.ctl(&["set_permissions", "-p", "app", "me", configure, write, read]).unwrap();
@@ -72,7 +72,7 @@ async fn each_permission_is_needed_and_together_they_are_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prefix_keeps_within_the_names_of_the_application() {
+async fn a_queue_prefix_limits_the_permissions_to_its_names() {
     let broker = Rabbit::start(&[]).unwrap();
     broker.ctl(&["add_user", "me", "my-password"]).unwrap();
     let own = r"^app\..*$";

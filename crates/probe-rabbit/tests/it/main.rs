@@ -16,17 +16,17 @@ use probe::DynCheck;
 use probe_rabbit::KIND;
 use probe_testkit::{Outcome, run, single};
 
-/// Far longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long silence is listened to.
-const MOMENT: Duration = Duration::from_millis(500);
+/// A deadline far beyond any response time.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The deadline of a run against a silent broker.
+const SHORT_DEADLINE: Duration = Duration::from_millis(500);
 
-/// A check with these lines.
+/// A check with these settings.
 fn check(toml: &str) -> Arc<dyn DynCheck> {
     single(&KIND, "rabbit", toml)
 }
 
-/// One run of a check with these lines.
+/// Runs a check with these settings once.
 async fn outcome(toml: &str) -> Outcome {
-    run(&check(toml), PATIENCE).await
+    run(&check(toml), DEADLINE).await
 }

@@ -1,14 +1,14 @@
-//! The contract's promises, and that a healthy broker stays as it was.
+//! The promises of the contract, and the state of the broker after many runs.
 
 use probe_rabbit::KIND;
 use probe_testkit::{Subject, promises, run};
 use stack::rabbit::{Rabbit, shared};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST};
 
-use crate::{PATIENCE, check};
+use crate::{DEADLINE, check};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keeps_its_promises() {
+async fn the_probe_keeps_its_promises() {
     promises(Subject {
         kind: KIND,
         section: "broker",
@@ -31,7 +31,7 @@ async fn a_hundred_runs_leave_nothing_behind() {
     let before = broker.counts().unwrap();
     let rabbit = check(&format!("url = '{}'", broker.admin_url()));
     for _ in 0..100 {
-        run(&rabbit, PATIENCE).await.expect_working();
+        run(&rabbit, DEADLINE).await.expect_working();
     }
     assert_eq!(broker.ctl(&["list_queues", "-p", "app", "messages"]).unwrap(), "messages\n0");
     drop(rabbit);
@@ -39,22 +39,22 @@ async fn a_hundred_runs_leave_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_was_restarted_is_working_in_the_very_next_run() {
+async fn a_restarted_broker_works_in_the_next_run() {
     let mut broker = Rabbit::start(&[]).unwrap();
     let rabbit = check(&format!("url = '{}'", broker.admin_url()));
-    run(&rabbit, PATIENCE).await.expect_working();
+    run(&rabbit, DEADLINE).await.expect_working();
     broker.server.restart().unwrap();
-    run(&rabbit, PATIENCE).await.expect_working();
+    run(&rabbit, DEADLINE).await.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_broker_is_cut_where_it_is_silent() {
+async fn a_silent_broker_times_out_in_its_step() {
     let broker = Rabbit::start(&[]).unwrap();
     let rabbit = check(&format!("url = '{}'", broker.admin_url()));
-    run(&rabbit, PATIENCE).await.expect_working();
+    run(&rabbit, DEADLINE).await.expect_working();
     broker.server.pause();
-    assert_eq!(run(&rabbit, crate::MOMENT).await.cut_step(), "publish");
-    assert_eq!(run(&rabbit, crate::MOMENT).await.cut_step(), "handshake");
+    assert_eq!(run(&rabbit, crate::SHORT_DEADLINE).await.cut_step(), "publish");
+    assert_eq!(run(&rabbit, crate::SHORT_DEADLINE).await.cut_step(), "handshake");
     broker.server.resume();
-    run(&rabbit, PATIENCE).await.expect_working();
+    run(&rabbit, DEADLINE).await.expect_working();
 }

@@ -1,4 +1,4 @@
-//! What the configuration expects of named queues.
+//! Expectations for named queues.
 
 use probe_rabbit::KIND;
 use probe_testkit::diagnostics;
@@ -8,7 +8,7 @@ use stack::rabbit::Rabbit;
 use crate::outcome;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn queues_must_exist_be_consumed_and_not_overflow() {
+async fn queues_must_exist_and_be_within_their_bounds() {
     let broker = Rabbit::start(&[]).unwrap();
     let app = App::new(&broker.admin_url(), "rpc://").unwrap();
     app.send("high_priority", 3, 0).unwrap();
@@ -34,7 +34,7 @@ async fn queues_must_exist_be_consumed_and_not_overflow() {
 }
 
 #[test]
-fn what_is_wrong_is_told_at_once() {
+fn all_errors_are_recorded_at_once() {
     let toml = "url = 'http://rabbit'\nmin_consumers = 'many'\nqueue_prefix = 3\n[queues.a]\nexempt = true\nmax_messages = 1\n[queues.b]\nsize = 3\n";
     assert_eq!(
         diagnostics(&KIND, "rabbit", toml),

@@ -1,19 +1,19 @@
-//! TLS: whom we trust, and as whom we appear.
+//! TLS: the server's certificate and the client's.
 
 use probe_testkit::{Authority, Identity, Outcome, run, single};
 use probe_websocket::KIND;
 use stack::websocket::{Tls, Websocket};
 
-use crate::{PATIENCE, check};
+use crate::{DEADLINE, check};
 
 fn start(identity: Identity, client_ca: Option<String>) -> Websocket {
     let tls = Tls { certificate: identity.certificate, private_key: identity.key, client_ca };
     Websocket::start(Some(&tls)).unwrap()
 }
 
-async fn ask_tls(server: &Websocket, more: &str) -> Outcome {
+async fn run_tls(server: &Websocket, more: &str) -> Outcome {
     let url = format!("url = 'wss://127.0.0.1:{}/'\n{more}\n", server.port());
-    run(&single(&KIND, "websocket", &url), PATIENCE).await
+    run(&single(&KIND, "websocket", &url), DEADLINE).await
 }
 
 fn pem(key: &str, text: &str) -> String {
@@ -21,46 +21,46 @@ fn pem(key: &str, text: &str) -> String {
 }
 
 #[track_caller]
-fn assert_says(outcome: &Outcome, server: &Websocket, expected: &str) {
+fn assert_fails(outcome: &Outcome, server: &Websocket, expected: &str) {
     assert_eq!(outcome.line(), format!("{expected} (127.0.0.1:{})", server.port()));
 }
 
 #[tokio::test]
-async fn a_trusted_server_is_working_and_any_other_is_not() {
+async fn a_trusted_server_works_and_any_other_does_not() {
     let ours = Authority::new("ours");
     let (ca, other) = (pem("ca", &ours.pem), pem("ca", &Authority::new("other").pem));
     let server = start(ours.issue("127.0.0.1"), None);
-    ask_tls(&server, &ca).await.expect_working();
-    ask_tls(&server, &format!("{ca}send = 'a'\nexpect = 'a'")).await.expect_working();
+    run_tls(&server, &ca).await.expect_working();
+    run_tls(&server, &format!("{ca}send = 'a'\nexpect = 'a'")).await.expect_working();
     let unknown = "tls: certificate is not trusted: unknown issuer";
-    assert_says(&ask_tls(&server, &other).await, &server, unknown);
-    assert_says(&ask_tls(&server, "").await, &server, unknown);
+    assert_fails(&run_tls(&server, &other).await, &server, unknown);
+    assert_fails(&run_tls(&server, "").await, &server, unknown);
     let server = start(ours.issue("elsewhere.example"), None);
     let elsewhere = "tls: certificate is not valid for host 127.0.0.1";
-    assert_says(&ask_tls(&server, &ca).await, &server, elsewhere);
+    assert_fails(&run_tls(&server, &ca).await, &server, elsewhere);
     let server = start(ours.issue_expired("127.0.0.1"), None);
-    let outcome = ask_tls(&server, &ca).await;
+    let outcome = run_tls(&server, &ca).await;
     assert!(outcome.line().starts_with("tls: certificate expired "), "{outcome:?}");
 }
 
 #[tokio::test]
-async fn a_server_that_wants_our_certificate_gets_it() {
+async fn the_client_certificate_is_sent_to_a_server_that_demands_one() {
     let (ours, clients) = (Authority::new("ours"), Authority::new("clients"));
     let server = start(ours.issue("127.0.0.1"), Some(clients.pem.clone()));
     let (ca, client) = (pem("ca", &ours.pem), clients.issue_for_user("health"));
     let own = pem("certificate", &client.certificate) + &pem("private_key", &client.key);
-    ask_tls(&server, &(ca.clone() + &own)).await.expect_working();
-    // Whether the reason arrives before the end of the connection is up to the kernel.
-    assert!(!ask_tls(&server, &ca).await.is_working());
+    run_tls(&server, &(ca.clone() + &own)).await.expect_working();
+    // The text is not asserted: whether the alert arrives before the connection ends depends on the kernel.
+    assert!(!run_tls(&server, &ca).await.is_working());
 }
 
 #[tokio::test]
-async fn each_side_of_tls_is_told_when_the_other_lacks_it() {
+async fn plain_text_and_tls_do_not_work_together() {
     let server = start(Authority::new("ours").issue("127.0.0.1"), None);
     let plain = check(([127, 0, 0, 1], server.port()).into(), "/", "");
-    let outcome = run(&plain, PATIENCE).await;
+    let outcome = run(&plain, DEADLINE).await;
     assert!(outcome.line().starts_with("handshake: "), "{outcome:?}");
     let url = format!("url = 'wss://{}/'\n", stack::WEBSOCKET);
-    let outcome = run(&single(&KIND, "websocket", &url), PATIENCE).await;
+    let outcome = run(&single(&KIND, "websocket", &url), DEADLINE).await;
     assert!(outcome.line().starts_with("tls: "), "{outcome:?}");
 }

@@ -1,4 +1,4 @@
-//! Servers that are no WebSocket servers, or broken ones.
+//! Servers of another protocol, and broken WebSocket servers.
 
 use std::net::SocketAddr;
 
@@ -7,12 +7,12 @@ use probe_testkit::run;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::{PATIENCE, check};
+use crate::{DEADLINE, check};
 
-/// What a real server answers; `{accept}` is what belongs to the request.
+/// The response of a real server; `{accept}` stands for the right `Sec-WebSocket-Accept`.
 const UPGRADE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n";
 
-/// Answers the first bytes of each connection with `head`, then sends `frames`, and ends it when the client does.
+/// Starts a server that sends `head` in response to the first bytes of each connection, then `frames`.
 async fn impostor(head: String, frames: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -23,50 +23,50 @@ async fn impostor(head: String, frames: &'static [u8]) -> SocketAddr {
             let request = String::from_utf8_lossy(&request[..read]).into_owned();
             let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap_or_default();
             let accept = derive_accept_key(key.trim().as_bytes());
-            let answer = head.replace("{accept}", &accept);
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            let response = head.replace("{accept}", &accept);
+            stream.write_all(response.as_bytes()).await.unwrap();
             stream.write_all(frames).await.unwrap();
-            // A client that goes on talks to nobody.
-            let _gone = stream.read(&mut [0; 4096]).await;
+            // Keeps the connection open until the client closes it.
+            let _closed = stream.read(&mut [0; 4096]).await;
         }
     });
     address
 }
 
-async fn assert_says(head: &str, frames: &'static [u8], expected: &str) {
+async fn assert_fails(head: &str, frames: &'static [u8], expected: &str) {
     let address = impostor(head.to_owned(), frames).await;
-    let outcome = run(&check(address, "/", ""), PATIENCE).await;
+    let outcome = run(&check(address, "/", ""), DEADLINE).await;
     assert_eq!(outcome.line(), format!("{expected} ({address})"), "{head}");
 }
 
 #[tokio::test]
-async fn a_status_in_http_1_0_is_quoted_as_well() {
+async fn a_status_in_http_1_0_is_reported() {
     let expected = "handshake: the server answered 503 Service Unavailable in place of the upgrade";
-    assert_says("HTTP/1.0 503 No server is available\r\n\r\n", b"", expected).await;
+    assert_fails("HTTP/1.0 503 No server is available\r\n\r\n", b"", expected).await;
     let expected = "handshake: the server answered 599 in place of the upgrade";
-    assert_says("HTTP/1.1 599 Whatever\r\n\r\n", b"", expected).await;
+    assert_fails("HTTP/1.1 599 Whatever\r\n\r\n", b"", expected).await;
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_said_to_be_none() {
+async fn a_server_of_another_protocol_is_reported() {
     let expected = "handshake: the answer is not HTTP/1.1";
-    assert_says("-ERR unknown command\r\n", b"", expected).await;
+    assert_fails("-ERR unknown command\r\n", b"", expected).await;
 }
 
 #[tokio::test]
-async fn a_server_with_tls_is_told_from_one_without() {
+async fn a_tls_alert_in_place_of_a_response_is_reported() {
     let expected = "handshake: the server speaks TLS, which `ws` does not: `wss` does";
-    assert_says("\x15\x03\x01\0\x02\x02\x46", b"", expected).await;
+    assert_fails("\x15\x03\x01\0\x02\x02\x46", b"", expected).await;
 }
 
 #[tokio::test]
-async fn an_answer_without_an_end_is_not_read_for_ever() {
+async fn an_endless_response_is_a_failure() {
     let head = format!("HTTP/1.1 404 X\r\nx: {}", "x".repeat(70_000));
-    assert_says(&head, b"", "handshake: the answer's head is larger than 64 KiB").await;
+    assert_fails(&head, b"", "handshake: the answer's head is larger than 64 KiB").await;
 }
 
 #[tokio::test]
-async fn an_upgrade_that_is_not_ours_is_none() {
+async fn an_upgrade_that_does_not_match_the_request_is_a_failure() {
     for (from, to, expected) in [
         (
             "{accept}",
@@ -91,22 +91,22 @@ async fn an_upgrade_that_is_not_ours_is_none() {
         ),
     ] {
         let head = UPGRADE.replacen(from, to, 1);
-        assert_says(&head, b"", &format!("handshake: {expected}")).await;
+        assert_fails(&head, b"", &format!("handshake: {expected}")).await;
     }
 }
 
 #[tokio::test]
-async fn an_upgrade_in_other_letters_among_other_words_is_one() {
+async fn header_names_and_tokens_are_compared_without_case() {
     let head = UPGRADE
         .replace("Connection: Upgrade", "connection: keep-alive, UPGRADE")
         .replace("Upgrade: websocket", "upgrade: WebSocket");
-    // The first frame comes with the head, and the end of the conversation right behind it.
+    // A message and a close frame, in the same packet as the head.
     let expected = "ping: the server closed the WebSocket without a code";
-    assert_says(&head, b"\x81\x02hi\x88\x00", expected).await;
+    assert_fails(&head, b"\x81\x02hi\x88\x00", expected).await;
 }
 
 #[tokio::test]
-async fn frames_that_break_the_protocol_are_told() {
+async fn frames_that_violate_the_protocol_are_reported() {
     for (frames, expected) in [
         (&b"\xc1\x00"[..], "the server breaks the protocol: reserved bits are non-zero"),
         (
@@ -116,6 +116,6 @@ async fn frames_that_break_the_protocol_are_told() {
         (b"\x82\x7f\0\0\x00\x01\0\0\0\0", "a message is larger than 1024 KiB"),
         (b"\x81\x02\xff\xff", "a text message is not UTF-8"),
     ] {
-        assert_says(UPGRADE, frames, &format!("ping: {expected}")).await;
+        assert_fails(UPGRADE, frames, &format!("ping: {expected}")).await;
     }
 }

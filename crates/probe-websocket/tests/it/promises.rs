@@ -1,4 +1,4 @@
-//! The contract's promises: with everything that plain text has to configure, and through TLS.
+//! The promises of the contract, over plain text and over TLS.
 
 use probe_testkit::{Authority, Subject, promises};
 use probe_websocket::KIND;
@@ -6,7 +6,7 @@ use stack::websocket::{Tls, Websocket, shared};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
 #[tokio::test]
-async fn the_promises_are_kept_with_a_header_and_a_message() {
+async fn the_probe_keeps_its_promises_with_a_header_and_a_message() {
     promises(Subject {
         kind: KIND,
         section: "live",
@@ -27,7 +27,7 @@ async fn the_promises_are_kept_with_a_header_and_a_message() {
 }
 
 #[tokio::test]
-async fn the_promises_are_kept_through_tls_with_a_user_and_a_ping() {
+async fn the_probe_keeps_its_promises_over_tls_with_a_user_and_a_ping() {
     let authority = Authority::new("websocket");
     let identity = authority.issue("127.0.0.1");
     let tls = Tls { certificate: identity.certificate, private_key: identity.key, client_ca: None };

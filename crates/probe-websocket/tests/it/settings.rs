@@ -1,4 +1,4 @@
-//! What is wrong with a section, told all at once.
+//! All errors of a section are recorded at once.
 
 use probe_testkit::diagnostics;
 use probe_websocket::KIND;
@@ -8,7 +8,7 @@ fn check(toml: &str, expected: &[&str]) {
 }
 
 #[test]
-fn all_mistakes_of_a_section_are_told_and_none_is_quoted() {
+fn all_errors_are_recorded_and_no_value_is_quoted() {
     check(
         "url = 'http://hunter2'\n\
          headers = { X-Key = 7, 'no name' = 'hunter2', Upgrade = 'hunter2', X = \"a\\nb\" }\n\
@@ -33,7 +33,7 @@ fn all_mistakes_of_a_section_are_told_and_none_is_quoted() {
 }
 
 #[test]
-fn what_contradicts_the_url_is_a_mistake() {
+fn settings_that_contradict_the_url_are_errors() {
     check(
         "url = 'ws://me:hunter2@app/ws#top'\nheaders = { authorization = 'hunter2' }\n",
         &[

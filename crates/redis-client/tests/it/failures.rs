@@ -146,5 +146,5 @@ async fn a_server_that_hangs_up_at_once_is_not_called_well() {
 #[tokio::test]
 async fn a_name_that_does_not_resolve_says_so() {
     let line = failure("url = 'redis://nowhere.invalid'").await;
-    assert!(line.starts_with("connect: failed to lookup address information"), "{line}");
+    assert!(line.starts_with("resolve: failed to lookup address information"), "{line}");
 }

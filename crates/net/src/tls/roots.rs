@@ -1,20 +1,20 @@
-//! The authorities that this machine trusts, for servers whose settings name no `ca`.
+//! The machine's trusted authorities, for settings without `ca`.
 
 use std::sync::{Arc, OnceLock};
 
 use probe::Cause;
 use rustls::RootCertStore;
 
-/// The machine's own trust store, read from its files at the first call that finds any.
+/// The trust store of the machine, read from its files once.
 ///
-/// An empty result is not kept: the files may be mounted a moment later.
-pub(crate) fn of_the_system() -> Result<Arc<RootCertStore>, Cause> {
+/// An empty result is not cached: the files may be mounted later.
+pub(super) fn system_roots() -> Result<Arc<RootCertStore>, Cause> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     if let Some(roots) = ROOTS.get() {
         return Ok(roots.clone());
     }
     let mut roots = RootCertStore::empty();
-    // A store often holds a few certificates that webpki cannot read; those are of no use to it.
+    // Many trust stores have a few certificates that webpki cannot parse.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err(Cause::msg(

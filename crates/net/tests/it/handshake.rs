@@ -1,13 +1,13 @@
-//! Handshakes with a rustls server: what is accepted, and how a refusal reads.
+//! TLS handshakes with a rustls server: verification and error texts.
 
 use std::sync::Arc;
 
-use probe::Cause;
+use net::{TlsSettings, TlsStream, Verification};
+use probe::{Cause, Steps};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tls::{Settings, Verification};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -15,15 +15,26 @@ use tokio_rustls::TlsAcceptor;
 use crate::read;
 use probe_testkit::{Authority, Identity};
 
+/// Performs the handshake on `stream` with the host `localhost`.
+async fn start_tls(
+    settings: &TlsSettings,
+    verification: Verification,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, Cause> {
+    let steps = Steps::new();
+    let stream = net::start_tls(&steps, "localhost", settings, verification, stream).await;
+    Ok(stream?)
+}
+
 /// Connects to `server` as `localhost`, and reads the one byte that it sends.
-async fn talk(
-    settings: &Settings,
+async fn read_byte(
+    settings: &TlsSettings,
     verification: Verification,
     server: ServerConfig,
 ) -> Result<(), Cause> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let answering = tokio::spawn(async move {
+    let serving = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         if let Ok(mut stream) = TlsAcceptor::from(Arc::new(server)).accept(stream).await {
             stream.write_all(b"!").await.unwrap();
@@ -31,12 +42,11 @@ async fn talk(
         }
     });
     let stream = TcpStream::connect(address).await.unwrap();
-    let config = settings.client_config(verification)?;
-    let result = match tls::connect(config, "localhost", stream).await {
-        Ok(mut stream) => stream.read_u8().await.map(|_| ()).map_err(tls::cause),
+    let result = match start_tls(settings, verification, stream).await {
+        Ok(mut stream) => stream.read_u8().await.map(|_| ()).map_err(net::cause),
         Err(cause) => Err(cause),
     };
-    answering.await.unwrap();
+    serving.await.unwrap();
     result
 }
 
@@ -44,11 +54,11 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn server(identity: &Identity, demands_certificate_of: Option<&Authority>) -> ServerConfig {
+fn server(identity: &Identity, client_ca: Option<&Authority>) -> ServerConfig {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap();
-    let builder = match demands_certificate_of {
+    let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(authority) => {
             let mut roots = RootCertStore::empty();
@@ -62,7 +72,7 @@ fn server(identity: &Identity, demands_certificate_of: Option<&Authority>) -> Se
     builder.with_single_cert(vec![certificate], key).unwrap()
 }
 
-/// Checks the handshake with a server that shows `identity`, by a client that trusts `ca`.
+/// Checks the handshake of a client that trusts `ca` with a server that has the certificate `identity`.
 async fn check(
     ca: &Authority,
     verification: Verification,
@@ -70,7 +80,7 @@ async fn check(
     expected: Result<(), &str>,
 ) {
     let settings = read(&[("ca", &ca.pem)]).unwrap();
-    let result = talk(&settings, verification, server(identity, None)).await;
+    let result = read_byte(&settings, verification, server(identity, None)).await;
     assert_eq!(result.as_ref().map_err(Cause::text).copied(), expected);
 }
 
@@ -90,7 +100,7 @@ async fn a_certificate_of_an_unknown_issuer_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_host_is_refused_unless_only_its_issuer_matters() {
+async fn a_certificate_for_another_host_is_accepted_only_if_the_host_is_not_verified() {
     let ca = Authority::new("ours");
     let other = ca.issue("db");
     let expected = Err("certificate is not valid for host localhost");
@@ -104,74 +114,77 @@ async fn an_expired_certificate_is_refused() {
     for verification in [Verification::Full, Verification::Chain] {
         let settings = read(&[("ca", &ca.pem)]).unwrap();
         let server = server(&ca.issue_expired("localhost"), None);
-        let cause = talk(&settings, verification, server).await.unwrap_err();
+        let cause = read_byte(&settings, verification, server).await.unwrap_err();
         let text = cause.text();
         assert!(text.starts_with("certificate expired ") && text.ends_with(" days ago"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_demands_a_client_certificate_gets_ours() {
+async fn the_client_certificate_is_sent_to_a_server_that_demands_one() {
     let ca = Authority::new("ours");
-    let us = ca.issue("health-gateway");
-    let settings =
-        read(&[("ca", &ca.pem), ("certificate", &us.certificate), ("private_key", &us.key)])
-            .unwrap();
+    let client = ca.issue("health-gateway");
+    let settings = read(&[
+        ("ca", &ca.pem),
+        ("certificate", &client.certificate),
+        ("private_key", &client.key),
+    ])
+    .unwrap();
     let server = server(&ca.issue("localhost"), Some(&ca));
-    talk(&settings, Verification::Full, server).await.unwrap();
+    read_byte(&settings, Verification::Full, server).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_demanded_client_certificate_that_we_lack_is_named() {
+async fn a_missing_client_certificate_is_reported() {
     let ca = Authority::new("ours");
     let settings = read(&[("ca", &ca.pem)]).unwrap();
     let server = server(&ca.issue("localhost"), Some(&ca));
-    let cause = talk(&settings, Verification::Full, server).await.unwrap_err();
+    let cause = read_byte(&settings, Verification::Full, server).await.unwrap_err();
     assert_eq!(cause.text(), "the server refused the handshake: it demands a client certificate");
 }
 
 #[tokio::test]
-async fn a_refusal_that_came_before_we_wrote_anything_is_named_too() {
+async fn an_alert_before_the_first_write_is_reported() {
     let ca = Authority::new("ours");
     let server = server(&ca.issue("localhost"), Some(&ca));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let refusing = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
-        // Closing resets the connection, as it does when something that we sent was not read.
+        // Close with a reset, as the kernel does if it has unread data.
         stream.set_zero_linger().unwrap();
         assert!(TlsAcceptor::from(Arc::new(server)).accept(stream).await.is_err());
     });
     let stream = TcpStream::connect(address).await.unwrap();
-    let config = read(&[("ca", &ca.pem)]).unwrap().client_config(Verification::Full).unwrap();
-    let mut stream = tls::connect(config, "localhost", stream).await.unwrap();
+    let settings = read(&[("ca", &ca.pem)]).unwrap();
+    let mut stream = start_tls(&settings, Verification::Full, stream).await.unwrap();
     refusing.await.unwrap();
-    let cause = tls::cause(stream.write_all(b"hello").await.unwrap_err());
+    let cause = net::cause(stream.write_all(b"hello").await.unwrap_err());
     assert_eq!(cause.text(), "the server refused the handshake: it demands a client certificate");
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_called_that() {
+async fn a_server_without_tls_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let answering = tokio::spawn(async move {
+    let serving = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).await.unwrap();
     });
     let stream = TcpStream::connect(address).await.unwrap();
-    let config = Settings::default().client_config(Verification::None).unwrap();
-    let cause = tls::connect(config, "localhost", stream).await.err().unwrap();
+    let settings = TlsSettings::default();
+    let cause = start_tls(&settings, Verification::None, stream).await.err().unwrap();
     assert_eq!(cause.text(), "the server does not speak TLS");
-    answering.await.unwrap();
+    serving.await.unwrap();
 }
 
 #[test]
-fn the_same_settings_make_their_configuration_once() {
+fn the_configuration_is_built_once() {
     let settings = read(&[("ca", &Authority::new("ours").pem)]).unwrap();
-    let make = || settings.clone().client_config(Verification::Full).unwrap();
-    assert!(Arc::ptr_eq(&make(), &make()));
+    let config = || settings.clone().client_config(Verification::Full).unwrap();
+    assert!(Arc::ptr_eq(&config(), &config()));
 }
 
 #[tokio::test]

@@ -1,23 +1,22 @@
-//! What is asked on an open WebSocket, and its answer among whatever else the server sends.
+//! Sends a ping or a message on an open WebSocket and waits for the answer.
 
 use async_tungstenite::tungstenite::protocol::Message;
 use probe::config::Fields;
 use probe::{Failure, Steps};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::socket::Socket;
 
-/// So many other messages are skipped, so that a server that only talks is not listened to for ever.
-const MAX_OTHERS: usize = 1000;
+/// The number of other messages after which the answer is no longer waited for.
+const MAX_SKIPPED: usize = 1000;
 
-/// A ping with a payload of its own, or a configured message.
-pub(crate) enum Question {
+/// A ping with a random payload, or a configured message.
+pub(crate) enum Exchange {
     Ping,
     Message { send: String, expect: String },
 }
 
-impl Question {
-    /// Reads `send` and `expect`, of which none stands alone.
+impl Exchange {
+    /// Reads `send` and `expect`, which need each other.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let send: Option<String> = fields.optional("send");
         let expect: Option<String> = fields.optional("expect");
@@ -32,28 +31,26 @@ impl Question {
         Some(Self::Message { send: send?, expect: expect? })
     }
 
-    /// Asks, and waits for the answer.
-    pub(crate) async fn ask<S>(&self, steps: &Steps, socket: &mut Socket<S>) -> Result<(), Failure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (step, question, answer) = self.messages();
-        steps.run(step, socket.send(question)).await?;
-        for others in 1..=MAX_OTHERS {
+    /// Sends the message and waits for its answer; other messages are skipped.
+    pub(crate) async fn run(&self, steps: &Steps, socket: &mut Socket) -> Result<(), Failure> {
+        let (step, sent, expected) = self.messages();
+        steps.run(step, socket.send(sent)).await?;
+        for skipped in 1..=MAX_SKIPPED {
             let message = socket.next().await.map_err(|cause| Failure::new(step, cause))?;
-            if message == answer {
+            if message == expected {
                 return Ok(());
             }
             let bytes = message.len();
-            let known = match others {
+            let known = match skipped {
                 1 => format!("another message came, of {bytes} bytes"),
-                _ => format!("{others} other messages came, the last of {bytes} bytes"),
+                _ => format!("{skipped} other messages came, the last of {bytes} bytes"),
             };
             steps.begin_with(step, "not the right answer", known);
         }
-        Err(Failure::msg(step, format!("{MAX_OTHERS} other messages came in place of the answer")))
+        Err(Failure::msg(step, format!("{MAX_SKIPPED} other messages came in place of the answer")))
     }
 
+    /// The step, the message to send and the expected answer.
     fn messages(&self) -> (&'static str, Message, Message) {
         match self {
             Self::Ping => {

@@ -1,4 +1,4 @@
-//! An encrypted connection that still tells why the server refused us when it is found reset.
+//! A TLS stream that reports the server's alert instead of a reset.
 
 use std::io;
 use std::pin::Pin;
@@ -7,13 +7,14 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client;
 
-/// A connection after its handshake.
+/// A connection after its TLS handshake.
 ///
-/// A server that refuses our certificate says so and hangs up, which may come before we have written anything. Writing then fails with a reset, though the reason lies there to be read; it is given in place of the reset.
+/// A server that refuses the client certificate sends an alert and closes the connection.
+/// If the next write fails with a reset, the alert can still be read: the error of the write is then the alert.
 #[derive(Debug)]
 pub struct TlsStream<S> {
     inner: client::TlsStream<S>,
-    /// Why writing failed, while we look for the server's reason.
+    /// The error of a failed write, while the alert is read.
     reset: Option<io::Error>,
 }
 
@@ -22,8 +23,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Self { inner, reset: None }
     }
 
-    /// Writes by `write`; if that finds the connection reset, its error is the server's reason if there is one.
-    fn write<T>(
+    /// Calls `write`; if the connection was reset, the error is the server's alert if it sent one.
+    fn write_or_alert<T>(
         &mut self,
         context: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut client::TlsStream<S>>, &mut Context<'_>) -> Poll<io::Result<T>>,
@@ -34,25 +35,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 other => return other,
             }
         }
-        let reason = ready!(self.reason(context));
-        let error = reason.or_else(|| self.reset.take());
+        let alert = ready!(self.read_alert(context));
+        let error = alert.or_else(|| self.reset.take());
         Poll::Ready(Err(error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())))
     }
 
-    /// The server's last word on a connection that was reset: the runtime may not have heard yet that it has arrived, but it will.
-    fn reason(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
+    /// Reads a reset connection to its end, and returns the alert if there is one.
+    ///
+    /// The runtime may not have seen yet that the connection is readable: the read is then pending.
+    fn read_alert(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
         let (stream, session) = self.inner.get_mut();
         loop {
-            let mut arrived = Arrived { stream: &mut *stream, context: &mut *context };
-            match session.read_tls(&mut arrived) {
+            let mut reader = NonBlockingReader { stream: &mut *stream, context: &mut *context };
+            match session.read_tls(&mut reader) {
                 Ok(1..) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                // That was all: the connection is at its end.
                 Ok(0) | Err(_) => return Poll::Ready(None),
             }
-            if let Err(reason) = session.process_new_packets() {
-                let reason = io::Error::new(io::ErrorKind::InvalidData, reason);
-                return Poll::Ready(Some(reason));
+            if let Err(alert) = session.process_new_packets() {
+                return Poll::Ready(Some(io::Error::new(io::ErrorKind::InvalidData, alert)));
             }
         }
     }
@@ -62,13 +63,13 @@ fn is_reset(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-/// What can be read from the stream without waiting.
-struct Arrived<'a, 'b, S> {
+/// Adapts an `AsyncRead` to `io::Read`, for rustls.
+struct NonBlockingReader<'a, 'b, S> {
     stream: &'a mut S,
     context: &'a mut Context<'b>,
 }
 
-impl<S: AsyncRead + Unpin> io::Read for Arrived<'_, '_, S> {
+impl<S: AsyncRead + Unpin> io::Read for NonBlockingReader<'_, '_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(buffer);
         match Pin::new(&mut *self.stream).poll_read(self.context, &mut buffer) {
@@ -94,11 +95,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.write(context, |inner, context| inner.poll_write(context, bytes))
+        self.write_or_alert(context, |inner, context| inner.poll_write(context, bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write(context, AsyncWrite::poll_flush)
+        self.write_or_alert(context, AsyncWrite::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -108,9 +109,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
+        buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write(context, |inner, context| inner.poll_write_vectored(context, parts))
+        self.write_or_alert(context, |inner, context| inner.poll_write_vectored(context, buffers))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,17 +1,18 @@
-//! The settings as they are written, and real handshakes over a socket.
+//! TLS settings, TLS handshakes and TCP connections over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod connect;
 mod handshake;
-mod reading;
+mod settings;
 
 use std::sync::Arc;
 
+use net::TlsSettings;
 use probe::config::{Diagnostic, Node, Value};
 use probe::{Check, Failure, Kind, Secret, Section, SharedResources, Steps};
-use tls::Settings;
 
 /// Reads settings from the keys and texts of a section `server`.
-fn read(keys: &[(&str, &str)]) -> Result<Settings, Vec<Diagnostic>> {
+fn read(keys: &[(&str, &str)]) -> Result<TlsSettings, Vec<Diagnostic>> {
     let entry = |(line, (key, text)): (usize, &(&str, &str))| {
         let node = Node { line: line + 1, value: Value::String((*text).to_owned()) };
         ((*key).to_owned(), node)
@@ -20,27 +21,28 @@ fn read(keys: &[(&str, &str)]) -> Result<Settings, Vec<Diagnostic>> {
     let node = Node { line: 1, value: Value::Table(entries) };
     let shared = SharedResources::default();
     let _component = KIND.checks("server", &node, &shared)?;
-    Ok(shared.get_or_insert(&place(), Settings::default).as_ref().clone())
+    Ok(shared.get_or_insert(&key(), TlsSettings::default).as_ref().clone())
 }
 
-/// A kind whose check does nothing but hold its settings where `read` finds them.
+/// A kind of check that only keeps its settings among the shared resources, where `read` finds them.
 const KIND: Kind = Kind {
     name: "server",
     build: |section: &Section<'_>| {
         let mut fields = section.fields();
-        let settings = Settings::read(&mut fields);
-        let keep = |settings| section.shared().get_or_insert(&place(), || settings);
-        fields.single(|| settings.map(keep).map(Holder))
+        let settings = TlsSettings::read(&mut fields);
+        let share = |settings| section.shared().get_or_insert(&key(), || settings);
+        fields.single(|| settings.map(share).map(SettingsCheck))
     },
 };
 
-fn place() -> Secret {
-    Secret::new("the settings that were read")
+/// The key of the settings among the shared resources.
+fn key() -> Secret {
+    Secret::new("settings")
 }
 
-struct Holder(#[expect(dead_code, reason = "it keeps the settings alive")] Arc<Settings>);
+struct SettingsCheck(#[expect(dead_code, reason = "it keeps the settings alive")] Arc<TlsSettings>);
 
-impl Check for Holder {
+impl Check for SettingsCheck {
     fn target(&self) -> &'static str {
         ""
     }

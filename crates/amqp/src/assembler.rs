@@ -1,4 +1,4 @@
-//! A message comes in several frames: its method, its header and its body; here they are put together.
+//! Assembles messages from their frames: method, header, body.
 
 use std::collections::HashMap;
 
@@ -6,30 +6,30 @@ use amq_protocol::frame::AMQPContentHeader;
 use probe::Cause;
 
 use crate::Message;
-use crate::words::unexpected;
+use crate::error::unexpected;
 
-/// Nothing that is meant for us is nearly as long.
+/// The largest body of a message; a valid reply is far smaller.
 const MAX_BODY: u64 = 4 * 1024 * 1024;
 
-/// The messages that have begun to arrive, each on its channel.
+/// The incomplete messages by channel.
 #[derive(Default)]
-pub(crate) struct Contents(HashMap<u16, Partial>);
+pub(crate) struct MessageAssembler(HashMap<u16, PartialMessage>);
 
-struct Partial {
-    /// Whether it is a delivery, and not a message that came back because nobody wants it.
-    delivered: bool,
-    /// What is known of it, and how long it will be.
+struct PartialMessage {
+    /// Whether this is a `basic.deliver`; a `basic.return` is assembled and dropped.
+    is_delivery: bool,
+    /// The message with the body so far, and the size of the whole body.
     message: Option<(Message, usize)>,
 }
 
-impl Contents {
-    /// A delivery, or else a returned message, begins on this channel.
-    pub(crate) fn begin(&mut self, channel: u16, delivered: bool) {
-        self.0.insert(channel, Partial { delivered, message: None });
+impl MessageAssembler {
+    /// Starts a delivery or a returned message on this channel.
+    pub(crate) fn begin(&mut self, channel: u16, is_delivery: bool) {
+        self.0.insert(channel, PartialMessage { is_delivery, message: None });
     }
 
-    /// Its header; the message, if it is a delivery and has no body.
-    pub(crate) fn header(
+    /// Adds the header. Returns the message if it is a delivery without a body.
+    pub(crate) fn add_header(
         &mut self,
         channel: u16,
         header: AMQPContentHeader,
@@ -41,31 +41,31 @@ impl Contents {
         let size = usize::try_from(header.body_size).unwrap_or(usize::MAX);
         let message = Message { properties: header.properties, body: Vec::new() };
         partial.message = Some((message, size));
-        Ok(self.complete(channel))
+        Ok(self.take_complete(channel))
     }
 
-    /// A part of its body; the message, if it is a delivery and this was its end.
-    pub(crate) fn body(&mut self, channel: u16, part: &[u8]) -> Result<Option<Message>, Cause> {
+    /// Adds a part of the body. Returns the message if it is a delivery and now complete.
+    pub(crate) fn add_body(&mut self, channel: u16, part: &[u8]) -> Result<Option<Message>, Cause> {
         let message = self.0.get_mut(&channel).and_then(|partial| partial.message.as_mut());
         let (message, size) = message.ok_or_else(|| unexpected("a body"))?;
         if message.body.len() + part.len() > *size {
             return Err(unexpected("a body longer than announced"));
         }
         message.body.extend_from_slice(part);
-        Ok(self.complete(channel))
+        Ok(self.take_complete(channel))
     }
 
-    /// The channel is closed, and its next one begins anew.
-    pub(crate) fn forget(&mut self, channel: u16) {
+    /// Drops the incomplete message of a closed channel.
+    pub(crate) fn remove(&mut self, channel: u16) {
         self.0.remove(&channel);
     }
 
-    fn complete(&mut self, channel: u16) -> Option<Message> {
+    fn take_complete(&mut self, channel: u16) -> Option<Message> {
         let (message, size) = self.0.get(&channel)?.message.as_ref()?;
         if message.body.len() < *size {
             return None;
         }
         let partial = self.0.remove(&channel)?;
-        partial.message.filter(|_| partial.delivered).map(|(message, _)| message)
+        partial.message.filter(|_| partial.is_delivery).map(|(message, _)| message)
     }
 }

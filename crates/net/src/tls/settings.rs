@@ -14,24 +14,27 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::verifier::AnyHost;
-use crate::{Verification, roots};
+use super::roots::system_roots;
+use super::verifier::AnyHost;
+use crate::Verification;
 
-/// Whom to trust and as whom to appear.
+/// The trusted authorities and the client certificate.
 #[derive(Clone)]
-pub struct Settings(Arc<Inner>);
+pub struct TlsSettings(Arc<Inner>);
 
 struct Inner {
-    /// Trusted in place of the system's authorities.
+    /// Trusted instead of the system's authorities.
     ca: Option<Arc<RootCertStore>>,
-    client: Option<Arc<SingleCertAndKey>>,
+    client_certificate: Option<Arc<SingleCertAndKey>>,
     identity: Secret,
-    /// One configuration for each [`Verification`], made when it is first needed.
+    /// One configuration for each [`Verification`], built when it is first used.
     configs: [OnceLock<Arc<ClientConfig>>; 3],
 }
 
-impl Settings {
-    /// Reads `ca`, `certificate` and `private_key`, each PEM text and optional; `None` when a mistake was noted or a value is not known yet.
+impl TlsSettings {
+    /// Reads `ca`, `certificate` and `private_key`: optional PEM texts.
+    ///
+    /// Returns `None` if an error was recorded in `fields` or a value is not available yet.
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let authorities: Option<String> = fields.optional("ca");
         let certificate: Option<String> = fields.optional("certificate");
@@ -47,24 +50,24 @@ impl Settings {
             certificate.as_deref().unwrap_or_default(),
             private_key.as_ref().map(Secret::expose).unwrap_or_default(),
         ));
-        let ca = parsed(fields, "ca", authorities, |text| trusted(text));
-        let chain = parsed(fields, "certificate", certificate, |text| certificates(text));
-        let key = parsed(fields, "private_key", private_key, |text| key(text.expose()));
-        let unread = |key, read: bool| fields.has(key) && !read;
-        if unread("ca", ca.is_some())
-            || unread("certificate", chain.is_some())
-            || unread("private_key", key.is_some())
+        let ca = parse(fields, "ca", authorities, |text| parse_roots(text));
+        let chain = parse(fields, "certificate", certificate, |text| parse_certificates(text));
+        let key = parse(fields, "private_key", private_key, |text| parse_key(text.expose()));
+        let is_missing = |key, parsed: bool| fields.has(key) && !parsed;
+        if is_missing("ca", ca.is_some())
+            || is_missing("certificate", chain.is_some())
+            || is_missing("private_key", key.is_some())
         {
             return None;
         }
-        let client = match chain.zip(key) {
-            Some((chain, key)) => Some(pair(fields, chain, key)?),
+        let client_certificate = match chain.zip(key) {
+            Some((chain, key)) => Some(certified_key(fields, chain, key)?),
             None => None,
         };
-        Some(Self::new(ca, client, identity))
+        Some(Self::new(ca, client_certificate, identity))
     }
 
-    /// Notes a mistake if any of the three is written although nothing in the section speaks TLS; `what` would.
+    /// Records an error if a setting is given although nothing in the section uses TLS; `what` would use it.
     pub fn expect_use(&self, fields: &mut Fields<'_>, encrypted: bool, what: &str) -> Option<()> {
         if encrypted || self.is_default() {
             return Some(());
@@ -74,49 +77,49 @@ impl Settings {
         None
     }
 
-    /// Whether none of the three was written: the system's authorities, no certificate of our own.
+    /// Whether no setting is given: the system's authorities are trusted, and there is no client certificate.
     pub fn is_default(&self) -> bool {
-        self.0.ca.is_none() && self.0.client.is_none()
+        self.0.ca.is_none() && self.0.client_certificate.is_none()
     }
 
-    /// Whether authorities of our own were written.
+    /// Whether `ca` is given.
     pub fn has_ca(&self) -> bool {
         self.0.ca.is_some()
     }
 
-    /// What distinguishes these settings from others, for the key of something shared.
+    /// What distinguishes these settings from others, for the key of a shared resource.
     pub fn identity(&self) -> &Secret {
         &self.0.identity
     }
 
-    /// The configuration for rustls, made when it is first needed: the system's authorities are files, and building a check reads none.
+    /// The configuration for rustls, built at the first call: building a check must not read files, and the system's authorities are files.
     pub fn client_config(&self, verification: Verification) -> Result<Arc<ClientConfig>, Cause> {
         let config = &self.0.configs[verification as usize];
         if let Some(config) = config.get() {
             return Ok(config.clone());
         }
-        let made = self.make(verification)?;
-        Ok(config.get_or_init(|| made).clone())
+        let built = self.build_config(verification)?;
+        Ok(config.get_or_init(|| built).clone())
     }
 
     fn new(
         ca: Option<Arc<RootCertStore>>,
-        client: Option<Arc<SingleCertAndKey>>,
+        client_certificate: Option<Arc<SingleCertAndKey>>,
         identity: Secret,
     ) -> Self {
-        Self(Arc::new(Inner { ca, client, identity, configs: Default::default() }))
+        Self(Arc::new(Inner { ca, client_certificate, identity, configs: Default::default() }))
     }
 
-    fn make(&self, verification: Verification) -> Result<Arc<ClientConfig>, Cause> {
+    fn build_config(&self, verification: Verification) -> Result<Arc<ClientConfig>, Cause> {
         let provider = provider();
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(self.verifier(verification, provider)?);
-        let config = match &self.0.client {
-            Some(client) => {
-                let client: Arc<dyn ResolvesClientCert> = client.clone();
-                builder.with_client_cert_resolver(client)
+        let config = match &self.0.client_certificate {
+            Some(certificate) => {
+                let resolver: Arc<dyn ResolvesClientCert> = certificate.clone();
+                builder.with_client_cert_resolver(resolver)
             }
             None => builder.with_no_client_auth(),
         };
@@ -129,7 +132,7 @@ impl Settings {
         provider: Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, Cause> {
         let algorithms = provider.signature_verification_algorithms;
-        let roots = || self.0.ca.clone().map_or_else(roots::of_the_system, Ok);
+        let roots = || self.0.ca.clone().map_or_else(system_roots, Ok);
         Ok(match verification {
             Verification::Full => {
                 WebPkiServerVerifier::builder_with_provider(roots()?, provider).build()?
@@ -140,19 +143,19 @@ impl Settings {
     }
 }
 
-/// As if none of the three was written.
-impl Default for Settings {
+/// The settings of a section that gives none of the three.
+impl Default for TlsSettings {
     fn default() -> Self {
         Self::new(None, None, Secret::new(""))
     }
 }
 
-/// Says what is set, not what it is.
-impl fmt::Debug for Settings {
+/// Prints which settings are given, not their values.
+impl fmt::Debug for TlsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("TlsSettings")
             .field("ca", &self.0.ca.is_some())
-            .field("certificate", &self.0.client.is_some())
+            .field("certificate", &self.0.client_certificate.is_some())
             .finish()
     }
 }
@@ -162,19 +165,19 @@ fn provider() -> Arc<CryptoProvider> {
     PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())).clone()
 }
 
-/// What `read` makes of the text under `key`, if there is one; its message is noted as a mistake.
-fn parsed<S, T>(
+/// Parses the text of `key`, if it is given, and records an error under the key.
+fn parse<S, T>(
     fields: &mut Fields<'_>,
     key: &'static str,
     text: Option<S>,
-    read: impl FnOnce(&S) -> Result<T, String>,
+    parser: impl FnOnce(&S) -> Result<T, String>,
 ) -> Option<T> {
-    read(&text?).map_err(|message| fields.error(key, message)).ok()
+    parser(&text?).map_err(|message| fields.error(key, message)).ok()
 }
 
-fn trusted(text: &str) -> Result<Arc<RootCertStore>, String> {
+fn parse_roots(text: &str) -> Result<Arc<RootCertStore>, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(text)? {
+    for certificate in parse_certificates(text)? {
         roots
             .add(certificate)
             .map_err(|_| "expected certificates that can be read, and one cannot".to_owned())?;
@@ -182,31 +185,31 @@ fn trusted(text: &str) -> Result<Arc<RootCertStore>, String> {
     Ok(Arc::new(roots))
 }
 
-fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+fn parse_certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     certificates
         .ok()
         .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| expected("at least one certificate"))
+        .ok_or_else(|| expected_pem("at least one certificate"))
 }
 
-fn key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
+fn parse_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(text.as_bytes())
-        .map_err(|_| expected("a private key that is not encrypted"))
+        .map_err(|_| expected_pem("a private key that is not encrypted"))
 }
 
-fn expected(what: &str) -> String {
+fn expected_pem(what: &str) -> String {
     format!("expected PEM with {what}; a file is read with `${{file:/path}}`")
 }
 
-fn pair(
+fn certified_key(
     fields: &mut Fields<'_>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Option<Arc<SingleCertAndKey>> {
-    let pair = CertifiedKey::from_der(chain, key, &provider());
-    if pair.is_err() {
+    let certified = CertifiedKey::from_der(chain, key, &provider());
+    if certified.is_err() {
         fields.error("private_key", "expected the private key that belongs to `certificate`");
     }
-    pair.ok().map(|pair| Arc::new(SingleCertAndKey::from(pair)))
+    certified.ok().map(|certified| Arc::new(SingleCertAndKey::from(certified)))
 }

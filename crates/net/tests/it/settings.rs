@@ -1,4 +1,4 @@
-//! What is wrong with settings, told without quoting them.
+//! Errors in the settings are recorded without quoting values.
 
 use crate::read;
 use probe_testkit::Authority;
@@ -9,13 +9,13 @@ fn check_diagnostics(keys: &[(&str, &str)], expected: &[&str]) {
 }
 
 #[test]
-fn nothing_written_is_the_default() {
+fn a_section_without_settings_has_the_default() {
     assert!(read(&[]).unwrap().is_default());
     assert!(!read(&[("ca", &Authority::new("ours").pem)]).unwrap().is_default());
 }
 
 #[test]
-fn other_settings_have_another_identity() {
+fn different_settings_have_different_identities() {
     let ca = Authority::new("ours");
     let [a, b] = [ca.issue("a"), ca.issue("b")];
     let plain = read(&[]).unwrap();
@@ -28,7 +28,7 @@ fn other_settings_have_another_identity() {
 }
 
 #[test]
-fn text_that_is_no_pem_is_not_quoted_and_all_mistakes_are_told() {
+fn all_errors_are_recorded_and_no_text_is_quoted() {
     check_diagnostics(
         &[("ca", "/etc/ca.pem"), ("certificate", "hunter2"), ("private_key", "hunter2")],
         &[
@@ -40,7 +40,7 @@ fn text_that_is_no_pem_is_not_quoted_and_all_mistakes_are_told() {
 }
 
 #[test]
-fn a_certificate_and_its_key_come_together() {
+fn a_certificate_needs_its_key_and_a_key_its_certificate() {
     let identity = Authority::new("ours").issue("a");
     check_diagnostics(
         &[("certificate", &identity.certificate)],
@@ -53,7 +53,7 @@ fn a_certificate_and_its_key_come_together() {
 }
 
 #[test]
-fn the_key_of_another_certificate_is_a_mistake() {
+fn the_key_of_another_certificate_is_an_error() {
     let ca = Authority::new("ours");
     check_diagnostics(
         &[("certificate", &ca.issue("a").certificate), ("private_key", &ca.issue("a").key)],
@@ -62,7 +62,7 @@ fn the_key_of_another_certificate_is_a_mistake() {
 }
 
 #[test]
-fn a_truncated_certificate_is_a_mistake() {
+fn a_truncated_certificate_is_an_error() {
     let pem = Authority::new("ours").pem;
     check_diagnostics(
         &[("ca", &pem[..pem.len() / 2])],
@@ -73,9 +73,9 @@ fn a_truncated_certificate_is_a_mistake() {
 }
 
 #[test]
-fn settings_print_without_their_texts() {
+fn the_debug_output_has_no_texts() {
     let identity = Authority::new("ours").issue("a");
     let settings =
         read(&[("certificate", &identity.certificate), ("private_key", &identity.key)]).unwrap();
-    assert_eq!(format!("{settings:?}"), "Settings { ca: false, certificate: true }");
+    assert_eq!(format!("{settings:?}"), "TlsSettings { ca: false, certificate: true }");
 }

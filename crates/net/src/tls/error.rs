@@ -1,4 +1,4 @@
-//! What went wrong with TLS, in the words of somebody on call.
+//! Explains TLS errors to the person on call.
 
 use std::error::Error as StdError;
 use std::io;
@@ -6,16 +6,16 @@ use std::io;
 use probe::Cause;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
-/// The cause in readable words if there is a TLS error anywhere in `error`'s chain, else the usual one.
+/// The cause of an I/O error: a readable explanation if its chain has a TLS error, otherwise [`Cause::from`].
 pub fn cause<E: StdError + 'static>(error: E) -> Cause {
-    match find(&error) {
-        Some(tls) => Cause::msg(words(tls)),
+    match find_tls_error(&error) {
+        Some(tls) => Cause::msg(explain(tls)),
         None => Cause::from(error),
     }
 }
 
-/// The TLS error in the chain; an I/O error hides the one it wraps from `source`.
-fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+/// The TLS error in the chain. `source` of an I/O error skips the error that it wraps.
+fn find_tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     if let Some(tls) = error.downcast_ref::<Error>() {
         return Some(tls);
     }
@@ -24,13 +24,13 @@ fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
         Some(inner) => Some(inner),
         None => error.source(),
     };
-    next.and_then(find)
+    next.and_then(find_tls_error)
 }
 
-fn words(error: &Error) -> String {
+fn explain(error: &Error) -> String {
     match error {
-        Error::InvalidCertificate(error) => certificate(error),
-        Error::AlertReceived(alert) => refused(*alert),
+        Error::InvalidCertificate(error) => explain_certificate(error),
+        Error::AlertReceived(alert) => explain_alert(*alert),
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
         ) => "the server does not speak TLS".to_owned(),
@@ -42,8 +42,8 @@ fn words(error: &Error) -> String {
     }
 }
 
-/// Why we refuse the server's certificate.
-fn certificate(error: &CertificateError) -> String {
+/// Why the server's certificate is not accepted.
+fn explain_certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     match error {
         E::UnknownIssuer => "certificate is not trusted: unknown issuer".to_owned(),
@@ -51,12 +51,12 @@ fn certificate(error: &CertificateError) -> String {
         E::Expired => "certificate expired".to_owned(),
         E::ExpiredContext { time, not_after } => {
             let ago = time.as_secs().saturating_sub(not_after.as_secs());
-            format!("certificate expired {} ago", roughly(ago))
+            format!("certificate expired {} ago", in_largest_unit(ago))
         }
         E::NotValidYet => "certificate is not valid yet".to_owned(),
         E::NotValidYetContext { time, not_before } => {
             let left = not_before.as_secs().saturating_sub(time.as_secs());
-            format!("certificate is not valid yet, but in {}", roughly(left))
+            format!("certificate is not valid yet, but in {}", in_largest_unit(left))
         }
         E::NotValidForName => "certificate is not valid for this host".to_owned(),
         E::NotValidForNameContext { expected, .. } => {
@@ -69,8 +69,8 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// Why the server refuses us.
-fn refused(alert: AlertDescription) -> String {
+/// Why the server refused the handshake.
+fn explain_alert(alert: AlertDescription) -> String {
     use AlertDescription as A;
     let reason = match alert {
         A::CertificateRequired => "it demands a client certificate",
@@ -89,8 +89,8 @@ fn refused(alert: AlertDescription) -> String {
     format!("the server refused the handshake: {reason}")
 }
 
-/// A time span in its largest unit.
-fn roughly(seconds: u64) -> String {
+/// A duration in its largest unit, rounded down.
+fn in_largest_unit(seconds: u64) -> String {
     let (number, unit) = match seconds {
         0..60 => (seconds, "second"),
         60..3600 => (seconds / 60, "minute"),
@@ -116,15 +116,15 @@ mod tests {
     }
 
     #[test]
-    fn any_other_error_stays_what_it_is() {
+    fn another_error_is_reported_as_by_cause_from() {
         let cause = cause(io::Error::from(io::ErrorKind::ConnectionReset));
         assert_eq!(cause.text(), "connection reset");
         assert!(cause.is_connection_lost());
     }
 
     #[test]
-    fn a_time_span_is_told_in_its_largest_unit() {
-        let told: Vec<_> = [1, 59, 60, 7200, 86_399, 200_000].map(roughly).into();
-        assert_eq!(told, ["1 second", "59 seconds", "1 minute", "2 hours", "23 hours", "2 days"]);
+    fn a_duration_is_given_in_its_largest_unit() {
+        let texts: Vec<_> = [1, 59, 60, 7200, 86_399, 200_000].map(in_largest_unit).into();
+        assert_eq!(texts, ["1 second", "59 seconds", "1 minute", "2 hours", "23 hours", "2 days"]);
     }
 }

@@ -1,36 +1,39 @@
-//! The settings that say where a broker is, read from a URL and checked.
+//! The address of a broker and the credentials, parsed from a URL.
 //!
-//! The URL: <https://www.rabbitmq.com/docs/uri-spec>.
+//! The format of the URL: <https://www.rabbitmq.com/docs/uri-spec>.
 
 use probe::Secret;
 use probe::config::{Fields, Url};
 
-/// The schemes of a broker's URL; the `s` stands for TLS.
+/// The schemes of a broker's URL, without and with TLS.
 pub const SCHEMES: &[&str] = &["amqp", "amqps"];
 
 /// The longest name in the protocol, in bytes.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME: usize = 255;
+
+/// The longest queue prefix in bytes: the name with the rest of it must not exceed [`MAX_NAME`].
+const MAX_QUEUE_PREFIX: usize = 200;
 
 /// One virtual host of one broker, as one user.
-pub(crate) struct Place {
+pub(crate) struct ConnectParams {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) virtual_host: String,
     pub(crate) username: String,
     pub(crate) password: Secret,
-    pub(crate) tls: Option<tls::Settings>,
-    /// What the names of our own queues begin with.
+    pub(crate) tls: Option<net::TlsSettings>,
+    /// The beginning of the names of the gateway's queues.
     pub(crate) queue_prefix: String,
     pub(crate) target: String,
 }
 
-impl Place {
-    /// What `url`, which stands under `key`, says; what is wrong with it is noted.
+impl ConnectParams {
+    /// Parses `url`, the value of `key`; errors are recorded in `fields`.
     pub(crate) fn read(
         fields: &mut Fields<'_>,
         key: &'static str,
         url: &Url,
-        settings: &tls::Settings,
+        tls: &net::TlsSettings,
         queue_prefix: String,
     ) -> Option<Self> {
         let encrypted = is_encrypted(url);
@@ -38,12 +41,12 @@ impl Place {
         let virtual_host = virtual_host(url)
             .map_err(|message| fields.error(key, message))
             .ok()
-            .filter(|_| no_query(fields, key, url))?;
-        if !is_name(&queue_prefix) {
+            .filter(|_| expect_no_query(fields, key, url))?;
+        if queue_prefix.len() > MAX_QUEUE_PREFIX {
             fields.error("queue_prefix", "expected at most 200 bytes");
             return None;
         }
-        // As every client does: the user that a broker has by default.
+        // The default user of a broker, as in other clients.
         let (username, password) = match (url.username(), url.password()) {
             ("", None) => ("guest".to_owned(), Secret::new("guest")),
             (username, password) => {
@@ -51,55 +54,50 @@ impl Place {
             }
         };
         Some(Self {
-            host: url.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
+            host: url.host().to_owned(),
             port: url.port().unwrap_or(default_port),
             virtual_host,
             username,
             password,
-            tls: encrypted.then(|| settings.clone()),
+            tls: encrypted.then(|| tls.clone()),
             queue_prefix,
             target: url.authority(default_port),
         })
     }
 
-    /// Everything that distinguishes this connection from others.
+    /// Everything that distinguishes this connection from others, for the key of the shared connection.
     pub(crate) fn identity(&self) -> Secret {
-        let tls = self.tls.as_ref().map(|settings| settings.identity().expose());
+        let tls = self.tls.as_ref().map(|tls| tls.identity().expose());
         let server = (&self.host, self.port, &self.virtual_host, &self.queue_prefix);
         let user = (&self.username, self.password.expose());
         Secret::new(format!("{server:?} {user:?} {tls:?}"))
     }
 }
 
-/// Whether the URL asks for TLS.
+/// Whether the scheme of the URL demands TLS.
 pub fn is_encrypted(url: &Url) -> bool {
     url.scheme() == "amqps"
 }
 
-/// The path is the virtual host, percent-encoded. No path, `/` and `//`, which Celery's users write, are all the default one, `/`.
+/// The virtual host: the decoded path. No path, `/` and `//` (common in Celery's settings) are the default one, `/`.
 fn virtual_host(url: &Url) -> Result<String, String> {
     let name = url.decoded_path()?;
     let name = name.strip_prefix('/').unwrap_or(&name);
     match name {
         "" => Ok("/".to_owned()),
-        name if name.len() > LONGEST_NAME => {
-            Err(format!("expected a virtual host of at most {LONGEST_NAME} bytes"))
+        name if name.len() > MAX_NAME => {
+            Err(format!("expected a virtual host of at most {MAX_NAME} bytes"))
         }
         name => Ok(name.to_owned()),
     }
 }
 
-fn no_query(fields: &mut Fields<'_>, key: &'static str, url: &Url) -> bool {
-    let none = url.query().is_empty();
-    if !none {
+fn expect_no_query(fields: &mut Fields<'_>, key: &'static str, url: &Url) -> bool {
+    let is_empty = url.query().is_empty();
+    if !is_empty {
         fields.error(key, "expected no `?` and no parameters");
     }
-    none
-}
-
-/// With what follows it, a prefix must still be a name.
-fn is_name(prefix: &str) -> bool {
-    prefix.len() <= 200
+    is_empty
 }
 
 #[cfg(test)]

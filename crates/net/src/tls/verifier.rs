@@ -1,4 +1,4 @@
-//! Verifies less of a server's certificate than rustls does, for those who asked for less.
+//! Verifies a certificate for `verify-ca`, or not at all.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Accepts a certificate for any host name: one that `roots` have issued, or without them any at all.
+/// Accepts a certificate for any host: one issued by `roots`, or any certificate if there are none.
 #[derive(Debug)]
-pub(crate) struct AnyHost {
-    pub(crate) roots: Option<Arc<RootCertStore>>,
-    pub(crate) algorithms: WebPkiSupportedAlgorithms,
+pub(super) struct AnyHost {
+    pub(super) roots: Option<Arc<RootCertStore>>,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerCertVerifier for AnyHost {

@@ -1,15 +1,15 @@
-//! A server that is down, silent, restarted, or on its way out.
+//! A server that is down, silent, restarted, or shutting down.
 
-use crate::{IMPATIENCE, check, check_line, private, run, url};
+use crate::{SHORT_DEADLINE, check, check_line, private, run, url};
 
 #[tokio::test]
-async fn a_server_that_is_down_refuses_connections() {
+async fn a_server_that_is_down_refuses_the_connection() {
     let port = stack::free_port().unwrap();
     check_line(port, &url(port), "", "connect: connection refused (127.0.0.1:PORT)").await;
 }
 
 #[tokio::test]
-async fn a_host_that_does_not_exist_is_named_by_its_step() {
+async fn a_host_that_does_not_exist_fails_in_resolve() {
     let outcome = run(&check("postgres://u:p@absent.invalid/app", "")).await;
     let line = outcome.line();
     assert!(line.starts_with("resolve: "), "{line}");
@@ -17,24 +17,24 @@ async fn a_host_that_does_not_exist_is_named_by_its_step() {
 }
 
 #[tokio::test]
-async fn a_silent_server_gets_no_answer_to_the_step_and_is_well_when_it_goes_on() {
+async fn a_silent_server_times_out_in_its_step_and_works_when_it_resumes() {
     let server = private(&[]);
     let kept = check(&url(server.port()), "");
     run(&kept).await.expect_working();
     server.server.pause();
-    let cut = probe_testkit::run(&kept, IMPATIENCE).await;
+    let cut = probe_testkit::run(&kept, SHORT_DEADLINE).await;
     assert_eq!(cut.cut_step(), "query");
-    let cut = probe_testkit::run(&kept, IMPATIENCE).await;
+    let cut = probe_testkit::run(&kept, SHORT_DEADLINE).await;
     assert_eq!(cut.cut_step(), "negotiate");
     let plain = check(&format!("{}?sslmode=disable", url(server.port())), "");
-    assert_eq!(probe_testkit::run(&plain, IMPATIENCE).await.cut_step(), "authenticate");
+    assert_eq!(probe_testkit::run(&plain, SHORT_DEADLINE).await.cut_step(), "authenticate");
     server.server.resume();
     run(&kept).await.expect_working();
     run(&plain).await.expect_working();
 }
 
 #[tokio::test]
-async fn a_restart_between_two_runs_is_no_alarm() {
+async fn a_restart_between_two_runs_is_not_a_failure() {
     let mut server = private(&[]);
     let check = check(&url(server.port()), "");
     run(&check).await.expect_working();
@@ -43,7 +43,7 @@ async fn a_restart_between_two_runs_is_no_alarm() {
 }
 
 #[tokio::test]
-async fn a_session_that_the_administrator_ended_is_no_alarm() {
+async fn a_terminated_session_is_not_a_failure() {
     let server = private(&[]);
     let check = check(&url(server.port()), "");
     run(&check).await.expect_working();
@@ -54,11 +54,11 @@ async fn a_session_that_the_administrator_ended_is_no_alarm() {
 }
 
 #[tokio::test]
-async fn a_server_that_shuts_down_says_so_to_new_sessions_and_serves_the_old_ones() {
+async fn a_server_that_shuts_down_refuses_new_sessions_and_serves_old_ones() {
     let server = private(&[]);
     let kept = check(&url(server.port()), "");
     run(&kept).await.expect_working();
-    // This lets sessions end by themselves.
+    // A smart shutdown waits for the sessions to end.
     server.server.ask_to_end();
     let expected = "connect: the database system is shutting down, SQLSTATE 57P03 (127.0.0.1:PORT)";
     let fresh = check(&url(server.port()), "connection = 'fresh'");

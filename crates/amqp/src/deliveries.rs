@@ -1,0 +1,42 @@
+//! The messages in the reply queue that one caller waits for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::{Connection, Message};
+
+/// The messages in the reply queue that match a filter. They keep the connection open.
+pub struct Deliveries {
+    messages: mpsc::UnboundedReceiver<Message>,
+    connection: Arc<Connection>,
+}
+
+impl Connection {
+    /// Listens for the messages in the reply queue that match `filter`.
+    pub fn listen(
+        self: &Arc<Self>,
+        filter: impl Fn(&Message) -> bool + Send + 'static,
+    ) -> Deliveries {
+        Deliveries { messages: self.dispatcher().add(filter), connection: self.clone() }
+    }
+}
+
+impl Deliveries {
+    /// Receives the next message; `None` if the connection has ended.
+    pub async fn next(&mut self) -> Option<Message> {
+        self.messages.recv().await
+    }
+
+    /// Marks `exchange` as bound to the reply queue, since a reply came through it: the next request need not bind it again.
+    pub fn mark_bound(&self, exchange: &'static str) {
+        self.connection.bound_exchanges().insert(exchange);
+    }
+}
+
+impl fmt::Debug for Deliveries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deliveries").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,12 @@
+//! Opens connections to servers: resolve, connect, TLS.
+//!
+//! [`connect`] is the usual way; a protocol that negotiates TLS first uses [`connect_tcp`] and [`start_tls`].
+//! The rustls provider (aws-lc-rs) is passed explicitly: no process-wide default is set or read.
+
+mod connect;
+mod stream;
+mod tls;
+
+pub use connect::{connect, connect_tcp, start_tls};
+pub use stream::Stream;
+pub use tls::{TlsSettings, TlsStream, Verification, cause};

@@ -1,0 +1,46 @@
+//! The address of one server: a host and a port, or a Unix socket.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use probe::{Failure, Steps, step};
+use tokio::net::UnixStream;
+use tokio_postgres::config::Host;
+
+use crate::stream::Stream;
+
+/// The address on which one server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Endpoint {
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    pub(crate) fn new(host: &Host, port: u16) -> Self {
+        match host {
+            Host::Tcp(host) => Self::Tcp { host: host.clone(), port },
+            Host::Unix(folder) => Self::Unix(folder.join(format!(".s.PGSQL.{port}"))),
+        }
+    }
+
+    /// Connects in plain text.
+    pub(crate) async fn connect(&self, steps: &Steps) -> Result<Box<dyn Stream>, Failure> {
+        match self {
+            Self::Tcp { host, port } => Ok(Box::new(net::connect_tcp(steps, host, *port).await?)),
+            Self::Unix(path) => {
+                Ok(Box::new(steps.run(step::CONNECT, UnixStream::connect(path)).await?))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}

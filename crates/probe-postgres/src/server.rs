@@ -1,0 +1,186 @@
+//! Opens a session with the first usable server, encrypted as `sslmode` says.
+//!
+//! TLS is negotiated here because the client library falls back to plain text silently and cannot verify a chain without the host name.
+
+use net::TlsSettings;
+use probe::config::Fields;
+use probe::{Cause, Connect, Failure, Secret, Steps, step};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_postgres::Config;
+use tokio_postgres::config::TargetSessionAttrs;
+
+use crate::endpoint::Endpoint;
+use crate::session::Session;
+use crate::sslmode::SslMode;
+use crate::stream::{LimitedStream, Stream};
+use crate::url::ConnectParams;
+
+/// The message `SSLRequest`: its length and its code.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
+/// One server, or several alternatives, with the credentials for them.
+pub(crate) struct Server {
+    config: Config,
+    endpoints: Vec<Endpoint>,
+    sslmode: SslMode,
+    password: Option<Secret>,
+    tls: TlsSettings,
+}
+
+impl Server {
+    /// Records an error if `sslmode` contradicts other settings.
+    pub(crate) fn new(
+        params: ConnectParams,
+        tls: TlsSettings,
+        fields: &mut Fields<'_>,
+    ) -> Option<Self> {
+        let ConnectParams { config, endpoints, sslmode, password } = params;
+        sslmode.validate(fields).then_some(Self { config, endpoints, sslmode, password, tls })
+    }
+
+    /// The database and the user.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The addresses, separated by commas.
+    pub(crate) fn target(&self) -> String {
+        self.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+
+    /// Everything that distinguishes a session with this server from others, for the key of the shared connection.
+    pub(crate) fn key(&self) -> Secret {
+        let Self { config, endpoints, sslmode, password, tls } = self;
+        let password = password.as_ref().map(Secret::expose);
+        let tls = tls.identity().expose();
+        // The configuration prints its password as `_`.
+        Secret::new(format!("{config:?} {endpoints:?} {sslmode:?} {password:?} {tls}"))
+    }
+
+    /// Opens a session with one server, within the `connect_timeout` of the URL if it has one.
+    async fn connect_within_timeout(
+        &self,
+        endpoint: &Endpoint,
+        steps: &Steps,
+    ) -> Result<Session, Failure> {
+        let Some(limit) = self.config.get_connect_timeout() else {
+            return self.connect_to(endpoint, steps).await;
+        };
+        let session = tokio::time::timeout(*limit, self.connect_to(endpoint, steps));
+        session.await.unwrap_or_else(|_| {
+            Err(Failure::msg(steps.current(), "no answer within the URL's `connect_timeout`"))
+        })
+    }
+
+    /// Opens a session with one server, encrypted as `sslmode` says.
+    async fn connect_to(&self, endpoint: &Endpoint, steps: &Steps) -> Result<Session, Failure> {
+        let (Endpoint::Tcp { host, .. }, false) = (endpoint, self.sslmode == SslMode::Disable)
+        else {
+            let stream = endpoint.connect(steps).await?;
+            return self.log_in(stream, steps).await;
+        };
+        match self.connect_encrypted(endpoint, host, steps).await {
+            Err(failure) if self.sslmode == SslMode::Prefer && may_work_without_tls(&failure) => {
+                let stream = endpoint.connect(steps).await?;
+                self.log_in(stream, steps).await.map_err(|_| failure)
+            }
+            result => result,
+        }
+    }
+
+    async fn connect_encrypted(
+        &self,
+        endpoint: &Endpoint,
+        host: &str,
+        steps: &Steps,
+    ) -> Result<Session, Failure> {
+        let mut stream = endpoint.connect(steps).await?;
+        if !steps.run("negotiate", request_tls(&mut stream)).await? {
+            if self.sslmode == SslMode::Prefer {
+                return self.log_in(stream, steps).await;
+            }
+            return Err(Failure::msg("negotiate", "the server has no TLS, `sslmode` demands it"));
+        }
+        let verification = self.sslmode.verification(&self.tls);
+        let stream = net::start_tls(steps, host, &self.tls, verification, stream).await?;
+        self.log_in(Box::new(stream), steps).await
+    }
+
+    async fn log_in(&self, stream: Box<dyn Stream>, steps: &Steps) -> Result<Session, Failure> {
+        steps.begin(step::AUTHENTICATE);
+        Session::log_in(&self.config, LimitedStream::new(stream)).await
+    }
+
+    /// Fails if `target_session_attrs` does not allow this server; libpq tries the next one then.
+    async fn verify_session_attrs(&self, session: &Session, steps: &Steps) -> Result<(), Failure> {
+        let must_be_read_only = match self.config.get_target_session_attrs() {
+            TargetSessionAttrs::ReadWrite => false,
+            TargetSessionAttrs::ReadOnly => true,
+            _ => return Ok(()),
+        };
+        match (must_be_read_only, session.query_state(steps).await?.read_only) {
+            (false, true) => {
+                Err(Failure::msg("role", "read-only: `target_session_attrs` is `read-write`"))
+            }
+            (true, false) => {
+                Err(Failure::msg("role", "takes writes: `target_session_attrs` is `read-only`"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Connect for Server {
+    type Connection = Session;
+
+    /// Opens a session with the first usable server, in the order of the URL.
+    async fn connect(&self, steps: &Steps) -> Result<Session, Failure> {
+        let mut failures = Vec::new();
+        for endpoint in &self.endpoints {
+            let attempt = async {
+                let session = self.connect_within_timeout(endpoint, steps).await?;
+                self.verify_session_attrs(&session, steps).await.map(|()| session)
+            };
+            match attempt.await {
+                Ok(session) => return Ok(session),
+                Err(failure) => failures.push((endpoint, failure)),
+            }
+        }
+        Err(combine(&failures))
+    }
+
+    fn is_closed(session: &Session) -> bool {
+        session.is_closed()
+    }
+}
+
+/// Sends an `SSLRequest` and returns whether the server accepts. Only one byte is read: what follows belongs to the TLS handshake.
+async fn request_tls(stream: &mut Box<dyn Stream>) -> Result<bool, Cause> {
+    stream.write_all(&SSL_REQUEST).await?;
+    match stream.read_u8().await {
+        Ok(b'S') => Ok(true),
+        Ok(b'N') => Ok(false),
+        Ok(b'E') => Err(Cause::msg("the server answered the request for TLS with an error")),
+        Ok(_) => Err(Cause::msg("the server does not speak PostgreSQL's protocol")),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(Cause::msg("the server closed the connection").connection_lost())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a login without TLS may succeed, so that `prefer` falls back: the server may demand a client certificate, or plain text.
+fn may_work_without_tls(failure: &Failure) -> bool {
+    matches!(failure.step(), step::TLS | step::AUTHENTICATE)
+}
+
+/// The only failure, or one that names each server with its failure.
+fn combine(failures: &[(&Endpoint, Failure)]) -> Failure {
+    if let [(_, failure)] = failures {
+        return failure.clone();
+    }
+    let each = failures.iter().map(|(endpoint, failure)| {
+        format!("{endpoint}: {}: {}", failure.step(), failure.cause().text())
+    });
+    Failure::msg(step::CONNECT, each.collect::<Vec<_>>().join("; "))
+}

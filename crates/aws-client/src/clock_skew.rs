@@ -20,7 +20,7 @@ pub(crate) fn describe(now: SystemTime, date: Option<&str>) -> Option<String> {
         .then(|| format!("our clock is {} {direction} the server's", format_skew(skew)))
 }
 
-/// Formats a duration with its two largest units.
+/// Formats a duration by its two largest units.
 fn format_skew(time: Duration) -> String {
     let minutes = time.as_secs() / 60;
     match (minutes / 60 / 24, minutes / 60 % 24, minutes % 60) {

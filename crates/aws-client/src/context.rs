@@ -56,7 +56,7 @@ impl AwsContext {
 
     /// Makes a call in the step `step`. If access is denied, the failure names `permission`.
     ///
-    /// If the service rejects reused credentials, the call is repeated once with fresh ones, which decide.
+    /// If the service rejects cached credentials, the call is repeated once with fresh ones.
     pub async fn call<T, E, F>(
         &self,
         steps: &Steps,

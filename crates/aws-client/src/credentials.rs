@@ -48,7 +48,7 @@ impl Provider {
             cached.map_err(|failure| CredentialsError::provider_error(FailureError(failure)))?;
         let reused = cached.used.swap(true, Ordering::Relaxed);
         let credentials = cached.credentials.clone();
-        // A call is signed with one set of credentials, so that a second value is the same.
+        // The SDK may ask twice in one call. The first value stays, and the second is equal.
         drop(call.used.set(UsedCredentials { cached, reused }));
         // The credentials are loaded: from here on, a timeout is the request's.
         call.steps.begin(call.step);
@@ -103,7 +103,7 @@ impl DefaultChain {
         let config = ProviderConfig::without_region()
             .with_http_client(self.client_pool.clone())
             .with_retry_config(RetryConfig::disabled());
-        // Roles are assumed in the machine's own region, because its STS endpoint is certainly reachable.
+        // Roles are assumed in the machine's own region, because its STS endpoint is reachable.
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(self.region.clone());
         let mut chain = DefaultCredentialsChain::builder().region(region).configure(config);
@@ -141,7 +141,7 @@ fn cause(error: CredentialsError) -> Cause {
         ),
         error => {
             let cause = Cause::from(error);
-            // The SDK's own first words repeat ours.
+            // The SDK's own prefix repeats ours.
             let text =
                 cause.text().trim_start_matches("an error occurred while loading credentials: ");
             Cause::msg(format!("the credentials could not be loaded: {text}"))

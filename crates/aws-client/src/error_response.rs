@@ -1,4 +1,4 @@
-//! Error responses of AWS services, described for the person on call.
+//! Describes error responses of AWS services for the person on call.
 
 use std::time::SystemTime;
 
@@ -68,7 +68,7 @@ impl ErrorResponse {
 
 fn access_denied(permission: &str, message: &str) -> String {
     let denied = denied_action(message).map(|action| format!("`{action}`"));
-    // If the actions are the same, `permission` says more, as it includes the resource.
+    // If the actions are equal, `permission` is more specific: it includes the resource.
     let denied = denied.filter(|action| !permission.starts_with(action));
     let permission = denied.as_deref().unwrap_or(permission);
     format!("access denied, the permission {permission} is missing")
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_credentials_are_a_failed_authentication() {
+    fn bad_credentials_fail_in_the_authenticate_step() {
         check(
             &response(),
             "SignatureDoesNotMatch",

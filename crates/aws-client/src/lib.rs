@@ -15,6 +15,7 @@ mod call_error;
 mod client_pool;
 mod clock_skew;
 mod context;
+mod credential_settings;
 mod credentials;
 mod error_codes;
 mod error_response;

@@ -22,7 +22,7 @@ pub(crate) struct ObjectSettings {
     pub(crate) contains: Option<String>,
 }
 
-/// An edge of the distribution, in the role of a client.
+/// Fetches the object from an edge of the distribution, as a browser would.
 pub(crate) struct Edge {
     client_pool: ClientPool,
     object: ObjectSettings,

@@ -23,7 +23,7 @@ const ARRIVE: &str = "arrive";
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// The timeout of the first query, which doubles with each timeout. A slow query must not block the check of the table, which shares the connection.
+/// The timeout of the first query; it doubles after each timeout. It exists because a slow query blocks the check of the table, which shares the connection.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The attributes of the event, and the columns in which it is found.
@@ -124,7 +124,7 @@ impl EndToEnd {
         }
     }
 
-    /// Whether the row has arrived. A history may store the event's id on the bus, or the id in its detail.
+    /// Whether the row has arrived. A history may store either the id that the bus assigned or the id in the event's detail.
     async fn has_arrived(&self, ids: [&str; 2]) -> Result<bool, Failure> {
         // The query's own steps are discarded, so that a timeout names the step `arrive`.
         self.table.has_event(&Steps::new(), ARRIVE, self.columns(), ids).await

@@ -118,7 +118,7 @@ fn read_table<T>(
     fields.table(key, |table| read(table)).map(|read| read.map(Arc::new))
 }
 
-/// Returns the shared client of the server in `url`. It depends on the TLS settings only, since each request has its own credentials.
+/// Returns the client of the server in `url`, shared by all users with equal TLS settings: credentials are part of each request.
 pub(crate) fn shared_client(
     fields: &mut Fields<'_>,
     shared: &SharedResources,

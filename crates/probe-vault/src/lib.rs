@@ -1,6 +1,6 @@
 //! Checks that Vault is initialized, unsealed and active, and that the session's token is valid.
 //!
-//! The session, its login and its connection come from `vault-client` and are shared by all users of the same Vault, usually with the gateway's own secrets.
+//! The session, its login and its connection come from `vault-client` and are shared by all users of the same Vault, usually also by the gateway's own secrets.
 
 mod check;
 mod rules;

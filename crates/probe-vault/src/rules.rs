@@ -12,7 +12,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Returns why the server cannot serve requests, if so. A state that explains others is tested first.
+    /// Returns an error if the server cannot serve requests. A state that explains others is tested first.
     pub(crate) fn check_health(self, health: Health) -> Result<(), &'static str> {
         if !health.initialized {
             return Err("not initialized");
@@ -34,7 +34,7 @@ impl Rules {
         }
     }
 
-    /// Returns why the token is about to expire, if so.
+    /// Returns an error if the token is about to expire.
     pub(crate) fn check_token(self, token: &TokenState) -> Result<(), String> {
         let Some(ttl) = token.ttl.filter(|ttl| *ttl < self.required_ttl(token)) else {
             return Ok(());
@@ -55,8 +55,8 @@ impl Rules {
 
     /// The remaining lifetime below which a token is about to expire.
     ///
-    /// An automatically renewed token is renewed when half of its lifetime is over, so that with a quarter left the renewal has failed repeatedly.
-    /// Without this bound, a token that is issued for less than `min_ttl` would never be working.
+    /// A renewal is due when half of the token's lifetime is over, so with a quarter left it has failed for a while.
+    /// Without this bound, a token that is issued for less than `min_ttl` would always fail the check.
     fn required_ttl(self, token: &TokenState) -> Duration {
         if token.auto_renewed { self.min_ttl.min(token.creation_ttl / 4) } else { self.min_ttl }
     }

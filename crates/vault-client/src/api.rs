@@ -15,21 +15,9 @@ const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(5);
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 
-/// The characters that are percent-encoded in a path: all but the unreserved ones and the slash.
+/// Everything except unreserved characters and the slash is percent-encoded in a path.
 const PATH_ENCODE_SET: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
-
-/// Runs `work` with the timeout of background work.
-pub(crate) async fn with_background_timeout<T>(
-    steps: &Steps,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let timed_out = |_| {
-        let reason = format!("no answer within {} s", BACKGROUND_TIMEOUT.as_secs());
-        Err(Failure::msg(steps.current(), reason))
-    };
-    tokio::time::timeout(BACKGROUND_TIMEOUT, work).await.unwrap_or_else(timed_out)
-}
 
 /// A client of one Vault and one of its namespaces.
 #[derive(Debug)]
@@ -137,6 +125,18 @@ impl ApiResponse {
             .collect::<Vec<_>>()
             .join(", ")
     }
+}
+
+/// Runs `work` with the timeout of background work.
+pub(crate) async fn with_background_timeout<T>(
+    steps: &Steps,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let timed_out = |_| {
+        let reason = format!("no answer within {} s", BACKGROUND_TIMEOUT.as_secs());
+        Err(Failure::msg(steps.current(), reason))
+    };
+    tokio::time::timeout(BACKGROUND_TIMEOUT, work).await.unwrap_or_else(timed_out)
 }
 
 /// Describes a body that is not JSON. A short plain text is often the reason itself, for instance that TLS is expected.

@@ -44,7 +44,7 @@ impl Health {
 
 fn unexpected(response: &ApiResponse) -> String {
     match response.status.as_u16() {
-        // In recovery mode, Vault serves hardly any paths, which cannot be distinguished from another server.
+        // Vault in recovery mode serves hardly any paths, so it cannot be distinguished from another server.
         404 => "status 404: not Vault, or Vault in recovery mode".to_owned(),
         _ => response.error_text(),
     }

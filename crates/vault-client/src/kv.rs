@@ -45,7 +45,9 @@ pub(crate) async fn read(
     parse(response, path, version)
 }
 
-/// Reads from a store that the token may not discover. Most are mounted at the first segment of the path with version 2, so that is tried first; both attempts only read.
+/// Reads from a store that the token may not discover.
+///
+/// Its mount is assumed to be the first segment of the path. Version 2 is more common, so it is tried first; both attempts only read.
 async fn read_undiscovered(
     tokens: &TokenManager,
     steps: &Steps,
@@ -64,7 +66,7 @@ async fn read_undiscovered(
     }
 }
 
-/// Requests the mount and the version of the store of `path`, as `vault kv get` does; `None` if the token may not see them.
+/// Requests the mount and the version of the store of `path`, as `vault kv get` does. Returns `None` if the token may not discover them.
 async fn discover_mount(
     tokens: &TokenManager,
     mounts: &Mounts,

@@ -20,7 +20,7 @@ const STEP: &str = "login";
 pub(crate) enum Login {
     /// The configuration holds the token itself.
     Token(Token),
-    /// `AppRole`, for machines. Some roles do without the secret ID, which is then empty.
+    /// `AppRole`, for machines. The secret ID is empty if the role does not require one.
     AppRole { mount: String, role_id: Secret, secret_id: Secret },
     /// The service account token of a pod, in a file that the kubelet replaces before the token expires.
     Kubernetes { mount: String, role: String, jwt_file: PathBuf },

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::api::with_background_timeout;
 use crate::token_manager::TokenManager;
 
-/// The retry delay doubles from the first to the longest, so that a Vault that is down is not flooded.
+/// The retry delay doubles from the first to the maximum, so that a Vault that is down is not flooded.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_RETRY_DELAY: Duration = Duration::from_mins(1);
 

@@ -33,7 +33,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads the settings of a session and returns the equal session in `shared`, or creates it there without any I/O. Returns `None` if a setting is wrong, which is reported in `fields`, or if a value is not known yet.
+    /// Reads the settings of a session and returns the equal session in `shared`, or creates it there without any I/O. Returns `None` if a setting is wrong, which is reported in `fields`, or not known yet.
     ///
     /// * `url`, `http` or `https`; for `https` also `ca`, `certificate` and `private_key`.
     /// * `vault_namespace`, the Vault namespace of all requests except `sys/health`.
@@ -52,7 +52,7 @@ impl Session {
 
     /// Reads the secret at `path` of a key-value store, version 1 or 2, for instance `secret/production/health`. Values that are not strings are returned as JSON.
     ///
-    /// Times out after 5 seconds, because secrets are read in the background, without the deadline of a check.
+    /// Times out after 5 seconds, since secrets are read in the background, without a check's deadline.
     pub async fn read(
         &self,
         steps: &Steps,
@@ -78,7 +78,7 @@ impl Session {
 
     /// Revokes a token that was obtained by a login, within 5 seconds. Best effort.
     ///
-    /// For the end of the process, which does not wait for the revocation that a drop starts.
+    /// Call it before the process exits, which does not wait for the revocation that a drop starts.
     pub async fn close(&self) {
         renewer::revoke(&self.tokens).await;
     }

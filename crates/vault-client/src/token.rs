@@ -23,7 +23,7 @@ pub struct TokenState {
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) header: HeaderValue,
-    /// Whether it was obtained by a login: only then can it be replaced, and must it be revoked.
+    /// Whether it was obtained by a login. If so, the session can replace it and must revoke it.
     pub(crate) by_login: bool,
     /// `None` for a configured token that has not been looked up yet.
     pub(crate) lease: Option<Lease>,
@@ -62,7 +62,7 @@ impl Token {
         expires.is_some_and(|expires| expires <= Instant::now())
     }
 
-    /// Whether to send it. A configured token is always sent, as there is no other: Vault decides.
+    /// Whether the token is worth sending. A configured token always is, as there is no other.
     pub(crate) fn is_usable(&self) -> bool {
         !(self.by_login && self.is_expired())
     }
@@ -84,7 +84,7 @@ impl Token {
 impl Lease {
     /// The lease in the `auth` object of a login or renewal response.
     ///
-    /// It is counted from the request, so that it never ends earlier than assumed here.
+    /// It is counted from the time of the request, so that the token never expires earlier than computed here.
     pub(crate) fn from_auth(auth: &Value, requested_at: Instant) -> Self {
         let duration = seconds(&auth["lease_duration"]);
         Self::new(requested_at, duration, duration, duration.is_zero(), auth["renewable"] == true)
@@ -122,7 +122,7 @@ impl Lease {
     /// Combines a known lease with the one that a lookup returned.
     pub(crate) fn confirmed_by(self, seen: Self) -> Self {
         let (Some(known), Some(at_least)) = (self.expires, seen.expires) else { return seen };
-        // A lookup is accurate to two seconds. Within these, the known expiry is the better value.
+        // A lookup is accurate to two seconds. Within that range, the known expiry is more precise.
         let is_same = known >= at_least && known - at_least < Duration::from_secs(2);
         let expires = if is_same { known } else { at_least };
         // Frequent lookups must not postpone the renewal.

@@ -13,13 +13,13 @@ use crate::token::{Lease, Token, TokenState};
 
 mod renewal;
 
-/// How long a 403 response causes no further login after a new token got one, too.
+/// How long no 403 response causes another login after a new token got one, too.
 const RELOGIN_BACKOFF: Duration = Duration::from_mins(1);
 
 const LOOKUP_PATH: &str = "auth/token/lookup-self";
 
 const EXPIRED: &str = "the token expired";
-/// Vault's response is the same in all three cases.
+// Vault's response is the same in all three cases.
 const REFUSED: &str = "the token is invalid, was revoked, or may not look itself up";
 
 /// Holds the token and makes all requests that need one.
@@ -81,7 +81,7 @@ impl TokenManager {
             .ok_or_else(|| Failure::msg(STEP, "the session is closed"))
     }
 
-    /// Stores the lease that a lookup of the token `used` returned; `None` if there is no token any more.
+    /// Stores the lease that a lookup of the token `used` returned. Returns `None` if the token has been revoked.
     fn record_lookup(&self, used: &Token, seen: Lease) -> Option<TokenState> {
         let mut state = self.state.lock();
         let token = state.token.as_mut()?;
@@ -179,7 +179,7 @@ impl TokenManager {
         result
     }
 
-    /// The error of a login that failed while this caller waited for the lock: waiting callers share it.
+    /// The error of a login that failed while this caller waited for the lock. All waiting callers share it.
     fn login_error_since(&self, count_before: u64) -> Option<Failure> {
         let state = self.state.lock();
         if state.login_count == count_before { None } else { state.login_error.clone() }

@@ -9,7 +9,7 @@ const FOLDER: &str = "health-gateway/";
 pub(super) const CONTENT: &[u8] =
     b"Written by health-gateway to check that writing works. It may be removed.\n";
 
-/// An older canary is stale: no run takes that long, and clocks do not differ that much.
+/// The age from which a canary is stale. No run takes that long, and no two clocks differ that much.
 pub(super) const STALE_AFTER: Duration = Duration::from_mins(30);
 
 /// The key of a single run: `<prefix>health-gateway/<unix time>-<random>`.

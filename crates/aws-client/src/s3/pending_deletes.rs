@@ -42,7 +42,7 @@ impl PendingDeletes {
 
     /// Returns the keys to delete.
     ///
-    /// If there are any, an earlier run was cancelled, and its write may arrive after its deletion: a later sweep finds it.
+    /// If there are any, an earlier run was cancelled. Its write may still arrive after the deletion, so a later sweep is scheduled.
     pub(super) fn keys(&self) -> Vec<String> {
         let mut state = self.0.lock();
         if !state.keys.is_empty() {
@@ -51,7 +51,7 @@ impl PendingDeletes {
         state.keys.iter().cloned().collect()
     }
 
-    /// Whether a sweep is due, which the caller then makes.
+    /// Whether a sweep is due. If so, the caller must sweep, since the next call returns `false`.
     pub(super) fn is_sweep_due(&self) -> bool {
         let mut state = self.0.lock();
         state.sweep = match state.sweep {

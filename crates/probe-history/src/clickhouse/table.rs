@@ -90,7 +90,7 @@ impl ClickhouseTable {
     ) -> Result<bool, Failure> {
         let ids = ids.map(sql::text).join(", ");
         let recent = time.map_or_else(String::new, |time| {
-            // An hour is enough for clocks that differ.
+            // An hour allows for clock differences.
             format!(" AND {} > now() - 3600", sql::name(time))
         });
         let column = sql::name(column);

@@ -28,7 +28,7 @@ impl<'a> Arn<'a> {
 /// The reference of one stage to the next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reference {
-    /// The name matches. Whether the resource has been recreated under this name is decided by its current ARN.
+    /// The name matches. The resource's current ARN shows whether it has been recreated since.
     ByName(String),
     /// The ARN matches.
     Verified,

@@ -16,7 +16,7 @@ async fn an_unreadable_database_is_reported_by_its_own_check_and_by_e2e() {
     let (component, at) = (pipeline.component(), local(pipeline.clickhouse.port()));
     assert_eq!(failures(&component).await, [""; 0]);
 
-    // The service's health endpoint queries the database, too, with a longer timeout, so that `api` is not run here.
+    // `api` is not run here: the service's health endpoint queries the database, too, with a long timeout.
     pipeline.clickhouse.server.pause();
     let silent = checks(&component);
     let clickhouse = run(&silent[0].1, Duration::from_secs(1)).await;

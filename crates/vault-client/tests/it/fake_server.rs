@@ -2,8 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
+
+use parking_lot::Mutex;
 
 /// A received request. The first line of `head` has the method and the path.
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ impl FakeServer {
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let Some(request) = read(&mut stream) else { continue };
-                recorded.lock().unwrap().push(request.clone());
+                recorded.lock().push(request.clone());
                 let (status, headers, body) = respond(&request);
                 let length = body.len();
                 let head = format!(
@@ -45,7 +47,7 @@ impl FakeServer {
 
     /// The requests received so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
+        self.requests.lock().clone()
     }
 }
 

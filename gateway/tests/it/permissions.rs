@@ -336,8 +336,8 @@ ACL SETUSER health resetkeys resetchannels -@all ~health-gateway:* +del +set
 
 # Vault at vault:443 for the token of the configuration
 # needed by references
-# To look itself up, to renew and to revoke itself, the token needs Vault's policy `default`.
-# The paths are those of a store of version 2, mounted at their first part; version 1 has no `data/`.
+# The policy `default` of Vault allows the token to look itself up, to renew and to revoke itself.
+# The paths assume stores of version 2, mounted at the first segment; version 1 has no `data/`.
 path \"secret/data/a/db\" {
   capabilities = [\"read\"]
 }

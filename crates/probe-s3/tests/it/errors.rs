@@ -1,18 +1,18 @@
-//! What AWS answers when something is wrong, given by an impostor in AWS's words.
+//! Error responses of AWS, sent by an impostor.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::{outcome, place};
+use crate::{connection_settings, outcome};
 
-/// A server that answers every request with this, for as long as the test runs.
+/// A server that sends this response to every request.
 async fn impostor(status: &str, headers: &str, body: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let length = body.len();
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}"
     );
     tokio::spawn(async move {
@@ -22,32 +22,32 @@ async fn impostor(status: &str, headers: &str, body: &str) -> SocketAddr {
             while !request.ends_with(b"\r\n\r\n")
                 && stream.read_buf(&mut request).await.unwrap() > 0
             {}
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(response.as_bytes()).await.unwrap();
         }
     });
     address
 }
 
-/// What the check says when `list` is answered with an error of S3.
-async fn check_says(status: &str, headers: &str, code: &str, message: &str, expected: &str) {
+/// Asserts the check's line after this S3 error in the response to `list`.
+async fn assert_line(status: &str, headers: &str, code: &str, message: &str, expected: &str) {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message><RequestId>1</RequestId></Error>"
     );
     let address = impostor(status, headers, &body).await;
-    check_line(address, expected).await;
+    assert_line_at(address, expected).await;
 }
 
-async fn check_line(address: SocketAddr, expected: &str) {
-    let lines = format!("bucket = 'files'\naccess = ['list']\n{}", place(address));
+async fn assert_line_at(address: SocketAddr, expected: &str) {
+    let lines = format!("bucket = 'files'\naccess = ['list']\n{}", connection_settings(address));
     assert_eq!(outcome(&lines).await.line(), format!("{expected} ({address})"));
 }
 
 #[tokio::test]
-async fn a_wrong_clock_is_told_with_the_difference() {
+async fn a_clock_skew_is_reported_with_its_size() {
     let body = "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference between the request time and the current time is too large.</Message></Error>";
     let date = "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
     let address = impostor("403 Forbidden", date, body).await;
-    let lines = format!("bucket = 'files'\naccess = ['list']\n{}", place(address));
+    let lines = format!("bucket = 'files'\naccess = ['list']\n{}", connection_settings(address));
     let outcome = outcome(&lines).await;
     let line = outcome.line();
     assert!(
@@ -58,8 +58,8 @@ async fn a_wrong_clock_is_told_with_the_difference() {
 }
 
 #[tokio::test]
-async fn a_bucket_of_another_region_names_it() {
-    check_says(
+async fn a_wrong_region_is_reported_with_the_expected_one() {
+    assert_line(
         "301 Moved Permanently",
         "x-amz-bucket-region: us-west-2\r\n",
         "PermanentRedirect",
@@ -67,7 +67,7 @@ async fn a_bucket_of_another_region_names_it() {
         "list: wrong region, expected `us-west-2` (PermanentRedirect)",
     )
     .await;
-    check_says(
+    assert_line(
         "400 Bad Request",
         "",
         "AuthorizationHeaderMalformed",
@@ -78,7 +78,7 @@ async fn a_bucket_of_another_region_names_it() {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_told_from_a_missing_permission() {
+async fn bad_credentials_and_a_missing_permission_are_distinguished() {
     for (code, expected) in [
         ("InvalidAccessKeyId", "authenticate: the access key is not known (InvalidAccessKeyId)"),
         (
@@ -91,21 +91,21 @@ async fn refused_credentials_are_told_from_a_missing_permission() {
             "list: access denied, the permission `s3:ListBucket` on the bucket `files` is missing",
         ),
     ] {
-        check_says("403 Forbidden", "", code, "", expected).await;
+        assert_line("403 Forbidden", "", code, "", expected).await;
     }
 }
 
 #[tokio::test]
-async fn a_server_that_is_asked_too_much_says_so() {
-    check_says(
+async fn throttling_and_internal_errors_are_reported() {
+    assert_line(
         "503 Slow Down",
         "",
         "SlowDown",
         "Please reduce your request rate.",
-        "list: the server is asked too much and refuses for now (SlowDown)",
+        "list: throttled by the server (SlowDown)",
     )
     .await;
-    check_says(
+    assert_line(
         "500 Internal Server Error",
         "",
         "InternalError",
@@ -118,10 +118,10 @@ async fn a_server_that_is_asked_too_much_says_so() {
 #[tokio::test]
 async fn a_server_that_is_not_s3_is_not_working() {
     for (status, expected) in [
-        ("404 Not Found", "list: the server's answer is none of AWS: status 404"),
-        ("200 OK", "list: the server's answer is none of AWS: status 200"),
+        ("404 Not Found", "list: not an AWS response: status 404"),
+        ("200 OK", "list: not an AWS response: status 200"),
     ] {
         let address = impostor(status, "Content-Type: text/html\r\n", "<html>hello</html>").await;
-        check_line(address, expected).await;
+        assert_line_at(address, expected).await;
     }
 }

@@ -1,51 +1,53 @@
-//! A small HTTP server of the test's own, for what OpenBao is to talk to and for what only pretends to be Vault.
+//! A small HTTP server that stands in for Kubernetes, a proxy or an impostor of Vault.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 
-/// A request: its head, of which the first line is the method and the path, and its body.
+use parking_lot::Mutex;
+
+/// A received request. The first line of `head` has the method and the path.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-/// Answers one request for each connection, for as long as the test's process lives.
-pub(crate) struct Listener {
+/// Serves one request per connection until the test process ends.
+pub(crate) struct FakeServer {
     pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
-impl Listener {
-    /// `answer` makes status, further header lines and body.
+impl FakeServer {
+    /// `respond` returns the status, additional header lines and the body.
     pub(crate) fn start(
-        answer: impl Fn(&Request) -> (u16, String, String) + Send + 'static,
+        respond: impl Fn(&Request) -> (u16, String, String) + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::<Mutex<Vec<Request>>>::default();
-        let noted = seen.clone();
+        let requests = Arc::<Mutex<Vec<Request>>>::default();
+        let recorded = requests.clone();
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let Some(request) = read(&mut stream) else { continue };
-                noted.lock().unwrap().push(request.clone());
-                let (status, headers, body) = answer(&request);
+                recorded.lock().push(request.clone());
+                let (status, headers, body) = respond(&request);
                 let length = body.len();
                 let head = format!(
                     "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n"
                 );
-                // A client that is gone needs no answer.
-                let _gone = stream.write_all(format!("{head}{body}").as_bytes());
+                // The client may already have disconnected.
+                let _ignored = stream.write_all(format!("{head}{body}").as_bytes());
             }
         });
-        Self { address, seen }
+        Self { address, requests }
     }
 
-    /// What came so far.
-    pub(crate) fn seen(&self) -> Vec<Request> {
-        self.seen.lock().unwrap().clone()
+    /// The requests received so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().clone()
     }
 }
 

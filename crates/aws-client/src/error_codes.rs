@@ -1,9 +1,6 @@
-//! The error codes of AWS's services, which mean the same under many names.
+//! Error codes of AWS services, grouped by meaning, since each service has its own.
 
-/// The gateway looks for changed credentials when this step fails.
-pub(crate) const AUTHENTICATE: &str = "authenticate";
-
-/// The credentials themselves are refused, not what they are used for.
+/// The credentials are rejected, whatever they are used for.
 pub(crate) const BAD_CREDENTIALS: &[(&str, &str)] = &[
     ("InvalidAccessKeyId", "the access key is not known"),
     ("InvalidClientTokenId", "the access key is not known"),
@@ -23,12 +20,12 @@ pub(crate) const BAD_CREDENTIALS: &[(&str, &str)] = &[
     ("OptInRequired", "the account is not signed up for this service"),
 ];
 
-/// The request's time is too far from the server's.
-pub(crate) const SKEWED: &[&str] =
+/// The request's time differs too much from the server's.
+pub(crate) const CLOCK_SKEW: &[&str] =
     &["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"];
 
-/// The credentials are good, but not for this.
-pub(crate) const DENIED: &[&str] = &[
+/// The credentials are valid, but lack a permission.
+pub(crate) const ACCESS_DENIED: &[&str] = &[
     "AccessDenied",
     "AccessDeniedException",
     "AllAccessDisabled",
@@ -36,7 +33,7 @@ pub(crate) const DENIED: &[&str] = &[
     "UnauthorizedOperation",
 ];
 
-/// Too much was asked.
+/// The request rate is too high.
 pub(crate) const THROTTLED: &[&str] = &[
     "RequestLimitExceeded",
     "ServiceUnavailable",
@@ -46,7 +43,7 @@ pub(crate) const THROTTLED: &[&str] = &[
     "TooManyRequestsException",
 ];
 
-/// The bucket is elsewhere.
+/// The bucket is in another region.
 pub(crate) const WRONG_REGION: &[&str] = &[
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",

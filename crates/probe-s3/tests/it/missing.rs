@@ -1,4 +1,4 @@
-//! What the shared server's buckets are asked, and what is wrong with those that are not there.
+//! Missing buckets and objects, and a server that refuses connections.
 
 use std::net::TcpListener;
 
@@ -6,18 +6,18 @@ use serde_json::json;
 use stack::aws::Aws;
 use stack::localstack::{APP_BUCKET, shared};
 
-use crate::{outcome, place};
+use crate::{connection_settings, outcome};
 
 #[tokio::test]
-async fn a_missing_bucket_is_named_whatever_is_asked_of_it() {
-    let place = place(shared().unwrap());
+async fn a_missing_bucket_is_reported_by_each_kind_of_access() {
+    let connection = connection_settings(shared().unwrap());
     for (access, step) in [
         ("'list', 'read', 'write', 'delete'", "list"),
         ("'write'", "write"),
         ("'delete'", "delete"),
         ("'read', 'list'", "list"),
     ] {
-        let lines = format!("bucket = 'no-such-bucket'\naccess = [{access}]\n{place}");
+        let lines = format!("bucket = 'no-such-bucket'\naccess = [{access}]\n{connection}");
         assert_eq!(
             outcome(&lines).await.line(),
             format!("{step}: there is no bucket `no-such-bucket` ({})", shared().unwrap())
@@ -26,11 +26,11 @@ async fn a_missing_bucket_is_named_whatever_is_asked_of_it() {
 }
 
 #[tokio::test]
-async fn a_missing_object_is_named_and_an_empty_one_is_there() {
+async fn a_missing_object_is_reported_and_an_empty_one_is_read() {
     let server = shared().unwrap();
     let object = |key: &str| {
-        let place = place(server);
-        format!("bucket = '{APP_BUCKET}'\naccess = ['read']\nobject = '{key}'\n{place}")
+        let connection = connection_settings(server);
+        format!("bucket = '{APP_BUCKET}'\naccess = ['read']\nobject = '{key}'\n{connection}")
     };
     assert_eq!(
         outcome(&object("no/such.txt")).await.line(),
@@ -47,6 +47,6 @@ async fn a_missing_object_is_named_and_an_empty_one_is_there() {
 #[tokio::test]
 async fn a_closed_port_is_a_refused_connection() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let lines = format!("bucket = 'files'\naccess = ['list']\n{}", place(address));
+    let lines = format!("bucket = 'files'\naccess = ['list']\n{}", connection_settings(address));
     assert_eq!(outcome(&lines).await.line(), format!("connect: connection refused ({address})"));
 }

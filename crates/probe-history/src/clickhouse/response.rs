@@ -1,18 +1,19 @@
-//! What `ClickHouse` answers, in the forms of its versions from 2018 to now.
+//! Parses responses of `ClickHouse`, in the formats of all versions since 2018.
 
 use bytes::Bytes;
 use http::Response;
 use probe::Failure;
+use probe::step::AUTHENTICATE;
 
-/// Unknown user, wrong password, no password, and what newer versions say in place of all three.
-const REFUSED: &[u32] = &[192, 193, 194, 516];
+/// Unknown user, wrong password, no password, and the code that replaces all three in newer versions.
+const AUTHENTICATION_CODES: &[u32] = &[192, 193, 194, 516];
 
-/// Whether there is a row.
-pub(super) fn read(step: &'static str, answer: &Response<Bytes>) -> Result<bool, Failure> {
-    let (status, body) = (answer.status(), String::from_utf8_lossy(answer.body()));
-    // An error may come after the status has been sent.
+/// Whether the response contains a row.
+pub(super) fn has_row(step: &'static str, response: &Response<Bytes>) -> Result<bool, Failure> {
+    let (status, body) = (response.status(), String::from_utf8_lossy(response.body()));
+    // An exception may follow after the status has been sent.
     if let Some(exception) = Exception::in_body(&body) {
-        let step = if REFUSED.contains(&exception.code) { "authenticate" } else { step };
+        let step = if AUTHENTICATION_CODES.contains(&exception.code) { AUTHENTICATE } else { step };
         let reason = format!("{} (code {})", exception.message, exception.code);
         return Err(Failure::msg(step, reason));
     }
@@ -24,12 +25,12 @@ pub(super) fn read(step: &'static str, answer: &Response<Bytes>) -> Result<bool,
             format!("answered with a redirect ({status}), which is not followed"),
         )),
         (status, _) => {
-            Err(Failure::msg(step, format!("the answer is none of ClickHouse's: status {status}")))
+            Err(Failure::msg(step, format!("not a ClickHouse response: status {status}")))
         }
     }
 }
 
-/// `Code: 60, e.displayText() = DB::Exception: Table a.b doesn't exist., e.what() = DB::Exception`,
+/// An exception of `ClickHouse`: `Code: 60, e.displayText() = DB::Exception: Table a.b doesn't exist., e.what() = DB::Exception`,
 /// or `Code: 60. DB::Exception: Table a.b does not exist. (UNKNOWN_TABLE) (version 24.8.1.1 (official build))`.
 struct Exception<'a> {
     code: u32,
@@ -55,23 +56,23 @@ impl<'a> Exception<'a> {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, body: &'static str) -> Result<bool, String> {
-        let answer = Response::builder().status(status).body(Bytes::from_static(body.as_bytes()));
-        read("query", &answer.expect("an answer")).map_err(|failure| failure.render(""))
+    fn result(status: u16, body: &'static str) -> Result<bool, String> {
+        let response = Response::builder().status(status).body(Bytes::from_static(body.as_bytes()));
+        has_row("query", &response.expect("a response")).map_err(|failure| failure.render(""))
     }
 
     fn check(status: u16, body: &'static str, expected: &str) {
-        assert_eq!(answer(status, body), Err(expected.to_owned()));
+        assert_eq!(result(status, body), Err(expected.to_owned()));
     }
 
     #[test]
-    fn there_is_a_row_or_none() {
-        assert_eq!(answer(200, "1\n"), Ok(true));
-        assert_eq!(answer(200, ""), Ok(false));
+    fn a_row_and_no_row_are_distinguished() {
+        assert_eq!(result(200, "1\n"), Ok(true));
+        assert_eq!(result(200, ""), Ok(false));
     }
 
     #[test]
-    fn an_error_is_told_in_clickhouses_own_words() {
+    fn an_exception_is_reported_with_its_message_and_code() {
         check(
             404,
             "Code: 60, e.displayText() = DB::Exception: Table history.events doesn't exist., e.what() = DB::Exception\n",
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_credentials_are_a_failed_authentication() {
+    fn wrong_credentials_fail_in_the_authenticate_step() {
         check(
             500,
             "Code: 193, e.displayText() = DB::Exception: Wrong password for user health, e.what() = DB::Exception",
@@ -104,9 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_another_server_is_not_quoted() {
-        check(200, "<html>hello</html>", "query: the answer is none of ClickHouse's: status 200");
-        check(502, "Code: none", "query: the answer is none of ClickHouse's: status 502");
+    fn a_response_of_another_server_is_not_quoted() {
+        check(200, "<html>hello</html>", "query: not a ClickHouse response: status 200");
+        check(502, "Code: none", "query: not a ClickHouse response: status 502");
         check(307, "", "query: answered with a redirect (307), which is not followed");
     }
 }

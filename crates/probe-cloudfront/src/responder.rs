@@ -1,9 +1,9 @@
-//! Where an answer that was not expected came from: the edge, its cache, or the origin behind it.
+//! Describes which server sent a response: the edge, its cache, or the origin.
 
 use http::{HeaderMap, StatusCode};
 
-/// Says who answered with this status, and what that means if it is the edge's own.
-pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> String {
+/// Describes which server sent the response, and what a status of the edge itself means.
+pub(crate) fn describe(status: StatusCode, headers: &HeaderMap) -> String {
     let status = status.as_u16();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let cache = text("x-cache").to_ascii_lowercase();
@@ -11,7 +11,7 @@ pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> String {
         || text("via").contains("(CloudFront)")
         || headers.contains_key("x-amz-cf-id");
     if !is_cloudfront {
-        return format!("a server that does not say it is CloudFront answered {status}");
+        return format!("a server that does not identify itself as CloudFront answered {status}");
     }
     if text("server") == "CloudFront" && cache.starts_with("error") {
         return match meaning(status) {
@@ -33,12 +33,12 @@ pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> String {
     }
 }
 
-/// What the edge says with a status of its own.
+/// The meaning of a status that the edge itself responds with.
 fn meaning(status: u16) -> Option<&'static str> {
     Some(match status {
-        400 => "it takes the request for a bad one",
+        400 => "it rejects the request as malformed",
         403 => {
-            "it does not serve this domain, or its firewall, a country or a missing signature forbids the request"
+            "it does not serve this domain, or its firewall, a geographic restriction or a missing signature blocks the request"
         }
         502 => "the origin could not be connected to, or its certificate is wrong",
         503 => "a function failed, or the edge or the origin is overloaded",
@@ -59,11 +59,11 @@ mod tests {
             map.insert(*name, HeaderValue::from_static(value));
         }
         let status = StatusCode::from_u16(status).expect("a status");
-        assert_eq!(of(status, &map), expected);
+        assert_eq!(describe(status, &map), expected);
     }
 
     #[test]
-    fn the_edge_the_cache_and_the_origin_are_told_apart() {
+    fn the_edge_the_cache_and_the_origin_are_distinguished() {
         const ERROR: (&str, &str) = ("x-cache", "Error from cloudfront");
         check(
             504,
@@ -87,7 +87,7 @@ mod tests {
         check(
             404,
             &[("server", "nginx")],
-            "a server that does not say it is CloudFront answered 404",
+            "a server that does not identify itself as CloudFront answered 404",
         );
     }
 }

@@ -1,20 +1,20 @@
-//! Headers of a request whose values may be secrets.
+//! Request headers with values that may be secrets.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use probe::Secret;
 use probe::config::{Fields, FromNode, Node, ValueError};
 
-/// What HTTP says by itself.
-const OURS: &[&str] = &["connection", "content-length", "transfer-encoding", "upgrade"];
+/// Headers that the HTTP client sets itself.
+const RESERVED: &[&str] = &["connection", "content-length", "transfer-encoding", "upgrade"];
 
-/// Headers as they are sent.
-pub(crate) struct Headers {
+/// The headers of a request.
+pub(crate) struct SecretHeaders {
     map: HeaderMap,
-    // Never read, but kept alive: they are masked wherever they appear.
+    // Never read: a live `Secret` is masked in all output.
     _secrets: Vec<Secret>,
 }
 
-impl Headers {
+impl SecretHeaders {
     /// Reads the table `headers`.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let headers = fields.named("headers", header)?;
@@ -23,12 +23,12 @@ impl Headers {
             if name == http::header::AUTHORIZATION
                 && let Some((_, credentials)) = secret.expose().split_once(' ')
             {
-                // Its scheme is no secret, and what follows may be quoted without it.
+                // A server may quote the credentials without the scheme.
                 secrets.push(Secret::new(credentials));
             }
             secrets.push(secret);
             if map.insert(name, value).is_some() {
-                fields.error("headers", "expected each name once, in whatever case");
+                fields.error("headers", "expected each name once, ignoring case");
                 return None;
             }
         }
@@ -41,8 +41,8 @@ impl Headers {
     }
 }
 
-/// A text as the value of a header.
-pub(crate) fn value(text: &Secret) -> Option<HeaderValue> {
+/// Converts a text to a sensitive header value, if a header can hold it.
+pub(crate) fn header_value(text: &Secret) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_bytes(text.expose().as_bytes()).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -52,11 +52,12 @@ fn header(name: &str, node: &Node) -> Result<(HeaderName, HeaderValue, Secret), 
     let secret = Secret::from_node(node)?;
     let name = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| "expected the name of an HTTP header".to_owned())?;
-    if OURS.contains(&name.as_str()) {
-        return Err("expected another header: this one is written by HTTP itself"
+    if RESERVED.contains(&name.as_str()) {
+        return Err("expected another header: the HTTP client sets this one itself"
             .to_owned()
             .into());
     }
-    let value = value(&secret).ok_or_else(|| "expected a value without line breaks".to_owned())?;
+    let value =
+        header_value(&secret).ok_or_else(|| "expected a value without line breaks".to_owned())?;
     Ok((name, value, secret))
 }

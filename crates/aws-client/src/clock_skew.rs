@@ -1,26 +1,27 @@
-//! How far our clock is from a server's.
+//! The difference between our clock and a server's.
 
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 
-/// What AWS tolerates at the least, whatever the service.
-const TOLERATED: Duration = Duration::from_mins(5);
+/// The smallest tolerance of any AWS service.
+const TOLERANCE: Duration = Duration::from_mins(5);
 
-/// Says by how much our clock differs from the time in a `Date` header, if that is more than AWS tolerates.
-pub(crate) fn difference(now: SystemTime, date: Option<&str>) -> Option<String> {
+/// Describes the difference between our clock and a `Date` header, if it exceeds the tolerance.
+pub(crate) fn describe(now: SystemTime, date: Option<&str>) -> Option<String> {
     let theirs = DateTime::from_str(date?, Format::HttpDate).ok()?;
     let theirs = SystemTime::try_from(theirs).ok()?;
-    let (by, direction) = match now.duration_since(theirs) {
+    let (skew, direction) = match now.duration_since(theirs) {
         Ok(ahead) => (ahead, "ahead of"),
         Err(behind) => (behind.duration(), "behind"),
     };
-    (by > TOLERATED).then(|| format!("our clock is {} {direction} the server's", roughly(by)))
+    (skew > TOLERANCE)
+        .then(|| format!("our clock is {} {direction} the server's", format_skew(skew)))
 }
 
-/// The two largest units are enough.
-fn roughly(time: Duration) -> String {
+/// Formats a duration by its two largest units.
+fn format_skew(time: Duration) -> String {
     let minutes = time.as_secs() / 60;
     match (minutes / 60 / 24, minutes / 60 % 24, minutes % 60) {
         (0, 0, minutes) => format!("{minutes} min"),
@@ -35,12 +36,12 @@ mod tests {
 
     fn check(unix: u64, expected: Option<&str>) {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(unix);
-        let said = difference(now, Some("Thu, 01 Jan 2026 00:00:00 GMT"));
-        assert_eq!(said.as_deref(), expected);
+        let text = describe(now, Some("Thu, 01 Jan 2026 00:00:00 GMT"));
+        assert_eq!(text.as_deref(), expected);
     }
 
     #[test]
-    fn a_difference_is_told_with_its_direction() {
+    fn a_skew_beyond_the_tolerance_is_described_with_its_direction() {
         const NEW_YEAR: u64 = 1_767_225_600;
         check(NEW_YEAR, None);
         check(NEW_YEAR + 299, None);
@@ -50,8 +51,8 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_is_none_says_nothing() {
-        assert_eq!(difference(SystemTime::now(), Some("yesterday")), None);
-        assert_eq!(difference(SystemTime::now(), None), None);
+    fn an_invalid_or_missing_date_is_ignored() {
+        assert_eq!(describe(SystemTime::now(), Some("yesterday")), None);
+        assert_eq!(describe(SystemTime::now(), None), None);
     }
 }

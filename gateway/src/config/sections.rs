@@ -127,7 +127,7 @@ fn component(
         let known: Vec<_> = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect();
         let known = known.join(", ");
         if fields.has("kind") {
-            fields.error("kind", format!("no probe is called so, expected one of {known}"));
+            fields.error("kind", format!("no probe has this name, expected one of {known}"));
             return None;
         }
         let message = format!(
@@ -141,7 +141,7 @@ fn component(
             if fields.has("checks") {
                 fields.error(
                     "checks",
-                    "this component is a single check, its limits stand in the section itself",
+                    "this component is a single check, its limits are set in the section itself",
                 );
             }
             let limits =

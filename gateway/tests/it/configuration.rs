@@ -155,7 +155,7 @@ fn limits_of_an_unknown_check_are_an_error() {
     check(
         &format!("{GOOD}[redis]\nurl = \"redis://cache/1\"\nchecks = {{}}\n"),
         &[
-            "production.toml:5: redis.checks: this component is a single check, its limits stand in the section itself",
+            "production.toml:5: redis.checks: this component is a single check, its limits are set in the section itself",
         ],
     );
 }

@@ -1,4 +1,4 @@
-//! The table of probes: one row for each kind of component that this build knows.
+//! The table of probes: one row for each kind of component in this build.
 
 use probe::Kind;
 

@@ -1,8 +1,9 @@
 //! health-gateway as a library: everything but the command line.
 //!
-//! A request goes from [`face`] (HTTP) to [`namespaces`] (whose token is it), to [`board`] (run the checks), to a probe's check.
+//! A request goes from [`http`] (the endpoint) through [`namespaces`] (which one has this token) and [`runner`] (run its checks) to the check of a probe.
 
 pub mod admin;
+mod blocking;
 pub mod config;
 pub mod http;
 pub mod kinds;
@@ -11,9 +12,10 @@ pub mod namespace;
 pub mod namespaces;
 pub mod oneshot;
 pub mod permissions;
+mod refresh;
 mod reloader;
 pub mod report;
 pub mod runner;
-pub mod threads;
+pub mod runtime;
 mod throttle;
 mod tokens;

@@ -1,4 +1,4 @@
-//! The log: one event a line on standard error, JSON unless a person is looking, and no secret in any of them.
+//! The log: one event a line on standard error, as JSON unless that is a terminal.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::panic;
@@ -10,15 +10,15 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts the log: our own events from `level` on, those of libraries from `warn` on at most.
+/// Starts the log with the gateway's own events from `level` on, and those of libraries from `warn` on.
 pub fn start(level: LevelFilter) {
-    let ours = ["gateway", "health_gateway", "vault_client", "redis_client", "http_client"];
-    let filter = ours
+    let own_targets = ["gateway", "health_gateway", "vault_client", "redis_client", "http_client"];
+    let filter = own_targets
         .iter()
         .fold(Targets::new().with_default(level.min(LevelFilter::WARN)), |filter, target| {
             filter.with_target(*target, level)
         })
-        // Their failures reach the report by way of the checks; their own words add nothing but noise, and whole answers.
+        // Their failures are part of the report; their own events repeat them, and may hold whole responses.
         .with_targets([("fred", LevelFilter::OFF), ("aws_config", LevelFilter::OFF)]);
     let lines = tracing_subscriber::fmt::layer().with_writer(Scrubbed);
     let layer = if io::stderr().is_terminal() {
@@ -27,15 +27,15 @@ pub fn start(level: LevelFilter) {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
-    // The default hook would print a panic's text as it is.
+    // The default hook would print a panic's message without removing secrets.
     panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let text = panic.payload_as_str().unwrap_or("no message");
-        tracing::error!(place, text, "panic");
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        let payload = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(location, payload, "panicked");
     }));
 }
 
-/// Takes secrets out of every line: the last net below types that do not print.
+/// Removes secrets from every line, in case a value is logged in spite of its type.
 #[derive(Clone, Copy, Debug)]
 struct Scrubbed;
 
@@ -48,10 +48,10 @@ impl<'a> MakeWriter<'a> for Scrubbed {
 }
 
 impl Write for Scrubbed {
-    /// The subscriber writes each event at once, so that no secret is cut in two.
+    /// Each event arrives in a single call, so no secret is split.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let clean = probe::scrub(&String::from_utf8_lossy(event));
-        io::stderr().lock().write_all(clean.as_bytes())?;
+        let scrubbed = probe::scrub(&String::from_utf8_lossy(event));
+        io::stderr().lock().write_all(scrubbed.as_bytes())?;
         Ok(event.len())
     }
 

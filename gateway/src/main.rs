@@ -7,15 +7,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use gateway::config::ConfigError;
 use gateway::namespaces::Namespaces;
-use gateway::{admin, config, http as server, log, oneshot, permissions, threads};
+use gateway::{admin, config, http as server, log, oneshot, permissions, runtime};
 use probe::Cause;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
-/// Asks every backend of an application whether it can do its work right now, and answers on one endpoint.
+/// Checks whether every backend of an application can do its work right now, and reports it on one endpoint.
 #[derive(Debug, Parser)]
 #[command(name = "health-gateway", version)]
 struct Arguments {
@@ -25,7 +26,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer on the endpoint until SIGTERM or Ctrl-C.
+    /// Serve the endpoint until SIGTERM or Ctrl-C.
     Serve {
         #[command(flatten)]
         files: Files,
@@ -37,40 +38,40 @@ enum Command {
             default_value = "127.0.0.1:8080"
         )]
         listen: SocketAddr,
-        /// Where to answer for the gateway itself, on `/livez`, `/readyz` and `/version`; nowhere if it is not given.
+        /// Where to serve the gateway's own health, on `/livez`, `/readyz` and `/version`; disabled by default.
         #[arg(long, env = "HEALTH_GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS:PORT")]
         health_listen: Option<SocketAddr>,
     },
-    /// Run every check once and say what it found, without a server.
+    /// Run every check once and print the results, without a server.
     ///
     /// Exits with 0 if all are working, with 1 if some are not, and with 2 if they could not be run.
     Probe {
         #[command(flatten)]
         files: Files,
-        /// Components such as `redis`, or single checks such as `cache.data`: nothing else is run.
+        /// Run only these components, such as `redis`, or single checks, such as `cache.data`.
         #[arg(long, value_name = "NAME", value_delimiter = ',')]
         only: Vec<String>,
-        /// Print what the endpoint would answer in place of a table; of several namespaces, each under its name.
+        /// Print the endpoint's JSON instead of a table; for several namespaces, each under its name.
         #[arg(long)]
         json: bool,
     },
-    /// Ask the gateway that runs in this container whether it serves, whatever its backends do.
+    /// Check that the gateway in this container is serving, whatever the state of its backends.
     ///
-    /// Exits with 0 if it does and with 1 otherwise.
+    /// Exits with 0 if it is and with 1 otherwise.
     Healthcheck {
-        /// Where it answers for itself: what `serve` was given.
+        /// The address that was given to `serve`.
         #[arg(long, env = "HEALTH_GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS:PORT")]
         health_listen: SocketAddr,
     },
-    /// Print what each backend must grant for these configuration files and nothing more, without contacting anything.
+    /// Print the least privileges that these configuration files need on each backend, without contacting any.
     ///
-    /// Exits with 0 if that is all, and with 1 if a file is wrong or something is not known.
+    /// Exits with 0 if the output is complete, and with 1 if a file is wrong or a value is unknown.
     Permissions {
         /// Configuration files, or folders of `*.toml` files.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Say everything that is wrong with configuration files, without contacting anything.
+    /// Print everything that is wrong with configuration files, without contacting a backend.
     ///
     /// Exits with 0 if nothing is wrong and with 1 otherwise.
     CheckConfig {
@@ -93,7 +94,7 @@ struct Files {
     config: Vec<PathBuf>,
 }
 
-/// The gateway could not start, or could not do what it was asked for.
+/// The exit code of a gateway that could not start, or of a command that could not run.
 const CANNOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
@@ -102,7 +103,7 @@ fn main() -> ExitCode {
         Command::Permissions { files } => permissions(&files),
         Command::Healthcheck { health_listen } => healthcheck(health_listen),
         Command::Probe { files, only, json } => {
-            // What the checks say is printed; only what nobody would learn otherwise is logged.
+            // The results are printed, so only errors are logged.
             log::start(LevelFilter::ERROR);
             run(probe(&files.config, &only, json))
         }
@@ -114,7 +115,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
-    let ended = threads::run(command)
+    let ended = runtime::run(command)
         .map_err(|error| format!("cannot start threads: {}", Cause::from(error).text()));
     ended.flatten().unwrap_or_else(|message| {
         eprintln!("{message}");
@@ -140,10 +141,8 @@ fn check_config(files: &[PathBuf]) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(wrong) => {
-            for diagnostics in wrong {
-                eprintln!("{diagnostics}");
-            }
+        Err(errors) => {
+            print_errors(&errors);
             ExitCode::FAILURE
         }
     }
@@ -152,10 +151,8 @@ fn check_config(files: &[PathBuf]) -> ExitCode {
 fn permissions(files: &[PathBuf]) -> ExitCode {
     let permissions = match permissions::permissions(files) {
         Ok(permissions) => permissions,
-        Err(wrong) => {
-            for diagnostics in wrong {
-                eprintln!("{diagnostics}");
-            }
+        Err(errors) => {
+            print_errors(&errors);
             return ExitCode::FAILURE;
         }
     };
@@ -169,6 +166,12 @@ fn permissions(files: &[PathBuf]) -> ExitCode {
     if permissions.unknown().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+fn print_errors(errors: &[ConfigError]) {
+    for error in errors {
+        eprintln!("{error}");
+    }
+}
+
 fn print(text: &str) -> Result<(), String> {
     let printed = io::stdout().write_all(text.as_bytes());
     printed.map_err(|error| format!("cannot print: {}", Cause::from(error).text()))
@@ -176,12 +179,12 @@ fn print(text: &str) -> Result<(), String> {
 
 async fn probe(config: &[PathBuf], only: &[String], json: bool) -> Result<ExitCode, String> {
     let namespaces = open(config)?;
-    let found = oneshot::probe(&namespaces, only).await;
+    let reports = oneshot::probe(&namespaces, only).await;
     namespaces.close().await;
-    let found = found?;
-    let text = if json { found.json() } else { found.table() };
+    let reports = reports?;
+    let text = if json { reports.json() } else { reports.table() };
     print(&text)?;
-    Ok(if found.all_working() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if reports.all_working() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn serve(
@@ -189,43 +192,43 @@ async fn serve(
     listen: SocketAddr,
     health_listen: Option<SocketAddr>,
 ) -> Result<ExitCode, String> {
-    let own = match health_listen {
+    let admin = match health_listen {
         Some(address) => Some((address, bind(address)?)),
         None => None,
     };
     let endpoint = bind(listen)?;
     let namespaces = open(config)?;
-    let stop = stop().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let stop = stop_signal().map_err(|error| format!("cannot wait for signals: {error}"))?;
     let draining = CancellationToken::new();
-    // The endpoint opens last: whoever finds it open finds the configuration read, and the other one open as well.
-    if let Some((address, socket)) = own {
-        let listener = listening(address, socket)?;
-        tracing::info!(listen = %address, "listening for questions about the gateway itself");
+    // The endpoint opens last: once it accepts connections, the configuration is loaded and the other listener is open.
+    if let Some((address, socket)) = admin {
+        let listener = start_listening(address, socket)?;
+        tracing::info!(listen = %address, "health listener opened");
         tokio::spawn(admin::serve(listener, draining.clone()));
     }
     let stop = async move {
         stop.await;
         draining.cancel();
     };
-    let listener = listening(listen, endpoint)?;
-    tracing::info!(%listen, "listening");
+    let listener = start_listening(listen, endpoint)?;
+    tracing::info!(%listen, "endpoint opened");
     let limits = server::ServerLimits::default();
     let serving = server::serve(listener, server::app(Arc::clone(&namespaces)), limits, stop);
-    // In a task, so that connections are accepted on the thread that serves them.
+    // In a task, so that connections are accepted on the runtime's workers, which serve them.
     tokio::spawn(serving).await.map_err(|error| format!("the endpoint ended: {error}"))?;
     namespaces.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-/// How many connections the system keeps that were not accepted yet.
+/// How many connections the kernel queues until they are accepted.
 const BACKLOG: u32 = 4096;
 
-/// Takes an address, at which nobody is heard yet.
+/// Binds an address without listening on it yet.
 fn bind(address: SocketAddr) -> Result<TcpSocket, String> {
     let bound = || -> io::Result<TcpSocket> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // Connections of a gateway that has just ended do not keep its address.
+        // Otherwise the connections of a gateway that has just stopped would block the address.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         Ok(socket)
@@ -233,7 +236,7 @@ fn bind(address: SocketAddr) -> Result<TcpSocket, String> {
     bound().map_err(|error| cannot_listen(address, error))
 }
 
-fn listening(address: SocketAddr, socket: TcpSocket) -> Result<TcpListener, String> {
+fn start_listening(address: SocketAddr, socket: TcpSocket) -> Result<TcpListener, String> {
     socket.listen(BACKLOG).map_err(|error| cannot_listen(address, error))
 }
 
@@ -242,20 +245,21 @@ fn cannot_listen(address: SocketAddr, error: io::Error) -> String {
 }
 
 fn open(config: &[PathBuf]) -> Result<Arc<Namespaces>, String> {
-    Namespaces::open(config).map_err(|wrong| {
-        let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
-        wrong.join("\n")
+    Namespaces::open(config).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        errors.join("\n")
     })
 }
 
-/// Completes when the process is asked to end.
-fn stop() -> io::Result<impl Future<Output = ()>> {
+/// Returns a future that completes on SIGTERM or SIGINT.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: finishing the answers under way"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: finishing the answers under way"),
-        }
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal, "shutting down");
     })
 }

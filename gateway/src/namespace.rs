@@ -1,4 +1,4 @@
-//! One namespace as it is run: its tokens, its board, and the keeper that follows its file and its secrets.
+//! A running namespace: its access tokens, and the checks of its current configuration.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,34 +6,32 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use subtle::Choice;
-use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use vault_client::Session;
 
 use crate::config::{Authorization, Configuration};
+use crate::refresh::RefreshHandle;
 use crate::report::Report;
 use crate::runner::{ConcurrencyLimit, RunOptions, Runner};
 use crate::tokens::{Digest, Tokens};
 
-/// How long a caller with an unknown token waits for Vault to tell whether it is a new one.
-const UNKNOWN_TOKEN_WAIT: Duration = Duration::from_millis(4500);
+/// How long a request with an unknown token waits while secrets are read, since the token may be new.
+const UNKNOWN_TOKEN_TIMEOUT: Duration = Duration::from_millis(4500);
 
-/// A check that was refused its credentials asks for new ones this often at most.
-const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+/// The least time between two refreshes of secrets that rejected credentials cause.
+const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
 pub struct Namespace {
     snapshot: RwLock<Arc<Snapshot>>,
     tokens: Mutex<Tokens>,
-    refused: Mutex<Option<Instant>>,
-    /// Asks the keeper to read the secrets again.
-    pub(crate) wake: Notify,
-    /// When the keeper began its last complete reading of the secrets.
-    pub(crate) read: watch::Sender<Option<Instant>>,
+    /// When rejected credentials last caused a refresh.
+    rejected: Mutex<Option<Instant>>,
+    refresh: RefreshHandle,
 }
 
-/// What a configuration became.
+/// The state that was built from one configuration.
 #[derive(Debug)]
 struct Snapshot {
     name: String,
@@ -41,12 +39,16 @@ struct Snapshot {
     failure_status: StatusCode,
     answer_timeout: Duration,
     session: Option<Arc<Session>>,
-    board: Runner,
+    runner: Runner,
 }
 
 impl Namespace {
-    /// Begins to run `configuration`.
-    pub(crate) fn new(configuration: Configuration, limit: &ConcurrencyLimit) -> Self {
+    /// A namespace with this configuration, which requests refreshes of its secrets through `refresh`.
+    pub(crate) fn new(
+        configuration: Configuration,
+        limit: &ConcurrencyLimit,
+        refresh: RefreshHandle,
+    ) -> Self {
         let mut tokens = Tokens::default();
         if let Some(token) = &configuration.access.token {
             tokens.replace(token, Duration::ZERO);
@@ -54,23 +56,22 @@ impl Namespace {
         Self {
             snapshot: RwLock::new(Arc::new(Snapshot::new(configuration, limit, None))),
             tokens: Mutex::new(tokens),
-            refused: Mutex::default(),
-            wake: Notify::new(),
-            read: watch::Sender::new(None),
+            rejected: Mutex::default(),
+            refresh,
         }
     }
 
-    /// Runs `configuration` from now on. Runs and results of unchanged components stay.
+    /// Replaces the configuration. Unchanged components keep their runs and results.
     pub(crate) fn install(&self, configuration: Configuration, limit: &ConcurrencyLimit) {
         if let Some(token) = &configuration.access.token {
             self.tokens().replace(token, configuration.access.grace);
         }
-        let before = self.snapshot();
-        let snapshot = Arc::new(Snapshot::new(configuration, limit, Some(&before.board)));
+        let previous = self.snapshot();
+        let snapshot = Arc::new(Snapshot::new(configuration, limit, Some(&previous.runner)));
         *self.snapshot.write() = snapshot;
     }
 
-    /// Ends the session with Vault, so that its token does not outlive the process.
+    /// Closes the session with Vault, so that its token does not outlive the process.
     pub(crate) async fn close(&self) {
         if let Some(session) = &self.snapshot().session {
             session.close().await;
@@ -87,32 +88,32 @@ impl Namespace {
         self.snapshot().failure_status
     }
 
-    /// How long an answer may take.
+    /// The time limit of an answer.
     pub fn answer_timeout(&self) -> Duration {
         self.snapshot().answer_timeout
     }
 
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.snapshot().board.names()
+        self.snapshot().runner.names()
     }
 
-    /// Asks only what has one of these `names`.
+    /// Runs the components and checks that have one of these `names`.
     pub(crate) async fn ask_only(&self, names: &[String], ask: RunOptions) -> Report {
-        self.snapshot().board.only(names).ask(ask).await.report
+        self.snapshot().runner.only(names).run(ask).await.report
     }
 
-    /// Asks every check.
+    /// Runs every check.
     pub async fn ask(&self, ask: RunOptions) -> Report {
         let snapshot = self.snapshot();
-        let answered = snapshot.board.ask(ask).await;
+        let answered = snapshot.runner.run(ask).await;
         if answered.refused && snapshot.session.is_some() {
-            self.note_refused();
+            self.refresh_rejected();
         }
         answered.report
     }
 
-    /// Whether a caller with this token in the path, and this one in the header, may ask.
+    /// Whether a request with this token in its path, and this one in its header, is authorized.
     pub(crate) fn verify(&self, path: &Digest, header: Option<&Digest>) -> Choice {
         let tokens = self.tokens();
         let header = match (self.snapshot().authorization, header) {
@@ -123,41 +124,37 @@ impl Namespace {
         tokens.verify(path) & header
     }
 
-    /// Waits until the secrets have been read again, since `asked` at the earliest; not for ever.
-    pub(crate) async fn wait_for_refresh(&self, asked: Instant) {
-        if self.snapshot().session.is_none() {
-            return;
+    /// Requests that the secrets are read again, and waits for the end of a refresh that began at `since` or later, up to a timeout.
+    pub(crate) async fn wait_for_refresh(&self, since: Instant) {
+        if self.snapshot().session.is_some() {
+            // If Vault does not answer in time, the known tokens decide.
+            drop(timeout(UNKNOWN_TOKEN_TIMEOUT, self.refresh.refresh(since)).await);
         }
-        let mut read = self.read.subscribe();
-        self.wake.notify_one();
-        let again = read.wait_for(|began| began.is_some_and(|began| began >= asked));
-        // Without an answer from Vault, the tokens that are known decide.
-        drop(timeout(UNKNOWN_TOKEN_WAIT, again).await);
     }
 
-    /// Waits until the secrets have been read for the first time; not for ever.
+    /// Waits until the secrets have been read for the first time, up to a timeout.
     pub(crate) async fn wait_for_first_load(&self) {
-        drop(timeout(UNKNOWN_TOKEN_WAIT, self.first_load()).await);
+        drop(timeout(UNKNOWN_TOKEN_TIMEOUT, self.first_load()).await);
     }
 
-    /// Waits until the keeper has tried to read the secrets for the first time, for which it takes its own time.
+    /// Waits until the secrets have been read for the first time, or could not be.
     pub(crate) async fn first_load(&self) {
         if self.snapshot().session.is_some() {
-            drop(self.read.subscribe().wait_for(Option::is_some).await);
+            self.refresh.first().await;
         }
     }
 
-    /// Whether any token is known yet.
+    /// Whether any access token is known yet.
     pub(crate) fn has_token(&self) -> bool {
         self.tokens().is_known()
     }
 
-    /// Credentials that a backend refuses may have been changed in Vault a moment ago.
-    fn note_refused(&self) {
-        let mut refused = self.refused.lock();
-        if refused.is_none_or(|last| last.elapsed() >= REFUSED_PAUSE) {
-            *refused = Some(Instant::now());
-            self.wake.notify_one();
+    /// Requests that the secrets are read again: a backend rejected credentials, which may have been rotated in Vault.
+    fn refresh_rejected(&self) {
+        let mut rejected = self.rejected.lock();
+        if rejected.is_none_or(|last| last.elapsed() >= REJECTED_INTERVAL) {
+            *rejected = Some(Instant::now());
+            self.refresh.request();
         }
     }
 
@@ -182,7 +179,7 @@ impl Snapshot {
             failure_status: configuration.failure_status,
             answer_timeout: configuration.answer_timeout,
             session: configuration.session,
-            board: Runner::new(configuration.components, limit, previous),
+            runner: Runner::new(configuration.components, limit, previous),
         }
     }
 }

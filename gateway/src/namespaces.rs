@@ -1,4 +1,4 @@
-//! All namespaces of this process: opened from files and folders, found by their tokens.
+//! All namespaces of this process: opened from files and folders, found by their access tokens.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,74 +13,68 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::config::{ConfigError, files};
+use crate::blocking;
+use crate::config::{ConfigError, check_unique, list_files, load_all};
 use crate::namespace::Namespace;
 use crate::reloader::Reloader;
 use crate::runner::ConcurrencyLimit;
 use crate::throttle::Throttle;
 use crate::tokens::Digest;
 
-/// How often folders are looked at for files that came or went.
-const LOOK: Duration = Duration::from_secs(2);
-/// How long the sessions with Vault may take to end.
-const CLOSING: Duration = Duration::from_secs(2);
+/// How often folders are listed.
+const FOLDER_INTERVAL: Duration = Duration::from_secs(2);
+/// How long closing the sessions with Vault may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many callers with unknown tokens may wait at a time, so that they never take all connections.
-const WAITING: usize = 128;
+/// How many requests with unknown tokens may wait at a time, so that they never take all connections.
+const MAX_WAITING: usize = 128;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Namespaces {
-    open: Mutex<BTreeMap<PathBuf, Open>>,
+    by_file: Mutex<BTreeMap<PathBuf, OpenNamespace>>,
     throttle: Throttle,
     waiting: Semaphore,
     shared: Arc<SharedResources>,
     limit: ConcurrencyLimit,
 }
 
-/// A namespace and the task that keeps it.
+/// A namespace and the task that reloads it.
 #[derive(Debug)]
-struct Open {
+struct OpenNamespace {
     namespace: Arc<Namespace>,
     reloader: AbortHandle,
 }
 
 impl Namespaces {
-    /// Opens every file of `paths`, and every `*.toml` of those that are folders, or says everything that is wrong with them.
+    /// Opens every file of `paths`, and every `*.toml` of those that are folders, or returns everything that is wrong with them.
     ///
-    /// Must be called within a runtime, on which each namespace gets a task that keeps it.
+    /// Blocks on file I/O. Must be called within a runtime, on which a task for each namespace is spawned.
     pub fn open(paths: &[PathBuf]) -> Result<Arc<Self>, Vec<ConfigError>> {
         let namespaces = Arc::new(Self {
-            open: Mutex::default(),
+            by_file: Mutex::default(),
             throttle: Throttle::default(),
-            waiting: Semaphore::new(WAITING),
+            waiting: Semaphore::new(MAX_WAITING),
             shared: Arc::default(),
             limit: ConcurrencyLimit::default(),
         });
-        let mut wrong = Vec::new();
-        for path in paths {
-            match files(path) {
-                Ok(files) => {
-                    wrong.extend(files.into_iter().filter_map(|file| namespaces.add(file).err()));
-                }
-                Err(diagnostics) => wrong.push(diagnostics),
-            }
-        }
-        if !wrong.is_empty() {
-            return Err(wrong);
+        let load =
+            |file: &Path| Reloader::open(file, namespaces.shared.clone(), namespaces.limit.clone());
+        for (file, loaded) in load_all(paths, load, |(_, namespace)| namespace.name())? {
+            start(&mut namespaces.lock(), file, loaded);
         }
         let folders: Vec<_> = paths.iter().filter(|path| path.is_dir()).cloned().collect();
         if !folders.is_empty() {
-            tokio::spawn(follow(Arc::downgrade(&namespaces), folders));
+            tokio::spawn(follow_folders(Arc::downgrade(&namespaces), folders));
         }
         Ok(namespaces)
     }
 
-    /// The namespace whose token this is, if there is one.
+    /// Returns the namespace that has this access token.
     ///
     /// `header` is the credential of an `Authorization: JWT` header.
-    /// A token that nobody knows may have been changed in Vault a moment ago, so Vault is asked before it is refused;
-    /// and who tries wrong tokens again and again waits for it.
+    /// An unknown token may have been set in Vault a moment ago, so secrets are read again before it is rejected.
+    /// Repeated wrong tokens from one address are answered more and more slowly.
     pub async fn authorize(
         &self,
         token: &str,
@@ -92,102 +86,98 @@ impl Namespaces {
         if found.is_some() {
             return found;
         }
-        // Boxed, so that those whose token is known do not carry what the others need.
-        Box::pin(self.search(&token, header.as_ref(), peer)).await
+        // Boxed, so that requests with a known token do not allocate the state of the slow path.
+        Box::pin(self.find_new(&token, header.as_ref(), peer)).await
     }
 
-    /// Looks for the token among those that are not known yet, and holds up who has none.
-    async fn search(
+    /// Looks for the token again after secrets have been read, and delays the answer if it is wrong.
+    async fn find_new(
         &self,
         token: &Digest,
         header: Option<&Digest>,
         peer: IpAddr,
     ) -> Option<Arc<Namespace>> {
-        let asked = Instant::now();
+        let since = Instant::now();
         let all = self.all();
-        // A namespace that has no token yet is about to get it.
+        // Soon after the start, a namespace may not have read its token yet.
         join_all(all.iter().filter(|it| !it.has_token()).map(|it| it.wait_for_first_load())).await;
         if let Some(found) = self.find(token, header) {
             return Some(found);
         }
-        // Under a flood, refusals come at once; those who wait have Vault read anyway.
-        let _place = self.waiting.try_acquire().ok()?;
-        join_all(all.iter().map(|namespace| namespace.wait_for_refresh(asked))).await;
+        // Beyond the limit, requests are rejected at once; those that wait refresh the secrets for all.
+        let _permit = self.waiting.try_acquire().ok()?;
+        join_all(all.iter().map(|namespace| namespace.wait_for_refresh(since))).await;
         if let Some(found) = self.find(token, header) {
             return Some(found);
         }
-        let wait = self.throttle.record_failure(peer);
-        tracing::warn!(%peer, "wrong access token, answered after {wait:?}");
-        sleep(wait).await;
+        let delay = self.throttle.record_failure(peer);
+        tracing::warn!(%peer, delay_seconds = delay.as_secs_f64(), "wrong access token");
+        sleep(delay).await;
         None
     }
 
-    /// Ends the keeping, and the sessions with Vault as far as they can be ended in time.
+    /// Stops reloading, and closes the sessions with Vault, up to a timeout.
     pub async fn close(&self) {
         let all = self.all();
-        for open in std::mem::take(&mut *self.opened()).into_values() {
+        for open in std::mem::take(&mut *self.lock()).into_values() {
             open.reloader.abort();
         }
         let closing = join_all(all.iter().map(|namespace| namespace.close()));
-        if timeout(CLOSING, closing).await.is_err() {
-            tracing::warn!("a session with vault could not be ended within {CLOSING:?}");
+        if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+            tracing::warn!("closing vault sessions timed out");
         }
     }
 
-    /// Opens one more file.
-    fn add(&self, file: PathBuf) -> Result<(), ConfigError> {
-        let (reloader, namespace) =
-            Reloader::open(file.clone(), self.shared.clone(), self.limit.clone())?;
-        let mut open = self.opened();
-        let twin = open.iter().find(|(_, open)| open.namespace.name() == namespace.name());
-        if let Some((other, _)) = twin {
-            return Err(ConfigError::duplicate_namespace(&file, &namespace.name(), other));
-        }
-        let namespace = Arc::new(namespace);
-        let reloader = tokio::spawn(reloader.run(namespace.clone())).abort_handle();
-        tracing::info!(namespace = namespace.name(), file = %file.display(), "namespace opened");
-        open.insert(file, Open { namespace, reloader });
+    /// Opens a file that was added to a folder.
+    async fn add_file(&self, file: &Path) -> Result<(), ConfigError> {
+        let (shared, limit, path) = (self.shared.clone(), self.limit.clone(), file.to_owned());
+        let loaded = blocking::run(move || Reloader::open(&path, shared, limit)).await?;
+        let mut by_file = self.lock();
+        let names: Vec<_> =
+            by_file.iter().map(|(file, open)| (open.namespace.name(), file.as_path())).collect();
+        let names = names.iter().map(|(name, file)| (name.as_str(), *file));
+        check_unique(file, &loaded.1.name(), names)?;
+        start(&mut by_file, file.to_owned(), loaded);
         Ok(())
     }
 
-    /// Opens a file that came into a folder. One that cannot be used is said once, not every time it is looked at.
-    fn add_file(&self, file: &Path, refused: &mut BTreeMap<PathBuf, String>) {
-        if self.opened().contains_key(file) {
-            return;
-        }
-        match self.add(file.to_owned()) {
-            Ok(()) => drop(refused.remove(file)),
-            Err(diagnostics) => {
-                let diagnostics = diagnostics.to_string();
-                if refused.get(file) != Some(&diagnostics) {
-                    tracing::error!("a new configuration cannot be used:\n{diagnostics}");
-                    refused.insert(file.to_owned(), diagnostics);
+    /// Opens the files that were added to folders. A rejected file is logged once for each change of its diagnostics.
+    async fn add_new(&self, files: &[PathBuf], rejected: &mut BTreeMap<PathBuf, String>) {
+        for file in files {
+            if self.lock().contains_key(file) {
+                continue;
+            }
+            match self.add_file(file).await {
+                Ok(()) => drop(rejected.remove(file)),
+                Err(error) => {
+                    let diagnostics = error.to_string();
+                    if rejected.get(file) != Some(&diagnostics) {
+                        tracing::error!(file = %file.display(), %diagnostics, "config rejected");
+                        rejected.insert(file.clone(), diagnostics);
+                    }
                 }
             }
         }
     }
 
-    /// Ends the namespaces whose files went from `folders`.
-    async fn remove_missing(&self, folders: &[PathBuf], found: &[PathBuf]) {
-        let gone = |file: &PathBuf| {
-            folders.iter().any(|folder| file.parent() == Some(folder)) && !found.contains(file)
+    /// Closes the namespaces whose files were removed from `folders`, which hold these `files` now.
+    async fn remove_missing(&self, folders: &[PathBuf], files: &[PathBuf]) {
+        let is_missing = |file: &PathBuf| {
+            folders.iter().any(|folder| file.parent() == Some(folder)) && !files.contains(file)
         };
-        let ended: Vec<_> = {
-            let mut open = self.opened();
-            let gone: Vec<_> = open.keys().filter(|file| gone(file)).cloned().collect();
-            gone.iter().filter_map(|file| open.remove(file)).collect()
-        };
-        for open in ended {
+        let removed: Vec<_> = self.lock().extract_if(.., |file, _| is_missing(file)).collect();
+        for (file, open) in removed {
             open.reloader.abort();
             open.namespace.close().await;
-            tracing::info!(namespace = open.namespace.name(), "namespace closed, its file is gone");
+            let namespace = open.namespace.name();
+            tracing::info!(namespace, file = %file.display(), "namespace closed");
         }
     }
 
-    /// The namespace that admits these tokens. All are asked, so that the time tells nothing.
+    /// Returns the namespace that accepts these tokens. Every namespace is compared, so that the time reveals nothing.
     fn find(&self, token: &Digest, header: Option<&Digest>) -> Option<Arc<Namespace>> {
         let mut found = None;
-        for Open { namespace, .. } in self.opened().values() {
+        for OpenNamespace { namespace, .. } in self.lock().values() {
             if bool::from(namespace.verify(token, header)) && found.is_none() {
                 found = Some(namespace.clone());
             }
@@ -195,31 +185,40 @@ impl Namespaces {
         found
     }
 
-    /// All that are open, in the order of their files.
+    /// All namespaces, in the order of their files.
     pub(crate) fn all(&self) -> Vec<Arc<Namespace>> {
-        self.opened().values().map(|open| open.namespace.clone()).collect()
+        self.lock().values().map(|open| open.namespace.clone()).collect()
     }
 
-    fn opened(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Open>> {
-        self.open.lock()
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, OpenNamespace>> {
+        self.by_file.lock()
     }
 }
 
-/// Follows what comes into `folders` and goes from them.
-async fn follow(namespaces: Weak<Namespaces>, folders: Vec<PathBuf>) {
-    let mut refused = BTreeMap::new();
+/// Adds a namespace, and starts its reloader.
+fn start(
+    by_file: &mut BTreeMap<PathBuf, OpenNamespace>,
+    file: PathBuf,
+    (reloader, namespace): (Reloader, Namespace),
+) {
+    tracing::info!(namespace = namespace.name(), file = %file.display(), "namespace opened");
+    let namespace = Arc::new(namespace);
+    let reloader = tokio::spawn(reloader.run(namespace.clone())).abort_handle();
+    by_file.insert(file, OpenNamespace { namespace, reloader });
+}
+
+/// Opens the files that are added to `folders`, and closes those that are removed, until `namespaces` is dropped.
+async fn follow_folders(namespaces: Weak<Namespaces>, folders: Vec<PathBuf>) {
+    let mut rejected = BTreeMap::new();
     loop {
-        sleep(LOOK).await;
+        sleep(FOLDER_INTERVAL).await;
         let Some(namespaces) = namespaces.upgrade() else { return };
-        let looking = folders.clone();
-        let look =
-            move || looking.iter().map(|folder| files(folder)).collect::<Result<Vec<_>, _>>();
-        // A folder that cannot be read just now has not lost its files.
-        let Ok(Ok(found)) = tokio::task::spawn_blocking(look).await else { continue };
-        let found: Vec<_> = found.into_iter().flatten().collect();
-        for file in &found {
-            namespaces.add_file(file, &mut refused);
-        }
-        namespaces.remove_missing(&folders, &found).await;
+        let paths = folders.clone();
+        let list = move || paths.iter().map(|path| list_files(path)).collect::<Result<Vec<_>, _>>();
+        // The files of a folder that cannot be listed at the moment are not missing.
+        let Ok(files) = blocking::run(list).await else { continue };
+        let files = files.concat();
+        namespaces.add_new(&files, &mut rejected).await;
+        namespaces.remove_missing(&folders, &files).await;
     }
 }

@@ -1,4 +1,4 @@
-//! One run of every check without a server, and what it found as text: `health-gateway probe`.
+//! `health-gateway probe`: runs every check once, without a server, and prints the results.
 
 use futures_util::future::join_all;
 use serde::{Serialize, Serializer};
@@ -11,29 +11,29 @@ use crate::runner::RunOptions;
 
 /// The reports of one run.
 #[derive(Debug)]
-pub struct Resolved {
-    /// Each with its namespace's name.
+pub struct Reports {
+    /// The report of each namespace, after its name.
     reports: Vec<(String, Report)>,
-    /// Whether there is more than one namespace, each of which may or may not have what was asked for.
+    /// Whether more than one namespace is configured, even if only one has a report.
     several: bool,
 }
 
-/// Asks every check, or `only` those components and checks whose names these are: all at once, and afresh.
+/// Runs every check at once, or `only` the components and checks with these names.
 ///
-/// Says so if one of these names is not known in any namespace.
-pub async fn probe(namespaces: &Namespaces, only: &[String]) -> Result<Resolved, String> {
+/// Returns an error if no namespace has one of these names.
+pub async fn probe(namespaces: &Namespaces, only: &[String]) -> Result<Reports, String> {
     let all = namespaces.all();
     let names: Vec<_> = all.iter().flat_map(|namespace| namespace.names()).collect();
-    note_unknown(only, names)?;
+    reject_unknown(only, names)?;
     let mut reports = join_all(all.iter().map(|namespace| run(namespace, only))).await;
     if !only.is_empty() {
         reports.retain(|(_, report)| !report.components.is_empty());
     }
-    Ok(Resolved { reports, several: all.len() > 1 })
+    Ok(Reports { reports, several: all.len() > 1 })
 }
 
 async fn run(namespace: &Namespace, only: &[String]) -> (String, Report) {
-    // What Vault has not told by then, the checks that need it say.
+    // A check whose secret could not be read reports that.
     namespace.first_load().await;
     let ask = RunOptions { fresh: true, wait: None, deadline: None };
     let report = match only {
@@ -43,7 +43,7 @@ async fn run(namespace: &Namespace, only: &[String]) -> (String, Report) {
     (namespace.name(), report)
 }
 
-fn note_unknown(only: &[String], mut known: Vec<String>) -> Result<(), String> {
+fn reject_unknown(only: &[String], mut known: Vec<String>) -> Result<(), String> {
     let unknown: Vec<_> = only.iter().filter(|name| !known.contains(name)).cloned().collect();
     if unknown.is_empty() {
         return Ok(());
@@ -65,13 +65,13 @@ impl Serialize for ByNamespace<'_> {
     }
 }
 
-impl Resolved {
+impl Reports {
     /// Whether every check works.
     pub fn all_working(&self) -> bool {
         self.reports.iter().all(|(_, report)| report.all_working())
     }
 
-    /// What the endpoint would answer; of several namespaces, an object with the answer of each under its name.
+    /// The JSON of the endpoint; for several namespaces, an object with the JSON of each under its name.
     pub fn json(&self) -> String {
         let json = match &self.reports[..] {
             [(_, report)] if !self.several => to_json(report, 0),
@@ -80,7 +80,7 @@ impl Resolved {
         json + "\n"
     }
 
-    /// A line for each check, in columns; what is wrong comes last, since it may be long.
+    /// A table with a line for each check. The status is the last column, since it may be long.
     pub fn table(&self) -> String {
         let head = ["namespace", "check", "seconds", "status"].map(str::to_owned);
         let rows: Vec<_> = std::iter::once(head).chain(self.rows()).collect();

@@ -1,4 +1,4 @@
-//! What each backend must grant to the gateway and nothing more, as its administrator would type it: `health-gateway permissions`.
+//! `health-gateway permissions`: prints the least privileges that each backend must grant.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 
 use probe::{DynCheck, Grant, Principal};
 
-use crate::config::{ConfigError, Configuration, read_all};
+use crate::config::{ConfigError, Configuration, load_without_secrets};
 
-/// What makes the gateway read secrets from Vault.
+/// Stands for the references of a configuration among the names of its checks.
 const REFERENCES: &str = "references";
 
-/// What several configurations need, together.
+/// The grants that one or more configurations need.
 #[derive(Debug, Default)]
 pub struct Permissions {
     grants: BTreeSet<Grant>,
-    /// Whom each holder's grants are for, by the names of the checks.
+    /// The names of the checks that need the grants of each principal.
     needed_by: BTreeMap<Principal, BTreeSet<String>>,
-    /// Why something is not known, each with the file and the check.
+    /// Why the grants of a check are unknown, with its file and name.
     unknown: Vec<String>,
 }
 
-/// What the configurations in `paths` need; the error is everything that is wrong with any of them.
+/// Returns the grants that the configurations in `paths` need, or everything that is wrong with any of them.
 ///
-/// Nothing is contacted and no secret is needed: a reference stands in for the value that it has not got.
+/// No backend is contacted and no secret is needed: a reference is the placeholder of its missing value.
 pub fn permissions(paths: &[PathBuf]) -> Result<Permissions, Vec<ConfigError>> {
-    let all = read_all(paths, Configuration::read_without_secrets)?;
+    let all = load_without_secrets(paths)?;
     let mut permissions = Permissions::default();
     for (file, configuration) in &all {
         let prefix = match all.len() {
@@ -38,12 +38,12 @@ pub fn permissions(paths: &[PathBuf]) -> Result<Permissions, Vec<ConfigError>> {
 }
 
 impl Permissions {
-    /// Every permission.
+    /// Every grant.
     pub fn grants(&self) -> &BTreeSet<Grant> {
         &self.grants
     }
 
-    /// What could not be told, each in one line.
+    /// Why the grants of some checks are unknown, one line for each.
     pub fn unknown(&self) -> &[String] {
         &self.unknown
     }
@@ -57,21 +57,21 @@ impl Permissions {
         }
         if let Some(session) = &configuration.session {
             let grants = session.grants(&configuration.vault_paths);
-            self.need(&format!("{prefix}{REFERENCES}"), grants);
+            self.add_grants(&format!("{prefix}{REFERENCES}"), grants);
         }
     }
 
     fn add_check(&mut self, file: &Path, name: &str, check: &dyn DynCheck) {
         match check.grants() {
-            Ok(grants) => self.need(name, grants),
+            Ok(grants) => self.add_grants(name, grants),
             Err(failure) => {
-                let why = failure.cause().text();
-                self.unknown.push(format!("{}: {name}: {why}", file.display()));
+                let reason = failure.cause().text();
+                self.unknown.push(format!("{}: {name}: {reason}", file.display()));
             }
         }
     }
 
-    fn need(&mut self, name: &str, grants: Vec<Grant>) {
+    fn add_grants(&mut self, name: &str, grants: Vec<Grant>) {
         for grant in grants {
             let names = self.needed_by.entry(grant.principal.clone()).or_default();
             names.insert(name.to_owned());
@@ -80,18 +80,18 @@ impl Permissions {
     }
 }
 
-/// One block for each holder: who it is and which checks need it in two comments, then the statements.
+/// One block for each principal: a comment with its name, a comment with the checks that need it, and the statements.
 impl fmt::Display for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.grants.is_empty() {
             return writeln!(f, "# nothing needs to be granted");
         }
-        let mut gap = "";
+        let mut separator = "";
         for (principal, statements) in probe::statements(self.grants.iter().cloned()) {
             let names = self.needed_by.get(&principal).into_iter().flatten();
             let names: Vec<_> = names.map(String::as_str).collect();
-            write!(f, "{gap}# {principal}\n# needed by {}\n{statements}", names.join(", "))?;
-            gap = "\n";
+            write!(f, "{separator}# {principal}\n# needed by {}\n{statements}", names.join(", "))?;
+            separator = "\n";
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! Keeps a namespace true to its file and its secrets: whatever changes, the file, a file it refers to or a secret in Vault, it is read and built anew as a whole.
+//! Reloads a namespace when its file, a file that it refers to or a secret in Vault changes.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,184 +9,223 @@ use probe::{Failure, Secret, SharedResources, Steps};
 use tokio::time::{sleep, sleep_until, timeout};
 use vault_client::Session;
 
-use crate::config::{ConfigError, Configuration, LoadContext, SecretCache, read_bounded};
+use crate::blocking;
+use crate::config::{ConfigError, Configuration, Document, LoadContext, SecretCache, read_bounded};
 use crate::namespace::Namespace;
+use crate::refresh::RefreshHandle;
 use crate::runner::ConcurrencyLimit;
 
-/// How often files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often secrets are read when nobody asks for it.
-const READ: Duration = Duration::from_secs(30);
-/// How often secrets are read as long as some could not be.
-const READ_MISSING: Duration = Duration::from_secs(5);
-/// The least time between two readings, however many wrong tokens ask for one.
-const PAUSE: Duration = Duration::from_secs(2);
-/// How long a reading may take.
-const READING: Duration = Duration::from_secs(5);
+/// How often files are compared.
+const FILE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often secrets are read.
+const SECRET_INTERVAL: Duration = Duration::from_secs(30);
+/// How often secrets are read as long as some are unreadable.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// The least time between two refreshes, however many requests arrive.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+/// How long one refresh may take.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(crate) struct Reloader {
-    file: PathBuf,
-    /// What is in use; the file itself may hold a later text that was refused.
-    text: String,
-    /// What was wrong with that.
-    refused: Option<String>,
-    files: BTreeMap<PathBuf, String>,
-    session: Option<Arc<Session>>,
-    vault_paths: BTreeSet<String>,
-    secrets: SecretCache,
-    /// The secrets that could not be read the last time, and why.
-    failing: BTreeMap<String, String>,
+    active: Arc<Source>,
+    rejected: Option<Rejected>,
+    refresh: RefreshHandle,
     shared: Arc<SharedResources>,
     limit: ConcurrencyLimit,
 }
 
+/// A change that could not be used; it is tried again when its files or its secrets change.
+struct Rejected {
+    source: Arc<Source>,
+    diagnostics: String,
+}
+
+/// What a configuration is built from: a file, the files that it refers to, and secrets from Vault.
+#[derive(Clone)]
+struct Source {
+    document: Arc<Document>,
+    session: Option<Arc<Session>>,
+    secrets: SecretCache,
+    /// The secrets that could not be read the last time, and why.
+    unreadable: BTreeMap<String, String>,
+}
+
+/// How the files on disk compare with the sources.
+enum FileState {
+    Active,
+    Rejected,
+    Changed(Source),
+}
+
 impl Reloader {
-    /// Reads `file` for the first time. Secrets from Vault are not known yet.
+    /// Reads `file` for the first time, without any secrets from Vault. Blocks on file I/O.
     pub(crate) fn open(
-        file: PathBuf,
+        file: &Path,
         shared: Arc<SharedResources>,
         limit: ConcurrencyLimit,
     ) -> Result<(Self, Namespace), ConfigError> {
-        let text = read_bounded(&file).map_err(|error| {
-            ConfigError::of_file(&file, format!("cannot read the file: {error}"))
-        })?;
-        let mut reloader = Self {
-            file,
-            text,
-            refused: None,
-            files: BTreeMap::new(),
-            session: None,
-            vault_paths: BTreeSet::new(),
-            secrets: SecretCache::new(),
-            failing: BTreeMap::new(),
-            shared,
-            limit,
-        };
-        let configuration = reloader.configuration(&reloader.text)?;
-        reloader.record_sources(&configuration);
-        let namespace = Namespace::new(configuration, &reloader.limit);
-        Ok((reloader, namespace))
+        let source = Source::new(Document::open(file)?, &shared);
+        let configuration = source.build(&shared)?;
+        let refresh = RefreshHandle::default();
+        let namespace = Namespace::new(configuration, &limit, refresh.clone());
+        Ok((Self { active: Arc::new(source), rejected: None, refresh, shared, limit }, namespace))
     }
 
-    /// Keeps `namespace`, for ever.
+    /// Follows the files and the secrets of `namespace` until it is aborted.
     pub(crate) async fn run(mut self, namespace: Arc<Namespace>) {
         let mut began = Instant::now();
-        self.read_secrets(&namespace, began).await;
+        self.refresh_secrets(&namespace, began).await;
         loop {
-            let period = if self.secrets.values().all(Result::is_ok) { READ } else { READ_MISSING };
+            let all_readable = self.active.secrets.values().all(Result::is_ok);
+            let interval = if all_readable { SECRET_INTERVAL } else { RETRY_INTERVAL };
             let due = tokio::select! {
-                () = namespace.wake.notified() => {
-                    sleep_until((began + PAUSE).into()).await;
+                () = self.refresh.requested() => {
+                    sleep_until((began + MIN_REFRESH_INTERVAL).into()).await;
                     true
                 }
-                () = sleep_until((began + period).into()) => true,
-                () = sleep(LOOK) => false,
+                () = sleep_until((began + interval).into()) => true,
+                () = sleep(FILE_INTERVAL) => false,
             };
             if due {
                 began = Instant::now();
-                self.read_secrets(&namespace, began).await;
+                self.refresh_secrets(&namespace, began).await;
             }
             self.follow_files(&namespace).await;
         }
     }
 
-    /// Reads every secret again; what cannot be read stays as it was.
-    async fn read_secrets(&mut self, namespace: &Namespace, began: Instant) {
-        if self.read_vault().await {
-            self.rebuild(namespace, "secrets from vault are new");
+    /// Reads every secret again, and reloads if any has changed.
+    async fn refresh_secrets(&mut self, namespace: &Namespace, began: Instant) {
+        if Arc::make_mut(&mut self.active).read_secrets().await {
+            match self.build(&self.active).await {
+                Ok(configuration) => self.install(namespace, configuration, "secret"),
+                Err(error) => log_rejected(namespace, "secret", &error.to_string()),
+            }
         }
-        namespace.read.send_replace(Some(began));
+        self.refresh.complete(began);
+        if let Some(rejected) = &mut self.rejected
+            && Arc::make_mut(&mut rejected.source).read_secrets().await
+        {
+            let source = rejected.source.clone();
+            self.try_source(namespace, source).await;
+        }
     }
 
-    /// Reads the secrets that the configuration refers to, and says whether anything is new.
-    async fn read_vault(&mut self) -> bool {
+    /// Reloads if the file, or one that it refers to, has changed.
+    async fn follow_files(&mut self, namespace: &Namespace) {
+        let active = self.active.clone();
+        let rejected = self.rejected.as_ref().map(|rejected| rejected.source.clone());
+        let shared = self.shared.clone();
+        let state = blocking::run(move || file_state(&active, rejected.as_deref(), &shared)).await;
+        match state {
+            FileState::Active => self.rejected = None,
+            FileState::Rejected => {}
+            FileState::Changed(mut source) => {
+                // Secrets that the file did not refer to before are read before it is built.
+                source.read_secrets().await;
+                self.try_source(namespace, Arc::new(source)).await;
+            }
+        }
+    }
+
+    /// Makes `source` the active one if it can be built.
+    async fn try_source(&mut self, namespace: &Namespace, source: Arc<Source>) {
+        match self.build(&source).await {
+            Ok(configuration) => {
+                self.active = source;
+                self.rejected = None;
+                self.install(namespace, configuration, "file");
+            }
+            Err(error) => {
+                let diagnostics = error.to_string();
+                // The same diagnostics are logged once.
+                if self.rejected.as_ref().is_none_or(|last| last.diagnostics != diagnostics) {
+                    log_rejected(namespace, "file", &diagnostics);
+                }
+                self.rejected = Some(Rejected { source, diagnostics });
+            }
+        }
+    }
+
+    /// Builds a configuration. Settings such as the system's certificates are read from files, so this may block.
+    async fn build(&self, source: &Arc<Source>) -> Result<Configuration, ConfigError> {
+        let (source, shared) = (source.clone(), self.shared.clone());
+        blocking::run(move || source.build(&shared)).await
+    }
+
+    fn install(&self, namespace: &Namespace, configuration: Configuration, changed: &str) {
+        namespace.install(configuration, &self.limit);
+        tracing::info!(namespace = namespace.name(), changed, "config reloaded");
+    }
+}
+
+/// Compares the files on disk with the sources. A file that cannot be read at the moment counts as unchanged.
+fn file_state(active: &Source, rejected: Option<&Source>, shared: &SharedResources) -> FileState {
+    let latest = if rejected.is_some() { FileState::Rejected } else { FileState::Active };
+    let file = active.document.path();
+    match read_bounded(file) {
+        Err(_) => latest,
+        Ok(text) if active.document.is_current(&text) => FileState::Active,
+        Ok(text) if rejected.is_some_and(|it| it.document.is_current(&text)) => latest,
+        Ok(text) => {
+            let source = Source::new(Document::parse(file, text), shared);
+            FileState::Changed(source.with_known_secrets(active))
+        }
+    }
+}
+
+fn log_rejected(namespace: &Namespace, changed: &str, diagnostics: &str) {
+    tracing::error!(namespace = namespace.name(), changed, %diagnostics, "config rejected");
+}
+
+impl Source {
+    fn new(document: Document, shared: &SharedResources) -> Self {
+        let session = document.session(&environment, shared);
+        let (secrets, unreadable) = Default::default();
+        Self { document: Arc::new(document), session, secrets, unreadable }
+    }
+
+    /// Takes over what `other` knows of the secrets that both refer to: the last known secret outlives any failure to read it again.
+    fn with_known_secrets(mut self, other: &Self) -> Self {
+        let paths = &self.document.references().vault_paths;
+        let known = other.secrets.iter().filter(|(path, _)| paths.contains(*path));
+        self.secrets = known.map(|(path, secret)| (path.clone(), secret.clone())).collect();
+        let unreadable = other.unreadable.iter().filter(|(path, _)| paths.contains(*path));
+        self.unreadable = unreadable.map(|(path, error)| (path.clone(), error.clone())).collect();
+        self
+    }
+
+    fn build(&self, shared: &SharedResources) -> Result<Configuration, ConfigError> {
+        let context = LoadContext { env: &environment, vault: &self.secrets, shared };
+        self.document.build(context)
+    }
+
+    /// Reads every secret from Vault, and returns whether any has changed. A secret that cannot be read keeps its value.
+    async fn read_secrets(&mut self) -> bool {
         let Some(session) = &self.session else { return false };
-        let until = Instant::now() + READING;
+        let deadline = Instant::now() + REFRESH_TIMEOUT;
         let mut changed = false;
-        for path in &self.vault_paths {
+        for path in &self.document.references().vault_paths {
             let steps = Steps::new();
-            let left = until.saturating_duration_since(Instant::now());
-            let secret = match timeout(left, session.read(&steps, path)).await {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let secret = match timeout(remaining, session.read(&steps, path)).await {
                 Ok(secret) => secret,
                 Err(_) => Err(Failure::msg(steps.current(), "no answer")),
             };
-            log(path, &mut self.failing, secret.as_ref().err());
-            changed |= note(&mut self.secrets, path, secret);
+            log_readability(path, &mut self.unreadable, secret.as_ref().err());
+            changed |= update(&mut self.secrets, path, secret);
         }
-        self.secrets.retain(|path, _| self.vault_paths.contains(path));
-        self.failing.retain(|path, _| self.vault_paths.contains(path));
         changed
     }
-
-    /// Builds anew if the file, or one that it refers to, is not as it was.
-    async fn follow_files(&mut self, namespace: &Namespace) {
-        let paths: Vec<_> = self.files.keys().cloned().collect();
-        let file = self.file.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            let read = |path: PathBuf| Some((path.clone(), read_bounded(&path).ok()?));
-            (read_bounded(&file), paths.into_iter().filter_map(read).collect::<BTreeMap<_, _>>())
-        });
-        // A file that cannot be read just now keeps its last content.
-        let Ok((Ok(text), others)) = reading.await else { return };
-        let same = |(path, text)| self.files.get(path) == Some(text);
-        if text == self.text && others.iter().all(same) {
-            self.refused = None;
-            return;
-        }
-        // A file that was refused is tried again: what it refers to may be there now.
-        match self.configuration(&text) {
-            Ok(configuration) => {
-                self.refused = None;
-                self.text = text;
-                self.record_sources(&configuration);
-                // Secrets that are new in the file are read before it takes effect.
-                self.read_vault().await;
-                self.rebuild(namespace, "the configuration is new");
-            }
-            Err(diagnostics) => {
-                let diagnostics = diagnostics.to_string();
-                if self.refused.as_ref() != Some(&diagnostics) {
-                    refuse(namespace, "the configuration is new", &diagnostics);
-                    self.refused = Some(diagnostics);
-                }
-            }
-        }
-    }
-
-    fn rebuild(&mut self, namespace: &Namespace, why: &str) {
-        match self.configuration(&self.text) {
-            Ok(configuration) => {
-                self.record_sources(&configuration);
-                namespace.install(configuration, &self.limit);
-                tracing::info!(namespace = namespace.name(), "{why}, and in use");
-            }
-            Err(diagnostics) => refuse(namespace, why, &diagnostics.to_string()),
-        }
-    }
-
-    fn configuration(&self, text: &str) -> Result<Configuration, ConfigError> {
-        let env = |name: &str| std::env::var(name).ok();
-        let context = LoadContext { env: &env, vault: &self.secrets, shared: &self.shared };
-        Configuration::read(&self.file, text, context)
-    }
-
-    fn record_sources(&mut self, configuration: &Configuration) {
-        self.session.clone_from(&configuration.session);
-        self.vault_paths.clone_from(&configuration.vault_paths);
-        self.files.clone_from(&configuration.files);
-    }
 }
 
-fn refuse(namespace: &Namespace, why: &str, diagnostics: &str) {
-    tracing::error!(
-        namespace = namespace.name(),
-        "{why}, and cannot be used; what was before stays in use:\n{diagnostics}"
-    );
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
-/// Notes what was read under `path` and says whether it is new. The last known secret outlives any failure to read it again.
-fn note(
+/// Stores what was read from `path`, unless that is a failure and a secret is known; returns whether anything has changed.
+fn update(
     secrets: &mut SecretCache,
     path: &str,
     secret: Result<BTreeMap<String, Secret>, Failure>,
@@ -203,18 +242,22 @@ fn note(
     changed
 }
 
-/// Logs how the reading of a secret goes when that changes, not every time it fails in the same way.
-fn log(path: &str, failing: &mut BTreeMap<String, String>, failure: Option<&Failure>) {
+/// Logs that a secret has become unreadable or readable; the same failure is logged once.
+fn log_readability(
+    path: &str,
+    unreadable: &mut BTreeMap<String, String>,
+    failure: Option<&Failure>,
+) {
     match failure.map(|failure| failure.render("")) {
         None => {
-            if failing.remove(path).is_some() {
-                tracing::info!(path, "a secret can be read from vault again");
+            if unreadable.remove(path).is_some() {
+                tracing::info!(path, "secret readable again");
             }
         }
-        Some(reason) => {
-            if failing.get(path) != Some(&reason) {
-                tracing::warn!(path, reason, "cannot read a secret from vault");
-                failing.insert(path.to_owned(), reason);
+        Some(error) => {
+            if unreadable.get(path) != Some(&error) {
+                tracing::warn!(path, error, "secret unreadable");
+                unreadable.insert(path.to_owned(), error);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The report: what every check said, in the order of the answer, before it is written as JSON or HTML.
+//! The report: the result of every check, before it is written as JSON or HTML.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -7,19 +7,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use probe::Checks;
 
-/// What `status` says of a check that passed.
+/// The `status` of a check that passed.
 pub const WORKING: &str = "working";
 
-/// One answer to "can each of them do its work right now".
+/// The results of all checks of a namespace at one time.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Every component by its name.
+    /// The components with their names.
     pub components: Arc<Components>,
-    /// The age of the oldest stored result in it; `None` if every check ran for this report.
+    /// The age of the oldest cached result in it; `None` if every check ran for this report.
     pub age: Option<Duration>,
 }
 
-/// The components of a report, in its order. They are shared by all who are answered from the same results.
+/// The components of a report with their names, in the order of the report. Reports of the same results share them.
 #[derive(Debug)]
 pub struct Components {
     entries: Vec<(String, ComponentResult)>,
@@ -28,7 +28,7 @@ pub struct Components {
 }
 
 impl Components {
-    /// Its text in the usual form, made by `write` for the first who needs it.
+    /// The text in the usual form, which `write` makes when it is needed for the first time.
     pub(crate) fn written(&self, write: impl FnOnce() -> String) -> Bytes {
         self.written.get_or_init(|| write().into()).clone()
     }
@@ -37,7 +37,7 @@ impl Components {
 impl From<Vec<(String, ComponentResult)>> for Components {
     fn from(entries: Vec<(String, ComponentResult)>) -> Self {
         let all_working =
-            entries.iter().all(|(_, checks)| checks.iter().all(CheckResult::is_working));
+            entries.iter().all(|(_, results)| results.iter().all(CheckResult::is_working));
         Self { entries, all_working, written: OnceLock::new() }
     }
 }
@@ -53,22 +53,22 @@ impl Deref for Components {
 /// The results of a component's checks.
 pub type ComponentResult = Checks<CheckResult>;
 
-/// What one check said.
+/// The result of one check.
 #[derive(Clone, Debug)]
 pub struct CheckResult {
     /// [`WORKING`], or the failure in one line.
     pub status: String,
-    /// How long the check took, or has been waited for.
+    /// How long the check took, or how long the caller waited for it.
     pub response_time: Duration,
 }
 
 impl Report {
-    /// Each check with its full name, such as `cache.data`.
+    /// Each result with the full name of its check, such as `cache.data`.
     pub fn checks(&self) -> impl Iterator<Item = (String, &CheckResult)> {
-        self.components.iter().flat_map(|(component, checks)| checks.iter_named(component))
+        self.components.iter().flat_map(|(component, results)| results.iter_named(component))
     }
 
-    /// Whether every check works.
+    /// Whether every check passed.
     pub fn all_working(&self) -> bool {
         self.components.all_working
     }

@@ -1,4 +1,4 @@
-//! Access tokens: compared in constant time, valid for a while after they have been replaced.
+//! Access tokens: compared in constant time, and valid for a grace period after they are replaced.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -8,12 +8,12 @@ use probe::Secret;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-/// A token in the form in which it is compared: both sides have the same length, and nobody can choose what it is.
+/// A keyed hash of a token: of fixed length, and not predictable for a caller, so that comparing it reveals nothing of the token.
 #[derive(Clone, Copy)]
 pub(crate) struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of `token`, under a key that this process made up.
+    /// The digest of `token`, under a random key of this process.
     pub(crate) fn of(token: &[u8]) -> Self {
         static KEY: LazyLock<[u8; 32]> = LazyLock::new(rand::random);
         Self(Sha256::new().chain_update(*KEY).chain_update(token).finalize().into())
@@ -34,16 +34,17 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Makes `token` the valid one; the one before stays valid for `grace`.
+    /// Replaces the current token, which stays valid for `grace`.
     pub(crate) fn replace(&mut self, token: &Secret, grace: Duration) {
         let token = Digest::of(token.expose().as_bytes());
-        let before = self.current.replace(token);
-        if let Some(before) = before.filter(|before| !bool::from(before.0.ct_eq(&token.0))) {
-            self.previous = Some((before, Instant::now() + grace));
+        let previous = self.current.replace(token);
+        if let Some(previous) = previous.filter(|previous| !bool::from(previous.0.ct_eq(&token.0)))
+        {
+            self.previous = Some((previous, Instant::now() + grace));
         }
     }
 
-    /// Whether `candidate` is valid, in a time that does not depend on how much of it is right.
+    /// Whether `candidate` is valid, in a time that does not depend on how much of it matches.
     pub(crate) fn verify(&self, candidate: &Digest) -> Choice {
         let matches = |known: &Digest| known.0.ct_eq(&candidate.0);
         let current = self.current.as_ref().map_or(Choice::from(0), matches);
@@ -61,35 +62,37 @@ impl Tokens {
 mod tests {
     use super::*;
 
-    fn admits(tokens: &Tokens, token: &str) -> bool {
+    fn accepts(tokens: &Tokens, token: &str) -> bool {
         tokens.verify(&Digest::of(token.as_bytes())).into()
     }
 
     #[test]
-    fn only_the_token_itself_is_admitted() {
+    fn only_the_current_token_is_accepted() {
         let mut tokens = Tokens::default();
-        assert!(!admits(&tokens, "") && !admits(&tokens, "first"));
+        assert!(!accepts(&tokens, "") && !accepts(&tokens, "first"));
         tokens.replace(&Secret::new("first"), Duration::ZERO);
-        assert!(admits(&tokens, "first"));
-        assert!(!admits(&tokens, "firs") && !admits(&tokens, "first ") && !admits(&tokens, ""));
+        assert!(accepts(&tokens, "first"));
+        assert!(!accepts(&tokens, "firs") && !accepts(&tokens, "first ") && !accepts(&tokens, ""));
     }
 
     #[test]
-    fn a_replaced_token_is_valid_for_its_grace_only() {
+    fn a_replaced_token_is_accepted_during_its_grace_period_only() {
         let mut tokens = Tokens::default();
         tokens.replace(&Secret::new("first"), Duration::ZERO);
         tokens.replace(&Secret::new("second"), Duration::ZERO);
-        assert!(admits(&tokens, "second") && !admits(&tokens, "first"));
+        assert!(accepts(&tokens, "second") && !accepts(&tokens, "first"));
         tokens.replace(&Secret::new("third"), Duration::from_hours(1));
-        assert!(admits(&tokens, "third") && admits(&tokens, "second") && !admits(&tokens, "first"));
+        assert!(
+            accepts(&tokens, "third") && accepts(&tokens, "second") && !accepts(&tokens, "first")
+        );
     }
 
     #[test]
-    fn the_same_token_again_changes_nothing() {
+    fn replacing_a_token_by_itself_has_no_effect() {
         let mut tokens = Tokens::default();
         tokens.replace(&Secret::new("first"), Duration::ZERO);
         tokens.replace(&Secret::new("second"), Duration::from_hours(1));
         tokens.replace(&Secret::new("second"), Duration::ZERO);
-        assert!(admits(&tokens, "second") && admits(&tokens, "first"));
+        assert!(accepts(&tokens, "second") && accepts(&tokens, "first"));
     }
 }

@@ -44,7 +44,7 @@ impl FrameDecoder {
 /// Appends `frame` to `buffer`.
 pub(crate) fn encode(frame: &AMQPFrame, buffer: &mut BytesMut) -> Result<(), Cause> {
     let (bytes, _) = gen_frame(frame)(Vec::new().into())
-        .map_err(|_| Cause::msg("the protocol cannot express this"))?
+        .map_err(|_| Cause::msg("the frame cannot be encoded"))?
         .into_inner();
     buffer.extend_from_slice(&bytes);
     Ok(())

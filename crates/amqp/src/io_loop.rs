@@ -206,7 +206,7 @@ impl IoLoop {
             }
             AMQPClass::Basic(basic::AMQPMethod::Return(_)) => self.assembler.begin(channel, false),
             AMQPClass::Basic(basic::AMQPMethod::Cancel(_)) => {
-                return Err(Cause::msg("the broker took our queue away"));
+                return Err(Cause::msg("the broker cancelled the consumer of the reply queue"));
             }
             AMQPClass::Channel(channel::AMQPMethod::CloseOk(_)) => {
                 self.remove_channel(channel);

@@ -80,8 +80,7 @@ impl Message {
 
 /// A short string of the protocol: at most 255 bytes.
 pub(crate) fn short_string(text: &str) -> Result<ShortString, Cause> {
-    ShortString::try_new(text)
-        .map_err(|_| Cause::msg("a name of more than 255 bytes, which the protocol cannot say"))
+    ShortString::try_new(text).map_err(|_| Cause::msg("a name is longer than 255 bytes"))
 }
 
 fn field_table(object: &Value) -> FieldTable {

@@ -1,4 +1,4 @@
-//! Whose credentials a request is signed with: keys of the configuration, or what the SDK's default chain finds, kept until they expire or are refused.
+//! The credentials that sign requests: configured keys, or the SDK's default chain with a cache.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,99 +13,97 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_types::region::Region;
+use probe::step::AUTHENTICATE;
 use probe::{CachedConnection, Cause, Connect, Failure, Secret, Steps};
 
-use crate::hosts::Hosts;
-use crate::run::{Run, Told};
+use crate::call_context::CallContext;
+use crate::call_error::FailureError;
+use crate::client_pool::ClientPool;
 
-/// Credentials that expire sooner are not used any more.
-const MARGIN: Duration = Duration::from_mins(1);
+/// Cached credentials are evicted this long before they expire.
+const EXPIRY_MARGIN: Duration = Duration::from_mins(1);
 
-const STEP: &str = "authenticate";
-
-/// Where credentials come from; every check with the same source shares one.
+/// Provides credentials to the SDK. Checks with equal credential settings share one.
 #[derive(Debug)]
-pub(crate) enum Account {
-    /// The configuration.
-    Keys {
+pub(crate) enum Provider {
+    /// Keys from the configuration.
+    Static {
         credentials: Credentials,
-        // Never read, but kept alive: they are masked wherever they appear.
+        // Never read: a live `Secret` is masked in all output.
         _secrets: (Secret, Secret, Option<Secret>),
     },
-    /// The environment, in the order of the SDK.
-    Chain(CachedConnection<Chain>),
+    /// The SDK's default chain, behind a cache.
+    Chain(CachedConnection<DefaultChain>),
 }
 
-impl Account {
+impl Provider {
     async fn credentials(&self) -> Result<Credentials, CredentialsError> {
         let chain = match self {
-            Self::Keys { credentials, .. } => return Ok(credentials.clone()),
+            Self::Static { credentials, .. } => return Ok(credentials.clone()),
             Self::Chain(chain) => chain,
         };
-        let run = Run::current();
-        let granted = chain.run(&run.steps, |granted| async { Ok(granted) }).await;
-        let granted = granted.map_err(|failure| CredentialsError::provider_error(Told(failure)))?;
-        let before = granted.used.swap(true, Ordering::Relaxed);
-        let credentials = granted.credentials.clone();
-        // A run has one set of credentials; setting them again changes nothing.
-        drop(run.used.set(Used { granted, before }));
-        // From here on it is the request that is waited for.
-        run.steps.begin(run.step);
+        let call = CallContext::current();
+        let cached = chain.run(&call.steps, |cached| async { Ok(cached) }).await;
+        let cached =
+            cached.map_err(|failure| CredentialsError::provider_error(FailureError(failure)))?;
+        let reused = cached.used.swap(true, Ordering::Relaxed);
+        let credentials = cached.credentials.clone();
+        // The SDK may ask twice in one call. The first value stays, and the second is equal.
+        drop(call.used.set(UsedCredentials { cached, reused }));
+        // The credentials are loaded: from here on, a timeout is the request's.
+        call.steps.begin(call.step);
         Ok(credentials)
     }
 }
-
-/// [`Account`] as the SDK asks it.
-#[derive(Debug)]
-pub(crate) struct Provider(pub(crate) Arc<Account>);
 
 impl ProvideCredentials for Provider {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(self.0.credentials())
+        future::ProvideCredentials::new(self.credentials())
     }
 }
 
-/// What a run was signed with.
-pub(crate) struct Used {
-    granted: Arc<Granted>,
-    before: bool,
+/// The cached credentials that signed a call.
+pub(crate) struct UsedCredentials {
+    cached: Arc<CachedCredentials>,
+    /// Whether an earlier call was signed with them, too.
+    reused: bool,
 }
 
-impl Used {
-    /// Notes that they were refused; answers whether fresh ones deserve an attempt, since these were from an earlier run.
-    pub(crate) fn refused(&self) -> bool {
-        self.granted.refused.store(true, Ordering::Relaxed);
-        self.before
+impl UsedCredentials {
+    /// Evicts the rejected credentials. Returns whether to retry with fresh ones, since these were reused.
+    pub(crate) fn reject(&self) -> bool {
+        self.cached.rejected.store(true, Ordering::Relaxed);
+        self.reused
     }
 }
 
-/// Credentials that the chain has found.
-pub(crate) struct Granted {
+/// Credentials that the default chain has loaded.
+pub(crate) struct CachedCredentials {
     credentials: Credentials,
-    // Never read, but kept alive: they are masked wherever they appear.
+    // Never read: a live `Secret` is masked in all output.
     _secrets: [Secret; 2],
     used: AtomicBool,
-    refused: AtomicBool,
+    rejected: AtomicBool,
 }
 
-/// The SDK's default chain.
+/// The SDK's default credentials chain.
 #[derive(Debug)]
-pub(crate) struct Chain {
+pub(crate) struct DefaultChain {
     pub(crate) profile: Option<String>,
-    /// Where roles are assumed if the environment names no region.
+    /// The region in which roles are assumed if the environment sets none.
     pub(crate) region: Region,
-    pub(crate) hosts: Hosts,
+    pub(crate) client_pool: ClientPool,
 }
 
-impl Chain {
-    async fn ask(&self) -> Result<Credentials, CredentialsError> {
+impl DefaultChain {
+    async fn load(&self) -> Result<Credentials, CredentialsError> {
         let config = ProviderConfig::without_region()
-            .with_http_client(self.hosts.clone())
+            .with_http_client(self.client_pool.clone())
             .with_retry_config(RetryConfig::disabled());
-        // Where roles are assumed: in the machine's own region, whose endpoint it surely reaches.
+        // Roles are assumed in the machine's own region, because its STS endpoint is reachable.
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(self.region.clone());
         let mut chain = DefaultCredentialsChain::builder().region(region).configure(config);
@@ -116,34 +114,34 @@ impl Chain {
     }
 }
 
-impl Connect for Chain {
-    type Connection = Granted;
+impl Connect for DefaultChain {
+    type Connection = CachedCredentials;
 
-    async fn connect(&self, steps: &Steps) -> Result<Granted, Failure> {
-        steps.begin_with(STEP, "no credentials", "");
-        let credentials = Run::begin(STEP).within(self.ask()).await;
-        let credentials = credentials.map_err(|error| Failure::new(STEP, cause(error)))?;
+    async fn connect(&self, steps: &Steps) -> Result<CachedCredentials, Failure> {
+        steps.begin_with(AUTHENTICATE, "no credentials", "");
+        let credentials = CallContext::new(AUTHENTICATE).scope(self.load()).await;
+        let credentials = credentials.map_err(|error| Failure::new(AUTHENTICATE, cause(error)))?;
         let secret = Secret::new(credentials.secret_access_key());
         let token = Secret::new(credentials.session_token().unwrap_or_default());
-        let (used, refused) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Granted { credentials, _secrets: [secret, token], used, refused })
+        let (used, rejected) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(CachedCredentials { credentials, _secrets: [secret, token], used, rejected })
     }
 
-    fn is_closed(granted: &Granted) -> bool {
-        let ends = granted.credentials.expiry();
-        granted.refused.load(Ordering::Relaxed)
-            || ends.is_some_and(|ends| ends <= SystemTime::now() + MARGIN)
+    fn is_closed(cached: &CachedCredentials) -> bool {
+        let expiry = cached.credentials.expiry();
+        cached.rejected.load(Ordering::Relaxed)
+            || expiry.is_some_and(|expiry| expiry <= SystemTime::now() + EXPIRY_MARGIN)
     }
 }
 
 fn cause(error: CredentialsError) -> Cause {
     match error {
         CredentialsError::CredentialsNotLoaded(_) => Cause::msg(
-            "no credentials found: neither in the configuration, nor in the environment, a profile, a web identity, a container or the machine's metadata",
+            "no credentials found in the configuration, the environment, a profile, a web identity, a container or the instance metadata",
         ),
         error => {
             let cause = Cause::from(error);
-            // What comes after it says more.
+            // The SDK's own prefix repeats ours.
             let text =
                 cause.text().trim_start_matches("an error occurred while loading credentials: ");
             Cause::msg(format!("the credentials could not be loaded: {text}"))

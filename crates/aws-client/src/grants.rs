@@ -1,33 +1,33 @@
-//! What AWS must grant, as a policy of IAM.
+//! The permissions that AWS must grant, written as an IAM policy.
 //!
-//! The actions and how their resources are written: <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
+//! Actions and resources: <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use probe::{Grant, GrantDialect};
 
-use crate::Aws;
+use crate::AwsContext;
 
 pub(crate) static IAM: GrantDialect = GrantDialect { name: "AWS IAM", write };
 
-/// Where the names of a service's resources are unique.
+/// The scope in which the name of a resource is unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// In the whole world.
-    Everywhere,
-    /// In an account.
+    /// All of AWS.
+    Global,
+    /// An account.
     Account,
-    /// In a region of an account.
+    /// A region of an account.
     Region,
 }
 
-impl Aws {
-    /// The permission for `action`, such as `events:PutEvents`, on the resource `name`. Which account it is, AWS alone knows.
+impl AwsContext {
+    /// The permission for `action`, such as `events:PutEvents`, on the resource `name`. The account is a wildcard, as it is not configured.
     pub fn grant(&self, action: &str, scope: Scope, name: &str) -> Grant {
         self.principal.needs([action, &self.arn(action, scope, name)])
     }
 
-    /// The same, as far as the request itself says that it is about keys that begin with `prefix`.
+    /// Like [`Self::grant`], but only for requests whose own `prefix` parameter begins with `prefix`.
     pub fn grant_within(&self, action: &str, scope: Scope, name: &str, prefix: &str) -> Grant {
         if prefix.is_empty() {
             return self.grant(action, scope, name);
@@ -46,25 +46,25 @@ impl Aws {
             region if region.starts_with("us-gov-") => "aws-us-gov",
             _ => "aws",
         };
-        let place = match scope {
-            Scope::Everywhere => ":".to_owned(),
+        let region_and_account = match scope {
+            Scope::Global => ":".to_owned(),
             Scope::Account => ":*".to_owned(),
             Scope::Region => format!("{}:*", self.region),
         };
-        format!("arn:{partition}:{service}:{place}:{name}")
+        format!("arn:{partition}:{service}:{region_and_account}:{name}")
     }
 }
 
-/// A text as a policy takes it literally: a star, a question mark and a dollar have a meaning there.
+/// Escapes the characters that have a meaning in a policy: `*`, `?` and `$`.
 pub(crate) fn literal(text: &str) -> String {
-    let piece = |c: char| match c {
+    let escape = |c: char| match c {
         '*' | '?' | '$' => format!("${{{c}}}"),
         c => c.to_string(),
     };
-    text.chars().map(piece).collect()
+    text.chars().map(escape).collect()
 }
 
-/// One statement for each resource.
+/// Writes one statement for each resource.
 fn write(_: &str, permissions: &BTreeSet<Vec<String>>) -> String {
     let mut resources: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for permission in permissions {
@@ -91,7 +91,7 @@ fn write(_: &str, permissions: &BTreeSet<Vec<String>>) -> String {
     format!("{{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n{statements}\n  ]\n}}\n")
 }
 
-/// A text in JSON.
+/// A JSON string.
 fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_resource_has_its_statement() {
+    fn each_resource_has_a_statement() {
         let permissions = [
             vec!["s3:PutObject", "arn:aws:s3:::b/a\"b*"],
             vec!["s3:GetObject", "arn:aws:s3:::b/a\"b*"],
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_no_pattern() {
+    fn a_name_is_escaped() {
         assert_eq!(literal("a*b?c$d/e"), "a${*}b${?}c${$}d/e");
     }
 }

@@ -5,14 +5,14 @@ use probe::{Check, Failure, Grant, Steps};
 use crate::distribution::Distribution;
 use crate::edge::Edge;
 
-/// One or both halves.
-pub(crate) struct CloudFront {
+/// The check of a distribution, of an object, or of both.
+pub(crate) struct CloudFrontCheck {
     distribution: Option<Distribution>,
     edge: Option<Edge>,
     target: String,
 }
 
-impl CloudFront {
+impl CloudFrontCheck {
     pub(crate) fn new(distribution: Option<Distribution>, edge: Option<Edge>) -> Self {
         let target = match (&distribution, &edge) {
             (Some(distribution), _) => distribution.target(),
@@ -23,7 +23,7 @@ impl CloudFront {
     }
 }
 
-impl Check for CloudFront {
+impl Check for CloudFrontCheck {
     fn target(&self) -> &str {
         &self.target
     }
@@ -37,19 +37,19 @@ impl Check for CloudFront {
         };
         let domain = distribution.domain(steps).await?;
         match &self.edge {
-            Some(edge) => fetch_beside(edge, steps, &domain).await,
+            Some(edge) => fetch_from(edge, steps, &domain).await,
             None => Ok(()),
         }
     }
 
-    /// What an edge serves, it serves to everybody.
+    /// The permission to look up the distribution. The object needs none.
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
         Ok(self.distribution.iter().map(Distribution::grant).collect())
     }
 }
 
-/// Fetches in a check whose target is the API: where the object comes from is said in the cause.
-async fn fetch_beside(edge: &Edge, steps: &Steps, domain: &str) -> Result<(), Failure> {
+/// Fetches the object in a check with the API as its target, so that the cause names the edge.
+async fn fetch_from(edge: &Edge, steps: &Steps, domain: &str) -> Result<(), Failure> {
     let target = edge.target(domain);
     steps.begin_with("fetch", format!("no answer from {target}"), "");
     edge.fetch(&Steps::new(), domain).await.map_err(|failure| {

@@ -1,73 +1,69 @@
-//! The half that fetches an object through the distribution's domain.
+//! Fetches an object through the distribution's domain.
 
-use aws_client::Hosts;
+use aws_client::ClientPool;
 use bytes::Bytes;
 use http::Request;
 use http::header::HOST;
 use probe::config::Url;
 use probe::{Failure, Steps};
 
-use crate::verdict;
+use crate::responder;
 
 const STEP: &str = "fetch";
 
-/// What is fetched, from where, and what must come.
-pub(crate) struct Expected {
-    /// In place of the distribution's own domain.
+/// The settings of the object to fetch.
+pub(crate) struct ObjectSettings {
+    /// Used instead of the distribution's own domain.
     pub(crate) domain: Option<String>,
-    /// Where to connect, in place of the domain.
+    /// The address to connect to instead of the domain.
     pub(crate) address: Option<Url>,
     pub(crate) path: String,
     pub(crate) status: u16,
     pub(crate) contains: Option<String>,
 }
 
-/// An edge, as clients reach it.
+/// Fetches the object from an edge of the distribution, as a browser would.
 pub(crate) struct Edge {
-    hosts: Hosts,
-    expected: Expected,
+    client_pool: ClientPool,
+    object: ObjectSettings,
 }
 
 impl Edge {
-    pub(crate) fn new(hosts: Hosts, expected: Expected) -> Self {
-        Self { hosts, expected }
+    pub(crate) fn new(client_pool: ClientPool, object: ObjectSettings) -> Self {
+        Self { client_pool, object }
     }
 
-    /// The `host:port` that is connected to for `domain`, which a configured one replaces.
+    /// The `host:port` to connect to. A configured domain takes precedence over `domain`.
     pub(crate) fn target(&self, domain: &str) -> String {
-        match &self.expected.address {
+        match &self.object.address {
             Some(address) => address.authority(443),
             None => format!("{}:443", self.domain(domain)),
         }
     }
 
-    /// Fetches the object for `domain`, which a configured one replaces.
+    /// Fetches the object. A configured domain takes precedence over `domain`.
     pub(crate) async fn fetch(&self, steps: &Steps, domain: &str) -> Result<(), Failure> {
-        let wrong = |reason: String| Failure::msg(STEP, reason);
+        let failed = |reason: String| Failure::msg(STEP, reason);
         let domain = self.domain(domain);
-        let scheme = self.expected.address.as_ref().map_or("https", Url::scheme);
+        let scheme = self.object.address.as_ref().map_or("https", Url::scheme);
         let origin = format!("{scheme}://{}", self.target(domain));
-        let client = self.hosts.client(&origin).map_err(wrong)?;
-        let request = Request::get(&self.expected.path).header(HOST, domain).body(Bytes::new());
+        let client = self.client_pool.client(&origin).map_err(failed)?;
+        let request = Request::get(&self.object.path).header(HOST, domain).body(Bytes::new());
         let request = request.map_err(|error| Failure::new(STEP, error))?;
-        let answer = client.send(steps, STEP, request).await?;
-        if answer.status().as_u16() != self.expected.status {
-            let came = verdict::of(answer.status(), answer.headers());
-            return Err(wrong(format!("expected status {}, {came}", self.expected.status)));
+        let response = client.send(steps, STEP, request).await?;
+        if response.status().as_u16() != self.object.status {
+            let actual = responder::describe(response.status(), response.headers());
+            return Err(failed(format!("expected status {}, {actual}", self.object.status)));
         }
-        match &self.expected.contains {
-            Some(text) if !holds(answer.body(), text.as_bytes()) => {
-                Err(wrong("the object does not contain what it should".to_owned()))
+        match &self.object.contains {
+            Some(text) if !String::from_utf8_lossy(response.body()).contains(text) => {
+                Err(failed("the object does not contain the expected text".to_owned()))
             }
             _ => Ok(()),
         }
     }
 
-    fn domain<'a>(&'a self, known: &'a str) -> &'a str {
-        self.expected.domain.as_deref().unwrap_or(known)
+    fn domain<'a>(&'a self, default: &'a str) -> &'a str {
+        self.object.domain.as_deref().unwrap_or(default)
     }
-}
-
-fn holds(body: &[u8], text: &[u8]) -> bool {
-    text.is_empty() || body.windows(text.len()).any(|part| part == text)
 }

@@ -1,4 +1,4 @@
-//! Asks whether a distribution is enabled and deployed, and whether it serves an object.
+//! Checks that a distribution is enabled and deployed, and that it serves an object.
 //!
 //! ```toml
 //! [cloud_front.site]
@@ -7,17 +7,17 @@
 //! contains = "healthy"
 //! ```
 //!
-//! Either half can be left out: without `object` only the API is asked, and without `distribution` only `domain`.
+//! Either part is optional: without `object`, only the API is called; without `distribution`, only the object is fetched from `domain`.
 
 mod check;
 mod distribution;
 mod edge;
+mod responder;
 mod settings;
-mod verdict;
 
 use probe::{DynChecks, Kind, Section};
 
-/// The kind of section that holds distributions, each under its name.
+/// The kind of the section with the distributions, each under its name.
 pub const KIND: Kind = Kind { name: "cloud_front", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {

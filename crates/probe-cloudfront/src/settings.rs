@@ -1,43 +1,43 @@
 //! The settings of one distribution.
 
-use aws_client::{Aws, Hosts};
+use aws_client::{AwsContext, ClientPool};
 use http::Uri;
 use probe::SharedResources;
 use probe::config::{Fields, Url};
 
-use crate::check::CloudFront;
+use crate::check::CloudFrontCheck;
 use crate::distribution::Distribution;
-use crate::edge::{Edge, Expected};
+use crate::edge::{Edge, ObjectSettings};
 
-/// `CloudFront` is asked here, wherever its edges are.
+/// The region of `CloudFront`'s API.
 const REGION: &str = "us-east-1";
 
-/// Reads a table; what is wrong is noted.
-pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<CloudFront> {
+/// Reads the settings of one distribution. Errors are reported in `fields`.
+pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<CloudFrontCheck> {
     let id: Option<String> = fields.optional("distribution");
-    let asks_api = fields.has("distribution");
-    let asks_edge = fields.has("object");
-    if !asks_api && !asks_edge {
+    let has_distribution = fields.has("distribution");
+    let has_object = fields.has("object");
+    if !has_distribution && !has_object {
         fields.error(
             "distribution",
             "expected `distribution`, or `object` and `domain`, or all three",
         );
     }
-    let id = id.filter(|id| is_id(fields, id));
-    let edge = read_edge(fields, asks_api);
-    if !asks_api {
+    let id = id.filter(|id| validate_id(fields, id));
+    let object = read_object(fields, has_distribution);
+    if !has_distribution {
         let tls = net::TlsSettings::read(fields);
-        let hosts = Hosts::shared(shared, &tls?);
-        return Some(CloudFront::new(None, Some(Edge::new(hosts, edge?))));
+        let client_pool = ClientPool::shared(shared, &tls?);
+        return Some(CloudFrontCheck::new(None, Some(Edge::new(client_pool, object?))));
     }
-    let aws = Aws::read(fields, shared, Some(REGION));
-    let (aws, edge) = (aws?, if asks_edge { Some(edge?) } else { None });
-    let edge = edge.map(|expected| Edge::new(aws.hosts().clone(), expected));
-    Some(CloudFront::new(Some(Distribution::new(aws, id?)), edge))
+    let aws = AwsContext::read(fields, shared, Some(REGION));
+    let (aws, object) = (aws?, if has_object { Some(object?) } else { None });
+    let edge = object.map(|object| Edge::new(aws.client_pool().clone(), object));
+    Some(CloudFrontCheck::new(Some(Distribution::new(aws, id?)), edge))
 }
 
-/// The settings of the half that fetches an object.
-fn read_edge(fields: &mut Fields<'_>, knows_domain: bool) -> Option<Expected> {
+/// Reads the settings of the object, if one is configured.
+fn read_object(fields: &mut Fields<'_>, has_distribution: bool) -> Option<ObjectSettings> {
     let object: Option<String> = fields.optional("object");
     let domain: Option<String> = fields.optional("domain");
     let address = address(fields);
@@ -51,18 +51,18 @@ fn read_edge(fields: &mut Fields<'_>, knows_domain: bool) -> Option<Expected> {
         }
         return None;
     }
-    if !knows_domain && !fields.has("domain") {
+    if !has_distribution && !fields.has("domain") {
         fields.error("object", "expected `domain` beside it, or `distribution`");
     }
     if !(100..600).contains(&status) {
         fields.error("status", "expected a status such as `200`");
     }
-    let object = object.filter(|path| is_path(fields, path));
+    let object = object.filter(|path| validate_path(fields, path));
     let domain_is_read = !fields.has("domain") || domain.is_some();
-    let domain = domain.filter(|domain| is_domain(fields, domain));
+    let domain = domain.filter(|domain| validate_domain(fields, domain));
     let contains_is_read = !fields.has("contains") || contains.is_some();
     let (path, address) = (object?, address.ok()?);
-    (domain_is_read && contains_is_read).then_some(Expected {
+    (domain_is_read && contains_is_read).then_some(ObjectSettings {
         domain,
         address,
         path,
@@ -71,7 +71,7 @@ fn read_edge(fields: &mut Fields<'_>, knows_domain: bool) -> Option<Expected> {
     })
 }
 
-/// Where to connect in place of the domain, if that is written; the error is a mistake that is noted, or a value that is not known yet.
+/// Reads the address to connect to, if one is configured. Returns `Err` if it is wrong or not known yet.
 fn address(fields: &mut Fields<'_>) -> Result<Option<Url>, ()> {
     let url = fields.optional_url("address", &["http", "https"]);
     if !fields.has("address") {
@@ -79,35 +79,36 @@ fn address(fields: &mut Fields<'_>) -> Result<Option<Url>, ()> {
     }
     let url = url.ok_or(())?;
     if !url.username().is_empty() || url.password().is_some() || url.path_and_query() != "/" {
-        fields.error("address", "expected a URL of nothing but scheme, host and port");
+        fields.error("address", "expected a URL with only scheme, host and port");
         return Err(());
     }
     Ok(Some(url))
 }
 
-fn is_id(fields: &mut Fields<'_>, id: &str) -> bool {
-    let fits = (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if !fits {
+fn validate_id(fields: &mut Fields<'_>, id: &str) -> bool {
+    let is_valid =
+        (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_valid {
         fields.error("distribution", "expected a distribution's id such as `E2QWRUHAPOMQZL`");
     }
-    fits
+    is_valid
 }
 
-fn is_path(fields: &mut Fields<'_>, path: &str) -> bool {
-    let fits = path.starts_with('/') && path.parse::<Uri>().is_ok();
-    if !fits {
+fn validate_path(fields: &mut Fields<'_>, path: &str) -> bool {
+    let is_valid = path.starts_with('/') && path.parse::<Uri>().is_ok();
+    if !is_valid {
         fields.error("object", "expected a path such as `/health.txt`, percent-encoded");
     }
-    fits
+    is_valid
 }
 
-fn is_domain(fields: &mut Fields<'_>, domain: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+fn validate_domain(fields: &mut Fields<'_>, domain: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
-    let fits = domain.len() <= 253 && domain.split('.').all(part);
-    if !fits {
+    let is_valid = domain.len() <= 253 && domain.split('.').all(is_label);
+    if !is_valid {
         fields.error("domain", "expected a domain such as `cdn.example.com`");
     }
-    fits
+    is_valid
 }

@@ -1,4 +1,4 @@
-//! The whole way: an event is put on the bus, and must come out as a row in the database.
+//! The end-to-end check: puts an event on the bus and waits for its row in the database.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,40 +6,41 @@ use std::time::{Duration, Instant};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_eventbridge::types::builders::PutEventsRequestEntryBuilder;
 use probe::config::Fields;
+use probe::step::AUTHENTICATE;
 use probe::{Failure, Grant, Steps};
 use tokio::time::{sleep, timeout};
 
-use crate::clickhouse::{Table, is_word};
+use crate::clickhouse::{ClickhouseTable, validate_name};
 use crate::event_bridge::EventBridge;
 
-/// Each run leaves an event in the history.
-pub(crate) const PACE: Duration = Duration::from_mins(1);
+/// The shortest interval between runs, since each leaves an event in the history.
+pub(crate) const MIN_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The step in which the row is waited for.
+/// The step that waits for the row.
 const ARRIVE: &str = "arrive";
 
-/// How long after the event the database is asked first, and how long the pauses may become.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The delay before the first query, and the longest delay between queries.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// A question that takes longer is asked anew, the next time with twice the patience: it holds up the check of the database, whose connection it uses.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The timeout of the first query; it doubles after each timeout. It exists because a slow query blocks the check of the table, which shares the connection.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How the event is marked, and where its id is found.
-pub(crate) struct Event {
+/// The attributes of the event, and the columns in which it is found.
+pub(crate) struct EventSettings {
     source: String,
     detail_type: String,
     id_column: String,
     time_column: Option<String>,
 }
 
-impl Event {
-    /// Reads `source`, `detail_type`, `id_column` and `time_column`; what is wrong is noted.
+impl EventSettings {
+    /// Reads `source`, `detail_type`, `id_column` and `time_column`. Errors are reported in `fields`.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let source = fields.with_default("source", "health-gateway".to_owned());
         let detail_type = fields.with_default("detail_type", "health check".to_owned());
         let id_column = fields.with_default("id_column", "id".to_owned());
-        let time_is_written = fields.has("time_column");
+        let has_time_column = fields.has("time_column");
         let time_column: Option<String> = fields.optional("time_column");
         for (key, text) in [
             ("source", Some(&source)),
@@ -47,11 +48,11 @@ impl Event {
             ("id_column", Some(&id_column)),
             ("time_column", time_column.as_ref()),
         ] {
-            if !text.is_none_or(|text| is_word(fields, key, text)) {
+            if !text.is_none_or(|text| validate_name(fields, key, text)) {
                 return None;
             }
         }
-        (time_column.is_some() || !time_is_written).then_some(Self {
+        (time_column.is_some() || !has_time_column).then_some(Self {
             source,
             detail_type,
             id_column,
@@ -68,23 +69,23 @@ impl Event {
     }
 }
 
-/// The check.
+/// The end-to-end check.
 pub(crate) struct EndToEnd {
     event_bridge: Arc<EventBridge>,
-    table: Arc<Table>,
-    event: Arc<Event>,
+    table: Arc<ClickhouseTable>,
+    event: Arc<EventSettings>,
 }
 
 impl EndToEnd {
     pub(crate) fn new(
         event_bridge: Arc<EventBridge>,
-        table: Arc<Table>,
-        event: Arc<Event>,
+        table: Arc<ClickhouseTable>,
+        event: Arc<EventSettings>,
     ) -> Self {
         Self { event_bridge, table, event }
     }
 
-    /// Where the way begins; when the database is at fault, the cause says so.
+    /// The target of the bus, where the pipeline begins. If the database is at fault, the cause names it.
     pub(crate) fn target(&self) -> &str {
         self.event_bridge.target()
     }
@@ -96,57 +97,57 @@ impl EndToEnd {
     }
 
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let own_id = unique();
+        let own_id = random_uuid();
         let id = self.event_bridge.put(steps, self.event.entry(&own_id)).await?;
         let accepted = Instant::now();
-        let (mut pause, mut patience, mut answers) = (FIRST_PAUSE, PATIENCE, true);
+        let (mut delay, mut query_timeout, mut has_response) = (FIRST_DELAY, FIRST_TIMEOUT, true);
         loop {
             let ago = accepted.elapsed().as_secs_f32();
-            let known = format!("the bus accepted it {ago:.1}s ago as {id}");
-            let silence = if answers {
+            let context = format!("the bus accepted it {ago:.1}s ago as {id}");
+            let reason = if has_response {
                 "the event is not in the database".to_owned()
             } else {
                 format!("no answer from the database at {}", self.table.target())
             };
-            steps.begin_with(ARRIVE, silence, known);
-            sleep(pause).await;
-            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
-            match timeout(patience, self.has_arrived([&id, &own_id])).await {
+            steps.begin_with(ARRIVE, reason, context);
+            sleep(delay).await;
+            delay = (delay * 3 / 2).min(MAX_DELAY);
+            match timeout(query_timeout, self.has_arrived([&id, &own_id])).await {
                 Ok(Ok(true)) => return Ok(()),
-                Ok(Ok(false)) => answers = true,
-                Ok(Err(failure)) => return Err(self.unreadable(&id, &failure)),
+                Ok(Ok(false)) => has_response = true,
+                Ok(Err(failure)) => return Err(self.query_failure(&id, &failure)),
                 Err(_) => {
-                    answers = false;
-                    patience *= 2;
+                    has_response = false;
+                    query_timeout *= 2;
                 }
             }
         }
     }
 
-    /// Whether the row is there. A history may keep the bus's id of an event, or the one that stands in its detail.
+    /// Whether the row has arrived. A history may store either the id that the bus assigned or the id in the event's detail.
     async fn has_arrived(&self, ids: [&str; 2]) -> Result<bool, Failure> {
-        // The steps of a question are of no interest: what is waited for is the row.
-        self.table.has(&Steps::new(), ARRIVE, self.columns(), ids).await
+        // The query's own steps are discarded, so that a timeout names the step `arrive`.
+        self.table.has_event(&Steps::new(), ARRIVE, self.columns(), ids).await
     }
 
-    /// The column that holds an event's id, and the one that holds its time if there is one.
+    /// The column with the event's id, and the one with its time, if configured.
     fn columns(&self) -> (&str, Option<&str>) {
         (&self.event.id_column, self.event.time_column.as_deref())
     }
 
-    fn unreadable(&self, id: &str, failure: &Failure) -> Failure {
+    fn query_failure(&self, id: &str, failure: &Failure) -> Failure {
         let (step, cause) = (failure.step(), failure.cause().text());
-        // Whoever looks for changed credentials goes by the step.
-        let own = if step == "authenticate" { step } else { ARRIVE };
+        // The gateway reads the secrets again after a failure in `authenticate`.
+        let step = if step == AUTHENTICATE { step } else { ARRIVE };
         let at = self.table.target();
         let reason =
             format!("the bus accepted {id}, but the database at {at} cannot be read: {cause}");
-        Failure::msg(own, reason)
+        Failure::msg(step, reason)
     }
 }
 
-/// An id that nobody else has, in the form of the bus's own: a column may be of the type UUID.
-fn unique() -> String {
+/// A random UUID, which is also the format of the bus's own ids: the column may have the type UUID.
+fn random_uuid() -> String {
     let bits: u128 = rand::random();
     let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
     let digits = format!("{bits:032x}");
@@ -158,9 +159,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_a_random_uuid() {
-        let id = unique();
-        assert_ne!(id, unique());
+    fn ids_are_random_uuids_of_version_4() {
+        let id = random_uuid();
+        assert_ne!(id, random_uuid());
         assert_eq!(id.len(), 36);
         assert_eq!(&id[14..15], "4", "{id}");
         assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"), "{id}");

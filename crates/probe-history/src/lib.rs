@@ -1,4 +1,4 @@
-//! Asks each link of the pipeline that an application's history takes, and sends an event through all of it.
+//! Checks each stage of an application's history pipeline, and sends an event through all of them.
 //!
 //! ```toml
 //! [history.clickhouse]
@@ -26,13 +26,13 @@
 //! access = ["list", "read", "write", "delete"]
 //! ```
 //!
-//! A table that is left out leaves out its checks. Each check speaks for its own link, so that the first that fails in the order of the pipeline is the one to look at: bus, rule, destination, connection, service, database.
+//! Each table is optional and adds its own checks. A check reports only on its own stage, so that the first failure in the order of the pipeline is the cause: bus, rule, destination, connection, service, database.
 
-mod api;
 mod clickhouse;
 mod e2e;
 mod event_bridge;
-mod headers;
+mod health_endpoint;
+mod secret_headers;
 mod settings;
 
 use std::sync::Arc;
@@ -41,31 +41,31 @@ use std::time::Duration;
 use aws_client::s3::Bucket;
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 
-use crate::api::Api;
-use crate::clickhouse::Table;
+use crate::clickhouse::ClickhouseTable;
 use crate::e2e::EndToEnd;
-use crate::event_bridge::{EventBridge, Link};
+use crate::event_bridge::{EventBridge, Stage};
+use crate::health_endpoint::HealthEndpoint;
 use crate::settings::Settings;
 
-/// The kind of sections that hold one history.
+/// The kind of the section with one history.
 pub const KIND: Kind = Kind { name: "history", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
-    let settings = Settings::read(section.shared(), &mut fields);
+    let settings = Settings::read(&mut fields, section.shared());
     let names = settings.names();
     fields.group(names, |name| settings.check(name.as_str()))
 }
 
 /// A check of the group.
 enum HistoryCheck {
-    Clickhouse(Arc<Table>),
+    Clickhouse(Arc<ClickhouseTable>),
     EndToEnd(EndToEnd),
-    EventBridge(Arc<EventBridge>, Link),
-    Api(Arc<Api>),
+    EventBridge(Arc<EventBridge>, Stage),
+    Api(Arc<HealthEndpoint>),
     Files(Arc<Bucket>),
     /// Its settings are not known yet.
-    Unknown(Failure),
+    Unavailable(Failure),
 }
 
 impl Check for HistoryCheck {
@@ -74,9 +74,9 @@ impl Check for HistoryCheck {
             Self::Clickhouse(table) => table.target(),
             Self::EndToEnd(e2e) => e2e.target(),
             Self::EventBridge(event_bridge, _) => event_bridge.target(),
-            Self::Api(api) => api.target(),
+            Self::Api(endpoint) => endpoint.target(),
             Self::Files(bucket) => bucket.target(),
-            Self::Unknown(_) => "",
+            Self::Unavailable(_) => "",
         }
     }
 
@@ -84,10 +84,10 @@ impl Check for HistoryCheck {
         match self {
             Self::Clickhouse(table) => table.check(steps).await,
             Self::EndToEnd(e2e) => e2e.check(steps).await,
-            Self::EventBridge(event_bridge, link) => event_bridge.check(steps, *link).await,
-            Self::Api(api) => api.check(steps).await,
+            Self::EventBridge(event_bridge, stage) => event_bridge.check(steps, *stage).await,
+            Self::Api(endpoint) => endpoint.check(steps).await,
             Self::Files(bucket) => bucket.check(steps).await,
-            Self::Unknown(failure) => Err(failure.clone()),
+            Self::Unavailable(failure) => Err(failure.clone()),
         }
     }
 
@@ -95,14 +95,14 @@ impl Check for HistoryCheck {
         Ok(match self {
             Self::Clickhouse(table) => table.grants(),
             Self::EndToEnd(e2e) => e2e.grants(),
-            Self::EventBridge(event_bridge, link) => event_bridge.grants(*link),
+            Self::EventBridge(event_bridge, stage) => event_bridge.grants(*stage),
             Self::Api(_) => Vec::new(),
             Self::Files(bucket) => bucket.grants(),
-            Self::Unknown(failure) => return Err(failure.clone()),
+            Self::Unavailable(failure) => return Err(failure.clone()),
         })
     }
 
     fn min_interval(&self) -> Option<Duration> {
-        matches!(self, Self::EndToEnd(_)).then_some(e2e::PACE)
+        matches!(self, Self::EndToEnd(_)).then_some(e2e::MIN_INTERVAL)
     }
 }

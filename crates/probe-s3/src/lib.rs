@@ -1,4 +1,4 @@
-//! Asks each bucket for the kinds of access that the application needs, and for no others.
+//! Checks that each bucket grants the kinds of access that the application needs, and uses no others.
 //!
 //! ```toml
 //! [s3.files]
@@ -8,12 +8,12 @@
 //! prefix = "tmp/"          # where the gateway's own objects go: `tmp/health-gateway/...`
 //! ```
 //!
-//! What is asked, and how it is told, is in `aws-client`, since the history's files are such a bucket, too.
+//! The check itself is in `aws-client`, since `probe-history` uses it for its files, too.
 
 use aws_client::s3::Bucket;
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 
-/// The kind of section that holds buckets, each under its name.
+/// The kind of the section with the buckets, each under its name.
 pub const KIND: Kind = Kind { name: "s3", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {

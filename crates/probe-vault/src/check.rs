@@ -1,33 +1,32 @@
-//! The check: two questions on one connection.
+//! The check: server health, then a lookup of the token.
 
 use std::sync::Arc;
 
 use probe::{Check, Failure, Steps};
 use vault_client::Session;
 
-use crate::judge::Rules;
+use crate::rules::Rules;
 
-/// One Vault, and our token for it.
-pub(crate) struct Vault {
+pub(crate) struct VaultCheck {
     session: Arc<Session>,
     rules: Rules,
 }
 
-impl Vault {
+impl VaultCheck {
     pub(crate) fn new(session: Arc<Session>, rules: Rules) -> Self {
         Self { session, rules }
     }
 }
 
-impl Check for Vault {
+impl Check for VaultCheck {
     fn target(&self) -> &str {
         self.session.target()
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         let health = self.session.health(steps).await?;
-        self.rules.server(health).map_err(|reason| Failure::msg("health", reason))?;
+        self.rules.check_health(health).map_err(|reason| Failure::msg("health", reason))?;
         let token = self.session.lookup_self(steps).await?;
-        self.rules.token(&token).map_err(|reason| Failure::msg("lookup", reason))
+        self.rules.check_token(&token).map_err(|reason| Failure::msg("lookup", reason))
     }
 }

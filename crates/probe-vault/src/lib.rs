@@ -1,23 +1,23 @@
-//! Asks Vault whether it is initialized, unsealed and active, and whether our own token is valid.
+//! Checks that Vault is initialized, unsealed and active, and that the session's token is valid.
 //!
-//! The session, its login and its connection are those of `vault-client`, shared with whoever else uses the same Vault: the gateway's own secrets, as a rule.
+//! The session, its login and its connection come from `vault-client` and are shared by all users of the same Vault, usually also by the gateway's own secrets.
 
 mod check;
-mod judge;
+mod rules;
 
 use std::time::Duration;
 
 use probe::{DynChecks, Kind, Section};
 use vault_client::Session;
 
-use crate::check::Vault;
-use crate::judge::Rules;
+use crate::check::VaultCheck;
+use crate::rules::Rules;
 
 /// The probe of Vault and of OpenBao.
 ///
 /// Besides the session's settings (see [`Session::read_settings`]):
-/// * `standby` = `refuse` (the default) or `accept`: whether a node that leaves the work to another one is working.
-/// * `min_ttl`, 5 minutes by default: a token that is valid for less is about to expire. For a token that the session keeps alive, a quarter of its length is enough if that is less.
+/// * `standby` = `refuse` (the default) or `accept`: whether a standby node is working.
+/// * `min_ttl`, 5 minutes by default: the check fails if the token expires sooner. For a token that the session renews, a quarter of its lifetime suffices if that is less.
 pub const KIND: Kind = Kind { name: "vault", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
@@ -25,5 +25,5 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let session = Session::read_settings(&mut fields, section.shared());
     let standby = fields.one_of("standby", &[("refuse", false), ("accept", true)]);
     let min_ttl = fields.with_default("min_ttl", Duration::from_mins(5));
-    fields.single(|| Some(Vault::new(session?, Rules { accept_standby: standby?, min_ttl })))
+    fields.single(|| Some(VaultCheck::new(session?, Rules { accept_standby: standby?, min_ttl })))
 }

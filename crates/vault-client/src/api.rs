@@ -1,4 +1,4 @@
-//! One request to Vault's HTTP API and its answer; knows nothing of logins.
+//! Requests to Vault's HTTP API and its responses, without logins.
 
 use std::time::Duration;
 
@@ -9,37 +9,25 @@ use probe::config::Url;
 use probe::{Failure, Steps};
 use serde_json::Value;
 
-/// How long background work waits for Vault; a check waits as long as its own deadline allows.
-const BACKGROUND: Duration = Duration::from_secs(5);
+/// The timeout of background work. A check has its own deadline.
+const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(5);
 
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 
-/// What stands for itself in a path.
-const UNRESERVED: &AsciiSet =
+/// Everything except unreserved characters and the slash is percent-encoded in a path.
+const PATH_ENCODE_SET: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// `work` with the time bound of background work.
-pub(crate) async fn bounded<T>(
-    steps: &Steps,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let silent = |_| {
-        let reason = format!("no answer within {} s", BACKGROUND.as_secs());
-        Err(Failure::msg(steps.current(), reason))
-    };
-    tokio::time::timeout(BACKGROUND, work).await.unwrap_or_else(silent)
-}
-
-/// Where Vault is, and in which of its namespaces we work.
+/// A client of one Vault and one of its namespaces.
 #[derive(Debug)]
-pub(crate) struct Api {
+pub(crate) struct ApiClient {
     client: http_client::Client,
     prefix: String,
     namespace: Option<HeaderValue>,
 }
 
-impl Api {
+impl ApiClient {
     pub(crate) fn new(url: &Url, tls: net::TlsSettings, namespace: Option<HeaderValue>) -> Self {
         let prefix = url.path().trim_end_matches('/').to_owned();
         Self { client: http_client::Client::new(url, tls), prefix, namespace }
@@ -53,9 +41,9 @@ impl Api {
         self.namespace.as_ref().and_then(|namespace| namespace.to_str().ok()).unwrap_or_default()
     }
 
-    /// Sends one request in the step `step`. Writes are `PUT`, as in Vault's own client: `PUT` may be repeated when the kept connection turns out closed.
+    /// Sends a request in the step `step`: `PUT` with a body, as Vault's own client does, else `GET`. The HTTP client may repeat both if the cached connection turns out to be closed.
     ///
-    /// That is harmless for all we write: a second renewal is a renewal, a second revocation finds nothing left, and a second login leaves at worst a token that nobody uses until it expires.
+    /// Repeating a renewal or a revocation changes nothing; repeating a login leaves at worst an unused token until it expires.
     pub(crate) async fn call(
         &self,
         steps: &Steps,
@@ -63,10 +51,10 @@ impl Api {
         path: &str,
         token: Option<&HeaderValue>,
         body: Option<&Value>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ApiResponse, Failure> {
         let method = if body.is_some() { Method::PUT } else { Method::GET };
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let path = utf8_percent_encode(path, UNRESERVED);
+        let path = utf8_percent_encode(path, PATH_ENCODE_SET);
         let mut request =
             Request::builder().method(method).uri(format!("{}/v1/{path}", self.prefix));
         if let Some(namespace) = &self.namespace {
@@ -76,46 +64,46 @@ impl Api {
             request = request.header(TOKEN, token);
         }
         let request = request.body(body).map_err(|error| Failure::new(step, error))?;
-        let answer = self.client.send(steps, step, request).await?;
-        Ok(Answer::read(&answer))
+        let response = self.client.send(steps, step, request).await?;
+        Ok(ApiResponse::new(&response))
     }
 
-    /// The state of the server, which belongs to no namespace and needs no token.
+    /// Requests `sys/health`, which belongs to no namespace and needs no token.
     pub(crate) async fn health(
         &self,
         steps: &Steps,
         step: &'static str,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ApiResponse, Failure> {
         let request = Request::get(format!("{}/v1/sys/health", self.prefix)).body(Bytes::new());
         let request = request.map_err(|error| Failure::new(step, error))?;
-        let answer = self.client.send(steps, step, request).await?;
-        Ok(Answer::read(&answer))
+        let response = self.client.send(steps, step, request).await?;
+        Ok(ApiResponse::new(&response))
     }
 }
 
-/// What Vault answered.
+/// A response of Vault, or of another server in its place.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     /// The body, or `Null` if it is not JSON.
     pub(crate) body: Value,
-    /// What the body is instead: its type, or its words if they are few.
-    instead: String,
+    /// A description of a body that is not JSON: its text if that is short, else its type.
+    non_json: String,
 }
 
-impl Answer {
-    fn read(answer: &Response<Bytes>) -> Self {
-        let body = serde_json::from_slice(answer.body()).unwrap_or_default();
-        Self { status: answer.status(), body, instead: instead(answer) }
+impl ApiResponse {
+    fn new(response: &Response<Bytes>) -> Self {
+        let body = serde_json::from_slice(response.body()).unwrap_or_default();
+        Self { status: response.status(), body, non_json: describe_non_json(response) }
     }
 
-    /// This answer if it is a success, else what Vault says instead.
-    pub(crate) fn success(self, step: &'static str) -> Result<Self, Failure> {
-        if self.status.is_success() { Ok(self) } else { Err(Failure::msg(step, self.reason())) }
+    /// Returns this response if its status is a success, else a failure with Vault's error text.
+    pub(crate) fn into_success(self, step: &'static str) -> Result<Self, Failure> {
+        if self.status.is_success() { Ok(self) } else { Err(Failure::msg(step, self.error_text())) }
     }
 
-    /// Why this is not the answer that was asked for: Vault's own words if there are any.
-    pub(crate) fn reason(&self) -> String {
+    /// Describes an unexpected response, with Vault's own errors if there are any.
+    pub(crate) fn error_text(&self) -> String {
         let status = self.status.as_u16();
         if self.status.is_redirection() {
             return format!("answered with a redirect ({status}), which is not followed");
@@ -123,14 +111,14 @@ impl Answer {
         match self.errors() {
             errors if !errors.is_empty() => format!("{errors} (status {status})"),
             _ if self.body.is_object() => format!("status {status}"),
-            _ => format!("status {status}, not Vault: {}", self.instead),
+            _ => format!("status {status}, not Vault: {}", self.non_json),
         }
     }
 
-    /// Vault's own words, on one line.
-    pub(crate) fn errors(&self) -> String {
+    /// Vault's own errors, on one line.
+    fn errors(&self) -> String {
         let errors = self.body["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        // Several errors arrive as one text: `2 errors occurred:`, then each in a line that begins with a star.
+        // Vault joins several errors into one text: `2 errors occurred:`, then a line with a leading star for each.
         let lines = errors.flat_map(str::lines).map(|line| line.trim().trim_start_matches("* "));
         lines
             .filter(|line| !line.is_empty() && !line.ends_with("occurred:"))
@@ -139,12 +127,24 @@ impl Answer {
     }
 }
 
-/// What a body is that is not JSON. The words of a plain text often say it: that TLS is expected here, for instance.
-fn instead(answer: &Response<Bytes>) -> String {
-    let content_type = answer.headers().get(header::CONTENT_TYPE);
+/// Runs `work` with the timeout of background work.
+pub(crate) async fn with_background_timeout<T>(
+    steps: &Steps,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let timed_out = |_| {
+        let reason = format!("no answer within {} s", BACKGROUND_TIMEOUT.as_secs());
+        Err(Failure::msg(steps.current(), reason))
+    };
+    tokio::time::timeout(BACKGROUND_TIMEOUT, work).await.unwrap_or_else(timed_out)
+}
+
+/// Describes a body that is not JSON. A short plain text is often the reason itself, for instance that TLS is expected.
+fn describe_non_json(response: &Response<Bytes>) -> String {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = content_type.split(';').next().unwrap_or_default();
-    let text = std::str::from_utf8(answer.body()).unwrap_or_default().trim();
+    let text = std::str::from_utf8(response.body()).unwrap_or_default().trim();
     match content_type {
         "" | "text/plain" if (1..100).contains(&text.len()) => text.to_owned(),
         "" => "no JSON".to_owned(),
@@ -157,13 +157,13 @@ mod tests {
     use super::*;
 
     fn check(status: u16, content_type: &str, body: &str, expected: &str) {
-        let answer = Response::builder().status(status).header("content-type", content_type);
-        let answer = answer.body(Bytes::copy_from_slice(body.as_bytes())).expect("an answer");
-        assert_eq!(Answer::read(&answer).reason(), expected);
+        let response = Response::builder().status(status).header("content-type", content_type);
+        let response = response.body(Bytes::copy_from_slice(body.as_bytes())).expect("a response");
+        assert_eq!(ApiResponse::new(&response).error_text(), expected);
     }
 
     #[test]
-    fn a_refusal_is_told_in_vaults_own_words() {
+    fn an_error_response_is_described_by_vaults_own_errors() {
         let body =
             r#"{"errors":["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}"#;
         check(403, "application/json", body, "permission denied, invalid token (status 403)");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_another_server_is_told_from_vaults() {
+    fn a_response_of_another_server_is_described_as_such() {
         check(200, "text/html; charset=utf-8", "<html>", "status 200, not Vault: text/html");
         check(200, "", "", "status 200, not Vault: no JSON");
         check(400, "text/plain", "TLS, please\n", "status 400, not Vault: TLS, please");

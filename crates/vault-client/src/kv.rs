@@ -1,122 +1,135 @@
-//! Reads secrets from key-value stores of both versions.
+//! Reads secrets from Vault's key-value stores, versions 1 and 2.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
+use parking_lot::Mutex;
 use probe::{Failure, Secret, Steps};
 use serde_json::{Map, Value};
 
-use crate::api::Answer;
-use crate::tokens::Tokens;
+use crate::api::ApiResponse;
+use crate::token_manager::TokenManager;
 
 const STEP: &str = "read";
 
-/// The stores that were found so far: the path at which each is mounted, with its last slash, and its version.
+/// The key-value stores discovered so far: mount path, with a trailing slash, to version.
 #[derive(Debug, Default)]
-pub(crate) struct Mounts(Mutex<BTreeMap<String, Version>>);
+pub(crate) struct Mounts(Mutex<BTreeMap<String, KvVersion>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
+enum KvVersion {
     One,
     Two,
 }
 
-/// Reads the secret at `path`, written as Vault's own command line takes it: with the mount, without the `data/` of version 2.
+/// Reads the secret at `path`, in the form that `vault kv get` takes: with the mount, without the `data/` of version 2.
 pub(crate) async fn read(
-    tokens: &Tokens,
+    tokens: &TokenManager,
     mounts: &Mounts,
     steps: &Steps,
     path: &str,
 ) -> Result<BTreeMap<String, Secret>, Failure> {
     let path = path.trim_matches('/');
-    let known = mounts.find(path);
-    let found = match known {
-        Some(known) => Some(known),
-        None => find(tokens, mounts, steps, path).await?,
+    let store = match mounts.find(path) {
+        Some(cached) => Some(cached),
+        None => discover_mount(tokens, mounts, steps, path).await?,
     };
-    if let Some((mount, version)) = found {
-        let answer = ask(tokens, steps, path, &mount, version).await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            // The store may have got its second version meanwhile: the next read finds out.
-            mounts.lock().remove(&mount);
-        }
-        return data(answer, path, version);
+    let Some((mount, version)) = store else {
+        return read_undiscovered(tokens, steps, path).await;
+    };
+    let response = get(tokens, steps, path, &mount, version).await?;
+    if response.status == StatusCode::NOT_FOUND {
+        // The store may have been upgraded to version 2: the next read discovers it again.
+        mounts.0.lock().remove(&mount);
     }
-    // We may not ask which store it is. Most are mounted at one name, and of the second version; both attempts only read.
+    parse(response, path, version)
+}
+
+/// Reads from a store that the token may not discover.
+///
+/// Its mount is assumed to be the first segment of the path. Version 2 is more common, so it is tried first; both attempts only read.
+async fn read_undiscovered(
+    tokens: &TokenManager,
+    steps: &Steps,
+    path: &str,
+) -> Result<BTreeMap<String, Secret>, Failure> {
     let mount = path.split_inclusive('/').next().unwrap_or_default();
-    let second = ask(tokens, steps, path, mount, Version::Two).await?;
-    if second.status.is_success() || !second.status.is_client_error() {
-        return data(second, path, Version::Two);
+    let v2 = get(tokens, steps, path, mount, KvVersion::Two).await?;
+    if v2.status.is_success() || !v2.status.is_client_error() {
+        return parse(v2, path, KvVersion::Two);
     }
-    let first = ask(tokens, steps, path, mount, Version::One).await?;
-    if first.status.is_success() {
-        data(first, path, Version::One)
+    let v1 = get(tokens, steps, path, mount, KvVersion::One).await?;
+    if v1.status.is_success() {
+        parse(v1, path, KvVersion::One)
     } else {
-        data(second, path, Version::Two)
+        parse(v2, path, KvVersion::Two)
     }
 }
 
-/// Asks where the store of `path` is mounted and of which version it is, as Vault's own command line does; `None` if we may not know.
-async fn find(
-    tokens: &Tokens,
+/// Requests the mount and the version of the store of `path`, as `vault kv get` does. Returns `None` if the token may not discover them.
+async fn discover_mount(
+    tokens: &TokenManager,
     mounts: &Mounts,
     steps: &Steps,
     path: &str,
-) -> Result<Option<(String, Version)>, Failure> {
-    let answer = tokens.ask(steps, STEP, &format!("sys/internal/ui/mounts/{path}")).await?;
-    if matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
+) -> Result<Option<(String, KvVersion)>, Failure> {
+    let response = tokens.get(steps, STEP, &format!("sys/internal/ui/mounts/{path}")).await?;
+    if matches!(response.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
         return Ok(None);
     }
-    let answer = answer.success(STEP)?;
-    let found = &answer.body["data"];
-    let Some(mount) = found["path"].as_str() else {
-        return Err(Failure::msg(STEP, answer.reason()));
+    let response = response.into_success(STEP)?;
+    let data = &response.body["data"];
+    let Some(mount) = data["path"].as_str() else {
+        return Err(Failure::msg(STEP, response.error_text()));
     };
-    // Reading from any other engine may issue credentials, each time anew.
-    if !matches!(found["type"].as_str(), Some("kv" | "generic" | "cubbyhole")) {
-        return Err(Failure::msg(STEP, format!("`{mount}` is no key-value store")));
+    // A read from any other engine may issue new credentials each time.
+    if !matches!(data["type"].as_str(), Some("kv" | "generic" | "cubbyhole")) {
+        return Err(Failure::msg(STEP, format!("`{mount}` is not a key-value store")));
     }
-    let version = if found["options"]["version"] == "2" { Version::Two } else { Version::One };
-    mounts.lock().insert(mount.to_owned(), version);
+    let version = if data["options"]["version"] == "2" { KvVersion::Two } else { KvVersion::One };
+    mounts.0.lock().insert(mount.to_owned(), version);
     Ok(Some((mount.to_owned(), version)))
 }
 
-async fn ask(
-    tokens: &Tokens,
+async fn get(
+    tokens: &TokenManager,
     steps: &Steps,
     path: &str,
     mount: &str,
-    version: Version,
-) -> Result<Answer, Failure> {
+    version: KvVersion,
+) -> Result<ApiResponse, Failure> {
     let api_path = match version {
-        Version::One => path.to_owned(),
-        Version::Two => format!("{mount}data/{}", path.strip_prefix(mount).unwrap_or_default()),
+        KvVersion::One => path.to_owned(),
+        KvVersion::Two => format!("{mount}data/{}", path.strip_prefix(mount).unwrap_or_default()),
     };
-    tokens.ask(steps, STEP, &api_path).await
+    tokens.get(steps, STEP, &api_path).await
 }
 
-fn data(answer: Answer, path: &str, version: Version) -> Result<BTreeMap<String, Secret>, Failure> {
+fn parse(
+    response: ApiResponse,
+    path: &str,
+    version: KvVersion,
+) -> Result<BTreeMap<String, Secret>, Failure> {
     let failed = |reason: String| Err(Failure::msg(STEP, reason));
-    match answer.status {
+    match response.status {
         StatusCode::FORBIDDEN => return failed(format!("permission denied for `{path}`")),
-        StatusCode::NOT_FOUND => return failed(missing(&answer, path)),
+        StatusCode::NOT_FOUND => return failed(missing(&response, path)),
         _ => {}
     }
-    let answer = answer.success(STEP)?;
+    let response = response.into_success(STEP)?;
     let data = match version {
-        Version::One => &answer.body["data"],
-        Version::Two => &answer.body["data"]["data"],
+        KvVersion::One => &response.body["data"],
+        KvVersion::Two => &response.body["data"]["data"],
     };
     match data.as_object() {
         Some(data) => Ok(secrets(data)),
-        None => failed(answer.reason()),
+        None => failed(response.error_text()),
     }
 }
 
-/// Why there is nothing: version 2 tells of a deleted secret that there was one.
-fn missing(answer: &Answer, path: &str) -> String {
-    let metadata = &answer.body["data"]["metadata"];
+/// Why there is no secret: version 2 keeps the metadata of deleted secrets.
+fn missing(response: &ApiResponse, path: &str) -> String {
+    let metadata = &response.body["data"]["metadata"];
     if metadata["destroyed"] == true {
         return format!("the latest version of `{path}` was destroyed");
     }
@@ -135,15 +148,11 @@ fn secrets(data: &Map<String, Value>) -> BTreeMap<String, Secret> {
 }
 
 impl Mounts {
-    fn find(&self, path: &str) -> Option<(String, Version)> {
-        let mounts = self.lock();
-        let longest = mounts.iter().filter(|(mount, _)| path.starts_with(*mount));
-        longest
-            .max_by_key(|(mount, _)| mount.len())
-            .map(|(mount, version)| (mount.clone(), *version))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Version>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The known store with the longest mount path that is a prefix of `path`.
+    fn find(&self, path: &str) -> Option<(String, KvVersion)> {
+        let mounts = self.0.lock();
+        let matching = mounts.iter().filter(|(mount, _)| path.starts_with(*mount));
+        let longest = matching.max_by_key(|(mount, _)| mount.len());
+        longest.map(|(mount, version)| (mount.clone(), *version))
     }
 }

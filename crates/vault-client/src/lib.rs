@@ -1,17 +1,17 @@
-//! A session with Vault (or OpenBao): login, the renewal of its own token, its state, and the secrets it may read.
+//! A session with Vault or OpenBao: login, token renewal, server health, and secrets.
 //!
-//! Everything is set explicitly; none of the `VAULT_*` variables of the environment is read.
+//! Everything is configured explicitly; the `VAULT_*` environment variables are not read.
 
 mod api;
 mod grants;
 mod health;
-mod keeper;
 mod kv;
 mod login;
+mod renewer;
 mod session;
 mod settings;
 mod token;
-mod tokens;
+mod token_manager;
 
 pub use health::Health;
 pub use session::Session;

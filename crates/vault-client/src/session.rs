@@ -1,62 +1,102 @@
-//! A session: one Vault, one login, one connection, shared by everybody who means the same.
+//! A session: one Vault, one login and one connection, shared by all users with equal settings.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use probe::config::Fields;
 use probe::{Failure, Secret, SharedResources, Steps};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::api::{Api, bounded};
+use crate::api::{ApiClient, with_background_timeout};
 use crate::health::Health;
 use crate::kv::Mounts;
 use crate::login::Login;
 use crate::settings::Settings;
 use crate::token::TokenState;
-use crate::tokens::Tokens;
-use crate::{keeper, kv};
+use crate::token_manager::TokenManager;
+use crate::{kv, renewer};
 
 /// A session with one Vault.
 ///
-/// It logs in when it is first used, and from then on keeps its token alive in the background.
-/// When its last user drops it, the token is revoked if a login gave it to us.
+/// It logs in on first use and from then on renews its token in the background.
+/// When the last reference is dropped, a token that was obtained by a login is revoked.
 #[derive(Debug)]
 pub struct Session {
-    tokens: Arc<Tokens>,
+    tokens: Arc<TokenManager>,
     identity: Secret,
     mounts: Mounts,
-    keeper: Mutex<Option<JoinHandle<()>>>,
-    users: watch::Sender<()>,
+    renewer: Mutex<Option<JoinHandle<()>>>,
+    /// Dropped with the session, which stops the renewer.
+    dropped: watch::Sender<()>,
 }
 
 impl Session {
-    /// Reads the settings of a session and finds it among `shared`, or begins it there, without any I/O; `None` when a mistake was noted or a value is not known yet.
+    /// Reads the settings of a session and returns the equal session in `shared`, or creates it there without any I/O. Returns `None` if a setting is wrong, which is reported in `fields`, or not known yet.
     ///
-    /// * `url`, `http` or `https`; for the latter `ca`, `certificate` and `private_key`.
-    /// * `vault_namespace`, in which everything below stands.
+    /// * `url`, `http` or `https`; for `https` also `ca`, `certificate` and `private_key`.
+    /// * `vault_namespace`, the Vault namespace of all requests except `sys/health`.
     /// * `login`: `token` (the default) with `token`; `approle` with `role_id` and `secret_id`; `kubernetes` with `role` and `jwt_file`.
-    /// * `mount`, where the auth method is found if not under its own name.
+    /// * `mount`, the path of the auth method if it is not mounted under its own name.
     pub fn read_settings(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Arc<Self>> {
         let settings = Settings::read(fields)?;
         let identity = settings.identity.clone();
         Some(shared.get_or_insert(&identity, || Self::new(settings)))
     }
 
-    fn new(settings: Settings) -> Self {
-        let api = Api::new(&settings.url, settings.tls, settings.namespace);
-        let tokens = Arc::new(Tokens::new(api, settings.login));
-        let (mounts, keeper) = Default::default();
-        let (identity, users) = (settings.identity, watch::Sender::new(()));
-        Self { tokens, identity, mounts, keeper, users }
+    /// The target, as `host:port`.
+    pub fn target(&self) -> &str {
+        self.tokens.api.target()
     }
 
-    /// What distinguishes it from other sessions.
+    /// Reads the secret at `path` of a key-value store, version 1 or 2, for instance `secret/production/health`. Values that are not strings are returned as JSON.
+    ///
+    /// Times out after 5 seconds, since secrets are read in the background, without a check's deadline.
+    pub async fn read(
+        &self,
+        steps: &Steps,
+        path: &str,
+    ) -> Result<BTreeMap<String, Secret>, Failure> {
+        self.ensure_renewer();
+        with_background_timeout(steps, kv::read(&self.tokens, &self.mounts, steps, path)).await
+    }
+
+    /// Requests the health of the server.
+    pub async fn health(&self, steps: &Steps) -> Result<Health, Failure> {
+        const STEP: &str = "health";
+        Health::parse(STEP, &self.tokens.api.health(steps, STEP).await?)
+    }
+
+    /// Looks up the session's token. Logs in first if there is no token or Vault has lost it.
+    ///
+    /// The token needs Vault's policy `default`, or another one that allows it to read `auth/token/lookup-self` and to update `auth/token/renew-self`.
+    pub async fn lookup_self(&self, steps: &Steps) -> Result<TokenState, Failure> {
+        self.ensure_renewer();
+        self.tokens.lookup_self(steps).await
+    }
+
+    /// Revokes a token that was obtained by a login, within 5 seconds. Best effort.
+    ///
+    /// Call it before the process exits, which does not wait for the revocation that a drop starts.
+    pub async fn close(&self) {
+        renewer::revoke(&self.tokens).await;
+    }
+
+    fn new(settings: Settings) -> Self {
+        let api = ApiClient::new(&settings.url, settings.tls, settings.namespace);
+        let tokens = Arc::new(TokenManager::new(api, settings.login));
+        let (mounts, renewer) = Default::default();
+        let (identity, dropped) = (settings.identity, watch::Sender::new(()));
+        Self { tokens, identity, mounts, renewer, dropped }
+    }
+
+    /// The settings that distinguish this session from others.
     pub(crate) fn identity(&self) -> &Secret {
         &self.identity
     }
 
-    /// The Vault namespace in which everything stands; empty if there is none.
+    /// The Vault namespace; empty if none is configured.
     pub(crate) fn namespace(&self) -> &str {
         self.tokens.api.namespace()
     }
@@ -65,47 +105,12 @@ impl Session {
         &self.tokens.login
     }
 
-    /// `host:port`.
-    pub fn target(&self) -> &str {
-        self.tokens.api.target()
-    }
-
-    /// The secret at `path` of a key-value store, version 1 or 2, for instance `secret/production/health`: every key with its value, and those that are not strings as JSON.
-    ///
-    /// Secrets are read in the background, so that this takes 5 seconds at most.
-    pub async fn read(
-        &self,
-        steps: &Steps,
-        path: &str,
-    ) -> Result<BTreeMap<String, Secret>, Failure> {
-        self.start_keeper();
-        bounded(steps, kv::read(&self.tokens, &self.mounts, steps, path)).await
-    }
-
-    /// The state of the server.
-    pub async fn health(&self, steps: &Steps) -> Result<Health, Failure> {
-        const STEP: &str = "health";
-        Health::read(STEP, &self.tokens.api.health(steps, STEP).await?)
-    }
-
-    /// What Vault knows about our token, after a login if there is none or Vault does not know it any more.
-    ///
-    /// A token needs Vault's policy `default`, or another that lets it read `auth/token/lookup-self` (and update `auth/token/renew-self`).
-    pub async fn lookup_self(&self, steps: &Steps) -> Result<TokenState, Failure> {
-        self.start_keeper();
-        self.tokens.look_up(steps).await
-    }
-
-    /// Revokes the token if a login gave it to us, within 5 seconds, as well as that goes: for the end of the process, which does not wait for what dropping begins.
-    pub async fn close(&self) {
-        keeper::give_back(&self.tokens).await;
-    }
-
-    /// Building must not need a runtime, so that the keeper starts with the first use.
-    fn start_keeper(&self) {
-        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        if keeper.as_ref().is_none_or(JoinHandle::is_finished) {
-            *keeper = Some(tokio::spawn(keeper::keep(self.tokens.clone(), self.users.subscribe())));
+    /// Starts the renewer on first use, since a session is built without a runtime.
+    fn ensure_renewer(&self) {
+        let mut renewer = self.renewer.lock();
+        if renewer.as_ref().is_none_or(JoinHandle::is_finished) {
+            let task = renewer::run(self.tokens.clone(), self.dropped.subscribe());
+            *renewer = Some(tokio::spawn(task));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The settings of a session, as they are written in the configuration.
+//! The settings of a session, read from the configuration.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,14 @@ use http::HeaderValue;
 use probe::Secret;
 use probe::config::{Fields, Url};
 
-use crate::login::{Login, SERVICE_ACCOUNT};
+use crate::login::{Login, SERVICE_ACCOUNT_TOKEN};
 use crate::token::{Token, header_value};
 
-/// The ways to log in, the usual one first.
+/// The login methods, the default first.
 const METHODS: [&str; 3] = ["token", "approle", "kubernetes"];
 
-/// Which settings belong to which of them.
-const KEYS: [(&str, &[&str]); 6] = [
+/// The keys that belong to login methods.
+const METHOD_KEYS: [(&str, &[&str]); 6] = [
     ("token", &["token"]),
     ("role_id", &["approle"]),
     ("secret_id", &["approle"]),
@@ -22,19 +22,19 @@ const KEYS: [(&str, &[&str]); 6] = [
     ("mount", &["approle", "kubernetes"]),
 ];
 
-/// One Vault and a login to it.
+/// The settings of a session.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) url: Url,
     pub(crate) tls: net::TlsSettings,
     pub(crate) namespace: Option<HeaderValue>,
     pub(crate) login: Login,
-    /// Everything that distinguishes this session from others.
+    /// All settings that distinguish this session from others.
     pub(crate) identity: Secret,
 }
 
 impl Settings {
-    /// Reads them all; `None` when a mistake was noted or a value is not known yet.
+    /// Reads all settings. Returns `None` if one is wrong or not known yet.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let url = url(fields);
         let tls = net::TlsSettings::read(fields);
@@ -46,7 +46,7 @@ impl Settings {
         let identity =
             [url.text(), tls.identity(), &namespace_text].into_iter().chain(&credentials);
         let identity: Vec<_> = identity.map(Secret::expose).collect();
-        // None of them can hold the separator, so that no two settings look the same when joined.
+        // No setting can contain the separator, so that different settings never have the same identity.
         let identity = Secret::new(identity.join("\0"));
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
         Some(Self { url, tls, namespace, login, identity })
@@ -62,10 +62,10 @@ fn url(fields: &mut Fields<'_>) -> Option<Url> {
     plain.then_some(url)
 }
 
-/// The login, and its settings as they were written.
+/// Reads the login, and returns its settings as a part of the identity.
 fn login(fields: &mut Fields<'_>) -> Option<(Login, Vec<Secret>)> {
     let method = fields.one_of("login", &METHODS.map(|method| (method, method)));
-    ask_for_keys_of_other_methods(fields, method);
+    reject_keys_of_other_methods(fields, method);
     match method? {
         "approle" => {
             let mount = mount(fields, "approle");
@@ -73,33 +73,34 @@ fn login(fields: &mut Fields<'_>) -> Option<(Login, Vec<Secret>)> {
                 (text(fields, "role_id"), optional_text(fields, "secret_id"));
             let (mount, role_id, secret_id) = (mount?, role_id?, secret_id?);
             let method = [Secret::new("approle"), Secret::new(&mount)];
-            let written = method.into_iter().chain([role_id.clone(), secret_id.clone()]).collect();
-            Some((Login::AppRole { mount, role_id, secret_id }, written))
+            let identity = method.into_iter().chain([role_id.clone(), secret_id.clone()]).collect();
+            Some((Login::AppRole { mount, role_id, secret_id }, identity))
         }
         "kubernetes" => {
             let mount = mount(fields, "kubernetes");
             let role = text(fields, "role");
-            let jwt_file: String = fields.with_default("jwt_file", SERVICE_ACCOUNT.to_owned());
+            let jwt_file: String =
+                fields.with_default("jwt_file", SERVICE_ACCOUNT_TOKEN.to_owned());
             let (mount, role) = (mount?, role?.expose().to_owned());
-            let written = ["kubernetes", &mount, &role, &jwt_file].map(Secret::new).into();
-            Some((Login::Kubernetes { mount, role, jwt_file: PathBuf::from(jwt_file) }, written))
+            let identity = ["kubernetes", &mount, &role, &jwt_file].map(Secret::new).into();
+            Some((Login::Kubernetes { mount, role, jwt_file: PathBuf::from(jwt_file) }, identity))
         }
         _ => {
             let token = text(fields, "token")?;
             let header = header(fields, "token", &token)?;
-            let written = vec![Secret::new("token"), token.clone()];
-            Some((Login::Token(Token::given(token, header)), written))
+            let identity = vec![Secret::new("token"), token.clone()];
+            Some((Login::Token(Token::configured(token, header)), identity))
         }
     }
 }
 
-/// Notes settings that another `login` would have; without a known one they are asked for all the same, so that none is taken for unknown.
-fn ask_for_keys_of_other_methods(fields: &mut Fields<'_>, method: Option<&str>) {
-    for (key, methods) in KEYS {
+/// Reports keys of other login methods. The keys are read even if `login` is wrong, so that none is reported as unknown.
+fn reject_keys_of_other_methods(fields: &mut Fields<'_>, method: Option<&str>) {
+    for (key, methods) in METHOD_KEYS {
         if method.is_some_and(|method| methods.contains(&method)) {
             continue;
         }
-        let _asked: Option<Secret> = fields.optional(key);
+        let _known: Option<Secret> = fields.optional(key);
         if method.is_some() && fields.has(key) {
             let methods = methods.iter().map(|method| format!("`login = \"{method}\"`"));
             let methods: Vec<_> = methods.collect();
@@ -118,30 +119,30 @@ fn mount(fields: &mut Fields<'_>, default: &str) -> Option<String> {
     (!mount.is_empty()).then(|| mount.to_owned())
 }
 
-/// A required text, trimmed: files end with a newline.
+/// A required text, trimmed, since files end with a newline.
 fn text(fields: &mut Fields<'_>, key: &'static str) -> Option<Secret> {
-    let written: Secret = fields.required(key)?;
-    trimmed(fields, key, &written)
+    let value: Secret = fields.required(key)?;
+    trimmed(fields, key, &value)
 }
 
-fn trimmed(fields: &mut Fields<'_>, key: &'static str, written: &Secret) -> Option<Secret> {
-    let text = written.expose().trim();
+fn trimmed(fields: &mut Fields<'_>, key: &'static str, value: &Secret) -> Option<Secret> {
+    let text = value.expose().trim();
     if text.is_empty() {
         fields.error(key, "expected a text that is not empty");
     }
     (!text.is_empty()).then(|| Secret::new(text))
 }
 
-/// The text under `key` as a header's value.
+/// The text under `key` as a header value.
 fn header(fields: &mut Fields<'_>, key: &'static str, text: &Secret) -> Option<HeaderValue> {
     header_value(text.expose()).map_err(|message| fields.error(key, message)).ok()
 }
 
 /// An optional text, empty if it is absent.
 fn optional_text(fields: &mut Fields<'_>, key: &'static str) -> Option<Secret> {
-    let written: Option<Secret> = fields.optional(key);
+    let value: Option<Secret> = fields.optional(key);
     if !fields.has(key) {
         return Some(Secret::new(""));
     }
-    trimmed(fields, key, &written?)
+    trimmed(fields, key, &value?)
 }

@@ -1,4 +1,4 @@
-//! A token and its lease: how long it lives, and when it should be cared for.
+//! A token and its lease: when it expires, and when it is due for renewal.
 
 use std::time::{Duration, Instant};
 
@@ -6,54 +6,54 @@ use http::HeaderValue;
 use probe::{Failure, Secret};
 use serde_json::Value;
 
-/// What `lookup_self` says about the session's own token.
+/// The state of the session's token, as `lookup_self` returns it.
 #[derive(Clone, Debug)]
 pub struct TokenState {
-    /// How long it is still valid; `None` if it never expires.
+    /// The remaining lifetime; `None` if the token never expires.
     pub ttl: Option<Duration>,
-    /// How long it was valid when it was issued.
+    /// The lifetime that it was issued with.
     pub creation_ttl: Duration,
-    /// Whether the session prolongs or replaces it by itself before it expires.
-    pub kept_alive: bool,
-    /// Why the last attempt to do so failed.
-    pub trouble: Option<Failure>,
+    /// Whether the session renews or replaces it before it expires.
+    pub auto_renewed: bool,
+    /// Why the last renewal failed.
+    pub last_error: Option<Failure>,
 }
 
-/// A token, given or obtained by a login.
+/// A token that was configured or obtained by a login.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) header: HeaderValue,
-    /// Whether a login gave it to us: then it can be replaced by another, and is ours to revoke.
+    /// Whether it was obtained by a login. If so, the session can replace it and must revoke it.
     pub(crate) by_login: bool,
-    /// Unknown for a given token that nobody has looked up yet.
+    /// `None` for a configured token that has not been looked up yet.
     pub(crate) lease: Option<Lease>,
-    /// Keeps the text among those that are scrubbed from everything we say.
+    // Never read: a live `Secret` is scrubbed from all output.
     _secret: Secret,
 }
 
-/// How long a token lives.
+/// The lifetime of a token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lease {
-    /// `None` if it never expires.
+    /// `None` if the token never expires.
     pub(crate) expires: Option<Instant>,
-    /// Its whole length.
-    pub(crate) whole: Duration,
+    /// The full length, from the start of the lease.
+    pub(crate) duration: Duration,
     pub(crate) renewable: bool,
-    /// When half of it will be over.
-    pub(crate) half: Option<Instant>,
+    /// When half of it is over.
+    pub(crate) renew_at: Option<Instant>,
 }
 
 impl Token {
-    /// A token from a header value, see [`header_value`].
-    pub(crate) fn given(secret: Secret, header: HeaderValue) -> Self {
+    /// A token from the configuration, with its [`header_value`].
+    pub(crate) fn configured(secret: Secret, header: HeaderValue) -> Self {
         Self { header, by_login: false, lease: None, _secret: secret }
     }
 
-    /// The token in the answer to a login that was `asked` for at this moment.
-    pub(crate) fn from_login(auth: &Value, asked: Instant) -> Option<Self> {
+    /// The token in the `auth` object of a login response. Returns `None` if there is none.
+    pub(crate) fn from_login(auth: &Value, requested_at: Instant) -> Option<Self> {
         let secret = Secret::new(auth["client_token"].as_str().filter(|text| !text.is_empty())?);
         let header = header_value(secret.expose()).ok()?;
-        let lease = Some(Lease::from_auth(auth, asked));
+        let lease = Some(Lease::from_auth(auth, requested_at));
         Some(Self { header, by_login: true, lease, _secret: secret })
     }
 
@@ -62,73 +62,75 @@ impl Token {
         expires.is_some_and(|expires| expires <= Instant::now())
     }
 
-    /// Whether it is worth trying. Of a given token Vault alone decides, for there is no other.
+    /// Whether the token is worth sending. A configured token always is, as there is no other.
     pub(crate) fn is_usable(&self) -> bool {
         !(self.by_login && self.is_expired())
     }
 
-    pub(crate) fn is_kept_alive(&self) -> bool {
+    pub(crate) fn is_auto_renewed(&self) -> bool {
         self.by_login || self.lease.is_some_and(|lease| lease.renewable)
     }
 
-    /// When something should be done to keep the token known and alive, if anything can be.
-    pub(crate) fn care_due(&self) -> Option<Instant> {
+    /// When the next renewal or first lookup is due, if any.
+    pub(crate) fn renewal_due(&self) -> Option<Instant> {
         match self.lease {
             None => Some(Instant::now()),
-            Some(_) if self.is_expired() || !self.is_kept_alive() => None,
-            Some(lease) => lease.half,
+            Some(_) if self.is_expired() || !self.is_auto_renewed() => None,
+            Some(lease) => lease.renew_at,
         }
     }
 }
 
 impl Lease {
-    /// The lease in the answer to a login or a renewal.
+    /// The lease in the `auth` object of a login or renewal response.
     ///
-    /// It is counted from when it was `asked` for, so that nothing ends earlier than we believe.
-    pub(crate) fn from_auth(auth: &Value, asked: Instant) -> Self {
-        let length = seconds(&auth["lease_duration"]);
-        Self::new(asked, length, length, length.is_zero(), auth["renewable"] == true)
+    /// It is counted from the time of the request, so that the token never expires earlier than computed here.
+    pub(crate) fn from_auth(auth: &Value, requested_at: Instant) -> Self {
+        let duration = seconds(&auth["lease_duration"]);
+        Self::new(requested_at, duration, duration, duration.is_zero(), auth["renewable"] == true)
     }
 
-    /// The lease in the answer to a lookup of the token itself.
+    /// The lease in the `data` object of a `lookup-self` response.
     ///
-    /// Vault rounds its clock to whole seconds before it says how many are left, so that there may be half a second less.
-    pub(crate) fn from_lookup(data: &Value, asked: Instant) -> Self {
-        let (left, whole) = (seconds(&data["ttl"]), seconds(&data["creation_ttl"]));
-        // In its last second a token has no whole second left, but unlike one that never expires it has a last moment.
-        let endless = left.is_zero() && data["expire_time"].is_null();
-        let at_least = left.saturating_sub(Duration::from_millis(500));
-        Self::new(asked, at_least, whole, endless, data["renewable"] == true)
+    /// Vault rounds its clock to whole seconds to compute `ttl`, so that up to half a second less may remain.
+    pub(crate) fn from_lookup(data: &Value, requested_at: Instant) -> Self {
+        let (ttl, duration) = (seconds(&data["ttl"]), seconds(&data["creation_ttl"]));
+        // The `ttl` is 0 both for a token that never expires and in a token's last second; only the latter has an `expire_time`.
+        let never_expires = ttl.is_zero() && data["expire_time"].is_null();
+        let remaining = ttl.saturating_sub(Duration::from_millis(500));
+        let renewable = data["renewable"] == true;
+        Self::new(requested_at, remaining, duration, never_expires, renewable)
     }
 
     fn new(
-        asked: Instant,
-        left: Duration,
-        whole: Duration,
-        endless: bool,
+        requested_at: Instant,
+        remaining: Duration,
+        duration: Duration,
+        never_expires: bool,
         renewable: bool,
     ) -> Self {
-        let whole = whole.max(left);
+        let duration = duration.max(remaining);
+        let until_half = remaining.saturating_sub(duration / 2);
         Self {
-            expires: (!endless).then_some(asked + left),
-            whole,
-            renewable: renewable && !endless,
-            half: (!endless).then_some(asked + left.saturating_sub(whole / 2)),
+            expires: (!never_expires).then_some(requested_at + remaining),
+            duration,
+            renewable: renewable && !never_expires,
+            renew_at: (!never_expires).then_some(requested_at + until_half),
         }
     }
 
-    /// What is known of a lease after it was looked up.
+    /// Combines a known lease with the one that a lookup returned.
     pub(crate) fn confirmed_by(self, seen: Self) -> Self {
         let (Some(known), Some(at_least)) = (self.expires, seen.expires) else { return seen };
-        // A lookup is right to within two seconds; what it does not contradict is known better from before.
-        let same = known >= at_least && known - at_least < Duration::from_secs(2);
-        let expires = if same { known } else { at_least };
-        // Looking often must not put off the half.
-        Self { expires: Some(expires), half: self.half, ..seen }
+        // A lookup is accurate to two seconds. Within that range, the known expiry is more precise.
+        let is_same = known >= at_least && known - at_least < Duration::from_secs(2);
+        let expires = if is_same { known } else { at_least };
+        // Frequent lookups must not postpone the renewal.
+        Self { expires: Some(expires), renew_at: self.renew_at, ..seen }
     }
 }
 
-/// A header's value that is not shown in logs.
+/// A header value that is marked as sensitive, so that it is not printed.
 pub(crate) fn header_value(text: &str) -> Result<HeaderValue, String> {
     match HeaderValue::from_str(text) {
         Ok(mut value) if text.is_ascii() => {
@@ -140,7 +142,7 @@ pub(crate) fn header_value(text: &str) -> Result<HeaderValue, String> {
 }
 
 fn seconds(value: &Value) -> Duration {
-    // Ten years are as good as any longer time, and adding them to a clock cannot overflow.
+    // Capped at ten years, so that adding it to an `Instant` cannot overflow.
     Duration::from_secs(value.as_u64().unwrap_or_default().min(10 * 365 * 24 * 3600))
 }
 
@@ -149,30 +151,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_header_cannot_hold_is_refused() {
+    fn text_that_a_header_cannot_hold_is_rejected() {
         assert_eq!(header_value("s.abc").expect("a token"), "s.abc");
         assert!(header_value("s.a\nbc").is_err() && header_value("t\u{f6}ken").is_err());
     }
 
     #[test]
-    fn a_token_without_a_length_never_expires() {
+    fn a_lease_duration_of_zero_never_expires() {
         let auth = serde_json::json!({"client_token": "t", "lease_duration": 0, "renewable": true});
         let token = Token::from_login(&auth, Instant::now()).expect("a token");
-        assert!(!token.is_expired() && token.care_due().is_none());
+        assert!(!token.is_expired() && token.renewal_due().is_none());
     }
 
     #[test]
-    fn a_given_token_that_cannot_be_renewed_needs_no_care_once_it_is_known() {
+    fn a_configured_token_that_is_not_renewable_is_only_looked_up() {
         let now = Instant::now();
-        let mut token = Token::given(Secret::new("t"), HeaderValue::from_static("t"));
-        assert!(token.care_due().is_some());
+        let mut token = Token::configured(Secret::new("t"), HeaderValue::from_static("t"));
+        assert!(token.renewal_due().is_some());
         let looked_up = serde_json::json!({"ttl": 30, "creation_ttl": 60, "expire_time": "2026"});
         token.lease = Some(Lease::from_lookup(&looked_up, now));
-        assert!(token.care_due().is_none() && !token.is_kept_alive());
+        assert!(token.renewal_due().is_none() && !token.is_auto_renewed());
     }
 
     #[test]
-    fn a_token_in_its_last_second_is_not_one_that_never_expires() {
+    fn a_token_in_its_last_second_expires() {
         let now = Instant::now();
         let last = serde_json::json!({"ttl": 0, "creation_ttl": 60, "expire_time": "2026"});
         assert!(Lease::from_lookup(&last, now).expires.is_some());
@@ -181,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn looking_a_token_up_puts_off_nothing() {
+    fn a_lookup_does_not_postpone_the_renewal() {
         let now = Instant::now();
         let auth =
             serde_json::json!({"client_token": "t", "lease_duration": 60, "renewable": true});
         let lease = Lease::from_auth(&auth, now);
         let looked_up = serde_json::json!({"ttl": 59, "creation_ttl": 60, "expire_time": "2026"});
         let after = lease.confirmed_by(Lease::from_lookup(&looked_up, now));
-        assert_eq!((after.expires, after.half), (lease.expires, lease.half));
+        assert_eq!((after.expires, after.renew_at), (lease.expires, lease.renew_at));
     }
 }

@@ -1,10 +1,11 @@
-//! The configuration of one namespace: a file as written becomes what the gateway runs, or a list of everything that is wrong with it.
+//! The configuration of one namespace: built from a file, or rejected with everything that is wrong.
 
-mod check;
+mod document;
+mod files;
 mod references;
 mod sections;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,69 +16,70 @@ use probe::config::{Diagnostic, Diagnostics, Fields, KeyUsage, Node, Value};
 use probe::{Secret, SharedResources};
 use vault_client::Session;
 
-pub use self::check::{check, read_all};
-pub use self::references::{SecretCache, read_bounded};
-pub use self::sections::{Component, ConfiguredCheck};
-use crate::runner::Limits;
+pub(crate) use self::document::Document;
+pub use self::files::check;
+pub(crate) use self::files::{
+    check_unique, list_files, load_all, load_without_secrets, read_bounded,
+};
+pub use self::references::SecretCache;
+pub use self::sections::{CheckLimits, Component, ConfiguredCheck, REPORT_ORDER};
 
-/// The name of the section that says where `vault:` references are read.
+/// The section with the settings of the Vault that references are read from.
 const VAULT: &str = "vault";
 
-/// What a file needs besides its own text.
+/// What a configuration is built from besides its file.
 #[derive(Clone, Copy)]
 pub struct LoadContext<'a> {
     /// The environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// What has been read from Vault so far.
+    /// The secrets that have been read from Vault so far.
     pub vault: &'a SecretCache,
-    /// Where checks find what they share.
+    /// The connections and sessions that checks share.
     pub shared: &'a SharedResources,
 }
 
-/// A namespace as it is run.
+/// The configuration of a namespace.
 #[derive(Debug)]
 pub struct Configuration {
     /// The namespace's name.
     pub namespace: String,
-    /// Who may ask.
+    /// Which requests are authorized.
     pub access: Access,
     /// The status code of an answer in which something is not working.
     pub failure_status: StatusCode,
-    /// How long an answer may take, whatever its checks wait for.
+    /// The time limit of an answer, whatever its checks wait for.
     pub answer_timeout: Duration,
-    /// The components, in the order of the answer.
+    /// The components, in the order of the report.
     pub components: Vec<Component>,
-    /// The session that `vault:` references are read with.
+    /// The session that secrets are read from Vault with.
     pub session: Option<Arc<Session>>,
     /// Every path in Vault that the file refers to.
     pub vault_paths: BTreeSet<String>,
-    /// Every other file that it refers to, with its content.
-    pub files: BTreeMap<PathBuf, String>,
 }
 
-/// Who may ask for a namespace's report.
+/// Which requests for a namespace's report are authorized.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// The access token, unless Vault has not told it yet.
+    /// The access token; `None` until it has been read from Vault.
     pub token: Option<Secret>,
     /// How long a replaced token stays valid.
     pub grace: Duration,
-    /// What to make of an `Authorization: JWT` header.
+    /// How an `Authorization: JWT` header is treated.
     pub authorization: Authorization,
 }
 
-/// What to make of an `Authorization: JWT` header.
+/// How an `Authorization: JWT` header is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorization {
     /// It may be absent; if present, it must hold the token.
     Optional,
     /// It must be present and hold the token.
     Required,
-    /// It changes nothing.
+    /// It is ignored.
     Ignored,
 }
 
-/// What is wrong with a file, each mistake on a line of its own: `file:line: key: message`.
+/// Everything that is wrong with a file, one diagnostic a line: `file:line: key: message`.
 #[derive(Debug)]
 pub struct ConfigError {
     /// The file.
@@ -99,14 +101,14 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl ConfigError {
-    /// `file` cannot be used at all.
-    pub fn of_file(file: &Path, message: String) -> Self {
+    /// An error of the file as a whole.
+    pub(crate) fn of_file(file: &Path, message: String) -> Self {
         let diagnostics = vec![Diagnostic { line: 1, key: String::new(), message }];
         Self { file: file.to_owned(), diagnostics }
     }
 
-    /// `file` is of the same `namespace` as the `other`.
-    pub fn duplicate_namespace(file: &Path, namespace: &str, other: &Path) -> Self {
+    /// Two files define the same namespace.
+    pub(crate) fn duplicate_namespace(file: &Path, namespace: &str, other: &Path) -> Self {
         let other = other.display();
         let message = format!(
             "the namespace `{namespace}` is that of {other} already: each file has its own"
@@ -115,90 +117,29 @@ impl ConfigError {
     }
 }
 
-/// The files that `path` stands for: itself, or every `*.toml` in it if it is a folder.
-pub fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let wrong = |error: std::io::Error| {
-        let cause = probe::Cause::from(error);
-        ConfigError::of_file(path, format!("cannot list the folder: {}", cause.text()))
-    };
-    let mut files = Vec::new();
-    for entry in path.read_dir().map_err(wrong)? {
-        let file = entry.map_err(wrong)?.path();
-        if file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
-            files.push(file);
-        }
-    }
-    files.sort();
-    if files.is_empty() {
-        return Err(ConfigError::of_file(
-            path,
-            "there is no `*.toml` file in this folder".to_owned(),
-        ));
-    }
-    Ok(files)
-}
-
 impl Configuration {
     /// Reads the `text` of `file`.
     pub fn read(file: &Path, text: &str, context: LoadContext<'_>) -> Result<Self, ConfigError> {
-        let wrong = |diagnostics| ConfigError { file: file.to_owned(), diagnostics };
-        let root = Node::parse(text).map_err(wrong)?;
-        let diagnostics = Diagnostics::default();
-        read(file, root, context, None, &diagnostics)
-            .ok_or_else(|| wrong(diagnostics.into_diagnostics()))
-    }
-
-    /// Reads the `text` of `file` for whom secrets do not matter: what is missing is stood in for by the reference to it. A check to which that does not do does not know its settings.
-    pub fn read_without_secrets(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        let env = |name: &str| std::env::var(name).ok();
-        let context = LoadContext {
-            env: &env,
-            vault: &SecretCache::new(),
-            shared: &SharedResources::default(),
-        };
-        let wrong = |diagnostics| ConfigError { file: file.to_owned(), diagnostics };
-        let mut placeholders = references::Placeholders::default();
-        loop {
-            let root = Node::parse(text).map_err(wrong)?;
-            let diagnostics = Diagnostics::default();
-            if let Some(read) = read(file, root, context, Some(&placeholders), &diagnostics) {
-                return Ok(read);
-            }
-            let diagnostics = diagnostics.into_diagnostics();
-            if !placeholders.give_up(&diagnostics) {
-                return Err(wrong(diagnostics));
-            }
-        }
+        Document::parse(file, text.to_owned()).build(context)
     }
 }
 
-/// Every key that is asked for when a file that holds `root` is read, whatever is wrong with it: the documentation is compared with these.
+/// Returns every key that is looked up while a file that holds `root` is read, whatever is wrong with it: the documentation is compared with these.
 pub fn key_usages(root: Node, context: LoadContext<'_>) -> Vec<KeyUsage> {
     let diagnostics = Diagnostics::default();
-    drop(read(Path::new(""), root, context, None, &diagnostics));
+    let document = Document::new(Path::new(""), String::new(), Ok(root));
+    drop(document.build_with(context, None, &diagnostics));
     diagnostics.into_key_usages()
 }
 
-fn read(
-    file: &Path,
-    mut root: Node,
-    context: LoadContext<'_>,
-    placeholders: Option<&references::Placeholders>,
+/// Builds a configuration from a file in which every reference is resolved; `None` if anything is added to `diagnostics`.
+fn build(
+    root: Node,
+    shared: &SharedResources,
+    session: Option<Arc<Session>>,
+    vault_paths: BTreeSet<String>,
     diagnostics: &Diagnostics,
 ) -> Option<Configuration> {
-    add_default_token(&mut root);
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let sources =
-        references::Sources { env: context.env, folder, vault: context.vault, placeholders };
-    let mut found = references::Resolved::default();
-    references::replace(&mut root, "", sources, &mut found);
-
-    for diagnostic in std::mem::take(&mut found.diagnostics) {
-        diagnostics.push(diagnostic);
-    }
     let (settings, sections) = split(root);
     let mut fields = Fields::new(String::new(), &settings, diagnostics);
     let namespace = fields.required::<String>("namespace");
@@ -207,9 +148,8 @@ fn read(
     let limits = limits(&mut fields);
     let answer_timeout = answer_timeout(&mut fields);
     fields.finish();
-    let components = sections::components(&sections, limits, context.shared, diagnostics);
+    let components = sections::components(&sections, limits, shared, diagnostics);
     let answer_timeout = answer_timeout.unwrap_or_else(|| default_answer_timeout(&components));
-    let session = session(&sections, context.shared, &found, diagnostics);
     let (namespace, access, failure_status) = (namespace?, access?, failure_status?);
     diagnostics.is_clean().then_some(Configuration {
         namespace,
@@ -218,25 +158,11 @@ fn read(
         answer_timeout,
         components,
         session,
-        vault_paths: found.vault_paths,
-        files: found.files,
+        vault_paths,
     })
 }
 
-/// The access token is kept in Vault unless the file says otherwise.
-fn add_default_token(root: &mut Node) {
-    let (Some(Value::String(namespace)), None) =
-        (root.get("namespace").map(|node| &node.value), root.get("access_token"))
-    else {
-        return;
-    };
-    let reference = Value::String(format!("vault:secret/{namespace}/health#access_token"));
-    if let Value::Table(entries) = &mut root.value {
-        entries.push(("access_token".to_owned(), Node { line: 1, value: reference }));
-    }
-}
-
-/// The file's own settings, and its sections.
+/// Separates the settings of the namespace from the sections.
 fn split(root: Node) -> (Node, Vec<(String, Node)>) {
     let entries = match root.value {
         Value::Table(entries) => entries,
@@ -276,18 +202,18 @@ fn failure_status(fields: &mut Fields<'_>) -> Option<StatusCode> {
     status
 }
 
-/// The limits that hold where no section and no check has its own.
-fn limits(fields: &mut Fields<'_>) -> Limits {
-    let limits = Limits {
+/// The limits of every check without its own.
+fn limits(fields: &mut Fields<'_>) -> CheckLimits {
+    let limits = CheckLimits {
         timeout: fields.with_default("timeout", Duration::from_secs(5)),
         max_age: fields.with_default("max_age", Duration::from_secs(1)),
         overdue_wait: fields.with_default("overdue_wait", Duration::from_millis(100)),
     };
-    sections::expect_time(fields, limits);
+    sections::reject_zero_timeout(fields, limits);
     limits
 }
 
-/// How long an answer may take, or `None` if the file leaves that to the default.
+/// The time limit of an answer, or `None` for the default.
 fn answer_timeout(fields: &mut Fields<'_>) -> Option<Duration> {
     let timeout: Option<Duration> = fields.optional("answer_timeout");
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
@@ -296,31 +222,9 @@ fn answer_timeout(fields: &mut Fields<'_>) -> Option<Duration> {
     timeout
 }
 
-/// 10 s, or a second more than the longest timeout of a check: no check that starts at once is cut short.
+/// 10 s, or a second more than the longest timeout of a check, so that a check that starts at once is never cut short.
 fn default_answer_timeout(components: &[Component]) -> Duration {
     let checks = components.iter().flat_map(|component| component.checks.iter());
     let longest = checks.map(|check| check.limits.timeout).max().unwrap_or_default();
     Duration::from_secs(10).max(longest.saturating_add(Duration::from_secs(1)))
-}
-
-/// The session that references are read with, from the section that also becomes the check.
-fn session(
-    sections: &[(String, Node)],
-    shared: &SharedResources,
-    found: &references::Resolved,
-    diagnostics: &Diagnostics,
-) -> Option<Arc<Session>> {
-    let Some((_, node)) = sections.iter().find(|(name, _)| name == VAULT) else {
-        if let Some(path) = found.vault_paths.first() {
-            let message = format!(
-                "`vault:{path}` is referred to, and there is no `[vault]` section that says where to read it"
-            );
-            diagnostics.push(Diagnostic { line: 1, key: String::new(), message });
-        }
-        return None;
-    };
-    // The check notes what is wrong with the section; here it would be said twice.
-    let unsaid = Diagnostics::default();
-    let mut fields = Fields::new(VAULT.to_owned(), node, &unsaid);
-    Session::read_settings(&mut fields, shared)
 }

@@ -1,49 +1,91 @@
-//! References in the strings of a configuration: `${env:NAME}`, `${file:PATH}`, `${vault:PATH#KEY}`, and `vault:PATH#KEY` as a whole string.
+//! References in the strings of a configuration: `${env:NAME}`, `${file:PATH}`, `${vault:PATH#KEY}`, `vault:PATH#KEY`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use probe::config::{Diagnostic, Node, Value};
+use probe::config::{Diagnostic, Diagnostics, Node, Value};
 use probe::{Failure, Secret};
 
-/// A file that a reference names may be this large.
-const MAX_FILE: u64 = 1024 * 1024;
+use super::files::read_bounded;
 
-/// What RFC 3986 lets stand as it is in a URL's user-info.
+/// RFC 3986: the unreserved characters, which need no encoding in a URL's user-info.
 const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The secrets that have been read from Vault so far, by their path; a path that could not be read has the reason.
 pub type SecretCache = BTreeMap<String, Result<BTreeMap<String, Secret>, Failure>>;
 
-/// The settings that hold certificates. Whom to trust plays no part where values are stood in for, and nothing can stand in for a certificate.
+/// The content of the files that references name, by their path, or why it could not be read.
+pub(super) type FileContents = BTreeMap<PathBuf, Result<String, String>>;
+
+/// The settings that hold certificates. No placeholder can be parsed as a certificate, and grants do not depend on them.
 const CERTIFICATES: [&str; 3] = ["ca", "certificate", "private_key"];
+
+/// Everything that a file refers to, except environment variables.
+#[derive(Default)]
+pub(crate) struct References {
+    /// Each file that a reference names.
+    pub(super) files: FileContents,
+    /// Each path in Vault that a reference names.
+    pub(crate) vault_paths: BTreeSet<String>,
+}
+
+impl References {
+    /// Adds every reference in `node`, and reads the files among them. Malformed references are left to [`replace`].
+    pub(super) fn collect(&mut self, node: &Node, folder: &Path) {
+        match &node.value {
+            Value::String(text) if has_reference(text) => {
+                let template = Template::parse(text);
+                for segment in template.iter().flat_map(|template| &template.0) {
+                    match segment {
+                        Segment::File(name) => {
+                            let path = folder.join(name);
+                            self.files.entry(path).or_insert_with_key(|path| read_bounded(path));
+                        }
+                        Segment::Vault { path, .. } => {
+                            self.vault_paths.insert((*path).to_owned());
+                        }
+                        Segment::Literal(_) | Segment::Env(_) => {}
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.collect(item, folder)),
+            Value::Table(entries) => {
+                for (_, entry) in entries {
+                    self.collect(entry, folder);
+                }
+            }
+            _ => {}
+        }
+    }
+}
 
 /// Where references get their values from.
 #[derive(Clone, Copy)]
 pub(super) struct Sources<'a> {
     /// The environment.
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
-    /// The folder that relative file names start from: the configuration file's own.
+    /// The folder of the configuration file, where relative paths start.
     pub(super) folder: &'a Path,
-    /// What is known from Vault.
+    /// The content of every file that a reference names.
+    pub(super) files: &'a FileContents,
+    /// The secrets that are known.
     pub(super) vault: &'a SecretCache,
-    /// Lets the reference itself stand in for a value that is not there.
+    /// If present, a reference whose value is missing becomes a placeholder.
     pub(super) placeholders: Option<&'a Placeholders>,
 }
 
-/// Where a reference stands in for its value, for a reading to which the secrets themselves do not matter.
+/// The lines on which a reference itself takes the place of its missing value.
 #[derive(Debug, Default)]
 pub(super) struct Placeholders {
-    /// The lines where one does.
     lines: RefCell<BTreeSet<usize>>,
-    /// Those where that was a mistake: what is in the value matters there, and is not known.
+    /// The lines on which a check rejected the placeholder; their values are unknown.
     given_up: BTreeSet<usize>,
 }
 
 impl Placeholders {
-    /// Gives up where these `diagnostics` come from standing in; whether there was anything left to give up, so that it is worth reading again.
+    /// Gives up the placeholders that caused these `diagnostics`; returns whether there were any, and building again may succeed.
     pub(super) fn give_up(&mut self, diagnostics: &[Diagnostic]) -> bool {
         let before = self.given_up.len();
         let lines = self.lines.take();
@@ -53,75 +95,69 @@ impl Placeholders {
     }
 }
 
-/// What replacing the references found out besides.
-#[derive(Debug, Default)]
-pub(super) struct Resolved {
-    /// Every path in Vault that something refers to.
-    pub(super) vault_paths: BTreeSet<String>,
-    /// Every file that something refers to, with its content.
-    pub(super) files: BTreeMap<PathBuf, String>,
-    /// References that are wrong, or whose value is missing.
-    pub(super) diagnostics: Vec<Diagnostic>,
-}
-
-/// Replaces every reference in `node`, which stands under `path`.
+/// Replaces every reference in `node`, which is found at `path` in the file.
 ///
-/// What Vault does not tell yet becomes [`Value::Unknown`]: that is no mistake of the file.
-pub(super) fn replace(node: &mut Node, path: &str, sources: Sources<'_>, found: &mut Resolved) {
+/// A secret that has not been read from Vault becomes [`Value::Unknown`], which is no error of the file.
+pub(super) fn replace(
+    node: &mut Node,
+    path: &str,
+    sources: Sources<'_>,
+    diagnostics: &Diagnostics,
+) {
     match &mut node.value {
-        Value::String(text) if text.contains("${") || text.starts_with("vault:") => {
+        Value::String(text) if has_reference(text) => {
             let template = Template::parse(text);
-            match template.and_then(|template| template.value(node.line, sources, found)) {
+            match template.and_then(|template| template.value(node.line, sources)) {
                 Ok(value) => node.value = value,
                 Err(message) => {
-                    // What the reference would have told is not known: no further mistake.
+                    // The value is unknown, so that no second diagnostic is made of it.
                     node.value = Value::Unknown(Failure::msg("read reference", "it is wrong"));
-                    found.diagnostics.push(Diagnostic {
-                        line: node.line,
-                        key: path.to_owned(),
-                        message,
-                    });
+                    let (line, key) = (node.line, path.to_owned());
+                    diagnostics.push(Diagnostic { line, key, message });
                 }
             }
         }
         Value::Array(items) => {
             for item in items {
-                replace(item, path, sources, found);
+                replace(item, path, sources, diagnostics);
             }
         }
         Value::Table(entries) => {
-            if sources.placeholders.is_some() && entries.iter().any(is_certificate_elsewhere) {
+            if sources.placeholders.is_some() && entries.iter().any(is_certificate_reference) {
                 entries.retain(|(key, _)| !CERTIFICATES.contains(&key.as_str()));
             }
             for (key, entry) in entries {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                replace(entry, &path, sources, found);
+                replace(entry, &path, sources, diagnostics);
             }
         }
         _ => {}
     }
 }
 
-/// Whether a setting is a certificate that stands elsewhere.
-fn is_certificate_elsewhere((key, node): &(String, Node)) -> bool {
-    let elsewhere = matches!(&node.value, Value::String(text) if text.contains("${") || text.starts_with("vault:"));
-    elsewhere && CERTIFICATES.contains(&key.as_str())
+fn has_reference(text: &str) -> bool {
+    text.contains("${") || text.starts_with("vault:")
+}
+
+fn is_certificate_reference((key, node): &(String, Node)) -> bool {
+    let is_reference = matches!(&node.value, Value::String(text) if has_reference(text));
+    is_reference && CERTIFICATES.contains(&key.as_str())
 }
 
 /// Why a reference has no value.
-enum Missing {
-    /// The file is wrong, or what it refers to.
-    Wrong(String),
-    /// Vault does not tell.
+enum ResolveError {
+    /// The file is wrong, or what it refers to is missing.
+    Invalid(String),
+    /// The secret has not been read from Vault.
     Unknown(Failure),
 }
 
 /// A string with references in it.
-struct Template<'a>(Vec<Part<'a>>);
+struct Template<'a>(Vec<Segment<'a>>);
 
 #[derive(Clone, Copy)]
-enum Part<'a> {
-    Text(&'a str),
+enum Segment<'a> {
+    Literal(&'a str),
     Env(&'a str),
     File(&'a str),
     Vault { path: &'a str, key: &'a str },
@@ -130,25 +166,25 @@ enum Part<'a> {
 impl<'a> Template<'a> {
     fn parse(text: &'a str) -> Result<Self, String> {
         if let Some(reference) = text.strip_prefix("vault:") {
-            return Ok(Self(vec![vault(reference)?]));
+            return Ok(Self(vec![parse_vault(reference)?]));
         }
-        let mut parts = Vec::new();
+        let mut segments = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find("${") {
             let (before, after) = rest.split_at(at);
-            // `$${` stands for `${` itself.
+            // `$${` is an escaped `${`.
             if let Some(before) = before.strip_suffix('$') {
-                parts.extend([Part::Text(before), Part::Text("${")]);
+                segments.extend([Segment::Literal(before), Segment::Literal("${")]);
                 rest = &after[2..];
                 continue;
             }
-            parts.push(Part::Text(before));
+            segments.push(Segment::Literal(before));
             let (reference, tail) =
                 after[2..].split_once('}').ok_or("a reference that begins with `${` has no `}`")?;
-            parts.push(match reference.split_once(':') {
-                Some(("env", name)) if !name.is_empty() => Part::Env(name),
-                Some(("file", name)) if !name.is_empty() => Part::File(name),
-                Some(("vault", reference)) => vault(reference)?,
+            segments.push(match reference.split_once(':') {
+                Some(("env", name)) if !name.is_empty() => Segment::Env(name),
+                Some(("file", name)) if !name.is_empty() => Segment::File(name),
+                Some(("vault", reference)) => parse_vault(reference)?,
                 _ => {
                     return Err("expected a reference such as `${env:NAME}`, `${file:PATH}` or \
                                 `${vault:PATH#KEY}` (and `$${` for `${` itself)"
@@ -157,41 +193,37 @@ impl<'a> Template<'a> {
             });
             rest = tail;
         }
-        parts.push(Part::Text(rest));
-        Ok(Self(parts.into_iter().filter(|part| !matches!(part, Part::Text(""))).collect()))
+        segments.push(Segment::Literal(rest));
+        segments.retain(|segment| !matches!(segment, Segment::Literal("")));
+        Ok(Self(segments))
     }
 
-    /// What stands on this `line`.
-    fn value(
-        &self,
-        line: usize,
-        sources: Sources<'_>,
-        found: &mut Resolved,
-    ) -> Result<Value, String> {
+    /// The value of the string, which is found on this `line`.
+    fn value(&self, line: usize, sources: Sources<'_>) -> Result<Value, String> {
         let mut text = String::new();
         let mut unknown = None;
-        for (at, part) in self.0.iter().enumerate() {
-            if let Part::Text(literal) = part {
+        for (at, segment) in self.0.iter().enumerate() {
+            if let Segment::Literal(literal) = segment {
                 text.push_str(literal);
                 continue;
             }
             let in_user_info = self.is_in_user_info(at, &text);
-            let value = match (part.value(sources, found), sources.placeholders) {
+            let value = match (segment.value(sources), sources.placeholders) {
                 (Ok(value), _) => value,
-                (Err(Missing::Wrong(message)), None) => return Err(message),
-                (Err(Missing::Unknown(failure)), None) => {
+                (Err(ResolveError::Invalid(message)), None) => return Err(message),
+                (Err(ResolveError::Unknown(failure)), None) => {
                     unknown.get_or_insert(failure);
                     continue;
                 }
                 (Err(_), Some(placeholders)) if placeholders.given_up.contains(&line) => {
-                    let reason = format!("not known without `{}`", part.written());
+                    let reason = format!("not known without `{}`", segment.placeholder());
                     unknown.get_or_insert(Failure::msg("read reference", reason));
                     continue;
                 }
                 (Err(_), Some(placeholders)) => {
                     placeholders.lines.borrow_mut().insert(line);
                     let in_url = text.contains("://") && !in_user_info;
-                    if in_url { part.written_in_url() } else { part.written() }
+                    if in_url { segment.url_placeholder() } else { segment.placeholder() }
                 }
             };
             if in_user_info {
@@ -203,62 +235,64 @@ impl<'a> Template<'a> {
         Ok(unknown.map_or(Value::String(text), Value::Unknown))
     }
 
-    /// Whether the part at `at` stands before the `@` of a URL, so that a password may hold any character.
+    /// Whether the segment at `at` belongs to the user-info of a URL, where a password may hold any character.
     fn is_in_user_info(&self, at: usize, before: &str) -> bool {
         let ends_authority = |c| matches!(c, '/' | '?' | '#');
         let Some((_, authority)) = before.split_once("://") else { return false };
         if authority.contains(ends_authority) {
             return false;
         }
-        self.0[at + 1..].iter().any(|part| match part {
-            Part::Text(text) => text.split(ends_authority).next().is_some_and(|t| t.contains('@')),
+        self.0[at + 1..].iter().any(|segment| match segment {
+            Segment::Literal(text) => {
+                text.split(ends_authority).next().is_some_and(|text| text.contains('@'))
+            }
             _ => false,
         })
     }
 }
 
-impl Part<'_> {
-    fn value(&self, sources: Sources<'_>, found: &mut Resolved) -> Result<String, Missing> {
+impl Segment<'_> {
+    fn value(&self, sources: Sources<'_>) -> Result<String, ResolveError> {
         match self {
-            Part::Text(text) => Ok((*text).to_owned()),
-            Part::Env(name) => (sources.env)(name).ok_or_else(|| {
-                Missing::Wrong(format!("the environment variable `{name}` is not set"))
+            Segment::Literal(text) => Ok((*text).to_owned()),
+            Segment::Env(name) => (sources.env)(name).ok_or_else(|| {
+                ResolveError::Invalid(format!("the environment variable `{name}` is not set"))
             }),
-            Part::File(name) => file(name, sources, found).map_err(Missing::Wrong),
-            Part::Vault { path, key } => {
-                found.vault_paths.insert((*path).to_owned());
-                let secret = from_vault(path, key, sources.vault).map_err(Missing::Unknown)?;
+            Segment::File(name) => file_content(name, sources).map_err(ResolveError::Invalid),
+            Segment::Vault { path, key } => {
+                let secret =
+                    vault_secret(path, key, sources.vault).map_err(ResolveError::Unknown)?;
                 Ok(secret.expose().to_owned())
             }
         }
     }
 
     /// The reference as it is written in the middle of a text.
-    fn written(&self) -> String {
+    fn placeholder(&self) -> String {
         match self {
-            Part::Text(text) => (*text).to_owned(),
-            Part::Env(name) => format!("${{env:{name}}}"),
-            Part::File(name) => format!("${{file:{name}}}"),
-            Part::Vault { path, key } => format!("${{vault:{path}#{key}}}"),
+            Segment::Literal(text) => (*text).to_owned(),
+            Segment::Env(name) => format!("${{env:{name}}}"),
+            Segment::File(name) => format!("${{file:{name}}}"),
+            Segment::Vault { path, key } => format!("${{vault:{path}#{key}}}"),
         }
     }
 
-    /// The same in characters that a host may have, such as `$REDIS_HOST`.
-    fn written_in_url(&self) -> String {
+    /// The reference in characters that a host may have, such as `$REDIS_HOST`.
+    fn url_placeholder(&self) -> String {
         let name = match self {
-            Part::Text(text) => (*text).to_owned(),
-            Part::Env(name) | Part::File(name) => (*name).to_owned(),
-            Part::Vault { path, key } => format!("{path}.{key}"),
+            Segment::Literal(text) => (*text).to_owned(),
+            Segment::Env(name) | Segment::File(name) => (*name).to_owned(),
+            Segment::Vault { path, key } => format!("{path}.{key}"),
         };
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        format!("${}", name.replace(|c| !fits(c), "."))
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        format!("${}", name.replace(|c| !is_allowed(c), "."))
     }
 }
 
-fn vault(reference: &str) -> Result<Part<'_>, String> {
+fn parse_vault(reference: &str) -> Result<Segment<'_>, String> {
     match reference.split_once('#') {
         Some((path, key)) if !path.trim_matches('/').is_empty() && !key.is_empty() => {
-            Ok(Part::Vault { path: path.trim_matches('/'), key })
+            Ok(Segment::Vault { path: path.trim_matches('/'), key })
         }
         _ => {
             Err("expected a reference such as `vault:secret/production/db#password`: the secret's \
@@ -268,7 +302,7 @@ fn vault(reference: &str) -> Result<Part<'_>, String> {
     }
 }
 
-fn from_vault(path: &str, key: &str, known: &SecretCache) -> Result<Secret, Failure> {
+fn vault_secret(path: &str, key: &str, known: &SecretCache) -> Result<Secret, Failure> {
     let unknown = |why: &str| Failure::msg("read secret", format!("{why} (vault:{path}#{key})"));
     match known.get(path) {
         None => Err(unknown("not read from vault yet")),
@@ -281,25 +315,15 @@ fn from_vault(path: &str, key: &str, known: &SecretCache) -> Result<Secret, Fail
     }
 }
 
-fn file(name: &str, sources: Sources<'_>, found: &mut Resolved) -> Result<String, String> {
-    let path = sources.folder.join(name);
-    let text = read_bounded(&path).map_err(|error| format!("cannot read `{name}`: {error}"))?;
-    found.files.insert(path, text.clone());
-    // Files end with a newline that belongs to no secret.
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// The text of a file of a sane size.
-pub fn read_bounded(path: &Path) -> Result<String, String> {
-    use std::io::Read as _;
-    let plain = |error: std::io::Error| probe::Cause::from(error).text().to_owned();
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(plain)?;
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(plain)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(format!("it is larger than {MAX_FILE} bytes"));
+/// The content of a file that was read when the configuration file was parsed.
+fn file_content(name: &str, sources: Sources<'_>) -> Result<String, String> {
+    let content = sources.files.get(&sources.folder.join(name));
+    match content {
+        // Files end with a newline that belongs to no secret.
+        Some(Ok(text)) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+        Some(Err(error)) => Err(format!("cannot read `{name}`: {error}")),
+        None => Err(format!("cannot read `{name}`: it was not read with the configuration")),
     }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -314,11 +338,14 @@ mod tests {
         ]);
         let env = |name: &str| (name == "WORD").then(|| "a b".to_owned());
         let folder = Path::new("/nowhere");
-        let sources = Sources { env: &env, folder, vault: &vault, placeholders: None };
         let mut node = Node { line: 7, value: Value::String(text.to_owned()) };
-        let mut found = Resolved::default();
-        replace(&mut node, "db.url", sources, &mut found);
-        match (node.value, found.diagnostics.first()) {
+        let mut references = References::default();
+        references.collect(&node, folder);
+        let files = &references.files;
+        let sources = Sources { env: &env, folder, files, vault: &vault, placeholders: None };
+        let diagnostics = Diagnostics::default();
+        replace(&mut node, "db.url", sources, &diagnostics);
+        match (node.value, diagnostics.into_diagnostics().first()) {
             (_, Some(diagnostic)) => Err(diagnostic.to_string()),
             (Value::String(text), None) => Ok(text),
             (Value::Unknown(failure), None) => Err(failure.render("")),
@@ -335,13 +362,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_references_stays_as_it_is() {
+    fn a_text_without_references_is_unchanged() {
         check("redis://cache:6379/1", "redis://cache:6379/1");
         check("costs $5 {really}", "costs $5 {really}");
     }
 
     #[test]
-    fn references_are_replaced_where_they_stand() {
+    fn references_are_replaced_in_place() {
         check("<${env:WORD}>", "<a b>");
         check("vault:secret/db#password", "p@ss/w");
         check("x${vault:/secret/db#password}y", "xp@ss/wy");
@@ -355,12 +382,12 @@ mod tests {
     }
 
     #[test]
-    fn a_doubled_dollar_stands_for_itself() {
+    fn a_doubled_dollar_escapes_a_reference() {
         check("a$${env:WORD}", "a${env:WORD}");
     }
 
     #[test]
-    fn what_vault_does_not_tell_is_unknown_with_the_reason() {
+    fn a_secret_that_cannot_be_read_is_unknown_with_the_reason() {
         check_refused(
             "vault:secret/down#x",
             "read secret: connect: connection refused (vault:secret/down#x)",
@@ -376,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_reference_is_a_mistake_with_its_place() {
+    fn an_invalid_reference_is_a_diagnostic_with_line_and_key() {
         check_refused("${env:NONE}", "7: db.url: the environment variable `NONE` is not set");
         check_refused("${env:WORD", "7: db.url: a reference that begins with `${` has no `}`");
         check_refused("${file:none}", "7: db.url: cannot read `none`: no such file or directory");
@@ -386,43 +413,57 @@ mod tests {
         );
     }
 
-    /// What stands for `text` when nothing is known.
-    fn stands_in(text: &str, placeholders: &Placeholders) -> Value {
+    /// The value of `text` if nothing is known.
+    fn with_placeholder(text: &str, placeholders: &Placeholders) -> Value {
         let (folder, vault) = (Path::new("/nowhere"), SecretCache::new());
-        let sources =
-            Sources { env: &|_| None, folder, vault: &vault, placeholders: Some(placeholders) };
         let mut node = Node { line: 7, value: Value::String(text.to_owned()) };
-        let mut found = Resolved::default();
-        replace(&mut node, "db.url", sources, &mut found);
-        assert!(found.diagnostics.is_empty(), "{:?}", found.diagnostics);
+        let mut references = References::default();
+        references.collect(&node, folder);
+        let (env, files) = (&|_: &str| None, &references.files);
+        let placeholders = Some(placeholders);
+        let sources = Sources { env, folder, files, vault: &vault, placeholders };
+        let diagnostics = Diagnostics::default();
+        replace(&mut node, "db.url", sources, &diagnostics);
+        assert!(diagnostics.is_clean(), "{:?}", diagnostics.into_diagnostics());
         node.value
     }
 
-    fn check_stands_in(text: &str, expected: &str) {
-        let value = stands_in(text, &Placeholders::default());
+    fn check_placeholder(text: &str, expected: &str) {
+        let value = with_placeholder(text, &Placeholders::default());
         assert!(matches!(&value, Value::String(text) if text == expected), "{text}");
     }
 
     #[test]
-    fn a_reference_stands_in_for_what_is_not_known() {
-        check_stands_in("vault:secret/db#user", "${vault:secret/db#user}");
-        check_stands_in("<${file:none}>", "<${file:none}>");
-        check_stands_in(
+    fn a_reference_is_the_placeholder_of_its_missing_value() {
+        check_placeholder("vault:secret/db#user", "${vault:secret/db#user}");
+        check_placeholder("<${file:none}>", "<${file:none}>");
+        check_placeholder(
             "redis://${env:U}:${vault:a/b#c}@${env:HOST}/${vault:a/b#d}",
             "redis://%24%7Benv%3AU%7D:%24%7Bvault%3Aa%2Fb%23c%7D@$HOST/$a.b.d",
         );
     }
 
     #[test]
-    fn where_it_cannot_stand_in_the_value_is_not_known() {
+    fn a_value_is_unknown_after_its_placeholder_was_rejected() {
         let mut placeholders = Placeholders::default();
         let diagnostic = |line| Diagnostic { line, key: String::new(), message: String::new() };
-        assert!(matches!(stands_in("${env:A}", &placeholders), Value::String(_)));
+        assert!(matches!(with_placeholder("${env:A}", &placeholders), Value::String(_)));
         assert!(!placeholders.give_up(&[diagnostic(8)]));
-        assert!(matches!(stands_in("${env:A}", &placeholders), Value::String(_)));
+        assert!(matches!(with_placeholder("${env:A}", &placeholders), Value::String(_)));
         assert!(placeholders.give_up(&[diagnostic(7), diagnostic(8)]));
-        let Value::Unknown(failure) = stands_in("${env:A}", &placeholders) else { panic!("known") };
+        let value = with_placeholder("${env:A}", &placeholders);
+        let Value::Unknown(failure) = value else { panic!("known") };
         assert_eq!(failure.render(""), "read reference: not known without `${env:A}`");
         assert!(!placeholders.give_up(&[diagnostic(7)]));
+    }
+
+    #[test]
+    fn every_file_and_every_path_in_vault_is_collected() {
+        let text = "a = ['${file:none}']\nb = { c = 'x${vault:secret/db#user}${env:A}' }\n";
+        let mut references = References::default();
+        references.collect(&Node::parse(text).unwrap(), Path::new("/nowhere"));
+        let files: Vec<_> = references.files.keys().collect();
+        assert_eq!(files, [Path::new("/nowhere/none")]);
+        assert_eq!(references.vault_paths, ["secret/db".to_owned()].into());
     }
 }

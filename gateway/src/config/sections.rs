@@ -1,4 +1,4 @@
-//! The sections of a file: each becomes a component of the answer, after the gateway has taken what is its own.
+//! Turns each section of a file into a component of the report.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,9 @@ use probe::{CheckName, Checks, DynCheck, GATEWAY_KEYS, SharedResources};
 use sha2::{Digest as _, Sha256};
 
 use crate::kinds::{self, KINDS};
-use crate::runner::Limits;
 
-/// The order of the answer; components of other names follow in the order of the file.
-const ORDER: &[&str] = &[
+/// The order of the components in a report. Components of other names follow in the order of the file.
+pub const REPORT_ORDER: &[&str] = &[
     "cache",
     "celery",
     "cloud_front",
@@ -26,24 +25,35 @@ const ORDER: &[&str] = &[
     "websocket",
 ];
 
-/// A component of the answer and its checks.
+/// The limits of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckLimits {
+    /// How long a run may take.
+    pub timeout: Duration,
+    /// How old a result may be to be served again.
+    pub max_age: Duration,
+    /// How long a caller waits for a check whose last run timed out.
+    pub overdue_wait: Duration,
+}
+
+/// A component of the report and its checks.
 #[derive(Clone)]
 pub struct Component {
-    /// Its name in the answer.
+    /// Its name in the report.
     pub name: String,
     /// Its checks.
     pub checks: Checks<ConfiguredCheck>,
-    /// A digest of the section it was made from, values of references included.
+    /// A digest of its section and its default limits, values of references included.
     pub(crate) identity: [u8; 32],
 }
 
-/// A check and the limits that it runs within.
+/// A check and its limits.
 #[derive(Clone, Debug)]
 pub struct ConfiguredCheck {
     /// The check.
     pub check: Arc<dyn DynCheck>,
     /// Its limits.
-    pub limits: Limits,
+    pub limits: CheckLimits,
 }
 
 impl Component {
@@ -59,63 +69,65 @@ impl fmt::Debug for Component {
     }
 }
 
-/// Makes every section a component; what cannot be made is noted.
+/// Makes a component of every section. Errors are added to `diagnostics`.
 pub(super) fn components(
     sections: &[(String, Node)],
-    defaults: Limits,
+    defaults: CheckLimits,
     shared: &SharedResources,
     diagnostics: &Diagnostics,
 ) -> Vec<Component> {
-    let place = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
+    let position = |name: &str| {
+        REPORT_ORDER.iter().position(|known| *known == name).unwrap_or(REPORT_ORDER.len())
+    };
     let mut components: Vec<_> = sections
         .iter()
         .filter_map(|(name, node)| component(name, node, defaults, shared, diagnostics))
         .collect();
-    components.sort_by_key(|component| place(&component.name));
+    components.sort_by_key(|component| position(&component.name));
     components
 }
 
-/// Reads the limits that stand in a table; what is absent is as in `outer`.
-fn limits(fields: &mut Fields<'_>, outer: Limits) -> Limits {
-    let limits = Limits {
+/// Reads the limits in a table; those that are absent are inherited from `outer`.
+fn limits(fields: &mut Fields<'_>, outer: CheckLimits) -> CheckLimits {
+    let limits = CheckLimits {
         timeout: fields.optional("timeout").unwrap_or(outer.timeout),
         max_age: fields.optional("max_age").unwrap_or(outer.max_age),
         overdue_wait: fields.optional("overdue_wait").unwrap_or(outer.overdue_wait),
     };
-    expect_time(fields, limits);
+    reject_zero_timeout(fields, limits);
     limits
 }
 
-/// Notes a timeout within which nothing can be asked.
-pub(super) fn expect_time(fields: &mut Fields<'_>, limits: Limits) {
+/// Adds a diagnostic if the timeout is zero, within which no check can succeed.
+pub(super) fn reject_zero_timeout(fields: &mut Fields<'_>, limits: CheckLimits) {
     if limits.timeout.is_zero() {
         fields.error("timeout", "expected a timeout of at least `1ms`");
     }
 }
 
-/// The defaults of a check that must not run often: only a `max_age` of its own is shorter.
-fn paced(limits: Limits, check: &Arc<dyn DynCheck>) -> Limits {
-    let max_age = check.min_interval().map_or(limits.max_age, |pace| pace.max(limits.max_age));
-    Limits { max_age, ..limits }
+/// The limits of a check with a minimum interval: only a `max_age` in its own table is shorter than that.
+fn with_min_interval(limits: CheckLimits, check: &Arc<dyn DynCheck>) -> CheckLimits {
+    let max_age = check.min_interval().map_or(limits.max_age, |min| min.max(limits.max_age));
+    CheckLimits { max_age, ..limits }
 }
 
 fn component(
     name: &str,
     node: &Node,
-    defaults: Limits,
+    defaults: CheckLimits,
     shared: &SharedResources,
     diagnostics: &Diagnostics,
 ) -> Option<Component> {
-    let ours = node.entries().iter().filter(|(key, _)| GATEWAY_KEYS.contains(&key.as_str()));
-    let ours = Node { line: node.line, value: Value::Table(ours.cloned().collect()) };
-    let mut fields = Fields::new(name.to_owned(), &ours, diagnostics);
+    let own_keys = node.entries().iter().filter(|(key, _)| GATEWAY_KEYS.contains(&key.as_str()));
+    let own = Node { line: node.line, value: Value::Table(own_keys.cloned().collect()) };
+    let mut fields = Fields::new(name.to_owned(), &own, diagnostics);
     let kind_name = fields.optional("kind").unwrap_or_else(|| name.to_owned());
     let limits = limits(&mut fields, defaults);
     let Some(kind) = kinds::find(&kind_name) else {
         let known: Vec<_> = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect();
         let known = known.join(", ");
         if fields.has("kind") {
-            fields.error("kind", format!("no probe is called so, expected one of {known}"));
+            fields.error("kind", format!("no probe has this name, expected one of {known}"));
             return None;
         }
         let message = format!(
@@ -129,43 +141,45 @@ fn component(
             if fields.has("checks") {
                 fields.error(
                     "checks",
-                    "this component is a single check, its limits stand in the section itself",
+                    "this component is a single check, its limits are set in the section itself",
                 );
             }
-            let limits = if fields.has("max_age") { limits } else { paced(limits, &check) };
+            let limits =
+                if fields.has("max_age") { limits } else { with_min_interval(limits, &check) };
             Checks::Single(ConfiguredCheck { check, limits })
         }
         Checks::Group(checks) => {
-            note_unknown_checks(name, ours.get("checks"), &checks, diagnostics);
+            report_unknown_checks(name, own.get("checks"), &checks, diagnostics);
             let mut checks: Vec<_> = checks
                 .into_iter()
                 .map(|(name, check)| {
-                    let limits = paced(limits, &check);
+                    let limits = with_min_interval(limits, &check);
                     (name, ConfiguredCheck { check, limits })
                 })
                 .collect();
             fields.tables("checks", |name, table| {
-                let mut nobodys = limits;
-                let own = checks.iter_mut().find(|(known, _)| known.as_str() == name);
-                let own = own.map_or(&mut nobodys, |(_, own)| &mut own.limits);
-                *own = self::limits(table, *own);
+                // The table of an unknown check is read as well, so that its keys are checked.
+                let mut unused = limits;
+                let check = checks.iter_mut().find(|(known, _)| known.as_str() == name);
+                let limits = check.map_or(&mut unused, |(_, check)| &mut check.limits);
+                *limits = self::limits(table, *limits);
             });
             Checks::Group(checks)
         }
     };
     let mut digest = Sha256::new();
-    describe(node, &mut digest);
-    describe_limits(defaults, &mut digest);
+    digest_node(node, &mut digest);
+    digest_limits(defaults, &mut digest);
     Some(Component { name: name.to_owned(), checks, identity: digest.finalize().into() })
 }
 
-fn note_unknown_checks(
+fn report_unknown_checks(
     name: &str,
-    own: Option<&Node>,
+    tables: Option<&Node>,
     checks: &[(CheckName, Arc<dyn DynCheck>)],
     diagnostics: &Diagnostics,
 ) {
-    for (key, node) in own.map(Node::entries).unwrap_or_default() {
+    for (key, node) in tables.map(Node::entries).unwrap_or_default() {
         if checks.iter().any(|(known, _)| known.as_str() == key) {
             continue;
         }
@@ -177,8 +191,8 @@ fn note_unknown_checks(
     }
 }
 
-/// Feeds everything that distinguishes one section from another to `digest`: no two differ only in what is left out.
-fn describe(node: &Node, digest: &mut Sha256) {
+/// Adds everything that distinguishes one section from another to `digest`.
+fn digest_node(node: &Node, digest: &mut Sha256) {
     let mut piece = |kind: u8, bytes: &[u8]| {
         digest.update([kind]);
         digest.update(bytes.len().to_le_bytes());
@@ -193,7 +207,7 @@ fn describe(node: &Node, digest: &mut Sha256) {
         Value::Array(items) => {
             piece(b'a', &items.len().to_le_bytes());
             for item in items {
-                describe(item, digest);
+                digest_node(item, digest);
             }
         }
         Value::Table(entries) => {
@@ -201,14 +215,14 @@ fn describe(node: &Node, digest: &mut Sha256) {
             for (key, entry) in entries {
                 digest.update(key.len().to_le_bytes());
                 digest.update(key.as_bytes());
-                describe(entry, digest);
+                digest_node(entry, digest);
             }
         }
     }
 }
 
-fn describe_limits(limits: Limits, digest: &mut Sha256) {
-    let Limits { timeout, max_age, overdue_wait } = limits;
+fn digest_limits(limits: CheckLimits, digest: &mut Sha256) {
+    let CheckLimits { timeout, max_age, overdue_wait } = limits;
     for limit in [timeout, max_age, overdue_wait] {
         digest.update(Duration::as_nanos(&limit).to_le_bytes());
     }

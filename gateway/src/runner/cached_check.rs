@@ -1,327 +1,224 @@
-//! The place of one check on the board: its last result, and the run that is under way, shared by all who wait for it.
+//! One check with its last outcome, and its run in progress that all callers share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
-use parking_lot::{Mutex, MutexGuard};
-use probe::{DynCheck, Failure, Steps};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout_at;
-use tokio_util::sync::CancellationToken;
+use parking_lot::Mutex;
+use probe::{DynCheck, Steps};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::run::{BlockingHistory, Outcome, Running};
-use crate::report::{CheckResult, WORKING};
+use super::options::WaitLimit;
+use super::run::{BlockingHistory, Outcome, RunHandle};
+use super::subscriber::{Fallback, PendingResult, ReportedResult, Subscriber};
+use crate::config::CheckLimits;
 
-/// How one check is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How long a run may take.
-    pub timeout: Duration,
-    /// How old a result may be to be served again.
-    pub max_age: Duration,
-    /// How long a caller waits for a check whose last run ended at its deadline.
-    pub overdue_wait: Duration,
-}
-
-/// What one check answered to one caller.
-pub(super) struct Answer {
-    pub(super) line: CheckResult,
-    /// The age of the result, if it is not from a run that this caller waited for.
-    pub(super) age: Option<Duration>,
-    /// The step that failed, if one did.
-    pub(super) step: Option<&'static str>,
-}
-
-/// A result that may be served again for a while.
-pub(super) struct Stored {
-    pub(super) line: CheckResult,
-    pub(super) done: Instant,
-    pub(super) until: Instant,
-    /// The step that failed, if one did.
-    pub(super) step: Option<&'static str>,
-}
+/// The step of a run that waits for a permit of the concurrency limit.
+const WAIT_FOR_A_TURN: &str = "wait for a turn";
+/// The step of a run before the first step of its check, as in [`Steps::new`].
+const START: &str = "start";
 
 /// See the module.
 pub(super) struct CachedCheck {
     name: String,
     check: Arc<dyn DynCheck>,
-    limits: Limits,
-    limit: Arc<Semaphore>,
-    conduct: Arc<BlockingHistory>,
+    limits: CheckLimits,
+    permits: Arc<Semaphore>,
+    history: Arc<BlockingHistory>,
     state: Mutex<State>,
-    /// How many results it has had.
-    results: AtomicU64,
+    /// How many outcomes there have been.
+    outcomes: AtomicU64,
+}
+
+/// A run in progress. It is cancelled when the last reference to it is dropped.
+pub(super) struct Run {
+    pub(super) outcome: watch::Receiver<Option<Outcome>>,
+    pub(super) steps: Arc<Steps>,
+    _cancel_on_drop: DropGuard,
 }
 
 #[derive(Default)]
 struct State {
     last: Option<Outcome>,
-    run: Option<Run>,
+    /// The run in progress. Its subscribers own it, so that it ends with the last of them.
+    run: Weak<Run>,
+    /// The same run, if it goes on without subscribers.
+    detached: Option<Arc<Run>>,
 }
 
 impl State {
-    fn forget(&mut self, id: u64) {
-        self.run.take_if(|run| run.id == id);
+    /// Lets `run` go on without subscribers, unless it is over.
+    fn detach(&mut self, run: Arc<Run>) {
+        if self.run.ptr_eq(&Arc::downgrade(&run)) {
+            self.detached = Some(run);
+        }
     }
-}
 
-/// A run as those see it who wait for it.
-struct Run {
-    id: u64,
-    outcome: watch::Receiver<Option<Outcome>>,
-    steps: Arc<Steps>,
-    cancel: CancellationToken,
-    waiting: usize,
-    /// Whether it goes on even if nobody waits: somebody left it to run in the background.
-    background: bool,
+    /// Ends the sharing of `run`, so that the next request starts another one.
+    fn forget(&mut self, run: &Weak<Run>) {
+        if self.run.ptr_eq(run) {
+            self.run = Weak::new();
+            self.detached = None;
+        }
+    }
 }
 
 impl CachedCheck {
     pub(super) fn new(
         name: String,
         check: Arc<dyn DynCheck>,
-        limits: Limits,
-        limit: Arc<Semaphore>,
+        limits: CheckLimits,
+        permits: Arc<Semaphore>,
     ) -> Self {
         Self {
             name,
             check,
             limits,
-            limit,
-            conduct: Arc::default(),
+            permits,
+            history: Arc::default(),
             state: Mutex::default(),
-            results: AtomicU64::new(0),
+            outcomes: AtomicU64::new(0),
         }
     }
 
-    /// Asks the check for one caller, who wants it `fresh` or not, and waits until `deadline` at most.
+    /// The result for one caller: that of the last outcome if it may be served, or else that of a run.
     ///
-    /// It is asked when this returns, whether its answer is waited for or not.
-    pub(super) fn ask(self: &Arc<Self>, fresh: bool, deadline: Option<Instant>) -> PendingResult {
-        let asked = Instant::now();
+    /// The run has been started when this returns, so that all checks of a report run at the same time.
+    pub(super) fn request(
+        self: &Arc<Self>,
+        fresh: bool,
+        limit: Option<WaitLimit>,
+    ) -> PendingResult {
+        let requested = Instant::now();
         let fresh = fresh && !self.is_rate_limited();
-        let mut state = self.state();
-        if let Some(last) = self.servable(&state).filter(|_| !fresh) {
-            return PendingResult::Stored(stored(last));
+        let mut state = self.state.lock();
+        if !fresh && let Some(last) = self.unexpired(&state) {
+            return PendingResult::Ready(ReportedResult::cached(last));
         }
-        let overdue = state.last.clone().filter(|last| last.at_deadline);
-        let limit = match (&overdue, deadline) {
-            (Some(_), deadline) => {
-                let soon = asked + self.limits.overdue_wait;
-                Some(deadline.map_or(soon, |deadline| deadline.min(soon)))
-            }
-            (None, deadline) => deadline,
-        };
-        PendingResult::Waiting { waiter: self.join(&mut state), asked, limit, overdue }
+        let fallback = self.fallback(&state, requested, limit);
+        let run = self.join_or_start(&mut state);
+        PendingResult::Running(Subscriber { check: self.clone(), run, requested, fallback })
     }
 
-    /// How many results it has had; as long as that is the same, the last one is.
-    pub(super) fn results(&self) -> u64 {
-        self.results.load(Ordering::Acquire)
+    /// How many outcomes there have been. As long as it is the same, [`Self::cached`] returns the same outcome until that expires.
+    pub(super) fn outcomes(&self) -> u64 {
+        self.outcomes.load(Ordering::Acquire)
     }
 
-    /// Its last result, if that may still be served again.
-    pub(super) fn stored(&self) -> Option<Stored> {
-        let state = self.state();
-        let last = self.servable(&state)?;
-        let until = last.done + self.limits.max_age;
-        Some(Stored { line: line(last), done: last.done, until, step: last.step })
+    /// The last outcome and when it expires, if it has not expired.
+    pub(super) fn cached(&self) -> Option<(Outcome, Instant)> {
+        let state = self.state.lock();
+        let last = self.unexpired(&state)?;
+        Some((last.clone(), last.completed + self.limits.max_age))
     }
 
-    /// The last result, if it is young enough to be given again.
-    fn servable<'a>(&self, state: &'a State) -> Option<&'a Outcome> {
-        state.last.as_ref().filter(|last| last.done.elapsed() < self.limits.max_age)
+    pub(super) fn target(&self) -> &str {
+        self.check.target()
     }
 
-    /// Joins the run that is under way, or starts one.
-    fn join(self: &Arc<Self>, state: &mut State) -> Subscriber {
-        let run = state.run.get_or_insert_with(|| self.start());
-        run.waiting += 1;
-        Subscriber {
-            slot: self.clone(),
-            id: run.id,
-            outcome: run.outcome.clone(),
-            steps: run.steps.clone(),
-            done: false,
-        }
+    /// Lets a run go on without subscribers, so that the next caller gets its outcome.
+    pub(super) fn detach(&self, run: Arc<Run>) {
+        self.state.lock().detach(run);
     }
 
-    fn start(self: &Arc<Self>) -> Run {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let (publish, outcome) = watch::channel(None);
-        let steps = Arc::new(Steps::new());
-        let cancel = CancellationToken::new();
-        tokio::spawn(self.clone().drive(id, steps.clone(), cancel.clone(), publish));
-        // What a paced check has begun is done, whoever hangs up: else the next caller would have it begin again.
-        Run { id, outcome, steps, cancel, waiting: 0, background: self.is_rate_limited() }
+    fn unexpired<'a>(&self, state: &'a State) -> Option<&'a Outcome> {
+        state.last.as_ref().filter(|last| last.completed.elapsed() < self.limits.max_age)
     }
 
-    /// Whether the check must not run more often than its results may be old, whatever a caller wants.
+    /// Whether the check must not run before its last result has expired, even for a fresh report.
     fn is_rate_limited(&self) -> bool {
         self.check.min_interval().is_some()
     }
 
-    /// Sees a run through: its turn, its outcome, its end.
+    /// When the caller stops waiting, and what is reported then. After a timeout, that is before `limit` if `overdue_wait` is shorter.
+    fn fallback(
+        &self,
+        state: &State,
+        requested: Instant,
+        limit: Option<WaitLimit>,
+    ) -> Option<(Instant, Fallback)> {
+        let Some(last) = state.last.as_ref().filter(|last| last.timed_out) else {
+            return limit.map(|limit| (limit.at, Fallback::NotFinished(limit.reason)));
+        };
+        let at = requested + self.limits.overdue_wait;
+        let at = limit.map_or(at, |limit| limit.at.min(at));
+        Some((at, Fallback::LastTimeout(last.clone())))
+    }
+
+    fn join_or_start(self: &Arc<Self>, state: &mut State) -> Arc<Run> {
+        if let Some(run) = state.run.upgrade() {
+            return run;
+        }
+        let (publish, outcome) = watch::channel(None);
+        let (steps, cancel) = (Arc::new(Steps::new()), CancellationToken::new());
+        let guard = cancel.clone().drop_guard();
+        let run = Arc::new(Run { outcome, steps: steps.clone(), _cancel_on_drop: guard });
+        state.run = Arc::downgrade(&run);
+        // Cancelled, the run of a rate-limited check would be repeated for the next caller.
+        state.detached = self.is_rate_limited().then(|| run.clone());
+        tokio::spawn(self.clone().drive(Arc::downgrade(&run), steps, cancel, publish));
+        run
+    }
+
+    /// Runs the check when it is its turn, and publishes its outcome.
     async fn drive(
         self: Arc<Self>,
-        id: u64,
+        run: Weak<Run>,
         steps: Arc<Steps>,
-        cancel: CancellationToken,
+        cancelled: CancellationToken,
         publish: watch::Sender<Option<Outcome>>,
     ) {
-        // Waiting for a turn is not the check's fault, so its deadline has not begun yet.
-        let turn = cancel.run_until_cancelled(self.limit.clone().acquire_owned()).await;
-        let Some(Ok(_turn)) = turn else { return };
-        let (check, conduct) = (self.check.clone(), self.conduct.clone());
-        let mut running = Running::start(check, conduct, steps, self.limits.timeout, cancel);
-        if let Some(outcome) = running.outcome().await {
-            self.note(id, &outcome, running.is_over());
+        let permit = cancelled.run_until_cancelled(self.permit(&steps)).await;
+        let Some(Some(_permit)) = permit else { return };
+        let (check, history) = (self.check.clone(), self.history.clone());
+        let mut handle = RunHandle::start(check, history, steps, self.limits.timeout, cancelled);
+        if let Some(outcome) = handle.outcome().await {
+            self.record(&run, &outcome, handle.is_finished());
             publish.send_replace(Some(outcome));
         }
-        if let Some(outcome) = running.blocked().await {
-            self.note(id, &outcome, false);
+        if let Some(outcome) = handle.blocked().await {
+            self.record(&run, &outcome, false);
             publish.send_replace(Some(outcome));
         }
-        // As long as its thread is blocked, a check is not started again.
-        running.join().await;
-        self.state().forget(id);
+        // A check that blocks its thread is not started again until it has returned.
+        handle.join().await;
+        self.state.lock().forget(&run);
     }
 
-    /// Keeps an outcome. If its run is over, who asks from now on gets one that began after the question.
-    fn note(&self, id: u64, outcome: &Outcome, over: bool) {
-        self.log_change(outcome);
-        let mut state = self.state();
-        state.last = Some(outcome.clone());
-        self.results.fetch_add(1, Ordering::Release);
-        if over {
-            state.forget(id);
+    /// Waits for a permit to run. The timeout of the check counts from then on.
+    async fn permit(&self, steps: &Steps) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Some(permit);
         }
+        steps.begin(WAIT_FOR_A_TURN);
+        let permit = self.permits.clone().acquire_owned().await.ok();
+        steps.begin(START);
+        permit
     }
 
-    fn log_change(&self, outcome: &Outcome) {
-        let was_working = self.state().last.as_ref().map(|last| last.failure.is_none());
+    /// Keeps an outcome. If its run has `finished`, later callers get a new one, which begins after their requests.
+    fn record(&self, run: &Weak<Run>, outcome: &Outcome, finished: bool) {
+        let mut state = self.state.lock();
+        let last = state.last.replace(outcome.clone());
+        self.outcomes.fetch_add(1, Ordering::Release);
+        if finished {
+            state.forget(run);
+        } else if let Some(run) = run.upgrade() {
+            state.detach(run);
+        }
+        drop(state);
+        self.log_change(last.as_ref(), outcome);
+    }
+
+    fn log_change(&self, last: Option<&Outcome>, outcome: &Outcome) {
+        let was_working = last.map(|last| last.failure.is_none());
         match (&outcome.failure, was_working) {
             (Some(failure), None | Some(true)) => {
                 tracing::warn!(check = self.name, status = &**failure, "check failed");
             }
-            (None, Some(false)) => tracing::info!(check = self.name, "check works again"),
+            (None, Some(false)) => tracing::info!(check = self.name, "check recovered"),
             _ => {}
         }
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-}
-
-/// Somebody who waits for a run. Dropped before its outcome, the caller has hung up: a run that nobody waits for ends.
-pub(super) struct Subscriber {
-    slot: Arc<CachedCheck>,
-    id: u64,
-    outcome: watch::Receiver<Option<Outcome>>,
-    steps: Arc<Steps>,
-    done: bool,
-}
-
-impl Subscriber {
-    /// The outcome, or `None` when the `limit` comes first.
-    async fn outcome(&mut self, limit: Option<Instant>) -> Option<Outcome> {
-        let outcome = async {
-            match self.outcome.wait_for(Option::is_some).await {
-                Ok(outcome) => outcome.clone(),
-                // A run ends without an outcome only when it is cancelled, and it is not while we wait.
-                Err(_) => None,
-            }
-        };
-        let outcome = match limit {
-            Some(limit) => timeout_at(limit.into(), outcome).await.unwrap_or(None),
-            None => outcome.await,
-        };
-        self.done = outcome.is_some();
-        outcome
-    }
-
-    /// Leaves the run to itself: it goes on within its own deadline, for whoever asks next.
-    fn leave_in_background(mut self) {
-        self.done = true;
-        let mut state = self.slot.state();
-        if let Some(run) = state.run.as_mut().filter(|run| run.id == self.id) {
-            run.waiting -= 1;
-            run.background = true;
-        }
-    }
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        let mut state = self.slot.state();
-        let Some(run) = state.run.as_mut().filter(|run| run.id == self.id) else { return };
-        run.waiting -= 1;
-        if run.waiting == 0 && !run.background {
-            run.cancel.cancel();
-            state.run = None;
-        }
-    }
-}
-
-/// A check that has been asked for one caller.
-pub(super) enum PendingResult {
-    /// Its last result is young enough.
-    Stored(Answer),
-    /// It runs.
-    Waiting {
-        waiter: Subscriber,
-        asked: Instant,
-        /// How long it is waited for.
-        limit: Option<Instant>,
-        /// Its last result, if the deadline had ended that run.
-        overdue: Option<Outcome>,
-    },
-}
-
-impl PendingResult {
-    /// What it says, or what can be said of it when the caller has waited long enough.
-    pub(super) async fn answer(self) -> Answer {
-        let (mut waiter, asked, limit, overdue) = match self {
-            Self::Stored(answer) => return answer,
-            Self::Waiting { waiter, asked, limit, overdue } => (waiter, asked, limit, overdue),
-        };
-        if let Some(outcome) = waiter.outcome(limit).await {
-            // A check that blocks its thread has had its outcome for a while.
-            let age = (outcome.done < asked).then(|| outcome.done.elapsed());
-            return Answer { line: line(&outcome), age, step: outcome.step };
-        }
-        let waited =
-            limit.map_or_else(|| asked.elapsed(), |limit| limit.saturating_duration_since(asked));
-        let target = waiter.slot.check.target();
-        let mut answer = match &overdue {
-            // What was true at the last deadline is true as long as nothing answers.
-            Some(last) => stored(last),
-            None => not_finished(waiter.steps.current(), target, waited),
-        };
-        answer.line.response_time = waited;
-        waiter.leave_in_background();
-        answer
-    }
-}
-
-fn not_finished(step: &'static str, target: &str, waited: Duration) -> Answer {
-    let seconds = waited.as_secs_f64();
-    let reason = format!("not finished within the {seconds:.0}s that the caller waits");
-    let status = Failure::msg(step, reason).render(target);
-    Answer { line: CheckResult { status, response_time: waited }, age: None, step: None }
-}
-
-fn stored(outcome: &Outcome) -> Answer {
-    Answer { line: line(outcome), age: Some(outcome.done.elapsed()), step: outcome.step }
-}
-
-fn line(outcome: &Outcome) -> CheckResult {
-    let status = outcome.failure.as_deref().unwrap_or(WORKING).to_owned();
-    CheckResult { status, response_time: outcome.took }
 }

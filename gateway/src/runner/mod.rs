@@ -1,62 +1,53 @@
-//! The board: every check of a namespace, asked all at once, each within its own deadline.
+//! Runs the checks of a namespace: all at once, each within its own timeout.
 
 mod cached_check;
+mod options;
 mod run;
+mod subscriber;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use probe::{Checks, step};
 use tokio::sync::Semaphore;
 
 use self::cached_check::CachedCheck;
-pub use self::cached_check::Limits;
+pub use self::options::RunOptions;
 use crate::config::{Component, ConfiguredCheck};
 use crate::report::{CheckResult, Components, Report};
 
 /// How many checks may run at the same time in this process.
 ///
-/// A run may have a thread of its own while it lasts, and name resolution takes threads of the same pool, which has 512.
-const RUNS: usize = 256;
+/// A run may occupy a thread of tokio's blocking pool, which name resolution uses as well, and which has 512.
+const MAX_CONCURRENT_RUNS: usize = 256;
 
-/// What a caller wants of a report.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RunOptions {
-    /// Run every check, whatever results are at hand.
-    pub fresh: bool,
-    /// How long the caller waits; what is not done by then says so in its place.
-    pub wait: Option<Duration>,
-    /// When the report must be complete, and how long that was from the start of the answer.
-    pub deadline: Option<(Instant, Duration)>,
-}
-
-/// A process's limit on concurrent runs, shared by all its boards.
+/// The limit on concurrent runs, which all runners of a process share.
 #[derive(Clone, Debug)]
 pub struct ConcurrencyLimit(Arc<Semaphore>);
 
 impl Default for ConcurrencyLimit {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(RUNS)))
+        Self(Arc::new(Semaphore::new(MAX_CONCURRENT_RUNS)))
     }
 }
 
 /// See the module.
 pub struct Runner {
     entries: Vec<RunnerEntry>,
-    /// The last answer for which no check had to run.
-    last: Mutex<Option<CachedReport>>,
+    /// The last report that needed no run.
+    cached: Mutex<Option<CachedReport>>,
 }
 
-/// An answer that may be given again.
+/// A report that may be served again, until the first of its results expires or there is a new outcome.
 struct CachedReport {
     components: Arc<Components>,
-    /// How many results there had been by then.
-    results: u64,
-    until: Instant,
+    /// The sum of [`CachedCheck::outcomes`] when it was made.
+    outcomes: u64,
+    expires: Instant,
     /// When the oldest of its results was complete.
     oldest: Instant,
     refused: bool,
@@ -70,7 +61,7 @@ struct RunnerEntry {
 }
 
 impl Runner {
-    /// A runner of `components`. A component that `previous` runs with the same configuration keeps its results and its runs.
+    /// A runner of `components`. A component that `previous` has with the same configuration keeps its outcomes and its runs in progress.
     pub fn new(
         components: Vec<Component>,
         limit: &ConcurrencyLimit,
@@ -82,7 +73,7 @@ impl Runner {
             });
             unchanged.cloned().unwrap_or_else(|| RunnerEntry::new(component, limit))
         };
-        Self { entries: components.into_iter().map(entry).collect(), last: Mutex::default() }
+        Self { entries: components.into_iter().map(entry).collect(), cached: Mutex::default() }
     }
 
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
@@ -97,7 +88,7 @@ impl Runner {
         names
     }
 
-    /// A runner of the components and checks that have one of these `names`. It shares runs and results with this one.
+    /// A runner of those components and checks that have one of these `names`. It shares outcomes and runs in progress with this one.
     #[must_use]
     pub fn only(&self, names: &[String]) -> Self {
         let part = |entry: &RunnerEntry| {
@@ -109,63 +100,61 @@ impl Runner {
                 checks.filter_group(|name| names.contains(&name.within(&component.name)))?;
             Some(RunnerEntry { component: component.clone(), checks })
         };
-        Self { entries: self.entries.iter().filter_map(part).collect(), last: Mutex::default() }
+        Self { entries: self.entries.iter().filter_map(part).collect(), cached: Mutex::default() }
     }
 
-    /// Asks every check and waits for the slowest.
-    pub async fn ask(&self, ask: RunOptions) -> RunReport {
-        if !ask.fresh
-            && let Some(answered) = self.stored()
+    /// The result of every check, as soon as the slowest is done.
+    pub async fn run(&self, options: RunOptions) -> RunReport {
+        if !options.fresh
+            && let Some(report) = self.cached()
         {
-            return answered;
+            return report;
         }
-        // Boxed, so that those for whom nothing has to run do not carry what a run needs.
-        Box::pin(self.run(ask)).await
+        // Boxed, so that the future is small for callers whose report is cached.
+        Box::pin(self.run_checks(options)).await
     }
 
-    async fn run(&self, ask: RunOptions) -> RunReport {
-        let deadline = ask.wait.map(|wait| Instant::now() + wait);
-        let mut asked: Vec<_> = self.checks().map(|check| check.ask(ask.fresh, deadline)).collect();
-        let mut answers = Vec::with_capacity(asked.len());
-        // Who was asked last answers last, usually: whoever waits for him first is not woken for each of the others.
-        while let Some(last) = asked.pop() {
-            answers.push(last.answer().await);
+    async fn run_checks(&self, options: RunOptions) -> RunReport {
+        let limit = options.wait_limit();
+        let mut pending: Vec<_> =
+            self.checks().map(|check| check.request(options.fresh, limit)).collect();
+        let mut results = Vec::with_capacity(pending.len());
+        // The check that was started last is usually done last. A caller that awaits it first is not woken for each of the others.
+        while let Some(last) = pending.pop() {
+            results.push(last.result().await);
         }
-        answers.reverse();
-        let age = answers.iter().filter_map(|answer| answer.age).max();
-        let refused = answers.iter().any(|answer| is_refused(answer.step));
-        let lines = answers.into_iter().map(|answer| answer.line);
-        RunReport { report: Report { components: Arc::new(self.components(lines)), age }, refused }
+        results.reverse();
+        let age = results.iter().filter_map(|reported| reported.age).max();
+        let refused = results.iter().any(|reported| is_refused(reported.failed_step));
+        let components = self.components(results.into_iter().map(|reported| reported.result));
+        RunReport { report: Report { components: Arc::new(components), age }, refused }
     }
 
-    /// The answer if no check has to run for it: as long as no result changes, the last such answer is given again.
-    fn stored(&self) -> Option<RunReport> {
-        let mut last = self.last.lock();
-        let results = self.checks().map(|check| check.results()).sum();
+    /// The report, if no check has to run for it.
+    fn cached(&self) -> Option<RunReport> {
+        let mut cached = self.cached.lock();
+        let outcomes = self.checks().map(|check| check.outcomes()).sum();
         let now = Instant::now();
-        if !last.as_ref().is_some_and(|last| last.results == results && now < last.until) {
-            *last = self.gather(results);
+        if !cached.as_ref().is_some_and(|last| last.outcomes == outcomes && now < last.expires) {
+            *cached = self.collect_cached(outcomes);
         }
-        last.as_ref().map(|last| {
-            let age = Some(now.saturating_duration_since(last.oldest));
-            let report = Report { components: last.components.clone(), age };
-            RunReport { report, refused: last.refused }
+        cached.as_ref().map(|cached| {
+            let age = Some(now.saturating_duration_since(cached.oldest));
+            let report = Report { components: cached.components.clone(), age };
+            RunReport { report, refused: cached.refused }
         })
     }
 
-    /// What every check said last, if all of it may be served again.
-    fn gather(&self, results: u64) -> Option<CachedReport> {
-        let stored: Vec<_> = self.checks().map(|check| check.stored()).collect::<Option<_>>()?;
-        let until = stored.iter().map(|stored| stored.until).min()?;
-        let oldest = stored.iter().map(|stored| stored.done).min()?;
-        let refused = stored.iter().any(|stored| is_refused(stored.step));
-        let lines = stored.into_iter().map(|stored| stored.line);
+    /// A report of the last outcomes; `None` if one of them has expired.
+    fn collect_cached(&self, outcomes: u64) -> Option<CachedReport> {
+        let last: Vec<_> = self.checks().map(|check| check.cached()).collect::<Option<_>>()?;
+        let components = self.components(last.iter().map(|(outcome, _)| outcome.to_result()));
         Some(CachedReport {
-            components: Arc::new(self.components(lines)),
-            results,
-            until,
-            oldest,
-            refused,
+            components: Arc::new(components),
+            outcomes,
+            expires: last.iter().map(|(_, expires)| *expires).min()?,
+            oldest: last.iter().map(|(outcome, _)| outcome.completed).min()?,
+            refused: last.iter().any(|(outcome, _)| is_refused(outcome.failed_step)),
         })
     }
 
@@ -200,16 +189,16 @@ impl fmt::Debug for Runner {
     }
 }
 
-/// A report, and what the gateway itself can learn from it.
+/// A report, and what the gateway itself learns from it.
 #[derive(Debug)]
 pub struct RunReport {
     /// The report.
     pub report: Report,
-    /// Whether some backend refused the credentials: they may have been changed where they are kept.
+    /// Whether a backend refused the credentials: they may have been changed in Vault.
     pub refused: bool,
 }
 
-/// Whether a check that failed at this step was refused because of who it is.
-fn is_refused(failed: Option<&str>) -> bool {
-    failed == Some(step::AUTHENTICATE)
+/// Whether a check that failed at this step had its credentials refused.
+fn is_refused(failed_step: Option<&str>) -> bool {
+    failed_step == Some(step::AUTHENTICATE)
 }

@@ -1,8 +1,8 @@
-//! One run of one check: within its deadline, with its panic caught, and on a thread of its own until it is known not to block.
+//! One run of one check, within its timeout and with its panic caught.
 //!
-//! A check is foreign code to the board. Polled on the thread that all share, one that blocks would hold up others for a moment;
-//! on a thread of its own it holds up nobody else, which costs several switches between threads for each run.
-//! So a check shares the thread once a whole run has shown that it gives it back at once, and for as long as it does.
+//! The runner cannot rely on a check not to block its thread.
+//! On a worker of the runtime, a check that blocks delays other tasks; on a thread of the blocking pool it delays none, but costs several context switches for each run.
+//! So the first run of a check has a thread of its own. After a run that did not block, the next one is a task on the workers; after a run that did, it has a thread again.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -16,124 +16,120 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::threads;
+use crate::report::{CheckResult, WORKING};
 
-/// How long past its deadline a check's thread is waited for.
+/// How long after its timeout a run waits for its check to return, before it has its outcome anyway.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// How much longer it may take on a busy machine to come back before it counts as blocked.
-const BUSY: Duration = Duration::from_secs(1);
+/// How long after that the check counts as blocking: longer than a busy machine delays a thread.
+const BLOCKED_AFTER: Duration = Duration::from_secs(1);
 
-/// A check that keeps a thread for so long at a time does not share it: far more than any needs that only computes, far less than anybody would notice.
-const LONG: Duration = Duration::from_millis(10);
+/// A poll that takes longer counts as blocking. The computations of a check take far less, and other tasks tolerate such a delay.
+const MAX_POLL_TIME: Duration = Duration::from_millis(10);
 
-/// What is known of a check from its last run.
+/// Whether a check blocked its thread when it ran last.
 #[derive(Debug, Default)]
 pub(super) struct BlockingHistory {
-    /// Whether it gave its thread back at once, each time.
-    shares: AtomicBool,
+    /// Whether every poll of the last run was short; `false` before the first run.
+    does_not_block: AtomicBool,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
-    /// The failure's line, or `None` if the check passed.
+    /// The failure in one line, or `None` if the check passed.
     pub(super) failure: Option<Arc<str>>,
-    /// The step that failed, if one did.
-    pub(super) step: Option<&'static str>,
+    /// The step that failed.
+    pub(super) failed_step: Option<&'static str>,
     /// How long the check took.
-    pub(super) took: Duration,
-    /// When the run was complete; its age counts from here.
-    pub(super) done: Instant,
-    /// Whether it was the deadline that ended it.
-    pub(super) at_deadline: bool,
+    pub(super) response_time: Duration,
+    /// When the run was complete; the age of the result counts from here.
+    pub(super) completed: Instant,
+    /// Whether the check was cut off by its timeout.
+    pub(super) timed_out: bool,
+}
+
+impl Outcome {
+    /// The result as a report has it.
+    pub(super) fn to_result(&self) -> CheckResult {
+        let status = self.failure.as_deref().unwrap_or(WORKING).to_owned();
+        CheckResult { status, response_time: self.response_time }
+    }
 }
 
 /// A run that has been started.
-pub(super) struct Running {
-    task: JoinHandle<Option<Finished>>,
+pub(super) struct RunHandle {
+    task: JoinHandle<Option<Completion>>,
     steps: Arc<Steps>,
     check: Arc<dyn DynCheck>,
-    deadline: Duration,
+    timeout: Duration,
     started: Instant,
 }
 
-/// What the thread of a run brings back, unless it was cancelled.
-struct Finished {
+/// What the task of a run returns.
+struct Completion {
     result: Result<(), Failure>,
-    at_deadline: bool,
-    took: Duration,
+    timed_out: bool,
+    response_time: Duration,
 }
 
-impl Running {
-    /// Starts `check`; its clock starts with its first poll.
+impl RunHandle {
+    /// Starts `check`. Its timeout counts from its first poll.
     pub(super) fn start(
         check: Arc<dyn DynCheck>,
-        conduct: Arc<BlockingHistory>,
+        history: Arc<BlockingHistory>,
         steps: Arc<Steps>,
-        deadline: Duration,
+        timeout: Duration,
         cancelled: CancellationToken,
     ) -> Self {
-        let shares = conduct.shares.load(Ordering::Relaxed);
-        let work = work(check.clone(), conduct, steps.clone(), deadline, cancelled);
-        let task = if shares {
-            tokio::spawn(threads::watched(work))
+        let does_not_block = history.does_not_block.load(Ordering::Relaxed);
+        let run = run_check(check.clone(), history, steps.clone(), timeout, cancelled);
+        let task = if does_not_block {
+            tokio::spawn(run)
         } else {
             let runtime = Handle::current();
-            tokio::task::spawn_blocking(move || runtime.block_on(work))
+            tokio::task::spawn_blocking(move || runtime.block_on(run))
         };
-        Self { task, steps, check, deadline, started: Instant::now() }
+        Self { task, steps, check, timeout, started: Instant::now() }
     }
 
-    /// The outcome: when the check ends, or soon after its deadline at the latest. `None` if the run was cancelled.
+    /// The outcome: when the check ends, or soon after its timeout at the latest. `None` if the run was cancelled.
     pub(super) async fn outcome(&mut self) -> Option<Outcome> {
-        let finished = match timeout(self.deadline + GRACE, &mut self.task).await {
-            Ok(Ok(finished)) => finished?,
+        let completion = match timeout(self.timeout + GRACE, &mut self.task).await {
+            Ok(Ok(completion)) => completion?,
             Ok(Err(error)) => self.failed(self.panicked(error), false),
-            Err(_) => self.failed(self.steps.timed_out(self.deadline), true),
+            Err(_) => self.failed(self.steps.timed_out(self.timeout), true),
         };
-        Some(self.to_outcome(finished))
+        Some(completion.into_outcome(self.check.target()))
     }
 
-    /// The outcome of a check that did not end at its deadline, nor long after it; `None` if its thread comes back.
+    /// The outcome of a check that blocks its thread long after its timeout; `None` if the check returns.
     pub(super) async fn blocked(&mut self) -> Option<Outcome> {
-        if self.is_over() {
+        if self.is_finished() {
             return None;
         }
-        timeout(BUSY, &mut self.task).await.err()?;
-        let reason = format!("no answer within {:?}, the check blocks its thread", self.deadline);
+        timeout(BLOCKED_AFTER, &mut self.task).await.err()?;
+        let reason = format!("no answer within {:?}, the check blocks its thread", self.timeout);
         let failure = Failure::msg(self.steps.current(), reason);
-        Some(self.to_outcome(self.failed(failure, true)))
+        Some(self.failed(failure, true).into_outcome(self.check.target()))
     }
 
-    /// Waits until the thread is free again, which for a blocking check may be long after its outcome.
+    /// Waits until the check has returned, which may be long after its outcome if it blocks its thread.
     pub(super) async fn join(self) {
-        if !self.is_over() {
-            // Its result came too late to count, and a panic has been logged by the panic hook.
+        if !self.is_finished() {
+            // The result comes too late to count, and a panic has been logged by the panic hook.
             drop(self.task.await);
         }
     }
 
-    /// Whether the thread is free again.
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether the check has returned.
+    pub(super) fn is_finished(&self) -> bool {
         self.task.is_finished()
     }
 
-    fn to_outcome(&self, finished: Finished) -> Outcome {
-        let Finished { result, at_deadline, took } = finished;
-        let failure = result.err();
-        Outcome {
-            step: failure.as_ref().map(Failure::step),
-            failure: failure.map(|failure| failure.render(self.check.target()).into()),
-            took,
-            done: Instant::now(),
-            at_deadline,
-        }
-    }
-
-    /// What stands in for a thread that brought nothing back.
-    fn failed(&self, failure: Failure, at_deadline: bool) -> Finished {
-        Finished { result: Err(failure), at_deadline, took: self.started.elapsed() }
+    /// Stands in for what the task did not return.
+    fn failed(&self, failure: Failure, timed_out: bool) -> Completion {
+        Completion { result: Err(failure), timed_out, response_time: self.started.elapsed() }
     }
 
     fn panicked(&self, error: JoinError) -> Failure {
@@ -149,31 +145,44 @@ impl Running {
     }
 }
 
-/// Runs `check` to its end or its deadline, and notes how it treats its thread; `None` if it was cancelled.
-async fn work(
+impl Completion {
+    fn into_outcome(self, target: &str) -> Outcome {
+        let failure = self.result.err();
+        Outcome {
+            failed_step: failure.as_ref().map(Failure::step),
+            failure: failure.map(|failure| failure.render(target).into()),
+            response_time: self.response_time,
+            completed: Instant::now(),
+            timed_out: self.timed_out,
+        }
+    }
+}
+
+/// Runs `check` to its end or its timeout, and records whether it blocked; `None` if it was cancelled.
+async fn run_check(
     check: Arc<dyn DynCheck>,
-    conduct: Arc<BlockingHistory>,
+    history: Arc<BlockingHistory>,
     steps: Arc<Steps>,
     deadline: Duration,
     cancelled: CancellationToken,
-) -> Option<Finished> {
+) -> Option<Completion> {
     let started = Instant::now();
-    let mut longest = Duration::ZERO;
+    let mut longest_poll = Duration::ZERO;
     let ended = {
         let mut check = pin!(check.check(&steps));
-        let watched = poll_fn(|context| {
+        let timed = poll_fn(|context| {
             let begun = Instant::now();
             let polled = check.as_mut().poll(context);
-            longest = longest.max(begun.elapsed());
+            longest_poll = longest_poll.max(begun.elapsed());
             polled
         });
-        cancelled.run_until_cancelled(timeout(deadline, watched)).await
+        cancelled.run_until_cancelled(timeout(deadline, timed)).await
     };
-    // One that panicked comes not this far, and stays what it was.
-    conduct.shares.store(longest < LONG, Ordering::Relaxed);
-    let (result, at_deadline) = match ended? {
+    // Not reached by a check that panics, so its history stays.
+    history.does_not_block.store(longest_poll < MAX_POLL_TIME, Ordering::Relaxed);
+    let (result, timed_out) = match ended? {
         Ok(result) => (result, false),
         Err(_) => (Err(steps.timed_out(deadline)), true),
     };
-    Some(Finished { result, at_deadline, took: started.elapsed() })
+    Some(Completion { result, timed_out, response_time: started.elapsed() })
 }

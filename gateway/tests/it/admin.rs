@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use stack::redis::Redis;
 
-use crate::running::{Answer, FILE, Gateway, TOKEN, receive, send, status, wait_for};
+use crate::running::{FILE, Gateway, Response, TOKEN, receive, send, status, wait_for};
 
 /// A gateway, and the address of its second listener.
 fn start(file: &str) -> (Gateway, SocketAddr) {
@@ -16,7 +16,7 @@ fn start(file: &str) -> (Gateway, SocketAddr) {
     (Gateway::start_with_arguments(&[("tests.toml", file)], &arguments), own)
 }
 
-fn get(own: SocketAddr, path: &str) -> Answer {
+fn get(own: SocketAddr, path: &str) -> Response {
     receive(send(own, "GET", path, &[]).expect("it listens")).expect("a whole answer")
 }
 

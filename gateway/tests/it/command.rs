@@ -1,4 +1,4 @@
-//! The command line: what it prints, and how it exits.
+//! The command line: its output and its exit codes.
 
 use std::fs;
 use std::net::TcpListener;
@@ -24,7 +24,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 #[test]
-fn check_config_says_what_is_wrong_with_every_file_and_fails() {
+fn check_config_prints_every_error_of_every_file_and_fails() {
     let folder = folder(&[
         ("a.toml", "namespace = \"a\"\naccess_token = \"t\"\ncolour = \"blue\"\n"),
         ("b.toml", "namespace = \"b\"\naccess_token = \"hunter2"),
@@ -34,11 +34,11 @@ fn check_config_says_what_is_wrong_with_every_file_and_fails() {
     ]);
     let output = run(&["check-config", folder.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
     let prefix = format!("{}/", folder.path().display());
-    let lines: Vec<_> = said.lines().map(|line| line.replace(&prefix, "")).collect();
-    assert_eq!(lines.len(), 3, "{said}");
-    assert!(lines[0].starts_with("a.toml:3: unknown key `colour`, expected one of"), "{said}");
+    let lines: Vec<_> = errors.lines().map(|line| line.replace(&prefix, "")).collect();
+    assert_eq!(lines.len(), 3, "{errors}");
+    assert!(lines[0].starts_with("a.toml:3: unknown key `colour`, expected one of"), "{errors}");
     assert_eq!(lines[1], "b.toml:2: invalid basic string, expected `\"`");
     assert_eq!(
         lines[2],
@@ -47,17 +47,17 @@ fn check_config_says_what_is_wrong_with_every_file_and_fails() {
 }
 
 #[test]
-fn check_config_is_content_with_good_files() {
+fn check_config_accepts_a_valid_file() {
     let folder = folder(&[("a.toml", "namespace = \"a\"\naccess_token = \"t\"\n")]);
     let file = folder.path().join("a.toml");
     let output = run(&["check-config", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0));
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(said, format!("{}: namespace `a`, nothing wrong\n", file.display()));
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output, format!("{}: namespace `a`, nothing wrong\n", file.display()));
 }
 
 #[test]
-fn check_config_says_that_a_file_is_not_there() {
+fn check_config_reports_a_missing_file() {
     let output = run(&["check-config", "/nowhere/a.toml"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
@@ -67,32 +67,32 @@ fn check_config_says_that_a_file_is_not_there() {
 }
 
 #[test]
-fn serve_does_not_start_with_a_bad_file_or_none_at_all() {
+fn serve_does_not_start_with_an_invalid_file_or_an_empty_folder() {
     let bad = folder(&[("a.toml", "namespace = \"a\"\naccess_token = \"t\"\ncolour = 1\n")]);
     let empty = folder(&[]);
     for (folder, expected) in [(&bad, "unknown key `colour`"), (&empty, "no `*.toml`")] {
         let path = folder.path().to_str().unwrap();
         let output = run(&["serve", "--config", path, "--listen", "127.0.0.1:0"]);
         assert_eq!(output.status.code(), Some(2));
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(expected), "{said}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(errors.contains(expected), "{errors}");
     }
 }
 
 #[test]
-fn serve_does_not_start_on_an_address_that_is_taken() {
+fn serve_does_not_start_on_an_address_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let good = folder(&[("a.toml", FILE)]);
     let path = good.path().to_str().unwrap();
     let output = run(&["serve", "--config", path, "--listen", &address]);
     assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said, format!("cannot listen on {address}: address already in use\n"));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(errors, format!("cannot listen on {address}: address already in use\n"));
 }
 
 #[test]
-fn a_request_to_end_finishes_the_answers_under_way() {
+fn sigterm_finishes_the_requests_in_flight() {
     let redis = Redis::start(&[]).unwrap();
     let file =
         format!("{FILE}timeout = \"1s\"\n[redis]\nurl = \"redis://127.0.0.1:{}\"\n", redis.port());
@@ -103,7 +103,7 @@ fn a_request_to_end_finishes_the_answers_under_way() {
     let callers: Vec<_> =
         (0..50).map(|_| thread::spawn(move || try_get(address, TOKEN, &[]))).collect();
     let port = redis.port();
-    // Every caller is connected before the end begins.
+    // Every caller is connected before the shutdown begins.
     wait_for("fifty callers", || {
         let table = fs::read_to_string("/proc/net/tcp").unwrap();
         let local = format!("0100007F:{:04X} ", address.port());
@@ -121,10 +121,10 @@ fn a_request_to_end_finishes_the_answers_under_way() {
     gateway.server.stop();
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     for caller in callers {
-        let answer = caller.join().unwrap().expect("a whole answer");
+        let answer = caller.join().unwrap().expect("a complete response");
         let report = serde_json::from_str(&answer.body).unwrap();
-        let said = status(&report, "/redis");
-        assert_eq!(said, format!("write: no answer within 1s (127.0.0.1:{port})"));
+        let status = status(&report, "/redis");
+        assert_eq!(status, format!("write: no answer within 1s (127.0.0.1:{port})"));
     }
     assert!(gateway.log().contains("stopped"), "{}", gateway.log());
 }

@@ -1,4 +1,4 @@
-//! Configuration files: what is wrong is told all at once, each with its place, and without quoting a value.
+//! Configuration files: every error is reported at once, with its line and key, and without its value.
 
 use std::path::Path;
 
@@ -14,15 +14,15 @@ fn read(text: &str) -> Result<Configuration, String> {
 }
 
 fn check(text: &str, expected: &[&str]) {
-    let wrong = read(text).expect_err("this file is wrong");
+    let wrong = read(text).expect_err("the file is invalid");
     assert_eq!(wrong.lines().collect::<Vec<_>>(), expected);
 }
 
-/// A file that is right, for tests that add to it.
+/// A valid file, for tests that add to it.
 const GOOD: &str = "namespace = \"production\"\naccess_token = \"token\"\n";
 
 #[test]
-fn every_mistake_of_a_file_is_told_at_once_in_the_order_of_its_lines() {
+fn every_error_of_a_file_is_reported_in_the_order_of_its_lines() {
     check(
         r#"access_token = 7
 authorization = "sometimes"
@@ -54,7 +54,7 @@ url = "mongodb://db"
 }
 
 #[test]
-fn a_syntax_error_tells_its_line_and_not_what_stands_there() {
+fn a_syntax_error_is_reported_with_its_line_and_without_its_text() {
     check(
         "namespace = \"production\"\naccess_token = \"hunter2\n",
         &["production.toml:2: invalid basic string, expected `\"`"],
@@ -62,7 +62,7 @@ fn a_syntax_error_tells_its_line_and_not_what_stands_there() {
 }
 
 #[test]
-fn the_access_token_comes_from_vault_by_default_which_needs_a_vault() {
+fn the_access_token_is_read_from_vault_by_default() {
     check(
         "namespace = \"production\"\n",
         &[
@@ -70,8 +70,8 @@ fn the_access_token_comes_from_vault_by_default_which_needs_a_vault() {
         ],
     );
     let file = "namespace = \"production\"\n[vault]\nurl = \"http://vault:8200\"\ntoken = \"t\"\n";
-    let configuration = read(file).expect("this file is right");
-    assert!(configuration.access.token.is_none(), "it is not known before Vault is asked");
+    let configuration = read(file).expect("the file is valid");
+    assert!(configuration.access.token.is_none(), "it is not known before Vault is read");
     assert_eq!(
         configuration.vault_paths.into_iter().collect::<Vec<_>>(),
         ["secret/production/health"]
@@ -79,7 +79,7 @@ fn the_access_token_comes_from_vault_by_default_which_needs_a_vault() {
 }
 
 #[test]
-fn limits_are_inherited_from_the_file_by_the_section_and_from_it_by_the_check() {
+fn limits_are_inherited_by_sections_and_their_checks() {
     let configuration = read(&format!(
         r#"{GOOD}
 timeout = "9s"
@@ -91,7 +91,7 @@ max_age = "3s"
 timeout = "1s"
 "#
     ))
-    .expect("this file is right");
+    .expect("the file is valid");
     let Checks::Group(checks) = &configuration.components[0].checks else { panic!("a group") };
     let limits: Vec<_> = checks
         .iter()
@@ -104,8 +104,7 @@ timeout = "1s"
 }
 
 #[test]
-fn a_check_that_must_not_run_often_has_results_that_may_be_old_unless_its_own_table_says_otherwise()
-{
+fn only_its_own_table_gives_a_check_a_max_age_below_its_minimum_interval() {
     let max_ages = |more: &str| {
         let configuration = read(&format!(
             r#"{GOOD}
@@ -123,7 +122,7 @@ region = "eu-central-1"
 [history.e2e]
 {more}"#
         ))
-        .expect("this file is right");
+        .expect("the file is valid");
         let Checks::Group(checks) = &configuration.components[0].checks else { panic!("a group") };
         let ages = checks.iter().map(|(_, configured)| configured.limits.max_age.as_secs());
         ages.take(3).collect::<Vec<_>>()
@@ -146,7 +145,7 @@ fn an_answer_may_take_longer_than_every_check() {
 }
 
 #[test]
-fn limits_for_a_check_that_does_not_exist_are_a_mistake() {
+fn limits_of_an_unknown_check_are_an_error() {
     check(
         &format!(
             "{GOOD}[cache]\ndata = \"redis://cache/1\"\n[cache.checks.date]\ntimeout = \"1s\"\n"
@@ -156,13 +155,13 @@ fn limits_for_a_check_that_does_not_exist_are_a_mistake() {
     check(
         &format!("{GOOD}[redis]\nurl = \"redis://cache/1\"\nchecks = {{}}\n"),
         &[
-            "production.toml:5: redis.checks: this component is a single check, its limits stand in the section itself",
+            "production.toml:5: redis.checks: this component is a single check, its limits are set in the section itself",
         ],
     );
 }
 
 #[test]
-fn components_come_in_the_order_of_the_answer_whatever_the_order_of_the_file() {
+fn components_have_the_order_of_the_report_in_whatever_order_they_are_written() {
     let configuration = read(&format!(
         r#"{GOOD}
 [sessions]
@@ -179,7 +178,7 @@ url = "postgres://health:${{env:PASSWORD}}@db/app"
 data = "redis://cache"
 "#
     ))
-    .expect("this file is right");
+    .expect("the file is valid");
     let names: Vec<_> =
         configuration.components.iter().map(|component| component.name.as_str()).collect();
     assert_eq!(names, ["cache", "postgres", "redis2", "redis", "sessions"]);
@@ -199,7 +198,7 @@ fn a_status_code_for_failures_must_have_a_body() {
 }
 
 #[test]
-fn an_empty_access_token_is_a_mistake() {
+fn an_empty_access_token_is_an_error() {
     check(
         "namespace = \"production\"\naccess_token = \"\"\n",
         &["production.toml:2: access_token: expected a token, found an empty string"],

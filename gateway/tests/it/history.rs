@@ -1,4 +1,4 @@
-//! The event that the history's check sends through a real pipeline: how often, and who waits for it.
+//! The event that `history.e2e` sends through a real pipeline: its rate, and runs without a caller.
 
 use serde_json::{Value, json};
 use stack::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
@@ -9,7 +9,7 @@ use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
 use crate::running::{FILE, Gateway, TOKEN, status, wait_for};
 
-/// A pipeline of a test's own.
+/// A private pipeline.
 struct Pipeline {
     clickhouse: Clickhouse,
     history: History,
@@ -51,7 +51,7 @@ timeout = "20s"
         )
     }
 
-    /// How many events of the gateway came out of the pipeline. One that is put behind them has arrived as well.
+    /// The number of the gateway's events that left the pipeline, after the arrival of another event that is sent now.
     fn events(&self) -> String {
         let last = json!({
             "EventBusName": BUS, "Source": SOURCES[0], "DetailType": "last", "Detail": "{}",
@@ -69,7 +69,7 @@ timeout = "20s"
     }
 }
 
-fn expect_working(report: &Value) {
+fn assert_working(report: &Value) {
     for (name, check) in report["history"].as_object().unwrap() {
         assert_eq!(check["status"], "working", "{name}");
     }
@@ -80,20 +80,20 @@ fn fifty_reports_within_a_minute_put_one_event_on_the_bus() {
     let pipeline = Pipeline::start();
     let gateway = Gateway::start(&pipeline.file());
     for fresh in [&[][..], &["Cache-Control: no-cache"]].iter().cycle().take(50) {
-        expect_working(&gateway.report_with(TOKEN, fresh));
+        assert_working(&gateway.report_with(TOKEN, fresh));
     }
     assert_eq!(pipeline.events(), "1");
 }
 
 #[test]
-fn an_event_goes_on_its_way_when_nobody_waits_for_it_any_more() {
+fn a_run_without_a_caller_continues_to_wait_for_its_event() {
     let pipeline = Pipeline::start();
     let gateway = Gateway::start(&pipeline.file());
     pipeline.history.server.pause();
-    let hurried = gateway.report_with(TOKEN, &["Prefer: wait=2"]);
-    let said = status(&hurried, "/history/e2e");
-    assert!(said.starts_with("arrive: not finished within the 2s "), "{said}");
+    let report = gateway.report_with(TOKEN, &["Prefer: wait=2"]);
+    let status = status(&report, "/history/e2e");
+    assert!(status.starts_with("arrive: not finished within the 2s "), "{status}");
     pipeline.history.server.resume();
-    expect_working(&gateway.report());
+    assert_working(&gateway.report());
     assert_eq!(pipeline.events(), "1");
 }

@@ -1,4 +1,4 @@
-//! The gateway as its users meet it.
+//! Tests of the whole gateway, through its command line, its files and its endpoint.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

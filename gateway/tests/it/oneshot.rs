@@ -1,4 +1,4 @@
-//! `health-gateway probe`: one run in a terminal, what it prints, and how it exits.
+//! `health-gateway probe`: its output and its exit codes.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::running::{FILE, Gateway, TOKEN, get, status};
 
-/// A component that is one check, and one that is a group, on the same server.
+/// A component with a single check, and a group, on the same server.
 fn file(port: u16) -> String {
     format!(
         "{FILE}[redis]\nurl = \"redis://127.0.0.1:{port}\"\n[cache]\n\
@@ -38,30 +38,30 @@ fn probe(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What was printed by a run that ended with `code`, and said nothing else.
+/// The output of a run that exits with `code` and prints no error.
 fn printed(folder: &Path, arguments: &[&str], code: i32) -> String {
     let output = probe(folder, arguments);
-    let said = String::from_utf8(output.stderr).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert_eq!((output.status.code(), said.as_str()), (Some(code), ""), "{printed}");
+    assert_eq!((output.status.code(), errors.as_str()), (Some(code), ""), "{printed}");
     printed
 }
 
-/// What was said by a run that could not be.
-fn refused(folder: &Path, arguments: &[&str]) -> String {
+/// The error of a command that runs no check.
+fn rejected(folder: &Path, arguments: &[&str]) -> String {
     let output = probe(folder, arguments);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// A text with 0 in place of each digit, so that only the form of its times is left.
-fn form(text: &str) -> String {
+/// Replaces each digit by 0, so that texts with different times are equal.
+fn without_digits(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
 }
 
 #[test]
-fn a_table_says_that_every_check_works() {
+fn every_check_has_a_line_in_the_table() {
     let redis = Redis::start(&[]).unwrap();
     let folder = folder(&[("tests.toml", &file(redis.port()))]);
     let table = printed(folder.path(), &[], 0);
@@ -69,11 +69,11 @@ fn a_table_says_that_every_check_works() {
                     cache.data   0.000000  working\n\
                     cache.pages  0.000000  working\n\
                     redis        0.000000  working\n";
-    assert_eq!(form(&table), expected);
+    assert_eq!(without_digits(&table), expected);
 }
 
 #[test]
-fn a_check_that_does_not_work_is_told_and_fails_the_run() {
+fn a_failed_check_fails_the_run() {
     let folder = folder(&[("tests.toml", &file(1))]);
     let table = printed(folder.path(), &["--only", "redis"], 1);
     let status = table.trim_end().rsplit("  ").next().unwrap();
@@ -81,7 +81,7 @@ fn a_check_that_does_not_work_is_told_and_fails_the_run() {
 }
 
 #[test]
-fn its_json_is_the_answer_of_the_endpoint() {
+fn the_json_is_that_of_the_endpoint() {
     let redis = Redis::start(&[]).unwrap();
     let file =
         format!("{}[other]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:1\"\n", file(redis.port()));
@@ -89,11 +89,11 @@ fn its_json_is_the_answer_of_the_endpoint() {
     let folder = folder(&[("tests.toml", &file)]);
     let printed = printed(folder.path(), &["--json"], 1);
     let answer = get(gateway.address, TOKEN, &[]);
-    assert_eq!(form(&printed), form(&answer.body) + "\n");
+    assert_eq!(without_digits(&printed), without_digits(&answer.body) + "\n");
 }
 
 #[test]
-fn of_several_namespaces_each_has_its_part() {
+fn several_namespaces_are_reported_by_name() {
     let redis = Redis::start(&[]).unwrap();
     let (port, token) = (redis.port(), "access_token = \"t\"");
     let one =
@@ -105,18 +105,18 @@ fn of_several_namespaces_each_has_its_part() {
     let expected = "namespace  check        seconds  status\n\
                     one        redis       0.000000  working\n\
                     two        cache.data  0.000000  working\n";
-    assert_eq!(form(&table), expected);
+    assert_eq!(without_digits(&table), expected);
     let report: Value = serde_json::from_str(&printed(folder.path(), &["--json"], 0)).unwrap();
     assert_eq!(status(&report, "/one/redis"), "working");
     assert_eq!(status(&report, "/two/cache/data"), "working");
-    // Whoever has nothing of what was asked for is left out, and what is left has the same form.
+    // A namespace without a selected check is omitted, and the format stays the same.
     let report = printed(folder.path(), &["--json", "--only", "cache"], 0);
     let expected = r#"{"two":{"cache":{"data":{"status":"working","response_time":"0.000000"}}}}"#;
-    assert_eq!(form(&report).trim_end(), expected);
+    assert_eq!(without_digits(&report).trim_end(), expected);
 }
 
 #[test]
-fn only_what_was_asked_for_is_run() {
+fn only_the_selected_checks_run() {
     let (redis, other) = (Redis::start(&[]).unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let silent = other.local_addr().unwrap();
     let file =
@@ -130,30 +130,33 @@ fn only_what_was_asked_for_is_run() {
     assert_eq!(names("cache"), ["cache.data", "cache.pages"]);
     assert_eq!(names("cache,cache.data"), ["cache.data", "cache.pages"]);
     other.set_nonblocking(true).unwrap();
-    assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "it was asked");
+    assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "it was contacted");
 }
 
 #[test]
-fn a_name_that_nothing_has_is_a_mistake() {
+fn an_unknown_name_is_an_error() {
     let folder = folder(&[("tests.toml", &file(1))]);
     assert_eq!(
-        refused(folder.path(), &["--only", "redis,cache.date,data"]),
+        rejected(folder.path(), &["--only", "redis,cache.date,data"]),
         "--only: nothing is called `cache.date`, `data`, \
          expected one of `cache`, `cache.data`, `cache.pages`, `redis`\n"
     );
 }
 
 #[test]
-fn a_mistake_in_the_configuration_is_told_as_serve_tells_it() {
+fn an_invalid_configuration_is_reported_as_by_serve() {
     let folder = folder(&[("tests.toml", "namespace = \"a\"\naccess_token = \"t\"\ncolour = 1\n")]);
-    let said = refused(folder.path(), &[]);
-    assert!(said.starts_with("./tests.toml:3: unknown key `colour`, expected one of"), "{said}");
+    let errors = rejected(folder.path(), &[]);
+    assert!(
+        errors.starts_with("./tests.toml:3: unknown key `colour`, expected one of"),
+        "{errors}"
+    );
     let served = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
         .args(["serve", "--listen", "127.0.0.1:0", "--config", "."])
         .current_dir(folder.path())
         .output()
         .unwrap();
-    assert_eq!(String::from_utf8(served.stderr).unwrap(), said);
+    assert_eq!(String::from_utf8(served.stderr).unwrap(), errors);
 }
 
 #[test]
@@ -162,7 +165,7 @@ fn secrets_are_read_from_vault_before_the_run() {
     let mut vault = Vault::start().unwrap();
     let secret = json!({"data": {"password": "some-password"}});
     vault.api("POST", "secret/data/tests/redis", &secret).unwrap();
-    // The access token is not needed, and need not be there.
+    // No access token is needed.
     let file = format!(
         "namespace = \"tests\"\n[vault]\nurl = \"http://127.0.0.1:{}\"\ntoken = \"{ROOT_TOKEN}\"\n\
          [redis]\nurl = \"redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{}\"\n",

@@ -1,4 +1,4 @@
-//! `health-gateway permissions`: what it prints is what the stack's own users have, and each piece of it is needed.
+//! `health-gateway permissions`: the printed grants suffice, and each of them is needed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -35,47 +35,47 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// What is printed for one file, by a run that ended with `code`, and what it said besides.
+/// The output and the errors for one file, of a command that exits with `code`.
 fn printed(file: &str, code: i32) -> (String, String) {
     let folder = folder(&[("tests.toml", file)]);
     let output = run(&["permissions", "tests.toml"], folder.path());
-    let [printed, said] =
+    let [printed, errors] =
         [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-    assert_eq!(output.status.code(), Some(code), "{printed}{said}");
-    (printed, said)
+    assert_eq!(output.status.code(), Some(code), "{printed}{errors}");
+    (printed, errors)
 }
 
 #[test]
-fn the_stacks_users_were_made_from_what_is_printed_for_the_demo() {
+fn the_stacks_users_have_the_grants_that_are_printed_for_the_demo() {
     stack::redis::shared().unwrap();
     let demo = stack::demo_config();
     let output = run(&["permissions", demo.to_str().unwrap()], Path::new("/"));
     let printed = String::from_utf8(output.stdout).unwrap();
     let distribution = stack::moto::shared_distribution().unwrap().id;
     let file = stack::workspace().join("crates/stack/src/permissions.txt");
-    let kept = std::fs::read_to_string(&file).unwrap();
+    let granted = std::fs::read_to_string(&file).unwrap();
     let printed = printed.replace(&distribution, "DISTRIBUTION");
-    assert_eq!(kept, printed, "{} must be what is printed", file.display());
+    assert_eq!(granted, printed, "{} must equal the output", file.display());
 }
 
 #[test]
-fn the_documentation_shows_what_is_printed() {
+fn the_documented_output_is_the_real_one() {
     let read = |path| std::fs::read_to_string(stack::workspace().join(path)).unwrap();
-    let (page, kept) = (read("docs/permissions.md"), read("crates/stack/src/permissions.txt"));
+    let (page, granted) = (read("docs/permissions.md"), read("crates/stack/src/permissions.txt"));
     let example = page.split("```").find(|part| part.starts_with("text\n# ")).unwrap();
     for block in example.trim_start_matches("text\n").trim_end().split("\n\n") {
-        assert!(kept.contains(block), "docs/permissions.md: {block}");
+        assert!(granted.contains(block), "docs/permissions.md: {block}");
     }
 }
 
-/// Gives everything that is printed for servers of this `system`, which must do, and then each time all but one piece of it, which must not: what `works` says then must hold the word `refused`.
+/// Asserts that the gateway works with all grants that are printed for servers of this `system`, and fails without any one of them, with an error that contains `denied`.
 ///
-/// `give` takes away whatever was given before.
-fn each_grant_is_needed(
+/// `grant` replaces all previous grants.
+fn assert_each_grant_is_needed(
     system: &str,
     file: &str,
-    refused: &str,
-    give: impl Fn(&str),
+    denied: &str,
+    grant: impl Fn(&str),
     works: impl Fn(&Path) -> Result<(), String>,
 ) {
     let folder = folder(&[("tests.toml", file)]);
@@ -92,17 +92,17 @@ fn each_grant_is_needed(
     }
     let whole = text(grants.clone());
     assert!(!whole.is_empty(), "nothing is printed for {system}");
-    give(&whole);
+    grant(&whole);
     works(folder.path()).unwrap();
     for missing in &grants {
-        give(&text(without(missing)));
-        let said = works(folder.path()).expect_err(&format!("{missing:?} is not needed"));
-        assert!(said.contains(refused), "without {missing:?}: {said}");
+        grant(&text(without(missing)));
+        let error = works(folder.path()).expect_err(&format!("{missing:?} is not needed"));
+        assert!(error.contains(denied), "without {missing:?}: {error}");
     }
 }
 
-/// Whether one run in a terminal finds everything working.
-fn probed(folder: &Path) -> Result<(), String> {
+/// Runs `health-gateway probe`, and returns its output if a check fails.
+fn probe(folder: &Path) -> Result<(), String> {
     let output = run(&["probe", "--config", "tests.toml"], folder);
     let table = String::from_utf8(output.stdout).unwrap();
     match output.status.code() {
@@ -112,8 +112,8 @@ fn probed(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// Makes the user anew, with these rules.
-fn give_redis(server: &Redis, lines: &str) {
+/// Replaces the user by one with these rules.
+fn grant_redis(server: &Redis, lines: &str) {
     let ask = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
         server.ask(&words).unwrap()
@@ -140,7 +140,13 @@ fn each_rule_for_a_redis_is_needed() {
         format!("[redis]\nurl = \"{first}\"\n[cache]\ndata = \"{second}\"\n"),
     ] {
         let file = format!("{FILE}{sections}");
-        each_grant_is_needed("Redis", &file, "NOPERM", |lines| give_redis(&server, lines), probed);
+        assert_each_grant_is_needed(
+            "Redis",
+            &file,
+            "NOPERM",
+            |lines| grant_redis(&server, lines),
+            probe,
+        );
     }
 }
 
@@ -152,7 +158,13 @@ fn each_rule_for_a_redis_in_a_cluster_is_needed() {
     let url = redis_url(&node, 0).replace("redis://", "redis-cluster://").replace("/0", "");
     for lines in ["", "writable = false\n"] {
         let file = format!("{FILE}[redis]\nurl = \"{url}\"\n{lines}");
-        each_grant_is_needed("Redis", &file, "NOPERM", |lines| give_redis(&node, lines), probed);
+        assert_each_grant_is_needed(
+            "Redis",
+            &file,
+            "NOPERM",
+            |lines| grant_redis(&node, lines),
+            probe,
+        );
     }
 }
 
@@ -166,13 +178,13 @@ fn each_rule_for_a_redis_behind_sentinel_is_needed() {
          ?sentinelServiceName=app&sentinelUsername={HEALTH_USER}&sentinelPassword={HEALTH_PASSWORD}\"\n",
         sentinel.port()
     );
-    let give = |lines: &str| {
+    let grant = |lines: &str| {
         let of_sentinel = |line: &&str| line.contains("+sentinel|");
         let (own, others): (Vec<_>, Vec<_>) = lines.lines().partition(of_sentinel);
-        give_redis(&sentinel, &own.join("\n"));
-        give_redis(&primary, &others.join("\n"));
+        grant_redis(&sentinel, &own.join("\n"));
+        grant_redis(&primary, &others.join("\n"));
     };
-    each_grant_is_needed("Redis", &file, "NOPERM", give, probed);
+    assert_each_grant_is_needed("Redis", &file, "NOPERM", grant, probe);
 }
 
 #[test]
@@ -182,15 +194,21 @@ fn the_right_to_connect_to_a_database_is_needed() {
     let url = format!(
         "postgres://{HEALTH_USER}:{HEALTH_PASSWORD}@127.0.0.1:{port}/{POSTGRES_DATABASE}?sslmode=disable"
     );
-    let give = |text: &str| {
+    let grant = |text: &str| {
         let revoke = format!("REVOKE ALL ON DATABASE {POSTGRES_DATABASE} FROM {HEALTH_USER};\n");
         server.sql("postgres", &(revoke + text)).unwrap();
     };
     let file = format!("{FILE}[postgres]\nurl = \"{url}\"\n");
-    each_grant_is_needed("PostgreSQL", &file, "permission denied for database", give, probed);
+    assert_each_grant_is_needed(
+        "PostgreSQL",
+        &file,
+        "permission denied for database",
+        grant,
+        probe,
+    );
 }
 
-/// The words of a line, as a shell takes them.
+/// Splits a line into words like a shell.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for (at, piece) in line.split('\'').enumerate() {
@@ -210,7 +228,7 @@ fn each_permission_for_rabbitmq_is_needed() {
     let broker = Rabbit::start(&[]).unwrap();
     let app = App::new(&broker.admin_url(), "rpc://").unwrap();
     let _worker = app.worker("w1", Pool::Prefork, &[QUEUE]).unwrap();
-    let give = |text: &str| {
+    let grant = |text: &str| {
         for line in text.lines() {
             let words = words(line);
             assert_eq!(words[0], "rabbitmqctl");
@@ -225,7 +243,7 @@ fn each_permission_for_rabbitmq_is_needed() {
     );
     for sections in [rabbit, celery] {
         let file = format!("{FILE}timeout = \"20s\"\n{sections}");
-        each_grant_is_needed("RabbitMQ", &file, "ACCESS_REFUSED", give, probed);
+        assert_each_grant_is_needed("RabbitMQ", &file, "ACCESS_REFUSED", grant, probe);
     }
 }
 
@@ -250,7 +268,7 @@ fn each_path_in_vault_is_needed() {
         secret_id["data"]["secret_id"],
         redis.port()
     );
-    let give = |text: &str| drop(api("PUT", "sys/policies/acl/me", json!({"policy": text})));
+    let grant = |text: &str| drop(api("PUT", "sys/policies/acl/me", json!({"policy": text})));
     let works = |folder: &Path| {
         let gateway = Gateway::start(&std::fs::read_to_string(folder.join("tests.toml")).unwrap());
         let answer = get(gateway.address, TOKEN, &[]);
@@ -265,13 +283,13 @@ fn each_path_in_vault_is_needed() {
             Err(format!("{}\n{}", answer.body, gateway.log()))
         }
     };
-    each_grant_is_needed("Vault", &file, "permission denied", give, works);
+    assert_each_grant_is_needed("Vault", &file, "permission denied", grant, works);
 }
 
 #[test]
 fn each_action_on_aws_is_needed() {
     let (moto, keys) = Moto::start_checking(&["sts:GetCallerIdentity"]).unwrap();
-    let place = format!(
+    let settings = format!(
         "region = \"{REGION}\"\nendpoint_url = \"http://127.0.0.1:{}\"\naccess_key_id = \"{}\"\nsecret_access_key = \"{}\"\n",
         moto.port(),
         keys.id,
@@ -280,14 +298,14 @@ fn each_action_on_aws_is_needed() {
     let distribution = moto.distribution().unwrap().id;
     let file = format!(
         "{FILE}\
-         [cloud_front.site]\ndistribution = \"{distribution}\"\n{place}\
-         [s3.files]\nbucket = \"{APP_BUCKET}\"\npath_style = true\naccess = [\"list\", \"read\", \"write\", \"delete\"]\n{place}\
-         [history.event_bridge]\nbus = \"{BUS}\"\nrule = \"{RULE}\"\napi_destination = \"{DESTINATION}\"\nconnection = \"{CONNECTION}\"\n{place}"
+         [cloud_front.site]\ndistribution = \"{distribution}\"\n{settings}\
+         [s3.files]\nbucket = \"{APP_BUCKET}\"\npath_style = true\naccess = [\"list\", \"read\", \"write\", \"delete\"]\n{settings}\
+         [history.event_bridge]\nbus = \"{BUS}\"\nrule = \"{RULE}\"\napi_destination = \"{DESTINATION}\"\nconnection = \"{CONNECTION}\"\n{settings}"
     );
-    let give = |text: &str| {
+    let grant = |text: &str| {
         let mut policy: Value = serde_json::from_str(text).unwrap();
         for statement in policy["Statement"].as_array_mut().unwrap() {
-            // Only of S3 does this server know which resource a request is about.
+            // The server knows the resource of a request for S3 only.
             if !statement["Resource"].as_str().unwrap().starts_with("arn:aws:s3:") {
                 statement["Resource"] = json!("*");
             }
@@ -295,11 +313,11 @@ fn each_action_on_aws_is_needed() {
         let policy = json!({"UserName": HEALTH_USER, "PolicyName": HEALTH_USER, "PolicyDocument": policy.to_string()});
         moto.aws.call("iam", "put_user_policy", &policy).unwrap();
     };
-    each_grant_is_needed("AWS IAM", &file, "access denied", give, probed);
+    assert_each_grant_is_needed("AWS IAM", &file, "access denied", grant, probe);
 }
 
 #[test]
-fn nothing_is_needed_to_know_what_is_needed() {
+fn no_value_of_a_reference_is_needed() {
     let file = "namespace = \"a\"\n\
         [vault]\nurl = \"https://vault\"\ntoken = \"${file:/nowhere/token}\"\n\
         [postgres]\n\
@@ -318,8 +336,8 @@ ACL SETUSER health resetkeys resetchannels -@all ~health-gateway:* +del +set
 
 # Vault at vault:443 for the token of the configuration
 # needed by references
-# To look itself up, to renew and to revoke itself, the token needs Vault's policy `default`.
-# The paths are those of a store of version 2, mounted at their first part; version 1 has no `data/`.
+# The policy `default` of Vault allows the token to look itself up, to renew and to revoke itself.
+# The paths assume stores of version 2, mounted at the first segment; version 1 has no `data/`.
 path \"secret/data/a/db\" {
   capabilities = [\"read\"]
 }
@@ -331,18 +349,18 @@ path \"secret/data/a/health\" {
 }
 
 #[test]
-fn what_cannot_be_known_is_told_and_fails() {
+fn an_unknown_value_is_reported_and_fails() {
     let file = format!(
         "{FILE}[vault]\nurl = \"http://vault\"\ntoken = \"t\"\n\
          [cache]\ndata = \"redis://cache\"\npages = \"vault:secret/a#url\"\n"
     );
-    let (printed, said) = printed(&file, 1);
+    let (printed, errors) = printed(&file, 1);
     assert!(printed.contains("# Redis at cache:6379 for default\n# needed by cache.data\n"));
-    assert_eq!(said, "tests.toml: cache.pages: not known without `${vault:secret/a#url}`\n");
+    assert_eq!(errors, "tests.toml: cache.pages: not known without `${vault:secret/a#url}`\n");
 }
 
 #[test]
-fn a_mistake_is_told_as_check_config_tells_it() {
+fn an_invalid_file_is_reported_as_by_check_config() {
     let folder = folder(&[(
         "tests.toml",
         &format!("{FILE}[redis]\nurl = \"http://${{env:NOWHERE}}\"\ncolour = 1\n"),

@@ -1,4 +1,4 @@
-//! What changes while the gateway runs: files, the files they refer to, secrets, whole namespaces.
+//! Changes while the gateway runs: of files, of the files they refer to, of secrets, of folders.
 
 use std::fs;
 
@@ -14,10 +14,10 @@ fn names(gateway: &Gateway) -> Vec<String> {
     names
 }
 
-fn wait_for_names(gateway: &Gateway, wanted: &[&str]) {
+fn wait_for_names(gateway: &Gateway, expected: &[&str]) {
     wait_for("components", || {
         let names = names(gateway);
-        if names == wanted { Ok(()) } else { Err(names.join(", ")) }
+        if names == expected { Ok(()) } else { Err(names.join(", ")) }
     });
 }
 
@@ -25,13 +25,13 @@ const REDIS: &str = "[redis]\nurl = \"redis://127.0.0.1:1\"\n";
 const REDIS2: &str = "[redis2]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:1\"\n";
 
 #[test]
-fn a_changed_file_takes_effect_and_a_bad_one_does_not() {
+fn a_changed_file_takes_effect_and_an_invalid_one_does_not() {
     let gateway = Gateway::start(&format!("{FILE}{REDIS}"));
     assert_eq!(names(&gateway), ["redis"]);
     gateway.write("tests.toml", &format!("{FILE}{REDIS}{REDIS2}"));
     wait_for_names(&gateway, &["redis", "redis2"]);
     gateway.write("tests.toml", &format!("{FILE}[redis]\nurl = \"hunter2-in-a-bad-file\"\n"));
-    gateway.wait_for_log("what was before stays in use");
+    gateway.wait_for_log("config rejected");
     assert_eq!(names(&gateway), ["redis", "redis2"]);
     assert!(gateway.log().contains("tests.toml:5: redis.url: expected a URL"), "{}", gateway.log());
     assert!(!gateway.log().contains("hunter2"), "{}", gateway.log());
@@ -40,7 +40,7 @@ fn a_changed_file_takes_effect_and_a_bad_one_does_not() {
 }
 
 #[test]
-fn a_bad_file_is_tried_again_when_what_it_misses_comes() {
+fn a_rejected_file_is_tried_again_when_a_missing_file_appears() {
     let gateway = Gateway::start(&format!("{FILE}{REDIS}"));
     let url = "redis://:${file:password.txt}@127.0.0.1:1";
     gateway.write("tests.toml", &format!("{FILE}[redis2]\nkind = \"redis\"\nurl = \"{url}\"\n"));
@@ -48,18 +48,18 @@ fn a_bad_file_is_tried_again_when_what_it_misses_comes() {
     assert_eq!(names(&gateway), ["redis"]);
     gateway.write("password.txt", "some-password\n");
     wait_for_names(&gateway, &["redis2"]);
-    let said = gateway.log().matches("cannot read `password.txt`").count();
-    assert_eq!(said, 1, "the same mistakes are told once: {}", gateway.log());
+    let logged = gateway.log().matches("cannot read `password.txt`").count();
+    assert_eq!(logged, 1, "the same diagnostics are logged once: {}", gateway.log());
 }
 
 #[test]
-fn a_file_that_comes_into_the_folder_is_a_namespace_until_it_goes() {
+fn a_file_in_a_folder_is_a_namespace_from_its_creation_to_its_removal() {
     let gateway = Gateway::start(FILE);
     let code = || get(gateway.address, "token-of-the-other", &[]).status;
-    let wait = |wanted: u16| {
+    let wait = |expected: u16| {
         wait_for("a status code", || match code() {
-            found if found == wanted => Ok(()),
-            found => Err(found.to_string()),
+            code if code == expected => Ok(()),
+            code => Err(code.to_string()),
         });
     };
     gateway.write("other.toml", "namespace = \"tests\"\naccess_token = \"token-of-the-other\"\n");
@@ -105,23 +105,23 @@ url = "redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{}"
         redis.port()
     ));
     gateway.wait_for_status("/redis", "working");
-    // Not even a bad file in the meantime keeps a new secret out.
+    // A rejected file does not keep the namespace from using a new secret.
     let good = fs::read_to_string(gateway.file("tests.toml")).unwrap();
     gateway.write("tests.toml", &format!("{good}colour = 'blue'\n"));
-    gateway.wait_for_log("what was before stays in use");
+    gateway.wait_for_log("config rejected");
     let admin = |words: &[&str]| {
         redis.ask(&[&["-a", "first-password", "--no-auth-warning"], words].concat()).unwrap()
     };
     put("second-password");
     assert_eq!(admin(&["CONFIG", "SET", "requirepass", "second-password"]), "OK");
-    // The connection that was opened with the old password is still good; a new one needs the new.
+    // The open connection stays authenticated, so only a new one needs the new password.
     let kill = ["-a", "second-password", "--no-auth-warning", "CLIENT", "KILL", "TYPE", "normal"];
     redis.ask(&kill).unwrap();
     gateway.wait_for_status("/redis", "working");
 }
 
 #[test]
-fn a_secret_that_vault_does_not_tell_keeps_its_place_in_the_answer() {
+fn a_check_without_its_secret_from_vault_reports_that() {
     let vault = Vault::start().unwrap();
     let gateway = Gateway::start(&format!(
         r#"{FILE}[vault]
@@ -136,4 +136,25 @@ pages = "redis://127.0.0.1:1"
     gateway.wait_for_status("/cache/data", "read secret: ");
     gateway.wait_for_status("/cache/data", "(vault:secret/tests/none#password)");
     assert_eq!(gateway.status("/cache/pages"), "connect: connection refused (127.0.0.1:1)");
+}
+
+#[test]
+fn a_file_rejected_for_a_secret_is_tried_again_when_the_secret_changes() {
+    let vault = Vault::start().unwrap();
+    let put = |url: &str| {
+        vault.api("POST", "secret/data/tests/redis", &json!({"data": {"url": url}})).unwrap();
+    };
+    put("not-a-url");
+    let vault_section =
+        format!("[vault]\nurl = \"http://127.0.0.1:{}\"\ntoken = \"{ROOT_TOKEN}\"\n", vault.port());
+    let gateway = Gateway::start(&format!("{FILE}{vault_section}{REDIS}"));
+    assert_eq!(names(&gateway), ["redis", "vault"]);
+    let redis2 = "[redis2]\nkind = \"redis\"\nurl = \"vault:secret/tests/redis#url\"\n";
+    gateway.write("tests.toml", &format!("{FILE}{vault_section}{redis2}"));
+    gateway.wait_for_log("redis2.url: expected a URL");
+    assert_eq!(names(&gateway), ["redis", "vault"]);
+    put("redis://127.0.0.1:1");
+    // An unknown token makes the gateway read its secrets again.
+    assert_eq!(get(gateway.address, "wrong-token", &[]).status, 405);
+    wait_for_names(&gateway, &["redis2", "vault"]);
 }

@@ -1,4 +1,4 @@
-//! The report of real servers: healthy, silent, restarted, asked by many at once.
+//! The report on real servers: healthy, silent or restarted, and with many callers at once.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -94,7 +94,7 @@ const NAMES: [&str; 29] = [
 ];
 
 #[test]
-fn the_demo_works_in_the_order_of_the_answer() {
+fn the_demo_works_in_the_order_of_the_report() {
     stack::redis::shared().unwrap();
     let demo = std::fs::read_to_string(stack::demo_config()).unwrap();
     let folder = stack::state();
@@ -111,7 +111,7 @@ fn the_demo_works_in_the_order_of_the_answer() {
         rest = rest.split_once(&key).unwrap_or_else(|| panic!("no `{name}` in {rest}")).1;
     }
 
-    // Whatever number of checks and sections use it, each server has one connection; RabbitMQ's is Celery's as well.
+    // Each server has one connection, however many checks use it; Celery shares that of RabbitMQ.
     for _ in 0..20 {
         assert_eq!(failures(&gateway.report_with(&token, &["Cache-Control: no-cache"])), [""; 0]);
     }
@@ -123,7 +123,7 @@ fn the_demo_works_in_the_order_of_the_answer() {
 }
 
 #[test]
-fn a_silent_redis_costs_the_first_caller_its_deadline_and_the_others_next_to_nothing() {
+fn only_the_first_caller_waits_for_the_timeout_of_a_silent_redis() {
     let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let gateway = Gateway::start(&redis_file(&first, &second));
     assert_eq!(failures(&gateway.report()), [""; 0]);
@@ -134,7 +134,7 @@ fn a_silent_redis_costs_the_first_caller_its_deadline_and_the_others_next_to_not
     let first_wait = asked.elapsed();
     let port = first.port();
     assert_eq!(silent, [format!("redis: write: no answer within 1s (127.0.0.1:{port})")]);
-    // The bound is the deadline plus 50 ms; the rest is for a machine that is busy with other tests.
+    // The bound is the timeout plus 50 ms; the rest is a margin for a busy machine.
     assert!(first_wait < Duration::from_millis(1500), "{first_wait:?}");
 
     for _ in 0..20 {
@@ -150,7 +150,7 @@ fn a_silent_redis_costs_the_first_caller_its_deadline_and_the_others_next_to_not
 }
 
 #[test]
-fn two_hundred_callers_at_once_are_one_run_of_each_check() {
+fn concurrent_callers_share_one_run_of_each_check() {
     let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let file = redis_file(&first, &second).replace("max_age = \"0s\"", "max_age = \"1m\"");
     let gateway = Gateway::start(&file);
@@ -170,7 +170,7 @@ fn two_hundred_callers_at_once_are_one_run_of_each_check() {
 }
 
 #[test]
-fn a_run_opens_no_connection_in_steady_state() {
+fn a_run_opens_no_connection_in_the_steady_state() {
     let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let postgres = Postgres::start(&[]).unwrap();
     let url = format!(
@@ -183,7 +183,7 @@ fn a_run_opens_no_connection_in_steady_state() {
     let file = format!("{}[postgres]\nurl = \"{url}\"\n", redis_file(&first, &second));
     let gateway = Gateway::start(&file);
     assert_eq!(failures(&gateway.report()), [""; 0]);
-    // What the test's own questions open is counted as well, by as many as were asked.
+    // Each query of the test itself opens a connection, which is counted as well.
     let opened = |redis| info(redis, "stats", "total_connections_received");
     let before = (opened(&first), opened(&second));
     let sessions = "SELECT count(*), min(backend_start) FROM pg_stat_activity \
@@ -198,7 +198,7 @@ fn a_run_opens_no_connection_in_steady_state() {
 }
 
 #[test]
-fn a_restart_between_two_runs_is_no_alarm() {
+fn a_restart_between_two_runs_is_not_reported() {
     let (mut first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let gateway = Gateway::start(&redis_file(&first, &second));
     assert_eq!(failures(&gateway.report()), [""; 0]);
@@ -210,7 +210,7 @@ fn a_restart_between_two_runs_is_no_alarm() {
 }
 
 #[test]
-fn a_caller_who_prefers_not_to_wait_gets_what_is_done() {
+fn prefer_wait_bounds_the_time_to_the_answer() {
     let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let gateway = Gateway::start(&redis_file(&first, &second));
     first.server.pause();
@@ -223,7 +223,7 @@ fn a_caller_who_prefers_not_to_wait_gets_what_is_done() {
 }
 
 #[test]
-fn a_caller_who_hangs_up_leaves_nothing_running() {
+fn a_closed_connection_cancels_its_runs() {
     let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let file = redis_file(&first, &second).replace("timeout = \"1s\"", "timeout = \"1h\"");
     let gateway = Gateway::start(&file);
@@ -237,21 +237,21 @@ fn a_caller_who_hangs_up_leaves_nothing_running() {
             if found == wanted { Ok(()) } else { Err(format!("{found:?}")) }
         });
     };
-    // The others have been asked, so the silent one has been as well.
+    // All checks start at once, so the run on the silent server has started as well.
     wait_for("the run", || match info(&second, "commandstats", "cmdstat_set:calls") {
         10 => Ok(()),
         calls => Err(calls.to_string()),
     });
     connections([1, 1]);
     drop(caller);
-    // The run was dropped, and a connection that was dropped halfway is not kept.
+    // The run was cancelled, and its connection is closed, since a response may still arrive on it.
     connections([0, 1]);
     first.server.resume();
     assert_eq!(failures(&gateway.report()), [""; 0]);
 }
 
 #[test]
-fn a_failure_can_have_a_status_code_of_its_own() {
+fn the_status_code_of_a_failure_is_configurable() {
     let file = format!("{FILE}failure_status = 503\n[redis]\nurl = \"redis://127.0.0.1:{}\"\n", 1);
     let gateway = Gateway::start(&file);
     let answer = get(gateway.address, TOKEN, &[]);
@@ -263,7 +263,7 @@ fn a_failure_can_have_a_status_code_of_its_own() {
 }
 
 #[test]
-fn an_answer_within_max_age_tells_its_age() {
+fn a_stored_report_has_an_age_header() {
     let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let file = redis_file(&first, &second).replace("max_age = \"0s\"", "max_age = \"1m\"");
     let gateway = Gateway::start(&file);

@@ -1,4 +1,4 @@
-//! A running gateway: the real program, on a port and a folder of its own, called over HTTP as a monitor calls it.
+//! A running gateway: the real program, with its own port and folder, called over HTTP.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,13 +12,13 @@ use serde_json::Value;
 use stack::{Program, Server};
 use tempfile::TempDir;
 
-/// Longer than anything here ever takes: who waits so long waits in vain.
+/// The time limit of everything that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The access token of [`FILE`].
 pub(crate) const TOKEN: &str = "token-of-the-tests";
 
-/// The beginning of a configuration file whose token does not come from Vault.
+/// The beginning of a configuration file with an access token, so that no Vault is needed.
 pub(crate) const FILE: &str =
     "namespace = \"tests\"\naccess_token = \"token-of-the-tests\"\nmax_age = \"0s\"\n";
 
@@ -29,26 +29,26 @@ pub(crate) struct Gateway {
     folder: TempDir,
 }
 
-/// What it answered.
+/// A response of the gateway.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
 
 impl Gateway {
-    /// Starts it on one file.
+    /// Starts a gateway with one file.
     pub(crate) fn start(text: &str) -> Self {
         Self::start_with(&[("tests.toml", text)])
     }
 
-    /// Starts it on several files.
+    /// Starts a gateway with several files.
     pub(crate) fn start_with(files: &[(&str, &str)]) -> Self {
         Self::start_with_arguments(files, &[])
     }
 
-    /// Starts it on several files, with more arguments.
+    /// Starts a gateway with several files and additional arguments.
     pub(crate) fn start_with_arguments(files: &[(&str, &str)], arguments: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("health-gateway-").tempdir().unwrap();
         let (home, config) = (folder.path().join("home"), folder.path().join("config"));
@@ -73,7 +73,7 @@ impl Gateway {
         self.folder.path().join("config").join(name)
     }
 
-    /// Replaces one of its files as an editor or Kubernetes would: at once.
+    /// Replaces one of its files atomically, as editors and Kubernetes do.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let new = self.folder.path().join("new");
         fs::write(&new, text).unwrap();
@@ -85,40 +85,40 @@ impl Gateway {
         fs::read_to_string(self.folder.path().join("home.log")).unwrap()
     }
 
-    /// Asks for the report with [`TOKEN`].
+    /// Requests the report with [`TOKEN`].
     pub(crate) fn report(&self) -> Value {
         self.report_with(TOKEN, &[])
     }
 
-    /// Asks for the report with a token and headers such as `Cache-Control: no-cache`.
+    /// Requests the report with a token and headers such as `Cache-Control: no-cache`.
     pub(crate) fn report_with(&self, token: &str, headers: &[&str]) -> Value {
         let answer = get(self.address, token, headers);
         assert_eq!(answer.status, 200, "{answer:?}");
         serde_json::from_str(&answer.body).unwrap()
     }
 
-    /// What the check at `path`, for instance `/cache/data`, says in a report.
+    /// The status of the check at `path`, such as `/cache/data`, in a new report.
     pub(crate) fn status(&self, path: &str) -> String {
         status(&self.report(), path)
     }
 
-    /// Asks again and again until the check at `path` says something that contains `wanted`.
-    pub(crate) fn wait_for_status(&self, path: &str, wanted: &str) {
-        wait_for(wanted, || {
+    /// Requests reports until the status of the check at `path` contains `expected`.
+    pub(crate) fn wait_for_status(&self, path: &str, expected: &str) {
+        wait_for(expected, || {
             let status = self.status(path);
-            status.contains(wanted).then_some(()).ok_or(status)
+            status.contains(expected).then_some(()).ok_or(status)
         });
     }
 
-    /// Waits until the log has a line that contains `wanted`.
-    pub(crate) fn wait_for_log(&self, wanted: &str) {
-        wait_for(wanted, || {
+    /// Waits until the log contains `expected`.
+    pub(crate) fn wait_for_log(&self, expected: &str) {
+        wait_for(expected, || {
             let log = self.log();
-            log.contains(wanted).then_some(()).ok_or(log)
+            log.contains(expected).then_some(()).ok_or(log)
         });
     }
 
-    /// How many connections it has open to each of these ports.
+    /// The number of its open connections to each of these ports.
     pub(crate) fn connections(&self, ports: &[u16]) -> Vec<usize> {
         let pid = self.server.pid().expect("it runs");
         let sockets: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
@@ -143,23 +143,23 @@ impl Gateway {
     }
 }
 
-/// What the check at `path` says in `report`.
+/// The status of the check at `path` in `report`.
 pub(crate) fn status(report: &Value, path: &str) -> String {
     let status = report.pointer(&format!("{path}/status")).and_then(Value::as_str);
     status.unwrap_or_else(|| panic!("{path} is in {report}")).to_owned()
 }
 
-/// Asks for the report of a token.
-pub(crate) fn get(address: SocketAddr, token: &str, headers: &[&str]) -> Answer {
-    try_get(address, token, headers).expect("a whole answer")
+/// Requests the report with a token.
+pub(crate) fn get(address: SocketAddr, token: &str, headers: &[&str]) -> Response {
+    try_get(address, token, headers).expect("a complete response")
 }
 
-/// Asks for the report of a token; `None` if the connection ends before the answer does.
-pub(crate) fn try_get(address: SocketAddr, token: &str, headers: &[&str]) -> Option<Answer> {
+/// Requests the report with a token; returns `None` if the connection is closed before the response is complete.
+pub(crate) fn try_get(address: SocketAddr, token: &str, headers: &[&str]) -> Option<Response> {
     receive(send(address, "GET", &format!("/api/health/{token}/"), headers)?)
 }
 
-/// Sends a request on a connection of its own; its answer is there to be received.
+/// Sends a request on a new connection, from which [`receive`] reads the response.
 pub(crate) fn send(
     address: SocketAddr,
     method: &str,
@@ -174,8 +174,8 @@ pub(crate) fn send(
     Some(stream)
 }
 
-/// The answer to the one request that was sent on a connection; `None` if the connection ends before the answer does.
-pub(crate) fn receive(mut stream: TcpStream) -> Option<Answer> {
+/// Reads the response to the only request of a connection; returns `None` if the connection is closed before it is complete.
+pub(crate) fn receive(mut stream: TcpStream) -> Option<Response> {
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
@@ -186,16 +186,16 @@ pub(crate) fn receive(mut stream: TcpStream) -> Option<Answer> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
     let length: usize = headers.get("content-length")?.parse().ok()?;
-    (body.len() == length).then(|| Answer { status, headers, body: body.to_owned() })
+    (body.len() == length).then(|| Response { status, headers, body: body.to_owned() })
 }
 
-/// Waits until `ready` is, and fails with what was there instead if it never is.
+/// Calls `ready` until it succeeds; panics with its last error when [`PATIENCE`] is over.
 pub(crate) fn wait_for<T>(what: &str, ready: impl Fn() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match ready() {
             Ok(value) => return value,
-            Err(found) if Instant::now() > deadline => panic!("waited for `{what}`: {found}"),
+            Err(error) if Instant::now() > deadline => panic!("waited for `{what}`: {error}"),
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }

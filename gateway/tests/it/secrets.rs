@@ -1,4 +1,4 @@
-//! No secret ever shows: planted in every place where one can be configured, with every failure forced, none appears in an answer, a log or a message.
+//! No secret is shown in a response, the log or an error, wherever it is configured and whatever fails.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use stack::vault::{ROOT_TOKEN, Vault};
 
 use crate::running::{Gateway, get};
 
-/// Each in a place of its own; some with what URLs, JSON and TOML must escape.
+/// Each is used for one setting; some contain characters that URLs, JSON and TOML must escape.
 const ACCESS: &str = "planted-access-token";
 const WRONG: &str = "planted-wrong-token";
 const HEADER: &str = "planted-header-token";
@@ -37,7 +37,7 @@ const BAD_TIME: &str = "planted-as-a-duration";
 const BAD_PEM: &str = "planted-as-pem";
 const BAD_SYNTAX: &str = "planted-before-a-syntax-error";
 
-/// What must not appear anywhere: the secrets as they are, and as URLs and JSON write them.
+/// The secrets, and parts of them as URLs and JSON encode them.
 const PLANTED: &[&str] = &[
     ACCESS,
     WRONG,
@@ -75,16 +75,16 @@ fn check(place: &str, text: &str) {
     }
 }
 
-/// The port of a server that takes every connection and never says anything.
+/// The port of a server that accepts every connection and never answers.
 fn silent() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    // Left to the kernel, connections would pile up until it takes no more.
+    // Otherwise the backlog would fill up, and the kernel would accept no more.
     thread::spawn(move || listener.incoming().collect::<Vec<_>>());
     port
 }
 
-/// One server of every unfriendly kind.
+/// Servers that fail in different ways.
 struct Servers {
     vault: Vault,
     redis: Redis,
@@ -108,7 +108,7 @@ impl Servers {
         }
     }
 
-    /// Every failure with every secret: refused, wrong credentials, not the server one thinks, silent, unable.
+    /// A file that uses every secret for every failure: connection refused, wrong credentials, another protocol, a silent server, a full server.
     fn file(&self) -> String {
         let (vault, redis, full) = (self.vault.port(), self.redis.port(), self.full.port());
         let silent = self.silent;
@@ -132,7 +132,7 @@ token = "{VAULT_TOKEN}"
 kind = "vault"
 url = "http://127.0.0.1:{vault}"
 login = "approle"
-role_id = "nobody"
+role_id = "unknown"
 secret_id = "{SECRET_ID}"
 [vault_at_a_wrong_server]
 kind = "vault"
@@ -205,7 +205,7 @@ url = "redis-cluster://:{REDIS}@127.0.0.1:{full}"
     }
 }
 
-/// A section of every kind for the server at `port`, named after what is wrong with it.
+/// Sections for the server at `port`, with the name of its failure in theirs.
 fn sections_at(name: &str, port: u16) -> String {
     format!(
         r#"[redis_{name}]
@@ -282,7 +282,7 @@ url = "postgres://health:{POSTGRES}@127.0.0.1:{port}/app?sslmode=verify-full"
     )
 }
 
-/// A file with a mistake around each secret.
+/// A file with an invalid setting around each secret.
 fn bad_file() -> String {
     format!(
         r#"namespace = "tests"
@@ -351,13 +351,13 @@ login = "{SECRET_ID}"
 }
 
 #[test]
-fn no_secret_appears_in_any_answer_log_or_message() {
+fn no_secret_appears_in_any_response_or_the_log() {
     let servers = Servers::start();
     let gateway = Gateway::start_with(&[
         ("password.txt", &format!("{FROM_FILE}\n")),
         ("tests.toml", &servers.file()),
     ]);
-    gateway.wait_for_log("secrets from vault are new");
+    gateway.wait_for_log("config reloaded");
     for _ in 0..3 {
         for headers in [&[][..], &["Accept: text/html"], &["Prefer: wait=0"]] {
             let answer = get(gateway.address, ACCESS, headers);
@@ -366,7 +366,7 @@ fn no_secret_appears_in_any_answer_log_or_message() {
             check("an answer", &format!("{answer:?}"));
         }
     }
-    // The failures are the ones that were meant, so that it is not the empty answer that holds no secret.
+    // Each check fails as intended, so the report without secrets is not empty.
     let report = gateway.report_with(ACCESS, &["Cache-Control: no-cache"]);
     for (path, step) in [
         ("/redis_refused", "connect: "),
@@ -390,18 +390,18 @@ fn no_secret_appears_in_any_answer_log_or_message() {
         ("/history_silent/api", "get: no answer "),
         ("/websocket_quoted", "ping: the server closed the WebSocket with code 1008 "),
     ] {
-        let said = crate::running::status(&report, path);
-        assert!(said.starts_with(step) && said != "working", "{path}: {said}");
+        let status = crate::running::status(&report, path);
+        assert!(status.starts_with(step) && status != "working", "{path}: {status}");
     }
     for _ in 0..2 {
         assert_eq!(get(gateway.address, WRONG, &[]).status, 405);
         let header = format!("Authorization: JWT {HEADER}");
         let answer = get(gateway.address, ACCESS, &[&header]);
         assert_eq!(answer.status, 405);
-        check("the refusal of a token", &format!("{answer:?}"));
+        check("the answer to a wrong token", &format!("{answer:?}"));
     }
     gateway.write("tests.toml", &bad_file());
-    gateway.wait_for_log("what was before stays in use");
+    gateway.wait_for_log("config rejected");
     gateway.write("tests.toml", &format!("[redis]\nurl = \"{BAD_SYNTAX}\nmore = '{BAD_SYNTAX}"));
     gateway.wait_for_log("invalid basic string");
     check("the log", &gateway.log());
@@ -412,7 +412,7 @@ fn no_secret_appears_in_any_answer_log_or_message() {
 }
 
 #[test]
-fn no_secret_appears_in_what_check_config_says() {
+fn no_secret_appears_in_the_output_of_check_config() {
     let folder = tempfile::tempdir().unwrap();
     let syntax = format!("a = \"{BAD_SYNTAX}\nb = {BAD_SYNTAX}\n{BAD_SYNTAX}\n[{BAD_SYNTAX}\n");
     let reference = format!("namespace = \"r\"\n[redis]\nurl = \"redis://:{BAD_URL}@${{none}}\"\n");
@@ -426,15 +426,15 @@ fn no_secret_appears_in_what_check_config_says() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains(name), "{said}");
-        check("a message", &said);
-        check("a message", &String::from_utf8_lossy(&output.stdout));
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(errors.contains(name), "{errors}");
+        check("an error", &errors);
+        check("the output", &String::from_utf8_lossy(&output.stdout));
     }
 }
 
 #[test]
-fn no_secret_appears_in_what_probe_prints() {
+fn no_secret_appears_in_the_output_of_probe() {
     let servers = Servers::start();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("password.txt"), format!("{FROM_FILE}\n")).unwrap();
@@ -452,12 +452,12 @@ fn no_secret_appears_in_what_probe_prints() {
             .output()
             .unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{printed}{said}");
-        // The secret from Vault was read, and refused by the server that it is for.
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{printed}{errors}");
+        // The secret was read from Vault, and rejected by its server.
         assert_eq!(printed.contains("authenticate: "), code == 1, "{printed}");
         assert!(!printed.contains("not read from vault yet"), "{printed}");
-        check("what was printed", &printed);
-        check("a message", &said);
+        check("the output", &printed);
+        check("an error", &errors);
     }
 }

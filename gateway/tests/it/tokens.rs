@@ -1,4 +1,4 @@
-//! Access tokens in a real Vault: changed, replaced with grace, and out of reach.
+//! Access tokens in a real Vault that change, expire, or cannot be read.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn code(gateway: &Gateway, token: &str) -> u16 {
 }
 
 #[test]
-fn a_token_changed_in_vault_is_accepted_at_its_first_use_and_the_old_one_no_more() {
+fn a_token_changed_in_vault_is_accepted_at_its_first_use_and_replaces_the_old_one() {
     let vault = Vault::start().unwrap();
     put_token(&vault, "first-token");
     let gateway = Gateway::start(&file(&vault));
@@ -37,7 +37,7 @@ fn a_token_changed_in_vault_is_accepted_at_its_first_use_and_the_old_one_no_more
 }
 
 #[test]
-fn the_token_before_stays_valid_for_its_grace() {
+fn a_replaced_token_is_accepted_during_the_grace_period() {
     let vault = Vault::start().unwrap();
     put_token(&vault, "first-token");
     let gateway = Gateway::start(&format!("access_token_grace = \"1h\"\n{}", file(&vault)));
@@ -50,50 +50,50 @@ fn the_token_before_stays_valid_for_its_grace() {
 }
 
 #[test]
-fn a_vault_that_is_down_locks_nobody_out() {
+fn the_last_known_token_is_accepted_while_vault_is_down() {
     let mut vault = Vault::start().unwrap();
     put_token(&vault, "first-token");
     let gateway = Gateway::start(&file(&vault));
     assert_eq!(code(&gateway, "first-token"), 200);
     vault.server.stop();
-    let said = status(&gateway.report_with("first-token", &[]), "/vault");
-    assert_eq!(said, format!("connect: connection refused (127.0.0.1:{})", vault.port()));
-    // Not even after the secrets have been asked for in vain, again and again.
+    let status = status(&gateway.report_with("first-token", &[]), "/vault");
+    assert_eq!(status, format!("connect: connection refused (127.0.0.1:{})", vault.port()));
+    // The right token is accepted after repeated failures to read the secrets, too.
     let codes = ["wrong-token", "wrong-token", "first-token"].map(|token| code(&gateway, token));
     assert_eq!(codes, [405, 405, 200]);
-    let said = gateway.log().matches("cannot read a secret from vault").count();
-    assert_eq!(said, 1, "the same failure is told once: {}", gateway.log());
+    let logged = gateway.log().matches("secret unreadable").count();
+    assert_eq!(logged, 1, "the same failure is logged once: {}", gateway.log());
 }
 
 #[test]
-fn a_vault_that_is_sealed_locks_nobody_out() {
+fn the_last_known_token_is_accepted_while_vault_is_sealed() {
     let vault = Vault::start().unwrap();
     put_token(&vault, "first-token");
     let gateway = Gateway::start(&file(&vault));
     assert_eq!(code(&gateway, "first-token"), 200);
     vault.api("PUT", "sys/seal", &Value::Null).unwrap();
-    let said = status(&gateway.report_with("first-token", &[]), "/vault");
-    assert!(said.contains("sealed"), "{said}");
+    let status = status(&gateway.report_with("first-token", &[]), "/vault");
+    assert!(status.contains("sealed"), "{status}");
     assert_eq!((code(&gateway, "wrong-token"), code(&gateway, "first-token")), (405, 200));
 }
 
 #[test]
-fn a_vault_that_is_silent_locks_nobody_out() {
+fn the_last_known_token_is_accepted_while_vault_is_silent() {
     let vault = Vault::start().unwrap();
     put_token(&vault, "first-token");
     let gateway = Gateway::start(&file(&vault));
     assert_eq!(code(&gateway, "first-token"), 200);
     vault.server.pause();
-    let said = status(&gateway.report_with("first-token", &[]), "/vault");
-    assert!(said.contains("no answer within 1s"), "{said}");
+    let found = status(&gateway.report_with("first-token", &[]), "/vault");
+    assert!(found.contains("no answer within 1s"), "{found}");
     assert_eq!((code(&gateway, "wrong-token"), code(&gateway, "first-token")), (405, 200));
     vault.server.resume();
-    let said = status(&gateway.report_with("first-token", &["Cache-Control: no-cache"]), "/vault");
-    assert_eq!(said, "working");
+    let found = status(&gateway.report_with("first-token", &["Cache-Control: no-cache"]), "/vault");
+    assert_eq!(found, "working");
 }
 
 #[test]
-fn a_gateway_starts_without_vault_and_takes_the_token_when_vault_is_back() {
+fn a_gateway_starts_without_vault_and_reads_the_token_when_vault_is_back() {
     let mut vault = Vault::start().unwrap();
     vault.server.stop();
     let gateway = Gateway::start(&file(&vault));
@@ -127,13 +127,13 @@ fn the_header_can_be_required_or_ignored() {
 }
 
 #[test]
-fn wrong_tokens_again_and_again_are_slowed_down_and_the_right_one_is_not() {
+fn repeated_wrong_tokens_are_delayed_and_the_right_one_is_not() {
     let gateway = Gateway::start(FILE);
     let begun = Instant::now();
     for _ in 0..6 {
         assert_eq!(code(&gateway, "wrong-token"), 405);
     }
-    // Three are free, then they wait 100, 200 and 400 ms.
+    // Three are answered at once, the next after 100, 200 and 400 ms.
     assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
     let begun = Instant::now();
     assert_eq!(code(&gateway, TOKEN), 200);
@@ -141,7 +141,7 @@ fn wrong_tokens_again_and_again_are_slowed_down_and_the_right_one_is_not() {
 }
 
 #[test]
-fn each_namespace_has_its_own_token_and_its_own_checks() {
+fn each_namespace_has_its_own_token_and_checks() {
     let other = "namespace = \"other\"\naccess_token = \"token-of-the-other\"\n[redis2]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:1\"\n";
     let gateway = Gateway::start_with(&[
         ("tests.toml", &format!("{FILE}[redis]\nurl = \"redis://127.0.0.1:1\"\n")),

@@ -1,7 +1,10 @@
-//! A bucket of S3, or of a server that speaks its protocol, asked for the kinds of access that an application needs.
+//! The check of a bucket of S3, or of a server that speaks its protocol.
 
 mod bucket;
 mod canary;
+mod grants;
+mod operations;
+mod pending_deletes;
 mod settings;
 
 pub use bucket::Bucket;

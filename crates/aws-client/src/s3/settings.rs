@@ -1,41 +1,41 @@
-//! Which bucket, and what is asked of it.
+//! The settings of a bucket.
 
 use std::net::Ipv4Addr;
 
 use probe::SharedResources;
 use probe::config::Fields;
 
-use super::Bucket;
-use super::bucket::{Access, Read};
-use super::canary::Leftovers;
-use crate::Aws;
+use super::bucket::{Access, Bucket, ReadSource};
+use super::pending_deletes::PendingDeletes;
+use crate::AwsContext;
 
-/// The longest key that S3 takes is 1024 bytes, our own names included.
+/// The longest configured key. S3 allows 1024 bytes, which include the canary's own name.
 const MAX_KEY: usize = 900;
 
 impl Bucket {
-    /// Reads `bucket`, `access`, `prefix`, `object`, `path_style` and the settings of [`Aws::read`]; what is wrong is noted.
+    /// Reads `bucket`, `access`, `prefix`, `object`, `path_style` and the settings of [`AwsContext::read`]. Errors are reported in `fields`.
     pub fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let bucket = fields.required::<String>("bucket");
         let bucket = bucket.filter(|name| {
-            let fits = is_bucket(name);
-            if !fits {
+            let is_valid = is_bucket_name(name);
+            if !is_valid {
                 let message =
                     "expected a name of 3 to 63 lower-case letters, digits, dots and dashes";
                 fields.error("bucket", message);
             }
-            fits
+            is_valid
         });
         let access = access(fields);
         let prefix = key(fields, "prefix");
         let object = key(fields, "object");
-        let read = access
+        let read_source = access
             .as_deref()
             .zip(object.as_ref().ok())
-            .and_then(|(access, object)| how_to_read(fields, access, object.clone()));
+            .and_then(|(access, object)| read_source(fields, access, object.clone()));
         let path_style = fields.with_default("path_style", false);
-        let aws = Aws::read(fields, shared, None);
-        let (bucket, access, read, prefix, aws) = (bucket?, access?, read?, prefix.ok()?, aws?);
+        let aws = AwsContext::read(fields, shared, None);
+        let (bucket, access, read_source, prefix, aws) =
+            (bucket?, access?, read_source?, prefix.ok()?, aws?);
         let config = aws_sdk_s3::config::Builder::from(aws.config()).force_path_style(path_style);
         Some(Self {
             client: aws_sdk_s3::Client::from_conf(config.build()),
@@ -44,25 +44,25 @@ impl Bucket {
             name: bucket,
             prefix: prefix.unwrap_or_default(),
             access,
-            read,
-            leftovers: Leftovers::default(),
+            read_source,
+            pending_deletes: PendingDeletes::default(),
         })
     }
 }
 
-/// The `host:port` of the bucket, which has a host of its own unless it stands in the path.
-fn target(aws: &Aws, bucket: &str, path_style: bool) -> String {
+/// The `host:port` of the bucket. Its name is a part of the host unless it is a part of the path.
+fn target(aws: &AwsContext, bucket: &str, path_style: bool) -> String {
     let server = aws.target(&format!("s3.{}", aws.region()));
     let host = server.rsplit_once(':').map_or(server.as_str(), |(host, _)| host);
     let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
-    // A certificate for any bucket is for none with a dot in its name.
+    // A wildcard certificate does not cover names with dots.
     if path_style || is_address || bucket.contains('.') {
         return server;
     }
     format!("{bucket}.{server}")
 }
 
-/// The kinds of access in the array `access`, at least one.
+/// Reads the array `access`, which must not be empty.
 fn access(fields: &mut Fields<'_>) -> Option<Vec<Access>> {
     let words: Vec<String> = fields.required("access")?;
     let kind = |word: &String| match word.as_str() {
@@ -80,30 +80,34 @@ fn access(fields: &mut Fields<'_>) -> Option<Vec<Access>> {
     access
 }
 
-/// What `read` reads, which must be able to tell a missing object from a missing permission.
-fn how_to_read(fields: &mut Fields<'_>, access: &[Access], object: Option<String>) -> Option<Read> {
+/// Chooses the object to read, so that a missing object is distinguished from a missing permission.
+fn read_source(
+    fields: &mut Fields<'_>,
+    access: &[Access],
+    object: Option<String>,
+) -> Option<ReadSource> {
     match object {
         Some(_) if !access.contains(&Access::Read) => {
             fields.error("object", "expected only with `read` in `access`");
             None
         }
-        Some(key) => Some(Read::Object(key)),
-        None if !access.contains(&Access::Read) => Some(Read::Nothing),
-        None if access.contains(&Access::Write) => Some(Read::Canary),
-        None if access.contains(&Access::List) => Some(Read::Absent),
+        Some(key) => Some(ReadSource::Object(key)),
+        None if !access.contains(&Access::Read) => Some(ReadSource::None),
+        None if access.contains(&Access::Write) => Some(ReadSource::Canary),
+        None if access.contains(&Access::List) => Some(ReadSource::Absent),
         None => {
-            fields.error("access", "expected `object` beside `read` alone: without `list` or `write`, S3 does not tell a missing object from a missing permission");
+            fields.error("access", "expected `object` beside `read` alone: without `list` or `write`, S3 does not distinguish a missing object from a missing permission");
             None
         }
     }
 }
 
-/// A key or a part of one, if it is written; the error is a mistake that is noted, or a value that is not known yet.
+/// Reads a key or a prefix, if one is configured. Returns `Err` if it is wrong or not known yet.
 fn key(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<String>, ()> {
-    let written = fields.has(name);
+    let is_configured = fields.has(name);
     let text: Option<String> = fields.optional(name);
     match text {
-        None if written => Err(()),
+        None if is_configured => Err(()),
         Some(text)
             if text.is_empty() || text.len() > MAX_KEY || text.contains(char::is_control) =>
         {
@@ -114,14 +118,15 @@ fn key(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<String>, ()
     }
 }
 
-fn is_bucket(name: &str) -> bool {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
-    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+fn is_bucket_name(name: &str) -> bool {
+    let is_allowed =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
+    let is_edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     (3..=63).contains(&name.len())
-        && name.chars().all(fits)
+        && name.chars().all(is_allowed)
         && !name.contains("..")
-        && ends(name.chars().next())
-        && ends(name.chars().next_back())
+        && is_edge(name.chars().next())
+        && is_edge(name.chars().next_back())
 }
 
 #[cfg(test)]
@@ -129,12 +134,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_has_a_name_that_s3_takes() {
+    fn bucket_names_follow_the_rules_of_s3() {
         for name in ["app-files", "a.b.c", "3d0", &"x".repeat(63)] {
-            assert!(is_bucket(name), "{name}");
+            assert!(is_bucket_name(name), "{name}");
         }
         for name in ["", "ab", "App", "a_b", "-ab", "ab.", "a..b", "a/b", &"x".repeat(64)] {
-            assert!(!is_bucket(name), "{name}");
+            assert!(!is_bucket_name(name), "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the API says of a distribution.
+//! The states of a distribution, and errors of the API.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use probe_testkit::run;
 use stack::edge::OBJECT;
 use stack::moto::{Moto, shared, shared_distribution};
 
-use crate::{PATIENCE, api, api_for, check, edge, outcome};
+use crate::{TIMEOUT, api, api_for, check, edge, outcome};
 
 fn address(moto: &Moto) -> SocketAddr {
     ([127, 0, 0, 1], moto.port()).into()
@@ -23,7 +23,7 @@ async fn an_enabled_and_deployed_distribution_is_working_with_and_without_an_obj
 }
 
 #[tokio::test]
-async fn one_that_is_disabled_in_progress_or_missing_says_which() {
+async fn a_distribution_that_is_disabled_in_progress_or_missing_is_reported_as_such() {
     let moto = Moto::start().unwrap();
     let at = address(&moto);
     let disabled = moto.distribution().unwrap();
@@ -44,7 +44,7 @@ async fn one_that_is_disabled_in_progress_or_missing_says_which() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_told_from_a_missing_permission() {
+async fn wrong_credentials_and_a_missing_permission_are_distinguished() {
     let (moto, keys) = Moto::start_checking(&["s3:ListBucket"]).unwrap();
     let (at, id) = (address(&moto), "E123");
     assert_eq!(
@@ -58,18 +58,18 @@ async fn wrong_credentials_are_told_from_a_missing_permission() {
         format!("authenticate: the secret access key is wrong (SignatureDoesNotMatch) ({at})")
     );
     assert_eq!(
-        outcome(&api_for(at, id, "nobody", "another")).await.line(),
+        outcome(&api_for(at, id, "unknown", "another")).await.line(),
         format!("authenticate: the access key is not known (InvalidClientTokenId) ({at})")
     );
 }
 
 #[tokio::test]
-async fn a_silent_api_is_named_by_its_step_and_is_well_when_it_goes_on() {
+async fn a_silent_api_times_out_and_works_again_after_it_resumes() {
     let moto = Moto::start().unwrap();
     let check = check(&api(address(&moto), &moto.distribution().unwrap().id));
-    run(&check, PATIENCE).await.expect_working();
+    run(&check, TIMEOUT).await.expect_working();
     moto.server.pause();
     assert_eq!(run(&check, Duration::from_millis(300)).await.cut_step(), "distribution");
     moto.server.resume();
-    run(&check, PATIENCE).await.expect_working();
+    run(&check, TIMEOUT).await.expect_working();
 }

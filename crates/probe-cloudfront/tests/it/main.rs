@@ -1,4 +1,4 @@
-//! The probe against moto's API and an edge that answers as CloudFront's do.
+//! Tests the probe with moto's API and an edge that responds as CloudFront does.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod distributions;
@@ -15,10 +15,10 @@ use probe_cloudfront::KIND;
 use probe_testkit::{Outcome, checks, component, run};
 use stack::aws::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
-/// Far longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any response takes.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The settings of the half that asks the API.
+/// The settings of the distribution.
 fn api(server: SocketAddr, id: &str) -> String {
     api_for(server, id, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
 }
@@ -29,18 +29,18 @@ fn api_for(server: SocketAddr, id: &str, access_key_id: &str, secret_access_key:
     )
 }
 
-/// The settings of the half that fetches an object.
+/// The settings of the object.
 fn edge(server: SocketAddr, object: &str) -> String {
     format!("object = '{object}'\naddress = 'http://{server}'\n")
 }
 
-/// The check `site` with these lines as its settings.
+/// The check `site` with these settings.
 fn check(lines: &str) -> Arc<dyn DynCheck> {
     let group = component(&KIND, "cloud_front", &format!("[site]\n{lines}"));
     checks(&group).remove(0).1
 }
 
-/// One run of the check `site` with these lines as its settings.
+/// Runs the check `site` with these settings once.
 async fn outcome(lines: &str) -> Outcome {
-    run(&check(lines), PATIENCE).await
+    run(&check(lines), TIMEOUT).await
 }

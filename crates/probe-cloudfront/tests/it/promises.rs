@@ -1,4 +1,4 @@
-//! The contract's promises, for each half: they ask different servers.
+//! The contract's promises, for the API and for the edge.
 
 use probe_cloudfront::KIND;
 use probe_testkit::{Subject, promises};
@@ -8,7 +8,7 @@ use stack::moto::{ALTERNATE_DOMAIN, Moto};
 use crate::{api_for, edge};
 
 #[tokio::test]
-async fn the_half_that_asks_the_api_keeps_its_promises() {
+async fn the_check_of_a_distribution_keeps_its_promises() {
     let (moto, keys) = Moto::start_checking(&["cloudfront:GetDistribution"]).unwrap();
     let id = moto.distribution().unwrap().id;
     let secrets = vec![keys.id.clone(), keys.secret.clone()];
@@ -27,7 +27,7 @@ async fn the_half_that_asks_the_api_keeps_its_promises() {
 }
 
 #[tokio::test]
-async fn the_half_that_fetches_an_object_keeps_its_promises() {
+async fn the_check_of_an_object_keeps_its_promises() {
     promises(Subject {
         kind: KIND,
         section: "edges",

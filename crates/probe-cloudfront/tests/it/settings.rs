@@ -1,25 +1,25 @@
-//! What is wrong in the configuration is told at once, and quotes nothing.
+//! The diagnostics of the settings, which quote no values.
 
 use probe_cloudfront::KIND;
 use probe_testkit::diagnostics;
 
-fn check(lines: &str, expected: &[&str]) {
+fn assert_diagnostics(lines: &str, expected: &[&str]) {
     assert_eq!(diagnostics(&KIND, "cloud_front", &format!("[site]\n{lines}")), expected);
 }
 
 #[test]
-fn at_least_one_half_is_needed_and_the_second_needs_a_domain() {
-    check(
+fn a_distribution_or_an_object_with_a_domain_is_required() {
+    assert_diagnostics(
         "",
         &[
             "1: cloud_front.site.distribution: expected `distribution`, or `object` and `domain`, or all three",
         ],
     );
-    check(
+    assert_diagnostics(
         "object = '/a'\n",
         &["2: cloud_front.site.object: expected `domain` beside it, or `distribution`"],
     );
-    check(
+    assert_diagnostics(
         "distribution = 'E1'\ndomain = 'a.example'\nstatus = 200\n",
         &[
             "3: cloud_front.site.domain: expected only with `object`",
@@ -29,14 +29,14 @@ fn at_least_one_half_is_needed_and_the_second_needs_a_domain() {
 }
 
 #[test]
-fn every_wrong_value_is_told() {
-    check(
+fn every_wrong_value_is_reported() {
+    assert_diagnostics(
         "distribution = 'E/1'\nobject = 'a b'\ndomain = 'a..b'\naddress = 'http://h/p'\nstatus = 99\n",
         &[
             "2: cloud_front.site.distribution: expected a distribution's id such as `E2QWRUHAPOMQZL`",
             "3: cloud_front.site.object: expected a path such as `/health.txt`, percent-encoded",
             "4: cloud_front.site.domain: expected a domain such as `cdn.example.com`",
-            "5: cloud_front.site.address: expected a URL of nothing but scheme, host and port",
+            "5: cloud_front.site.address: expected a URL with only scheme, host and port",
             "6: cloud_front.site.status: expected a status such as `200`",
         ],
     );

@@ -1,17 +1,17 @@
-//! What `ClickHouse` must grant.
+//! The permissions that `ClickHouse` must grant, written as SQL.
 //!
-//! <https://clickhouse.com/docs/sql-reference/statements/grant#select>: columns are granted one by one, and a query that names none needs any of them.
+//! Permissions can be limited to columns; a query that names no column needs at least one of them: <https://clickhouse.com/docs/sql-reference/statements/grant#select>.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use probe::{Grant, GrantDialect, Principal};
 
-use super::{Table, sql};
+use super::{ClickhouseTable, sql};
 
 static CLICKHOUSE: GrantDialect = GrantDialect { name: "ClickHouse", write };
 
-impl Table {
-    /// What it takes to see whether the table can be read, and whether it takes writes.
+impl ClickhouseTable {
+    /// The permissions for the check of the table.
     pub(crate) fn grants(&self) -> Vec<Grant> {
         let mut grants = vec![self.principal().needs([&self.full_name()])];
         if self.writes {
@@ -22,7 +22,7 @@ impl Table {
         grants
     }
 
-    /// What it takes to look for a row.
+    /// The permissions to search for an event.
     pub(crate) fn grants_to_search(&self, (column, time): (&str, Option<&str>)) -> Vec<Grant> {
         let columns = [column].into_iter().chain(time).map(sql::name);
         columns.map(|column| self.principal().needs([&self.full_name(), &column])).collect()
@@ -34,7 +34,7 @@ impl Table {
     }
 }
 
-/// One statement for each table: for the columns that are named, or for the whole table if there are none.
+/// Writes one statement for each table: for its columns, or for the whole table if none are named.
 fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
     let mut tables: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for permission in permissions {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_granted_by_its_columns_if_any_are_known() {
+    fn a_grant_is_limited_to_columns_if_any_are_named() {
         check(&[&["`a`.`b`"]], "GRANT SELECT ON `a`.`b` TO `me`;\n");
         check(
             &[&["`a`.`b`"], &["`a`.`b`", "`id`"], &["`a`.`b`", "`at`"], &["`s`.`r`", "`x`"]],

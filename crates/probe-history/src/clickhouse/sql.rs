@@ -1,11 +1,11 @@
-//! Names and texts as SQL quotes them.
+//! Quotes identifiers and strings for SQL.
 
-/// The name of a database, a table or a column.
+/// Quotes the name of a database, a table or a column.
 pub(super) fn name(name: &str) -> String {
     format!("`{}`", escaped(name, '`'))
 }
 
-/// A text.
+/// Quotes a string.
 pub(super) fn text(text: &str) -> String {
     format!("'{}'", escaped(text, '\''))
 }
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_and_no_text_ends_its_quotes() {
+    fn quotes_and_backslashes_are_escaped() {
         assert_eq!(name(r"a`b\"), r"`a\`b\\`");
         assert_eq!(text(r"a'b\` c"), r"'a\'b\\` c'");
     }

@@ -1,27 +1,27 @@
-//! The way of an event on AWS: a bus, a rule, an API destination and its connection.
+//! The stages of the pipeline on AWS: bus, rule, API destination and connection.
 
 mod calls;
-mod links;
 mod settings;
+mod stages;
 
-use aws_client::{Aws, Scope};
+use aws_client::{AwsContext, Scope};
 use aws_sdk_eventbridge::Client;
 use probe::{Failure, Grant, Steps};
 
-use self::links::{Arn, Bound};
+use self::stages::{Arn, Reference};
 
-/// Which link a check speaks for.
+/// A stage with its own check.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Link {
+pub(crate) enum Stage {
     Credentials,
     Rule,
     ApiDestination,
     Connection,
 }
 
-/// One pipeline in one region of one account.
+/// The stages of one pipeline, in one region of one account.
 pub(crate) struct EventBridge {
-    aws: Aws,
+    aws: AwsContext,
     client: Client,
     target: String,
     bus: String,
@@ -30,35 +30,35 @@ pub(crate) struct EventBridge {
     connection: String,
 }
 
-/// The step in which the bus is asked for.
+/// The step that describes the bus.
 const BUS: &str = "bus";
-/// The step in which the rule is asked for.
+/// The step that describes the rule.
 const RULE: &str = "rule";
-/// The step in which the rule's targets are asked for.
+/// The step that lists the rule's targets.
 const TARGETS: &str = "targets";
-/// The step in which the API destination is asked for.
+/// The step that describes the API destination.
 const DESTINATION: &str = "api destination";
-/// The step in which the connection is asked for.
+/// The step that describes the connection.
 const CONNECTION: &str = "connection";
 
 impl EventBridge {
-    /// `host:port`.
+    /// The target, as `host:port`.
     pub(crate) fn target(&self) -> &str {
         &self.target
     }
 
-    /// Whether this one link is whole; what another link lacks is for its own check to say.
-    pub(crate) async fn check(&self, steps: &Steps, link: Link) -> Result<(), Failure> {
-        match link {
-            Link::Credentials => self.describe_bus(steps).await,
-            Link::Rule => self.check_rule(steps).await,
-            Link::ApiDestination => self.check_destination(steps).await,
-            Link::Connection => self.check_connection(steps).await,
+    /// Verifies one stage and its reference to the next. Defects of the next stage are reported by its own check.
+    pub(crate) async fn check(&self, steps: &Steps, stage: Stage) -> Result<(), Failure> {
+        match stage {
+            Stage::Credentials => self.describe_bus(steps).await,
+            Stage::Rule => self.check_rule(steps).await,
+            Stage::ApiDestination => self.check_destination(steps).await,
+            Stage::Connection => self.check_connection(steps).await,
         }
     }
 
-    /// What it takes to check this link: a link that leads to another by its name asks for that one, too.
-    pub(crate) fn grants(&self, link: Link) -> Vec<Grant> {
+    /// The permissions to check a stage and to describe the next one, to which it refers.
+    pub(crate) fn grants(&self, stage: Stage) -> Vec<Grant> {
         let rule = || match self.bus.as_str() {
             "default" => format!("rule/{}", self.rule),
             bus => format!("rule/{bus}/{}", self.rule),
@@ -68,21 +68,21 @@ impl EventBridge {
         };
         let connection =
             || self.grant("DescribeConnection", &format!("connection/{}", self.connection));
-        match link {
-            Link::Credentials => {
+        match stage {
+            Stage::Credentials => {
                 vec![self.grant("DescribeEventBus", &format!("event-bus/{}", self.bus))]
             }
-            Link::Rule => vec![
+            Stage::Rule => vec![
                 self.grant("DescribeRule", &rule()),
                 self.grant("ListTargetsByRule", &rule()),
                 destination(),
             ],
-            Link::ApiDestination => vec![destination(), connection()],
-            Link::Connection => vec![connection()],
+            Stage::ApiDestination => vec![destination(), connection()],
+            Stage::Connection => vec![connection()],
         }
     }
 
-    /// What it takes to put an event on the bus.
+    /// The permission to put an event on the bus.
     pub(crate) fn grant_to_put(&self) -> Grant {
         self.grant("PutEvents", &format!("event-bus/{}", self.bus))
     }
@@ -93,38 +93,39 @@ impl EventBridge {
 
     async fn check_rule(&self, steps: &Steps) -> Result<(), Failure> {
         let state = self.rule_state(steps).await?;
-        links::rule(&self.rule, &state).map_err(|reason| Failure::msg(RULE, reason))?;
+        stages::verify_rule(&self.rule, &state).map_err(|reason| Failure::msg(RULE, reason))?;
         let targets = self.targets(steps).await?;
         let targets: Vec<_> = targets.iter().map(|target| Arn(target)).collect();
-        let mut bound = links::targets(&self.rule, &targets, &self.destination);
-        if let Ok(Bound::ByName(arn)) = bound {
-            let known = self.describe_destination(steps).await?.map(|destination| destination.arn);
-            bound = links::same("API destination", &arn, known.as_deref());
+        let mut reference = stages::verify_targets(&self.rule, &targets, &self.destination);
+        if let Ok(Reference::ByName(arn)) = reference {
+            let current =
+                self.describe_destination(steps).await?.map(|destination| destination.arn);
+            reference = stages::verify_reference("API destination", &arn, current.as_deref());
         }
-        bound.map(drop).map_err(|reason| Failure::msg(TARGETS, reason))
+        reference.map(drop).map_err(|reason| Failure::msg(TARGETS, reason))
     }
 
     async fn check_destination(&self, steps: &Steps) -> Result<(), Failure> {
-        let wrong = |reason: String| Failure::msg(DESTINATION, reason);
+        let failed = |reason: String| Failure::msg(DESTINATION, reason);
         let Some(destination) = self.describe_destination(steps).await? else {
-            return Err(wrong(format!("there is no API destination `{}`", self.destination)));
+            return Err(failed(format!("there is no API destination `{}`", self.destination)));
         };
         let arn = Arn(&destination.connection);
-        let mut bound = links::destination(&destination.state, &arn, &self.connection);
-        if let Ok(Bound::ByName(arn)) = bound {
-            let known = self.describe_connection(steps).await?.map(|connection| connection.arn);
-            bound = links::same("connection", &arn, known.as_deref());
+        let mut reference = stages::verify_destination(&destination.state, &arn, &self.connection);
+        if let Ok(Reference::ByName(arn)) = reference {
+            let current = self.describe_connection(steps).await?.map(|connection| connection.arn);
+            reference = stages::verify_reference("connection", &arn, current.as_deref());
         }
-        bound.map(drop).map_err(wrong)
+        reference.map(drop).map_err(failed)
     }
 
     async fn check_connection(&self, steps: &Steps) -> Result<(), Failure> {
-        let wrong = |reason: String| Failure::msg(CONNECTION, reason);
+        let failed = |reason: String| Failure::msg(CONNECTION, reason);
         match self.describe_connection(steps).await? {
             Some(connection) => {
-                links::connection(&connection.state, &connection.reason).map_err(wrong)
+                stages::verify_connection(&connection.state, &connection.reason).map_err(failed)
             }
-            None => Err(wrong(format!("there is no connection `{}`", self.connection))),
+            None => Err(failed(format!("there is no connection `{}`", self.connection))),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The settings of the pipeline on AWS.
+//! The settings of the pipeline's stages on AWS.
 
-use aws_client::Aws;
+use aws_client::AwsContext;
 use aws_sdk_eventbridge::Client;
 use probe::SharedResources;
 use probe::config::Fields;
@@ -8,14 +8,13 @@ use probe::config::Fields;
 use super::EventBridge;
 
 impl EventBridge {
-    /// Reads `bus`, `rule`, `api_destination`, `connection` and the settings of [`Aws::read`]; what is wrong is noted.
-    pub(crate) fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
+    /// Reads `bus`, `rule`, `api_destination`, `connection` and the settings of [`AwsContext::read`]. Errors are reported in `fields`.
+    pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let bus = name(fields, "bus");
         let rule = name(fields, "rule");
         let destination = name(fields, "api_destination");
         let connection = name(fields, "connection");
-        let aws = Aws::read(fields, shared, None);
-        let aws = aws?;
+        let aws = AwsContext::read(fields, shared, None)?;
         Some(Self {
             client: Client::new(aws.config()),
             target: aws.target(&format!("events.{}", aws.region())),
@@ -30,8 +29,8 @@ impl EventBridge {
 
 fn name(fields: &mut Fields<'_>, key: &'static str) -> Option<String> {
     let name: String = fields.required(key)?;
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
-    if name.is_empty() || name.len() > 256 || !name.chars().all(fits) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
+    if name.is_empty() || name.len() > 256 || !name.chars().all(is_allowed) {
         fields.error(key, "expected a name of letters, digits, `.`, `-` and `_`, not an ARN");
         return None;
     }

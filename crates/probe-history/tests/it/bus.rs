@@ -1,4 +1,4 @@
-//! The bus itself: it refuses an event, or falls silent.
+//! Failures of the bus: it rejects an event, is silent, or is down.
 
 use std::time::Duration;
 
@@ -7,41 +7,44 @@ use probe_testkit::{checks, component, run};
 use stack::aws::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use stack::localstack::Localstack;
 
-use crate::stage::{
-    PATIENCE, Stage, clickhouse_part, event_bridge_part, failures, impostor, local,
+use crate::pipeline::{
+    Pipeline, TIMEOUT, clickhouse_settings, event_bridge_settings, failures, impostor, local,
 };
 
-/// localstack accepts whatever we can send, so here is what AWS answers when it does not.
+/// localstack accepts every event, so that an impostor sends AWS's response.
 #[tokio::test]
-async fn an_event_that_the_bus_does_not_accept_is_told_with_the_reason() {
-    let (at, asked) = impostor(
+async fn a_rejected_event_is_reported_with_the_reason() {
+    let (at, received) = impostor(
         "200 OK\r\nContent-Type: application/x-amz-json-1.1",
         r#"{"FailedEntryCount":1,"Entries":[{"ErrorCode":"NotAuthorizedForSourceException","ErrorMessage":"Not authorized for the source."}]}"#,
     )
     .await;
-    let clickhouse = clickhouse_part(stack::clickhouse::shared().unwrap(), "");
-    let event_bridge = event_bridge_part(at, ACCESS_KEY_ID, SECRET_ACCESS_KEY);
+    let clickhouse = clickhouse_settings(stack::clickhouse::shared().unwrap(), "");
+    let event_bridge = event_bridge_settings(at, ACCESS_KEY_ID, SECRET_ACCESS_KEY);
     let lines = format!("{clickhouse}{event_bridge}[e2e]\nsource = 'aws.health'\n");
     let all = checks(&component(&KIND, "history", &lines));
     let (_, e2e) = all.iter().find(|(name, _)| name == "e2e").unwrap();
     assert_eq!(
-        run(e2e, PATIENCE).await.line(),
+        run(e2e, TIMEOUT).await.line(),
         format!(
-            "put event: the bus does not accept the event: NotAuthorizedForSourceException: Not authorized for the source ({at})"
+            "put event: the bus rejected the event: NotAuthorizedForSourceException: Not authorized for the source ({at})"
         )
     );
     drop(all);
-    let asked = asked.await.unwrap();
-    assert!(asked.contains("AWSEvents.PutEvents") && asked.contains("aws.health"), "{asked}");
+    let received = received.await.unwrap();
+    assert!(
+        received.contains("AWSEvents.PutEvents") && received.contains("aws.health"),
+        "{received}"
+    );
 }
 
 #[tokio::test]
-async fn a_silent_bus_is_named_by_the_step_that_gets_no_answer() {
-    let stage = Stage::start();
-    stage.localstack.bus(stage.history.port()).unwrap();
-    let component = stage.component();
+async fn a_silent_bus_times_out_in_the_step_of_each_check() {
+    let pipeline = Pipeline::start();
+    pipeline.localstack.bus(pipeline.history.port()).unwrap();
+    let component = pipeline.component();
     assert_eq!(failures(&component).await, [""; 0]);
-    stage.localstack.server.pause();
+    pipeline.localstack.server.pause();
     for (name, step) in [
         ("e2e", "put event"),
         ("event_bridge.api_destination", "api destination"),
@@ -55,22 +58,22 @@ async fn a_silent_bus_is_named_by_the_step_that_gets_no_answer() {
         let silent = run(check, Duration::from_millis(300)).await;
         assert_eq!(
             silent.cut_line(),
-            format!("{step}: no answer within 300ms ({})", stage.bus_target())
+            format!("{step}: no answer within 300ms ({})", pipeline.bus_target())
         );
     }
-    stage.localstack.server.resume();
+    pipeline.localstack.server.resume();
     assert_eq!(failures(&component).await, [""; 0]);
 }
 
 #[tokio::test]
-async fn a_bus_that_is_down_refuses_connections() {
+async fn a_bus_that_is_down_fails_in_the_connect_step() {
     let mut server = Localstack::start().unwrap();
     let at = local(server.port());
-    let lines = event_bridge_part(at, ACCESS_KEY_ID, SECRET_ACCESS_KEY);
+    let lines = event_bridge_settings(at, ACCESS_KEY_ID, SECRET_ACCESS_KEY);
     let component = component(&KIND, "history", &lines);
     server.server.stop();
     for (_, check) in checks(&component) {
-        let refused = run(&check, PATIENCE).await;
+        let refused = run(&check, TIMEOUT).await;
         assert_eq!(refused.line(), format!("connect: connection refused ({at})"));
     }
 }

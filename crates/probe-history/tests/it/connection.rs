@@ -1,14 +1,14 @@
-//! The connection, which holds the service's key.
+//! The states of the connection, which holds the service's key.
 
 use stack::localstack::CONNECTION;
 
-use crate::stage::{LOST, Stage, expect, failures_without_event};
+use crate::pipeline::{LOST, Pipeline, assert_lines, failures_without_event};
 
 #[tokio::test]
 async fn a_connection_must_be_authorized() {
-    let stage = Stage::start();
-    let bus = stage.localstack.bus(stage.history.port()).unwrap();
-    let (component, at) = (stage.component(), stage.bus_target());
+    let pipeline = Pipeline::start();
+    let bus = pipeline.localstack.bus(pipeline.history.port()).unwrap();
+    let (component, at) = (pipeline.component(), pipeline.bus_target());
     let inactive = format!(
         "event_bridge.api_destination: api destination: inactive: its connection is not authorized ({at})"
     );
@@ -16,11 +16,11 @@ async fn a_connection_must_be_authorized() {
     bus.make_connection_wait().unwrap();
     let waiting =
         format!("event_bridge.connection: connection: not authorized yet (AUTHORIZING) ({at})");
-    expect(&failures_without_event(&component).await, &[LOST, &inactive, &waiting]);
+    assert_lines(&failures_without_event(&component).await, &[LOST, &inactive, &waiting]);
 
     bus.remove_connection().unwrap();
     let missing = format!(
         "event_bridge.connection: connection: there is no connection `{CONNECTION}` ({at})"
     );
-    expect(&failures_without_event(&component).await, &[LOST, &inactive, &missing]);
+    assert_lines(&failures_without_event(&component).await, &[LOST, &inactive, &missing]);
 }

@@ -1,22 +1,22 @@
-//! Keys and permissions, on a server that checks them.
+//! Keys and permissions, on a server that enforces them.
 
 use probe_history::KIND;
 use probe_testkit::component;
 use stack::moto::{Keys, Moto};
 
-use crate::stage::{clickhouse_part, event_bridge_part, failures, local};
+use crate::pipeline::{clickhouse_settings, event_bridge_settings, failures, local};
 
-/// What is not working for somebody with `keys`.
-async fn said(moto: &Moto, keys: &Keys) -> Vec<String> {
+/// The failures of all checks with `keys`.
+async fn failures_with(moto: &Moto, keys: &Keys) -> Vec<String> {
     let aws = local(moto.port());
-    let clickhouse = clickhouse_part(stack::clickhouse::shared().unwrap(), "");
-    let event_bridge = event_bridge_part(aws, &keys.id, &keys.secret);
+    let clickhouse = clickhouse_settings(stack::clickhouse::shared().unwrap(), "");
+    let event_bridge = event_bridge_settings(aws, &keys.id, &keys.secret);
     let lines = format!("{clickhouse}{event_bridge}[e2e]\n");
     let found = failures(&component(&KIND, "history", &lines)).await;
     found.into_iter().map(|line| line.replace(&format!(" ({aws})"), "")).collect()
 }
 
-const LINKS: [&str; 5] = [
+const AWS_CHECKS: [&str; 5] = [
     "e2e",
     "event_bridge.api_destination",
     "event_bridge.connection",
@@ -25,18 +25,24 @@ const LINKS: [&str; 5] = [
 ];
 
 #[tokio::test]
-async fn wrong_keys_are_a_failed_authentication_of_all_who_use_them() {
+async fn wrong_keys_fail_every_aws_check_in_the_authenticate_step() {
     let (moto, keys) = Moto::start_checking(&["events:*"]).unwrap();
     let wrong = Keys { secret: "another-secret-key".to_owned(), ..keys.clone() };
     let cause = "authenticate: the secret access key is wrong (InvalidSignatureException)";
-    assert_eq!(said(&moto, &wrong).await, LINKS.map(|name| format!("{name}: {cause}")));
-    let wrong = Keys { id: "nobody".to_owned(), ..keys };
+    assert_eq!(
+        failures_with(&moto, &wrong).await,
+        AWS_CHECKS.map(|name| format!("{name}: {cause}"))
+    );
+    let wrong = Keys { id: "unknown".to_owned(), ..keys };
     let cause = "authenticate: the access key is not known (UnrecognizedClientException)";
-    assert_eq!(said(&moto, &wrong).await, LINKS.map(|name| format!("{name}: {cause}")));
+    assert_eq!(
+        failures_with(&moto, &wrong).await,
+        AWS_CHECKS.map(|name| format!("{name}: {cause}"))
+    );
 }
 
 #[tokio::test]
-async fn each_check_needs_what_it_asks_and_names_what_is_missing() {
+async fn each_check_names_the_missing_permission() {
     let (moto, keys) = Moto::start_checking(&["events:DescribeEventBus"]).unwrap();
     let expected = [
         ("e2e: put event: ", "events:PutEvents"),
@@ -44,7 +50,7 @@ async fn each_check_needs_what_it_asks_and_names_what_is_missing() {
         ("event_bridge.connection: connection: ", "events:DescribeConnection"),
         ("event_bridge.rule: rule: ", "events:DescribeRule"),
     ];
-    let found = said(&moto, &keys).await;
+    let found = failures_with(&moto, &keys).await;
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (line, (check, permission)) in found.iter().zip(expected) {
         assert!(line.starts_with(&format!("{check}access denied, ")), "{line}");

@@ -1,4 +1,4 @@
-//! The contract's promises, for each server that the checks ask.
+//! The contract's promises, for each server that the checks use.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use probe_testkit::{Subject, promises};
 use stack::moto::Moto;
 use stack::{HEALTH_PASSWORD, HEALTH_USER, clickhouse};
 
-use crate::stage::{Stage, clickhouse_part, event_bridge_part, local};
+use crate::pipeline::{Pipeline, clickhouse_settings, event_bridge_settings, local};
 
 async fn keeps_its_promises(
     section: &'static str,
@@ -24,14 +24,14 @@ async fn keeps_its_promises(
 async fn the_check_of_clickhouse_keeps_its_promises() {
     let secrets = vec![HEALTH_PASSWORD.to_owned()];
     keeps_its_promises("database", clickhouse::shared().unwrap(), secrets, |address| {
-        clickhouse_part(address, "writes = true\n")
+        clickhouse_settings(address, "writes = true\n")
     })
     .await;
 }
 
-/// `ClickHouse` stands in for the service, which neither keeps connections nor asks who wants to know.
+/// `ClickHouse` stands in for the service, which neither keeps connections open nor checks credentials.
 #[tokio::test]
-async fn the_check_of_the_api_keeps_its_promises() {
+async fn the_check_of_the_health_endpoint_keeps_its_promises() {
     let secrets = vec![HEALTH_PASSWORD.to_owned()];
     keeps_its_promises("service", clickhouse::shared().unwrap(), secrets, |address| {
         format!(
@@ -41,19 +41,19 @@ async fn the_check_of_the_api_keeps_its_promises() {
     .await;
 }
 
-/// The files are those of `probe-s3`, which keeps the promises for them.
+/// `files` is left out: `probe-s3` tests the promises of its check.
 #[tokio::test]
 async fn the_checks_of_event_bridge_keep_their_promises() {
     let (moto, keys) = Moto::start_checking(&["events:*"]).unwrap();
     let secrets = vec![keys.id.clone(), keys.secret.clone()];
-    keeps_its_promises("links", local(moto.port()), secrets, move |address| {
-        event_bridge_part(address, &keys.id, &keys.secret)
+    keeps_its_promises("stages", local(moto.port()), secrets, move |address| {
+        event_bridge_settings(address, &keys.id, &keys.secret)
     })
     .await;
 }
 
-/// The check of the whole way alone: it begins at the bus, and there is the proxy.
-const WAY: Kind = Kind {
+/// The `e2e` check alone. It begins at the bus, which is behind the proxy.
+const E2E_ONLY: Kind = Kind {
     name: "history",
     build: |section| {
         let Checks::Group(mut checks) = (KIND.build)(section)? else { return None };
@@ -63,19 +63,19 @@ const WAY: Kind = Kind {
 };
 
 #[tokio::test]
-async fn the_check_of_the_whole_way_keeps_its_promises() {
-    let stage = Stage::start();
-    stage.localstack.bus(stage.history.port()).unwrap();
-    let database = local(stage.clickhouse.port());
+async fn the_end_to_end_check_keeps_its_promises() {
+    let pipeline = Pipeline::start();
+    pipeline.localstack.bus(pipeline.history.port()).unwrap();
+    let database = local(pipeline.clickhouse.port());
     promises(Subject {
-        kind: WAY,
-        section: "way",
+        kind: E2E_ONLY,
+        section: "e2e",
         config: Box::new(move |address| {
-            let event_bridge = event_bridge_part(address, "health", "any");
-            let clickhouse = clickhouse_part(database, "");
+            let event_bridge = event_bridge_settings(address, "health", "any");
+            let clickhouse = clickhouse_settings(database, "");
             format!("{event_bridge}{clickhouse}[e2e]\n")
         }),
-        upstream: local(stage.localstack.port()),
+        upstream: local(pipeline.localstack.port()),
         secrets: Vec::new(),
         connections: 1,
     })

@@ -1,16 +1,16 @@
-//! A whole pipeline, and what an event leaves in it.
+//! A working pipeline, and the events that the checks write.
 
 use probe_history::KIND;
 use probe_testkit::{checks, component};
 use serde_json::Value;
 
-use crate::stage::{Stage, failures};
+use crate::pipeline::{Pipeline, failures};
 
 #[tokio::test]
-async fn every_link_works_and_each_event_is_marked_as_the_gateways() {
-    let stage = Stage::start();
-    stage.localstack.bus(stage.history.port()).unwrap();
-    let component = stage.component();
+async fn every_stage_works_and_each_event_is_attributed_to_the_gateway() {
+    let pipeline = Pipeline::start();
+    pipeline.localstack.bus(pipeline.history.port()).unwrap();
+    let component = pipeline.component();
     let names: Vec<_> = checks(&component).into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,
@@ -28,7 +28,7 @@ async fn every_link_works_and_each_event_is_marked_as_the_gateways() {
     for _ in 0..2 {
         assert_eq!(failures(&component).await, [""; 0]);
     }
-    let rows = stage
+    let rows = pipeline
         .clickhouse
         .sql("SELECT source, detail_type, detail FROM history.events FORMAT JSONEachRow")
         .unwrap();
@@ -43,14 +43,14 @@ async fn every_link_works_and_each_event_is_marked_as_the_gateways() {
 }
 
 #[tokio::test]
-async fn a_history_may_keep_the_id_that_stands_in_the_detail() {
-    let stage = Stage::start();
-    stage.localstack.bus(stage.history.port()).unwrap();
+async fn a_history_may_store_the_id_in_the_events_detail() {
+    let pipeline = Pipeline::start();
+    pipeline.localstack.bus(pipeline.history.port()).unwrap();
     let own = "MATERIALIZED extract(detail, '\"id\": \"([^\"]+)\"')";
     let column = format!("ALTER TABLE history.events ADD COLUMN own String {own}");
-    stage.clickhouse.sql(&column).unwrap();
-    let lines = stage.lines().replace("[e2e]\n", "[e2e]\nid_column = 'own'\n");
+    pipeline.clickhouse.sql(&column).unwrap();
+    let lines = pipeline.lines().replace("[e2e]\n", "[e2e]\nid_column = 'own'\n");
     assert_eq!(failures(&component(&KIND, "history", &lines)).await, [""; 0]);
-    let ids = stage.clickhouse.sql("SELECT id = own, length(own) FROM history.events").unwrap();
+    let ids = pipeline.clickhouse.sql("SELECT id = own, length(own) FROM history.events").unwrap();
     assert_eq!(ids, "0\t36");
 }

@@ -1,4 +1,4 @@
-//! What the check writes, and that nothing of it is left.
+//! The objects that the check writes, and their deletion.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use probe_testkit::{cut_at_random, run};
 use serde_json::json;
 use stack::localstack::{APP_BUCKET, Localstack};
 
-use crate::{PATIENCE, check, outcome, place};
+use crate::{TIMEOUT, check, connection_settings, outcome};
 
 const ALL: &str = "access = ['list', 'read', 'write', 'delete']";
 
 fn lines(server: &Localstack, more: &str) -> String {
     let address = ([127, 0, 0, 1], server.port()).into();
-    format!("bucket = '{APP_BUCKET}'\n{more}\n{}", place(address))
+    format!("bucket = '{APP_BUCKET}'\n{more}\n{}", connection_settings(address))
 }
 
 fn put(server: &Localstack, key: &str) {
@@ -22,11 +22,11 @@ fn put(server: &Localstack, key: &str) {
 }
 
 #[tokio::test]
-async fn no_object_is_left_after_a_hundred_runs_and_none_after_runs_that_were_cut() {
+async fn no_object_is_left_after_complete_and_cancelled_runs() {
     let server = Localstack::start().unwrap();
     let check = check(&lines(&server, ALL));
     for _ in 0..100 {
-        run(&check, PATIENCE).await.expect_working();
+        run(&check, TIMEOUT).await.expect_working();
     }
     assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
     cut_at_random(KIND, "s3", format!("[files]\n{}", lines(&server, ALL)), 100).await;
@@ -34,7 +34,7 @@ async fn no_object_is_left_after_a_hundred_runs_and_none_after_runs_that_were_cu
 }
 
 #[tokio::test]
-async fn what_an_earlier_process_left_is_swept_up_and_what_others_wrote_is_not() {
+async fn a_sweep_deletes_stale_canaries_and_no_other_objects() {
     let server = Localstack::start().unwrap();
     let (old, young) = ("1700000000-0123456789abcdef", "99999999999-0123456789abcdef");
     let prefixed = |name: &str| format!("app/health-gateway/{name}");
@@ -43,7 +43,7 @@ async fn what_an_earlier_process_left_is_swept_up_and_what_others_wrote_is_not()
     }
     put(&server, "app/1700000000-0123456789abcdef");
     let check = check(&lines(&server, &format!("prefix = 'app/'\n{ALL}")));
-    run(&check, PATIENCE).await.expect_working();
+    run(&check, TIMEOUT).await.expect_working();
     assert_eq!(
         server.objects(APP_BUCKET).unwrap(),
         ["app/1700000000-0123456789abcdef".to_owned(), prefixed(young), prefixed("report.txt")]
@@ -51,17 +51,17 @@ async fn what_an_earlier_process_left_is_swept_up_and_what_others_wrote_is_not()
 }
 
 #[tokio::test]
-async fn who_may_not_delete_overwrites_one_object() {
+async fn without_delete_access_one_object_is_overwritten() {
     let server = Localstack::start().unwrap();
     let check = check(&lines(&server, "access = ['write', 'read']\nprefix = 'app/'"));
     for _ in 0..3 {
-        run(&check, PATIENCE).await.expect_working();
+        run(&check, TIMEOUT).await.expect_working();
     }
     assert_eq!(server.objects(APP_BUCKET).unwrap(), ["app/health-gateway/canary"]);
 }
 
 #[tokio::test]
-async fn who_may_not_write_leaves_nothing() {
+async fn without_write_access_no_object_is_written() {
     let server = Localstack::start().unwrap();
     put(&server, "a.txt");
     put(&server, "empty");
@@ -78,12 +78,12 @@ async fn who_may_not_write_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_named_by_its_step_and_is_well_when_it_goes_on() {
+async fn a_silent_server_times_out_and_works_again_after_it_resumes() {
     let server = Localstack::start().unwrap();
     let check = check(&lines(&server, ALL));
-    run(&check, PATIENCE).await.expect_working();
+    run(&check, TIMEOUT).await.expect_working();
     server.server.pause();
     assert_eq!(run(&check, Duration::from_millis(300)).await.cut_step(), "list");
     server.server.resume();
-    run(&check, PATIENCE).await.expect_working();
+    run(&check, TIMEOUT).await.expect_working();
 }

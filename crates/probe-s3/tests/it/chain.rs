@@ -1,4 +1,4 @@
-//! Credentials that are not in the configuration. The SDK finds them in the environment, so each test runs its check in a process of its own.
+//! Credentials of the default chain, which reads the environment: each check runs in its own process.
 
 use std::env;
 use std::net::SocketAddr;
@@ -13,12 +13,12 @@ use stack::moto::Moto;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{PATIENCE, check, outcome};
+use crate::{TIMEOUT, check, outcome};
 
-/// Set in the process that runs the check.
+/// Set to the server's address in the process that runs the check.
 const SERVER: &str = "SERVER_OF_THE_CHECK";
 
-/// The address of the server, in the process that is to check it.
+/// The server's address, in the process that runs the check.
 fn server_to_check() -> Option<String> {
     env::var(SERVER).ok()
 }
@@ -29,15 +29,15 @@ fn lines(server: &str) -> String {
     )
 }
 
-/// Runs the test `name` once more, in a process with this environment and no other.
-async fn in_a_process_of_its_own(name: &str, server: SocketAddr, environment: &[(&str, &str)]) {
+/// Runs the test `name` again in a process with only this environment.
+async fn run_in_process(name: &str, server: SocketAddr, environment: &[(&str, &str)]) {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture"]).env_clear().env(SERVER, server.to_string());
     command.env("AWS_EC2_METADATA_DISABLED", "true").envs(environment.iter().copied());
     command.stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn keys_come_from_the_environment() {
     let environment =
         [("AWS_ACCESS_KEY_ID", keys.id.as_str()), ("AWS_SECRET_ACCESS_KEY", &keys.secret)];
     let at = ([127, 0, 0, 1], moto.port()).into();
-    in_a_process_of_its_own("chain::keys_come_from_the_environment", at, &environment).await;
+    run_in_process("chain::keys_come_from_the_environment", at, &environment).await;
 }
 
 #[tokio::test]
@@ -68,63 +68,64 @@ async fn keys_come_from_a_profile() {
     std::fs::write(&file, profile).unwrap();
     let environment = [("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap())];
     let at = ([127, 0, 0, 1], moto.port()).into();
-    in_a_process_of_its_own("chain::keys_come_from_a_profile", at, &environment).await;
+    run_in_process("chain::keys_come_from_a_profile", at, &environment).await;
 }
 
 #[tokio::test]
-async fn no_credentials_anywhere_is_told_with_the_places() {
+async fn missing_credentials_are_reported_with_the_places_searched() {
     if let Some(server) = server_to_check() {
         let outcome = outcome(&lines(&server)).await;
         let expected = format!(
-            "authenticate: no credentials found: neither in the configuration, nor in the environment, a profile, a web identity, a container or the machine's metadata ({server})"
+            "authenticate: no credentials found in the configuration, the environment, a profile, a web identity, a container or the instance metadata ({server})"
         );
         return assert_eq!(outcome.line(), expected);
     }
     let at = ([127, 0, 0, 1], 1).into();
-    in_a_process_of_its_own("chain::no_credentials_anywhere_is_told_with_the_places", at, &[])
+    run_in_process("chain::missing_credentials_are_reported_with_the_places_searched", at, &[])
         .await;
 }
 
 #[tokio::test]
-async fn a_silent_metadata_service_is_not_waited_for_long() {
+async fn a_silent_metadata_service_times_out() {
     if let Some(server) = server_to_check() {
         let outcome = outcome(&lines(&server)).await;
-        return assert!(outcome.line().starts_with("authenticate: no credentials found: "));
+        return assert!(outcome.line().starts_with("authenticate: no credentials found "));
     }
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}", silent.local_addr().unwrap());
-    in_a_process_of_its_own(
-        "chain::a_silent_metadata_service_is_not_waited_for_long",
+    run_in_process(
+        "chain::a_silent_metadata_service_times_out",
         ([127, 0, 0, 1], 1).into(),
         &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &uri), ("AWS_EC2_METADATA_DISABLED", "false")],
     )
     .await;
 }
 
-/// The container's credentials are `KEY1`, then `KEY2` and so on; the bucket's server knows `KEY1` for three requests only.
+/// The container issues `KEY1`, then `KEY2` and so on. The bucket's server accepts `KEY1` for three requests.
 #[tokio::test]
-async fn credentials_of_a_container_are_kept_until_they_are_refused() {
+async fn credentials_of_a_container_are_cached_until_they_are_rejected() {
     if let Some(server) = server_to_check() {
         let check = check(&lines(&server));
         for _ in 0..6 {
-            run(&check, PATIENCE).await.expect_working();
+            run(&check, TIMEOUT).await.expect_working();
         }
         return;
     }
-    let given = Arc::new(AtomicUsize::new(0));
-    let of_the_container = given.clone();
+    let issued = Arc::new(AtomicUsize::new(0));
+    let counter = issued.clone();
     let container = serve(move |_| {
-        let number = of_the_container.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = counter.fetch_add(1, Ordering::SeqCst) + 1;
         let keys = format!(
             "{{\"AccessKeyId\":\"KEY{number}\",\"SecretAccessKey\":\"secret\",\"Token\":\"token\",\"Expiration\":\"2099-01-01T00:00:00Z\"}}"
         );
         ("200 OK", keys)
     })
     .await;
-    let asked = AtomicUsize::new(0);
+    let requests = AtomicUsize::new(0);
     let bucket = serve(move |request| {
-        let is_known = asked.fetch_add(1, Ordering::SeqCst) < 3 || !request.contains("=KEY1/");
-        if is_known {
+        let is_accepted =
+            requests.fetch_add(1, Ordering::SeqCst) < 3 || !request.contains("=KEY1/");
+        if is_accepted {
             let list = format!("<ListBucketResult><Name>{APP_BUCKET}</Name></ListBucketResult>");
             return ("200 OK", list);
         }
@@ -132,42 +133,42 @@ async fn credentials_of_a_container_are_kept_until_they_are_refused() {
     })
     .await;
     let uri = format!("http://{container}/");
-    in_a_process_of_its_own(
-        "chain::credentials_of_a_container_are_kept_until_they_are_refused",
+    run_in_process(
+        "chain::credentials_of_a_container_are_cached_until_they_are_rejected",
         bucket,
         &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &uri)],
     )
     .await;
-    assert_eq!(given.load(Ordering::SeqCst), 2);
+    assert_eq!(issued.load(Ordering::SeqCst), 2);
 }
 
-/// A server that answers each request's head with a status and a body.
+/// A server with a response, as status and body, to each request head.
 async fn serve(
-    answer: impl Fn(&str) -> (&'static str, String) + Send + Sync + 'static,
+    respond: impl Fn(&str) -> (&'static str, String) + Send + Sync + 'static,
 ) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let answer = Arc::new(answer);
+    let respond = Arc::new(respond);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let answer = answer.clone();
-            tokio::spawn(async move { converse(stream, answer.as_ref()).await });
+            let respond = respond.clone();
+            tokio::spawn(async move { serve_connection(stream, respond.as_ref()).await });
         }
     });
     address
 }
 
-async fn converse(
+async fn serve_connection(
     mut stream: TcpStream,
-    answer: &(impl Fn(&str) -> (&'static str, String) + Sync),
+    respond: &(impl Fn(&str) -> (&'static str, String) + Sync),
 ) {
     let mut head = Vec::new();
     while stream.read_buf(&mut head).await.unwrap() > 0 {
         if head.ends_with(b"\r\n\r\n") {
-            let (status, body) = answer(&String::from_utf8_lossy(&head));
+            let (status, body) = respond(&String::from_utf8_lossy(&head));
             let length = body.len();
-            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            let response = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
+            stream.write_all(response.as_bytes()).await.unwrap();
             head.clear();
         }
     }

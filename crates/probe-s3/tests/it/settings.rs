@@ -1,17 +1,17 @@
-//! What is wrong in the configuration is told at once, and quotes nothing.
+//! The diagnostics of the settings, which quote no values.
 
 use probe_s3::KIND;
 use probe_testkit::diagnostics;
 
-use crate::check as build;
+use crate::check;
 
-fn check(lines: &str, expected: &[&str]) {
+fn assert_diagnostics(lines: &str, expected: &[&str]) {
     assert_eq!(diagnostics(&KIND, "s3", &format!("[files]\n{lines}")), expected);
 }
 
 #[test]
-fn a_bucket_needs_its_name_its_region_and_what_is_asked_of_it() {
-    check(
+fn name_region_and_access_are_required() {
+    assert_diagnostics(
         "",
         &[
             "1: s3.files: missing `bucket`",
@@ -19,7 +19,7 @@ fn a_bucket_needs_its_name_its_region_and_what_is_asked_of_it() {
             "1: s3.files: missing `region`",
         ],
     );
-    check(
+    assert_diagnostics(
         "bucket = 'App_Files'\nregion = 'Frankfurt'\naccess = ['list', 'raed']\nprefix = ''\n",
         &[
             "2: s3.files.bucket: expected a name of 3 to 63 lower-case letters, digits, dots and dashes",
@@ -31,23 +31,23 @@ fn a_bucket_needs_its_name_its_region_and_what_is_asked_of_it() {
 }
 
 #[test]
-fn reading_alone_needs_something_to_read() {
-    check(
+fn read_access_alone_needs_an_object() {
+    assert_diagnostics(
         "bucket = 'files'\nregion = 'eu-central-1'\naccess = ['read']\n",
         &[
-            "4: s3.files.access: expected `object` beside `read` alone: without `list` or `write`, S3 does not tell a missing object from a missing permission",
+            "4: s3.files.access: expected `object` beside `read` alone: without `list` or `write`, S3 does not distinguish a missing object from a missing permission",
         ],
     );
-    check(
+    assert_diagnostics(
         "bucket = 'files'\nregion = 'eu-central-1'\naccess = ['list']\nobject = 'a.txt'\n",
         &["5: s3.files.object: expected only with `read` in `access`"],
     );
 }
 
 #[test]
-fn keys_come_in_pairs_and_not_beside_a_profile() {
+fn keys_come_in_pairs_and_without_a_profile() {
     let files = "bucket = 'files'\nregion = 'eu-central-1'\naccess = ['list']\n";
-    check(
+    assert_diagnostics(
         &format!("{files}access_key_id = 'a'\nsession_token = ' '\nprofile = 'p'\n"),
         &[
             "5: s3.files.access_key_id: expected `secret_access_key` beside it",
@@ -55,7 +55,7 @@ fn keys_come_in_pairs_and_not_beside_a_profile() {
             "7: s3.files.profile: expected either a profile or an access key",
         ],
     );
-    check(
+    assert_diagnostics(
         &format!("{files}endpoint_url = 'http://me:pw@h'\nca = 'x'\n"),
         &[
             "5: s3.files.endpoint_url: expected a URL without user, query and fragment",
@@ -65,9 +65,9 @@ fn keys_come_in_pairs_and_not_beside_a_profile() {
 }
 
 #[test]
-fn the_target_is_the_host_that_is_connected_to() {
+fn the_target_is_the_host_of_the_bucket() {
     let target = |lines: &str| {
-        build(&format!("region = 'eu-central-1'\naccess = ['list']\n{lines}")).target().to_owned()
+        check(&format!("region = 'eu-central-1'\naccess = ['list']\n{lines}")).target().to_owned()
     };
     let bucket = "bucket = 'files'\n";
     assert_eq!(target(bucket), "files.s3.eu-central-1.amazonaws.com:443");

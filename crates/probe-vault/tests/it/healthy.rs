@@ -1,4 +1,4 @@
-//! The shared server, through the `AppRole` that the stack has seeded.
+//! The shared server, with the `AppRole` login that the stack creates.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use vault_client::Session;
 
 use crate::DEADLINE;
 
-/// What the stack wrote down for the gateway.
+/// A credential that the stack wrote to a file for the gateway.
 fn credential(name: &str) -> String {
     let file = stack::state().join(name);
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
@@ -39,7 +39,7 @@ async fn the_promises_of_the_contract_are_kept() {
 }
 
 #[tokio::test]
-async fn everybody_who_uses_the_same_vault_shares_one_session_and_one_connection() {
+async fn all_users_of_one_vault_share_a_session_and_a_connection() {
     let proxy = FaultProxy::start(stack::vault::shared().unwrap());
     let shared = SharedResources::default();
     let toml = app_role(proxy.address());

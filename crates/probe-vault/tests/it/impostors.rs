@@ -1,4 +1,4 @@
-//! Servers that are not Vault, or not the way that we were told.
+//! Servers that are not Vault, or do not match the configured URL.
 
 use probe_testkit::single;
 use probe_vault::KIND;
@@ -8,16 +8,16 @@ use tokio::net::TcpListener;
 
 use crate::{assert_fails, check, once};
 
-/// A server that answers whatever comes with these bytes.
-async fn always(answer: &'static str) -> u16 {
+/// A server that sends `response` to every request.
+async fn impostor(response: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut head = [0; 1024];
             if stream.read(&mut head).await.is_ok_and(|read| read > 0) {
-                // A client that is gone needs no answer.
-                let _gone = stream.write_all(answer.as_bytes()).await;
+                // The client may already have disconnected.
+                let _ignored = stream.write_all(response.as_bytes()).await;
             }
         }
     });
@@ -27,21 +27,21 @@ async fn always(answer: &'static str) -> u16 {
 #[tokio::test]
 async fn a_web_page_is_not_vault() {
     let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: 6\r\n\r\n<html>";
-    let port = always(page).await;
+    let port = impostor(page).await;
     let expected = "health: status 200, not Vault: text/html";
     assert_fails(&once(&check(port, "")).await, port, expected);
 }
 
 #[tokio::test]
-async fn a_redirect_is_said_to_be_one() {
+async fn a_redirect_is_reported_as_such() {
     let port =
-        always("HTTP/1.1 301 X\r\nlocation: https://vault/\r\ncontent-length: 0\r\n\r\n").await;
+        impostor("HTTP/1.1 301 X\r\nlocation: https://vault/\r\ncontent-length: 0\r\n\r\n").await;
     let expected = "health: answered with a redirect (301), which is not followed";
     assert_fails(&once(&check(port, "")).await, port, expected);
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_told_from_one_that_refuses_us() {
+async fn a_server_without_tls_is_reported_as_such() {
     let vault = Vault::start().unwrap();
     let port = vault.port();
     let toml = format!("url = 'https://127.0.0.1:{port}'\ntoken = 'x'\n");

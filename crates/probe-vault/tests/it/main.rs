@@ -1,4 +1,4 @@
-//! The probe against real OpenBao servers: the shared one while all is well, private ones in every other state.
+//! Tests the probe with real OpenBao servers: the shared one and private ones in each state.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
@@ -17,31 +17,31 @@ use probe_vault::KIND;
 use serde_json::Value;
 use stack::vault::{ROOT_TOKEN, api};
 
-/// Longer than anything that answers ever took.
+/// Longer than any response takes.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The check of the Vault on this port of 127.0.0.1 with the root token and some `more` settings.
+/// The check of the Vault at 127.0.0.1:`port` with the root token and the additional settings `more`.
 fn check(port: u16, more: &str) -> Arc<dyn DynCheck> {
     with_token(port, ROOT_TOKEN, more)
 }
 
-/// The same with a token of the test's own.
+/// Like [`check`], but with this token.
 fn with_token(port: u16, token: &str, more: &str) -> Arc<dyn DynCheck> {
     let toml = format!("url = 'http://127.0.0.1:{port}'\ntoken = '{token}'\n{more}\n");
     single(&KIND, "vault", &toml)
 }
 
-/// A new token with these settings, from the Vault on this port.
+/// Creates a token with these settings in the Vault at this port.
 fn new_token(port: u16, settings: &Value) -> String {
-    let answer = api(port, "POST", "auth/token/create", settings).unwrap();
-    answer["auth"]["client_token"].as_str().unwrap().to_owned()
+    let response = api(port, "POST", "auth/token/create", settings).unwrap();
+    response["auth"]["client_token"].as_str().unwrap().to_owned()
 }
 
 async fn once(check: &Arc<dyn DynCheck>) -> Outcome {
     run(check, DEADLINE).await
 }
 
-/// Expects this failure at the Vault on this port.
+/// Asserts the error line for the Vault at this port.
 #[track_caller]
 fn assert_fails(outcome: &Outcome, port: u16, expected: &str) {
     assert_eq!(outcome.line(), format!("{expected} (127.0.0.1:{port})"));

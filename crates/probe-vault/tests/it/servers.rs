@@ -1,4 +1,4 @@
-//! Every state that a server of Vault can be in.
+//! The states of a Vault server.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{assert_fails, check, once};
 use probe_testkit::run;
 
 #[tokio::test]
-async fn a_server_is_followed_from_its_first_start_on() {
+async fn each_state_of_a_server_is_reported() {
     let mut node = Node::start(None).unwrap();
     let port = node.port();
     let check = check(port, "");
@@ -32,7 +32,7 @@ async fn a_server_is_followed_from_its_first_start_on() {
 }
 
 #[tokio::test]
-async fn a_restart_is_no_alarm() {
+async fn a_restart_causes_no_failure() {
     let mut node = Node::start(None).unwrap();
     node.initialize().unwrap();
     let check = check(node.port(), "");
@@ -55,7 +55,7 @@ async fn a_standby_is_working_where_it_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_named_by_the_step_that_got_no_answer() {
+async fn a_silent_server_times_out_in_the_health_step() {
     let vault = Vault::start().unwrap();
     let check = check(vault.port(), "");
     once(&check).await.expect_working();

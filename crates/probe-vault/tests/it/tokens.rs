@@ -1,4 +1,4 @@
-//! Every state that our own token can be in.
+//! The states of the session's token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use stack::vault::{Vault, api};
 
 use crate::{DEADLINE, assert_fails, check, new_token, once, with_token};
 
-/// Asks until it is not working any more.
+/// Runs the check until it fails.
 async fn first_failure(check: &Arc<dyn DynCheck>) -> Outcome {
-    let fails = async {
+    let failure = async {
         loop {
             let outcome = once(check).await;
             if !outcome.is_working() {
@@ -22,15 +22,15 @@ async fn first_failure(check: &Arc<dyn DynCheck>) -> Outcome {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, fails).await.unwrap()
+    tokio::time::timeout(DEADLINE, failure).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_token_that_vault_does_not_know_is_not_working() {
+async fn an_unknown_or_revoked_token_is_not_working() {
     let vault = Vault::start().unwrap();
     let port = vault.port();
     let invalid = "lookup: the token is invalid, was revoked, or may not look itself up";
-    assert_fails(&once(&with_token(port, "s.nobody-knows-me", "")).await, port, invalid);
+    assert_fails(&once(&with_token(port, "s.unknown-token", "")).await, port, invalid);
     let token = new_token(port, &json!({"ttl": "1h", "policies": ["default"]}));
     let check = with_token(port, &token, "");
     once(&check).await.expect_working();
@@ -39,7 +39,7 @@ async fn a_token_that_vault_does_not_know_is_not_working() {
 }
 
 #[tokio::test]
-async fn a_token_that_ends_soon_and_cannot_be_renewed_is_not_working() {
+async fn a_token_that_expires_soon_and_is_not_renewable_is_not_working() {
     let vault = Vault::start().unwrap();
     let port = vault.port();
     let settings = json!({"ttl": "30s", "renewable": false, "policies": ["default"]});
@@ -52,7 +52,7 @@ async fn a_token_that_ends_soon_and_cannot_be_renewed_is_not_working() {
 }
 
 #[tokio::test]
-async fn a_token_that_expired_is_said_to_have_expired() {
+async fn an_expired_token_is_reported_as_expired() {
     let vault = Vault::start().unwrap();
     let port = vault.port();
     let settings = json!({"ttl": "2s", "renewable": false, "policies": ["default"]});
@@ -62,12 +62,12 @@ async fn a_token_that_expired_is_said_to_have_expired() {
 }
 
 #[tokio::test]
-async fn a_token_whose_renewal_fails_is_working_until_it_is_about_to_expire() {
+async fn a_token_with_failing_renewals_is_working_until_it_is_about_to_expire() {
     let vault = Vault::start().unwrap();
     let port = vault.port();
     let allowed = r#"path "auth/token/lookup-self" { capabilities = ["read"] }"#;
-    api(port, "PUT", "sys/policies/acl/modest", &json!({"policy": allowed})).unwrap();
-    let settings = json!({"ttl": "6s", "policies": ["modest"], "no_default_policy": true});
+    api(port, "PUT", "sys/policies/acl/lookup-only", &json!({"policy": allowed})).unwrap();
+    let settings = json!({"ttl": "6s", "policies": ["lookup-only"], "no_default_policy": true});
     let check = with_token(port, &new_token(port, &settings), "");
     once(&check).await.expect_working();
     let outcome = first_failure(&check).await;
@@ -77,7 +77,7 @@ async fn a_token_whose_renewal_fails_is_working_until_it_is_about_to_expire() {
 }
 
 #[tokio::test]
-async fn a_short_token_that_is_renewed_is_never_about_to_expire() {
+async fn a_short_token_that_is_renewed_stays_working() {
     let vault = Vault::start().unwrap();
     let port = vault.port();
     let token = new_token(port, &json!({"ttl": "4s", "policies": ["default"]}));
@@ -87,13 +87,13 @@ async fn a_short_token_that_is_renewed_is_never_about_to_expire() {
         let time = |key: &str| data["data"][key].as_u64().unwrap_or_default();
         time("last_renewal_time") >= time("creation_time") + 4
     };
-    let watched = tokio::time::timeout(DEADLINE, async {
+    let polling = tokio::time::timeout(DEADLINE, async {
         while !renewed_twice() {
             once(&check).await.expect_working();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    watched.await.unwrap();
+    polling.await.unwrap();
 }
 
 #[tokio::test]
@@ -103,12 +103,12 @@ async fn a_token_that_never_expires_is_working() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_refused_says_which() {
+async fn a_refused_login_is_reported_with_its_method() {
     let vault = Vault::start().unwrap();
     let port = vault.port();
     api(port, "POST", "sys/auth/approle", &json!({"type": "approle"})).unwrap();
     let toml = format!(
-        "url = 'http://127.0.0.1:{port}'\nlogin = 'approle'\nrole_id = 'nobody'\nsecret_id = 'x'\n"
+        "url = 'http://127.0.0.1:{port}'\nlogin = 'approle'\nrole_id = 'unknown'\nsecret_id = 'x'\n"
     );
     let outcome = once(&single(&KIND, "vault", &toml)).await;
     let why = "login: approle login refused: invalid role or secret ID (status 400)";

@@ -1,29 +1,29 @@
-//! Logins with the token of a service account.
+//! Logins with the token of a Kubernetes service account.
 //!
-//! There is no Kubernetes here: the one thing that is played is its answer to OpenBao's question whether such a token is genuine.
+//! A fake server stands in for Kubernetes and answers the `TokenReview` requests of OpenBao.
 
 use std::fs;
 
 use serde_json::json;
 use stack::vault::Vault;
 
-use crate::bench::{Root, read, read_failure, session};
-use crate::listener::{Listener, Request};
+use crate::fake_server::{FakeServer, Request};
+use crate::fixtures::{RootApi, read, read_failure, session};
 
-/// The token of the service account `health` in the namespace `default`, whose signature only Kubernetes could judge.
+/// The token of the service account `health` in the namespace `default`. Its signature is not valid; only Kubernetes could verify it.
 ///
 /// Its claims are `{"iss":"kubernetes/serviceaccount","kubernetes.io/serviceaccount/namespace":"default","kubernetes.io/serviceaccount/secret.name":"health-token","kubernetes.io/serviceaccount/service-account.name":"health","kubernetes.io/serviceaccount/service-account.uid":"uid-1","sub":"system:serviceaccount:default:health"}`.
 const JWT: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6InRlc3QifQ.eyJpc3MiOiJrdWJlcm5ldGVzL3NlcnZpY2VhY2NvdW50Iiwia3ViZXJuZXRlcy5pby9zZXJ2aWNlYWNjb3VudC9uYW1lc3BhY2UiOiJkZWZhdWx0Iiwia3ViZXJuZXRlcy5pby9zZXJ2aWNlYWNjb3VudC9zZWNyZXQubmFtZSI6ImhlYWx0aC10b2tlbiIsImt1YmVybmV0ZXMuaW8vc2VydmljZWFjY291bnQvc2VydmljZS1hY2NvdW50Lm5hbWUiOiJoZWFsdGgiLCJrdWJlcm5ldGVzLmlvL3NlcnZpY2VhY2NvdW50L3NlcnZpY2UtYWNjb3VudC51aWQiOiJ1aWQtMSIsInN1YiI6InN5c3RlbTpzZXJ2aWNlYWNjb3VudDpkZWZhdWx0OmhlYWx0aCJ9.bm8gc2lnbmF0dXJlIHRoYXQgYW55Ym9keSBjaGVja3M";
 
 /// Answers a `TokenReview` as Kubernetes does.
-fn review(asked: &Request) -> (u16, String, String) {
-    let genuine = asked.body.contains(JWT);
+fn review(request: &Request) -> (u16, String, String) {
+    let is_genuine = request.body.contains(JWT);
     let user = json!({
         "username": "system:serviceaccount:default:health",
         "uid": "uid-1",
         "groups": ["system:serviceaccounts", "system:serviceaccounts:default"],
     });
-    let status = if genuine { json!({"authenticated": true, "user": user}) } else { json!({}) };
+    let status = if is_genuine { json!({"authenticated": true, "user": user}) } else { json!({}) };
     let review = json!({
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenReview",
@@ -33,27 +33,27 @@ fn review(asked: &Request) -> (u16, String, String) {
 }
 
 #[tokio::test]
-async fn the_token_of_a_service_account_is_read_anew_for_each_login() {
-    let kubernetes = Listener::start(review);
+async fn the_token_of_a_service_account_is_read_again_for_each_login() {
+    let kubernetes = FakeServer::start(review);
     let vault = Vault::start().unwrap();
     vault.put_secret(&json!({"a": "b"}));
     let allowed = r#"path "secret/data/app" { capabilities = ["read"] }"#;
-    vault.root("PUT", "sys/policies/acl/health", &json!({"policy": allowed}));
-    vault.root("POST", "sys/auth/clusters/one", &json!({"type": "kubernetes"}));
+    vault.call("PUT", "sys/policies/acl/health", &json!({"policy": allowed}));
+    vault.call("POST", "sys/auth/clusters/one", &json!({"type": "kubernetes"}));
     let config = json!({
-        // It is demanded, though nothing here is encrypted.
+        // Required by OpenBao, although the fake server does not use TLS.
         "kubernetes_ca_cert": probe_testkit::Authority::new("clusters").pem,
         "kubernetes_host": format!("http://{}", kubernetes.address),
         "token_reviewer_jwt": JWT,
         "disable_local_ca_jwt": true,
     });
-    vault.root("POST", "auth/clusters/one/config", &config);
+    vault.call("POST", "auth/clusters/one/config", &config);
     let role = json!({
         "bound_service_account_names": ["health"],
         "bound_service_account_namespaces": ["default"],
         "token_policies": ["health"],
     });
-    vault.root("POST", "auth/clusters/one/role/gateway", &role);
+    vault.call("POST", "auth/clusters/one/role/gateway", &role);
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
@@ -71,5 +71,5 @@ async fn the_token_of_a_service_account_is_read_anew_for_each_login() {
     assert!(line.starts_with("login: kubernetes login refused: "), "{line}");
     fs::write(&file, format!("{JWT}\n")).unwrap();
     assert_eq!(read(&session, "secret/app").await["a"], "b");
-    assert!(kubernetes.seen().iter().any(|asked| asked.head.contains("/tokenreviews ")));
+    assert!(kubernetes.requests().iter().any(|request| request.head.contains("/tokenreviews ")));
 }

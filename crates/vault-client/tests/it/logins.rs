@@ -1,4 +1,4 @@
-//! How sessions get their tokens, replace them and give them back.
+//! How sessions obtain, replace and revoke their tokens.
 
 use futures_util::future::join_all;
 use probe::{SharedResources, Steps};
@@ -6,10 +6,10 @@ use probe_testkit::FaultProxy;
 use serde_json::{Value, json};
 use stack::vault::{ROOT_TOKEN, Vault};
 
-use crate::bench::{Root, read, read_failure, session, session_among, until};
+use crate::fixtures::{RootApi, read, read_failure, session, shared_session, wait_until};
 
 #[tokio::test]
-async fn many_callers_make_one_login_on_one_connection() {
+async fn concurrent_callers_share_one_login_and_one_connection() {
     let vault = Vault::start().unwrap();
     vault.put_secret(&json!({"a": "b"}));
     let settings = vault.app_role(&json!({}));
@@ -18,7 +18,7 @@ async fn many_callers_make_one_login_on_one_connection() {
     let settings =
         settings.replace(&format!("127.0.0.1:{}", vault.port()), &proxy.address().to_string());
     let shared = SharedResources::default();
-    let sessions: Vec<_> = (0..10).map(|_| session_among(&shared, &settings)).collect();
+    let sessions: Vec<_> = (0..10).map(|_| shared_session(&shared, &settings)).collect();
     for secret in join_all(sessions.iter().map(|session| read(session, "secret/app"))).await {
         assert_eq!(secret["a"], "b");
     }
@@ -31,24 +31,24 @@ async fn a_refused_login_names_its_method() {
     let vault = Vault::start().unwrap();
     vault.app_role(&json!({}));
     let wrong = format!(
-        "url = 'http://127.0.0.1:{}'\nlogin = 'approle'\nrole_id = 'nobody'\nsecret_id = 'x'\n",
+        "url = 'http://127.0.0.1:{}'\nlogin = 'approle'\nrole_id = 'unknown'\nsecret_id = 'x'\n",
         vault.port()
     );
     assert_eq!(
         read_failure(&session(&wrong), "secret/app").await,
         "login: approle login refused: invalid role or secret ID (status 400)"
     );
-    let elsewhere = session(&format!("{wrong}mount = 'teams/a'\n"));
+    let other_mount = session(&format!("{wrong}mount = 'teams/a'\n"));
     assert_eq!(
-        read_failure(&elsewhere, "secret/app").await,
+        read_failure(&other_mount, "secret/app").await,
         "login: approle login refused: permission denied (status 403)"
     );
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_said_to_be_invalid() {
+async fn a_wrong_token_is_reported_as_invalid() {
     let vault = Vault::start().unwrap();
-    let session = session(&vault.with_token("s.nobody-knows-this-one"));
+    let session = session(&vault.with_token("s.unknown-token"));
     let failure = session.lookup_self(&Steps::new()).await.unwrap_err();
     assert_eq!(
         failure.render(""),
@@ -64,14 +64,14 @@ async fn a_revoked_token_is_replaced_by_a_new_login() {
     vault.put_secret(&json!({"a": "b"}));
     let session = session(&vault.app_role(&json!({})));
     read(&session, "secret/app").await;
-    vault.root("PUT", "sys/leases/revoke-prefix/auth/approle/login", &json!({}));
+    vault.call("PUT", "sys/leases/revoke-prefix/auth/approle/login", &json!({}));
     assert_eq!(read(&session, "secret/app").await["a"], "b");
-    vault.root("PUT", "sys/leases/revoke-prefix/auth/approle/login", &json!({}));
+    vault.call("PUT", "sys/leases/revoke-prefix/auth/approle/login", &json!({}));
     session.lookup_self(&Steps::new()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_vault_that_lost_everything_and_was_set_up_again_is_used_again() {
+async fn a_session_survives_a_vault_that_was_reset_and_set_up_again() {
     let mut vault = Vault::start().unwrap();
     vault.put_secret(&json!({"a": "b"}));
     let settings = vault.app_role(&json!({}));
@@ -86,14 +86,14 @@ async fn a_vault_that_lost_everything_and_was_set_up_again_is_used_again() {
     };
     let role = "auth/approle/role/health";
     let role_id = json!({"role_id": value("role_id")});
-    vault.root("POST", &format!("{role}/role-id"), &role_id);
+    vault.call("POST", &format!("{role}/role-id"), &role_id);
     let secret_id = json!({"secret_id": value("secret_id")});
-    vault.root("POST", &format!("{role}/custom-secret-id"), &secret_id);
+    vault.call("POST", &format!("{role}/custom-secret-id"), &secret_id);
     assert_eq!(read(&session, "secret/app").await["a"], "c");
 }
 
 #[tokio::test]
-async fn a_session_that_nobody_uses_any_more_leaves_no_token() {
+async fn a_dropped_session_revokes_its_token() {
     let vault = Vault::start().unwrap();
     vault.put_secret(&json!({"a": "b"}));
     let settings = vault.app_role(&json!({}));
@@ -102,17 +102,17 @@ async fn a_session_that_nobody_uses_any_more_leaves_no_token() {
     read(&session, "secret/app").await;
     assert_ne!(vault.accessors(), before);
     drop(session);
-    until("the token to be revoked", || vault.accessors() == before).await;
+    wait_until("the token to be revoked", || vault.accessors() == before).await;
 }
 
 #[tokio::test]
-async fn closing_a_session_revokes_what_it_got_and_nothing_that_it_was_given() {
+async fn close_revokes_a_token_from_a_login_and_keeps_a_configured_one() {
     let vault = Vault::start().unwrap();
     vault.put_secret(&json!({"a": "b"}));
     let settings = vault.app_role(&json!({}));
-    let given = vault.token(&json!({"ttl": "1h"}));
+    let configured = vault.token(&json!({"ttl": "1h"}));
     let before = vault.accessors();
-    for settings in [settings, vault.with_token(&given)] {
+    for settings in [settings, vault.with_token(&configured)] {
         let session = session(&settings);
         session.lookup_self(&Steps::new()).await.unwrap();
         session.close().await;
@@ -121,24 +121,24 @@ async fn closing_a_session_revokes_what_it_got_and_nothing_that_it_was_given() {
 }
 
 #[tokio::test]
-async fn everything_happens_in_the_namespace_that_was_named() {
+async fn all_requests_use_the_configured_vault_namespace() {
     let vault = Vault::start().unwrap();
     vault.put_secret(&json!({"a": "outside"}));
-    vault.root("POST", "sys/namespaces/teams", &json!({}));
+    vault.call("POST", "sys/namespaces/teams", &json!({}));
     let second = json!({"type": "kv", "options": {"version": "2"}});
-    vault.root("POST", "teams/sys/mounts/secret", &second);
-    until("the store to be ready", || {
+    vault.call("POST", "teams/sys/mounts/secret", &second);
+    wait_until("the store to be ready", || {
         let inside = json!({"data": {"a": "inside"}});
         vault.api("POST", "teams/secret/data/app", &inside).is_ok()
     })
     .await;
-    vault.root("POST", "teams/sys/auth/approle", &json!({"type": "approle"}));
+    vault.call("POST", "teams/sys/auth/approle", &json!({"type": "approle"}));
     let allowed = r#"path "secret/data/app" { capabilities = ["read"] }"#;
-    vault.root("PUT", "teams/sys/policies/acl/health", &json!({"policy": allowed}));
+    vault.call("PUT", "teams/sys/policies/acl/health", &json!({"policy": allowed}));
     let role = "teams/auth/approle/role/health";
-    vault.root("POST", role, &json!({"token_policies": ["health"]}));
-    let role_id = vault.root("GET", &format!("{role}/role-id"), &Value::Null);
-    let secret_id = vault.root("POST", &format!("{role}/secret-id"), &json!({}));
+    vault.call("POST", role, &json!({"token_policies": ["health"]}));
+    let role_id = vault.call("GET", &format!("{role}/role-id"), &Value::Null);
+    let secret_id = vault.call("POST", &format!("{role}/secret-id"), &json!({}));
     let outside = format!(
         "url = 'http://127.0.0.1:{}'\nlogin = 'approle'\nrole_id = {}\nsecret_id = {}\n",
         vault.port(),

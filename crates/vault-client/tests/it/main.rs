@@ -1,11 +1,11 @@
-//! Sessions with real OpenBao servers, each test with one of its own.
+//! Tests sessions with real OpenBao servers, one for each test.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-mod bench;
 mod boundaries;
+mod fake_server;
+mod fixtures;
 mod kubernetes;
-mod listener;
 mod logins;
 mod reading;
 mod renewal;

@@ -1,22 +1,21 @@
 //! Secrets from key-value stores.
 
 use serde_json::{Value, json};
-use stack::http::request;
 use stack::vault::{ROOT_TOKEN, Vault};
 
-use crate::bench::{Root, read, read_failure, session};
-use crate::listener::Listener;
+use crate::fake_server::FakeServer;
+use crate::fixtures::{RootApi, read, read_failure, session};
 
 #[tokio::test]
-async fn a_secret_is_read_from_stores_of_both_versions_wherever_they_are_mounted() {
+async fn secrets_are_read_from_stores_of_both_versions_at_any_mount() {
     let vault = Vault::start().unwrap();
     let values = json!({"text": "caf\u{e9}", "number": 5432, "nested": {"a": [true, null]}});
-    vault.root("POST", "sys/mounts/kv1", &json!({"type": "kv"}));
-    vault.root("POST", "kv1/deep/app", &values);
+    vault.call("POST", "sys/mounts/kv1", &json!({"type": "kv"}));
+    vault.call("POST", "kv1/deep/app", &values);
     vault.put_secret(&values);
     let second = json!({"type": "kv", "options": {"version": "2"}});
-    vault.root("POST", "sys/mounts/teams/a/kv", &second);
-    vault.root("POST", "teams/a/kv/data/app", &json!({"data": values}));
+    vault.call("POST", "sys/mounts/teams/a/kv", &second);
+    vault.call("POST", "teams/a/kv/data/app", &json!({"data": values}));
     let session = session(&vault.with_token(ROOT_TOKEN));
     for path in ["kv1/deep/app", "secret/app", "teams/a/kv/app", "/secret/app/"] {
         let secret = read(&session, path).await;
@@ -29,28 +28,28 @@ async fn a_secret_is_read_from_stores_of_both_versions_wherever_they_are_mounted
 }
 
 #[tokio::test]
-async fn missing_deleted_and_destroyed_secrets_are_told_apart() {
+async fn missing_deleted_and_destroyed_secrets_are_distinguished() {
     let vault = Vault::start().unwrap();
     let session = session(&vault.with_token(ROOT_TOKEN));
     assert_eq!(read_failure(&session, "secret/app").await, "read: no secret at `secret/app`");
     vault.put_secret(&json!({"a": "b"}));
-    vault.root("DELETE", "secret/data/app", &Value::Null);
+    vault.call("DELETE", "secret/data/app", &Value::Null);
     assert_eq!(
         read_failure(&session, "secret/app").await,
         "read: the latest version of `secret/app` was deleted"
     );
-    vault.root("PUT", "secret/destroy/app", &json!({"versions": [1]}));
+    vault.call("PUT", "secret/destroy/app", &json!({"versions": [1]}));
     assert_eq!(
         read_failure(&session, "secret/app").await,
         "read: the latest version of `secret/app` was destroyed"
     );
-    vault.root("POST", "sys/mounts/kv1", &json!({"type": "kv"}));
+    vault.call("POST", "sys/mounts/kv1", &json!({"type": "kv"}));
     assert_eq!(read_failure(&session, "kv1/app").await, "read: no secret at `kv1/app`");
     assert_eq!(read_failure(&session, "nowhere/app").await, "read: no secret at `nowhere/app`");
 }
 
 #[tokio::test]
-async fn a_path_that_is_not_allowed_costs_no_new_login() {
+async fn a_forbidden_path_causes_no_login() {
     let vault = Vault::start().unwrap();
     vault.put_secret(&json!({"a": "b"}));
     let session = session(&vault.app_role(&json!({})));
@@ -64,34 +63,34 @@ async fn a_path_that_is_not_allowed_costs_no_new_login() {
 }
 
 #[tokio::test]
-async fn an_engine_that_makes_secrets_up_is_not_asked_for_one() {
+async fn no_secret_is_read_from_an_engine_that_issues_credentials() {
     let vault = Vault::start().unwrap();
-    vault.root("POST", "sys/mounts/transit", &json!({"type": "transit"}));
+    vault.call("POST", "sys/mounts/transit", &json!({"type": "transit"}));
     let session = session(&vault.with_token(ROOT_TOKEN));
     assert_eq!(
         read_failure(&session, "transit/random").await,
-        "read: `transit/` is no key-value store"
+        "read: `transit/` is not a key-value store"
     );
 }
 
 #[tokio::test]
-async fn a_store_whose_version_cannot_be_asked_for_is_read_all_the_same() {
+async fn a_store_that_may_not_be_discovered_is_read() {
     let vault = Vault::start().unwrap();
     vault.put_secret(&json!({"a": "second"}));
-    vault.root("POST", "sys/mounts/kv1", &json!({"type": "kv"}));
-    vault.root("POST", "kv1/app", &json!({"a": "first"}));
+    vault.call("POST", "sys/mounts/kv1", &json!({"type": "kv"}));
+    vault.call("POST", "kv1/app", &json!({"a": "first"}));
     let upstream = ([127, 0, 0, 1], vault.port()).into();
-    // As a proxy that keeps `sys/` to itself.
-    let gate = Listener::start(move |asked| {
-        let path = asked.head.split(' ').nth(1).unwrap();
+    // A proxy that does not forward `sys/`.
+    let proxy = FakeServer::start(move |request| {
+        let path = request.head.split(' ').nth(1).unwrap();
         if path.starts_with("/v1/sys/") {
             return (403, String::new(), r#"{"errors":["permission denied"]}"#.to_owned());
         }
         let token = format!("X-Vault-Token: {ROOT_TOKEN}");
-        let answer = request(upstream, "GET", path, &[&token], "").unwrap();
-        (answer.status, "content-type: application/json\r\n".to_owned(), answer.body)
+        let response = stack::http::request(upstream, "GET", path, &[&token], "").unwrap();
+        (response.status, "content-type: application/json\r\n".to_owned(), response.body)
     });
-    let session = session(&format!("url = 'http://{}'\ntoken = '{ROOT_TOKEN}'", gate.address));
+    let session = session(&format!("url = 'http://{}'\ntoken = '{ROOT_TOKEN}'", proxy.address));
     assert_eq!(read(&session, "secret/app").await["a"], "second");
     assert_eq!(read(&session, "kv1/app").await["a"], "first");
     assert_eq!(read_failure(&session, "kv1/nothing").await, "read: no secret at `kv1/nothing`");

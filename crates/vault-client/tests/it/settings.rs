@@ -1,13 +1,13 @@
-//! The settings of a session, right and wrong.
+//! The diagnostics and the identity of a session's settings.
 
 use std::sync::Arc;
 
 use probe::SharedResources;
 
-use crate::bench::{diagnostics, session, session_among};
+use crate::fixtures::{diagnostics, session, shared_session};
 
 #[test]
-fn everything_wrong_is_told_and_nothing_is_quoted() {
+fn all_diagnostics_are_reported_and_quote_no_value() {
     let toml = "url = 'ftp://vault'\nlogin = 'ldap'\nvault_namespace = ''\nmin = 1\n";
     let expected = [
         "1: vault.url: expected a URL that begins with `http://` or `https://`",
@@ -19,7 +19,7 @@ fn everything_wrong_is_told_and_nothing_is_quoted() {
 }
 
 #[test]
-fn a_login_without_its_settings_or_with_those_of_another_is_a_mistake() {
+fn missing_keys_of_a_login_and_keys_of_other_logins_are_errors() {
     let url = "url = 'http://me:hunter2@vault'\n";
     assert_eq!(
         diagnostics(&format!("{url}role_id = 'a'\nsecret_id = 'b'\n")),
@@ -43,7 +43,7 @@ fn a_login_without_its_settings_or_with_those_of_another_is_a_mistake() {
 }
 
 #[test]
-fn a_token_that_no_header_can_hold_is_a_mistake_and_a_newline_at_its_end_is_none() {
+fn a_token_must_fit_in_a_header_and_may_end_with_a_newline() {
     let url = "url = 'http://vault'\n";
     let message = "expected visible ASCII characters on one line";
     assert_eq!(
@@ -51,16 +51,16 @@ fn a_token_that_no_header_can_hold_is_a_mistake_and_a_newline_at_its_end_is_none
         [format!("2: vault.token: {message}")]
     );
     let shared = SharedResources::default();
-    let first = session_among(&shared, &format!("{url}token = \"s.abc\\n\"\n"));
-    let second = session_among(&shared, &format!("{url}token = 's.abc'\n"));
+    let first = shared_session(&shared, &format!("{url}token = \"s.abc\\n\"\n"));
+    let second = shared_session(&shared, &format!("{url}token = 's.abc'\n"));
     assert!(Arc::ptr_eq(&first, &second));
 }
 
 #[test]
-fn sessions_are_shared_by_those_who_mean_the_same_and_by_nobody_else() {
+fn only_equal_settings_share_a_session() {
     let shared = SharedResources::default();
     let base = "url = 'http://vault'\ntoken = 's.abc'\n";
-    let first = session_among(&shared, base);
+    let first = shared_session(&shared, base);
     assert_eq!(first.target(), "vault:80");
     let different = [
         base.replace("http", "https"),
@@ -69,7 +69,7 @@ fn sessions_are_shared_by_those_who_mean_the_same_and_by_nobody_else() {
         "url = 'http://vault'\nlogin = 'approle'\nrole_id = 's.abc'\n".to_owned(),
     ];
     for settings in different {
-        assert!(!Arc::ptr_eq(&first, &session_among(&shared, &settings)), "{settings}");
+        assert!(!Arc::ptr_eq(&first, &shared_session(&shared, &settings)), "{settings}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which keys the program asks for, found out by reading every example, and whatever differs from one in a single key.
+//! The keys that the program looks up, collected by reading every example and its variants.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,56 +8,56 @@ use gateway::kinds::KINDS;
 use probe::config::{FromNode as _, KeyUsage, Node, Requirement, Value};
 use probe::{GATEWAY_KEYS, SharedResources};
 
-use super::{Keys, Place, examples};
+use super::{KeyPath, Keys, examples};
 
-/// Every key that is asked for.
+/// Every key that is looked up.
 pub(super) fn keys() -> Keys {
     let empty = KINDS.iter().map(|kind| format!("[{}]\n", kind.name));
     let texts = examples::all().into_iter().map(|(_, text)| text).chain(empty);
     let mut keys = Keys::new();
     for text in texts {
-        let written = Reading::of(Node::parse(&text).unwrap());
-        for reading in written.neighbours().into_iter().map(Reading::of).chain([written]) {
-            for asked in &reading.asked {
-                keys.entry(reading.place(asked)).or_default().insert(asked.requirement.clone());
+        let example = Reading::of(Node::parse(&text).unwrap());
+        for reading in example.variants().into_iter().map(Reading::of).chain([example]) {
+            for usage in &reading.usages {
+                keys.entry(reading.path(usage)).or_default().insert(usage.requirement.clone());
             }
         }
     }
-    for ((table, key), needs) in &keys {
+    for ((table, key), requirements) in &keys {
         let below = if table.is_empty() { key.clone() } else { format!("{table}.{key}") };
         let is_read = || keys.keys().any(|(table, _)| table.starts_with(&below));
         assert!(
-            !needs.contains(&Requirement::Tables) || is_read(),
+            !requirements.contains(&Requirement::Tables) || is_read(),
             "no example has a table [{below}]"
         );
     }
     keys
 }
 
-/// The keys that are written in any of these examples.
-pub(super) fn written(examples: &[(String, String)]) -> BTreeSet<Place> {
-    let mut places = BTreeSet::new();
+/// The keys that are present in any of these examples.
+pub(super) fn present_keys(examples: &[(String, String)]) -> BTreeSet<KeyPath> {
+    let mut paths = BTreeSet::new();
     for (_, text) in examples {
         let reading = Reading::of(Node::parse(text).unwrap());
-        let is_written = |asked: &&KeyUsage| {
-            let table = Some(&reading.root).filter(|_| asked.table.is_empty());
-            let table = table.or_else(|| find(&reading.root, &asked.table));
-            table.is_some_and(|table| table.get(asked.key).is_some())
+        let is_present = |usage: &&KeyUsage| {
+            let table = Some(&reading.root).filter(|_| usage.table.is_empty());
+            let table = table.or_else(|| find(&reading.root, &usage.table));
+            table.is_some_and(|table| table.get(usage.key).is_some())
         };
-        places.extend(reading.asked.iter().filter(is_written).map(|asked| reading.place(asked)));
+        paths.extend(reading.usages.iter().filter(is_present).map(|usage| reading.path(usage)));
     }
-    places
+    paths
 }
 
-/// The duration that is written so.
+/// Parses a duration as it is written in a file.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     Duration::from_node(&Node { line: 1, value: Value::String(text.to_owned()) }).ok()
 }
 
-/// A file, and what is asked for when it is read.
+/// A file, and the keys that are looked up while it is read.
 struct Reading {
     root: Node,
-    asked: Vec<KeyUsage>,
+    usages: Vec<KeyUsage>,
 }
 
 impl Reading {
@@ -68,46 +68,46 @@ impl Reading {
             vault: &SecretCache::new(),
             shared: &SharedResources::default(),
         };
-        Self { asked: key_usages(root.clone(), context), root }
+        Self { usages: key_usages(root.clone(), context), root }
     }
 
-    /// Every file in which one key is written that is not written here, or is not written that is, or holds another of its words.
-    fn neighbours(&self) -> Vec<Node> {
-        let distinct: BTreeSet<_> = self.asked.iter().collect();
-        distinct.into_iter().flat_map(|asked| self.changed(asked)).collect()
+    /// Every file that differs in one key, which is added, removed, or set to another of its words.
+    fn variants(&self) -> Vec<Node> {
+        let distinct: BTreeSet<_> = self.usages.iter().collect();
+        distinct.into_iter().flat_map(|usage| self.variants_of(usage)).collect()
     }
 
-    fn changed(&self, asked: &KeyUsage) -> Vec<Node> {
-        let mut values = match &asked.requirement {
+    fn variants_of(&self, usage: &KeyUsage) -> Vec<Node> {
+        let mut values = match &usage.requirement {
             Requirement::OneOf(words) => words.clone(),
             _ => vec![String::new()],
         };
-        let mut changed = Vec::new();
+        let mut variants = Vec::new();
         values.dedup();
         for value in values.into_iter().map(|text| Some(Value::String(text))).chain([None]) {
             let mut root = self.root.clone();
-            let table = if asked.table.is_empty() {
+            let table = if usage.table.is_empty() {
                 Some(&mut root)
             } else {
-                find_mut(&mut root, &asked.table)
+                find_mut(&mut root, &usage.table)
             };
             if let Some(Value::Table(entries)) = table.map(|table| &mut table.value) {
-                entries.retain(|(key, _)| key != asked.key);
-                entries.extend(value.map(|value| (asked.key.to_owned(), Node { line: 1, value })));
-                changed.push(root);
+                entries.retain(|(key, _)| key != usage.key);
+                entries.extend(value.map(|value| (usage.key.to_owned(), Node { line: 1, value })));
+                variants.push(root);
             }
         }
-        changed
+        variants
     }
 
-    /// Where the documentation tells about it: under the kind in place of the section's name, and with names of the user's own left open.
-    fn place(&self, asked: &KeyUsage) -> Place {
-        let key = asked.key.to_owned();
-        let is_section = self.root.get(&asked.table).is_some();
-        if is_section && GATEWAY_KEYS.contains(&asked.key) {
+    /// The path under which a key is documented: with the section's kind instead of its name, and `<name>` for names that the user chooses.
+    fn path(&self, usage: &KeyUsage) -> KeyPath {
+        let key = usage.key.to_owned();
+        let is_section = self.root.get(&usage.table).is_some();
+        if is_section && GATEWAY_KEYS.contains(&usage.key) {
             return ("<section>".to_owned(), key);
         }
-        let table = self.table(&asked.table);
+        let table = self.table(&usage.table);
         match table.split_once(".checks.") {
             Some((_, name)) => (format!("<section>.checks.{name}"), key),
             None => (table, key),
@@ -127,21 +127,21 @@ impl Reading {
                 Some((key, below)) => (key, Some(below)),
                 None => (rest, None),
             };
-            let is_key = |asked: &KeyUsage| asked.table == path[..at] && asked.key == key;
+            let is_key = |usage: &KeyUsage| usage.table == path[..at] && usage.key == key;
             table.push('.');
-            table.push_str(if self.asked.iter().any(is_key) { key } else { "<name>" });
+            table.push_str(if self.usages.iter().any(is_key) { key } else { "<name>" });
             (at, node) = (at + 1 + key.len(), below);
         }
         table
     }
 }
 
-/// The entry of `node` that `path` begins with; names may have dots themselves.
+/// The entry of `node` that `path` begins with. A name may contain dots, so the longest match counts.
 fn child<'a>(node: &'a Node, path: &str) -> Option<(&'a str, &'a Node)> {
-    let begins = |key: &str| {
+    let is_prefix = |key: &str| {
         path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    let entries = node.entries().iter().filter(|(key, _)| begins(key));
+    let entries = node.entries().iter().filter(|(key, _)| is_prefix(key));
     let entry = entries.max_by_key(|(key, _)| key.len());
     entry.map(|(key, node)| (key.as_str(), node))
 }

@@ -1,4 +1,4 @@
-//! The command line: what `--help` says, compared with the tables of options.
+//! The command line: the output of `--help`, compared with the tables of options.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -18,9 +18,9 @@ fn every_option_is_documented_with_its_variable_and_its_default() {
         let name = format!("health-gateway {command}");
         assert!(page.mentions(&name), "docs/configuration.md does not mention `{name}`");
         let table = tables.iter().find(|table| table.label.as_ref() == Some(&name));
-        let told: Options =
+        let documented: Options =
             table.iter().flat_map(|table| table.rows.iter().map(|row| option(row))).collect();
-        assert_eq!(told, options_in(&help(&[&command, "--help"])), "{name}");
+        assert_eq!(documented, options_in(&help(&[&command, "--help"])), "{name}");
         commands.push(name);
     }
     let unknown = tables.iter().filter_map(|table| table.label.as_ref());
@@ -28,7 +28,7 @@ fn every_option_is_documented_with_its_variable_and_its_default() {
     assert!(unknown.is_empty(), "no such commands: {unknown:?}");
 }
 
-/// An option as a row of a table tells it.
+/// The option that a row documents.
 fn option(cells: &[String]) -> (String, (Option<String>, Option<String>)) {
     let code = |cell: &String| in_code(cell).next().map(ToOwned::to_owned);
     (code(&cells[0]).unwrap_or_default(), (code(&cells[1]), code(&cells[2])))
@@ -54,17 +54,17 @@ fn options_in(help: &str) -> Options {
     let (mut options, mut last) = (Options::new(), String::new());
     for line in help.lines().map(str::trim) {
         if let Some(at) = line.find("--").filter(|_| line.starts_with('-')) {
-            // What follows behind two spaces is the beginning of a description.
+            // Two spaces separate the option from its description.
             last = line[at..].split("  ").next().unwrap_or_default().replace(['<', '>'], "");
             options.insert(last.clone(), (None, None));
         }
         if let Some((environment, default)) = options.get_mut(&last) {
-            let noted = |name: &str| {
+            let annotation = |name: &str| {
                 let (_, rest) = line.split_once(&format!("[{name}: "))?;
                 rest.split(['=', ']']).next().map(ToOwned::to_owned)
             };
-            *environment = environment.take().or_else(|| noted("env"));
-            *default = default.take().or_else(|| noted("default"));
+            *environment = environment.take().or_else(|| annotation("env"));
+            *default = default.take().or_else(|| annotation("default"));
         }
     }
     options.remove("--help");

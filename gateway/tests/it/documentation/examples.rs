@@ -1,4 +1,4 @@
-//! The examples: every one of them is right.
+//! The examples: every one of them is a valid configuration.
 
 use std::fs;
 use std::process::Command;
@@ -7,7 +7,7 @@ use probe_testkit::Authority;
 
 use super::page::Page;
 
-/// Every example of the documentation and of the probes, as a whole file, after the place where it stands.
+/// Every example of the documentation and of the probes as a complete file, after its file and line.
 pub(super) fn all() -> Vec<(String, String)> {
     let mut pages = vec!["README.md".to_owned()];
     pages.extend(files("docs", |name| name.strip_suffix(".md").map(|page| format!("{page}.md"))));
@@ -15,7 +15,7 @@ pub(super) fn all() -> Vec<(String, String)> {
         name.starts_with("probe-").then(|| format!("{name}/src/lib.rs"))
     }));
     let examples = pages.iter().flat_map(|page| Page::read(page).examples());
-    examples.map(|(place, text)| (place, completed(&text))).collect()
+    examples.map(|(location, text)| (location, complete(&text))).collect()
 }
 
 fn files(folder: &str, name: impl Fn(&str) -> Option<String>) -> Vec<String> {
@@ -24,10 +24,10 @@ fn files(folder: &str, name: impl Fn(&str) -> Option<String>) -> Vec<String> {
     names.filter_map(|file| name(&file)).map(|name| format!("{folder}/{name}")).collect()
 }
 
-/// The file of which the example shows a part.
-fn completed(text: &str) -> String {
-    let is_whole = text.starts_with("namespace = ");
-    let top = if is_whole { "" } else { "namespace = \"example\"\naccess_token = \"token\"\n" };
+/// Adds to an example what a complete file needs.
+fn complete(text: &str) -> String {
+    let is_complete = text.starts_with("namespace = ");
+    let top = if is_complete { "" } else { "namespace = \"example\"\naccess_token = \"token\"\n" };
     let needs_vault = text.contains("vault:") && !text.contains("[vault]");
     let vault = "[vault]\nurl = \"https://vault:8200\"\ntoken = \"token\"\n";
     format!("{top}{text}{}", if needs_vault { vault } else { "" })
@@ -36,17 +36,17 @@ fn completed(text: &str) -> String {
 #[test]
 fn every_example_passes_check_config() {
     let authority = Authority::new("internal");
-    let ours = authority.issue_for_user("health-gateway");
+    let client = authority.issue_for_user("health-gateway");
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("internal-ca.pem", &authority.pem),
-        ("health-gateway.pem", &ours.certificate),
-        ("health-gateway.key", &ours.key),
+        ("health-gateway.pem", &client.certificate),
+        ("health-gateway.key", &client.key),
     ] {
         fs::write(folder.path().join(name), text).unwrap();
     }
-    let (mut wrong, examples) = (Vec::new(), all());
-    for (place, text) in &examples {
+    let (mut errors, examples) = (Vec::new(), all());
+    for (location, text) in &examples {
         let file = folder.path().join("example.toml");
         fs::write(&file, text).unwrap();
         let mut check = Command::new(env!("CARGO_BIN_EXE_health-gateway"));
@@ -56,9 +56,9 @@ fn every_example_passes_check_config() {
         }
         let output = check.output().unwrap();
         if !output.status.success() {
-            wrong.push(format!("{place}: {}", String::from_utf8_lossy(&output.stderr)));
+            errors.push(format!("{location}: {}", String::from_utf8_lossy(&output.stderr)));
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(examples.len() >= gateway::kinds::KINDS.len(), "hardly any examples were found");
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+    assert!(examples.len() >= gateway::kinds::KINDS.len(), "fewer examples than probes were found");
 }

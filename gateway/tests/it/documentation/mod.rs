@@ -1,22 +1,24 @@
-//! The documentation, compared with the program: every key, every option, every example.
+//! The documentation, compared with the program: keys, options, log messages and examples.
 
 mod code;
 mod command_line;
 mod examples;
+mod log;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gateway::config::REPORT_ORDER;
 use gateway::kinds::KINDS;
 use probe::config::Requirement;
 
 use self::page::{Page, Row, in_code};
 
-/// The table and the key.
-type Place = (String, String);
+/// A table of the file and a key in it.
+type KeyPath = (String, String);
 
-/// What is read, and what it means that it is not written.
-type Keys = BTreeMap<Place, BTreeSet<Requirement>>;
+/// The keys that are looked up, and what applies if they are absent.
+type Keys = BTreeMap<KeyPath, BTreeSet<Requirement>>;
 
 fn configuration() -> Page {
     Page::read("docs/configuration.md")
@@ -24,42 +26,43 @@ fn configuration() -> Page {
 
 #[test]
 fn every_key_is_documented_with_its_default_and_every_documented_key_is_read() {
-    let (read, told) = (code::keys(), configuration().keys());
-    let mut wrong = Vec::new();
-    for (place @ (table, key), needs) in &read {
-        let fault = match told.get(place) {
+    let (read, documented) = (code::keys(), configuration().keys());
+    let mut mismatches = Vec::new();
+    for (path @ (table, key), requirements) in &read {
+        let mismatch = match documented.get(path) {
             None => Some("is read and not documented".to_owned()),
-            Some(row) => fault(row, needs),
+            Some(row) => mismatch(row, requirements),
         };
-        wrong.extend(fault.map(|fault| format!("[{table}] `{key}`: {fault}")));
+        mismatches.extend(mismatch.map(|mismatch| format!("[{table}] `{key}`: {mismatch}")));
     }
-    for (table, key) in told.keys().filter(|place| !read.contains_key(*place)) {
-        wrong.push(format!("[{table}] `{key}`: is documented and not read"));
+    for (table, key) in documented.keys().filter(|path| !read.contains_key(*path)) {
+        mismatches.push(format!("[{table}] `{key}`: is documented and not read"));
     }
-    assert!(wrong.is_empty(), "docs/configuration.md:\n{}", wrong.join("\n"));
+    assert!(mismatches.is_empty(), "docs/configuration.md:\n{}", mismatches.join("\n"));
 }
 
-/// What a row says otherwise than the code.
-fn fault(row: &Row, needs: &BTreeSet<Requirement>) -> Option<String> {
-    let told = row.default.as_str();
-    if needs.contains(&Requirement::Required) {
-        let (right, expected) = match needs.len() {
-            1 => (told == "required", "required"),
-            _ => (told.starts_with("required for "), "required for ..."),
+/// How a row differs from the code.
+fn mismatch(row: &Row, requirements: &BTreeSet<Requirement>) -> Option<String> {
+    let documented = row.default.as_str();
+    if requirements.contains(&Requirement::Required) {
+        let (is_right, expected) = match requirements.len() {
+            1 => (documented == "required", "required"),
+            _ => (documented.starts_with("required for "), "required for ..."),
         };
-        return (!right).then(|| format!("the default is `{told}`, expected `{expected}`"));
+        return (!is_right)
+            .then(|| format!("the default is `{documented}`, expected `{expected}`"));
     }
-    let defaults: BTreeSet<_> = needs.iter().filter_map(default).collect();
-    let same = match told {
+    let defaults: BTreeSet<_> = requirements.iter().filter_map(default).collect();
+    let is_same = match documented {
         "" => false,
         "empty" => defaults == [String::new()].into(),
         words => in_code(words).map(as_debug).collect::<BTreeSet<_>>() == defaults,
     };
-    if !same {
-        return Some(format!("the default is `{told}`, expected {defaults:?} as code"));
+    if !is_same {
+        return Some(format!("the default is `{documented}`, expected {defaults:?} as code"));
     }
-    let explained: Vec<_> = in_code(told).chain(in_code(&row.meaning)).collect();
-    let mut words = needs.iter().flat_map(|need| match need {
+    let explained: Vec<_> = in_code(documented).chain(in_code(&row.meaning)).collect();
+    let mut words = requirements.iter().flat_map(|requirement| match requirement {
         Requirement::OneOf(words) => words.as_slice(),
         _ => &[],
     });
@@ -67,27 +70,34 @@ fn fault(row: &Row, needs: &BTreeSet<Requirement>) -> Option<String> {
     missing.map(|word| format!("the word `{word}` is not explained"))
 }
 
-fn default(need: &Requirement) -> Option<String> {
-    match need {
+fn default(requirement: &Requirement) -> Option<String> {
+    match requirement {
         Requirement::Default(text) => Some(text.trim_matches('"').to_owned()),
         Requirement::OneOf(words) => words.first().cloned(),
         Requirement::Required | Requirement::Optional | Requirement::Tables => None,
     }
 }
 
-/// A value as `Debug` writes it, which is not always what stands in a file.
+/// A value in its `Debug` format, which for a duration is not the format of the file.
 fn as_debug(written: &str) -> String {
     code::duration(written).map_or(written.to_owned(), |duration| format!("{duration:?}"))
 }
 
 #[test]
-fn every_documented_key_stands_in_an_example() {
+fn every_documented_key_is_shown_in_an_example() {
     let page = configuration();
-    let shown = code::written(&page.examples());
-    for (row, places) in page.rows() {
-        let is_shown = places.iter().any(|place| shown.contains(place));
+    let shown = code::present_keys(&page.examples());
+    for (row, paths) in page.rows() {
+        let is_shown = paths.iter().any(|path| shown.contains(path));
         assert!(is_shown, "docs/configuration.md: no example has `{row}`");
     }
+}
+
+#[test]
+fn the_order_of_the_report_is_documented() {
+    let names: Vec<_> = REPORT_ORDER.iter().map(|name| format!("`{name}`")).collect();
+    let order = names.join(", ");
+    assert!(configuration().mentions(&order), "docs/configuration.md: the order is {order}");
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use super::Place;
+use super::KeyPath;
 
-/// The heading of the settings that stand outside of any section.
+/// The heading of the settings outside of any section.
 const TOP: &str = "settings-of-the-namespace";
 
 /// A file of this workspace, in Markdown or with Markdown in the comments at its head.
@@ -15,18 +15,18 @@ pub(super) struct Page {
     lines: Vec<String>,
 }
 
-/// What is told about a key.
+/// The documentation of a key.
 #[derive(Clone)]
 pub(super) struct Row {
     pub(super) default: String,
     pub(super) meaning: String,
 }
 
-/// A table, and where it stands.
+/// A table and its context.
 pub(super) struct Table {
-    /// The heading above it, as links to it are written.
+    /// The anchor of the heading above it.
     anchor: String,
-    /// What stands as code at the beginning of the line before it.
+    /// The code at the beginning of the line before it.
     pub(super) label: Option<String>,
     pub(super) rows: Vec<Vec<String>>,
 }
@@ -48,7 +48,7 @@ impl Page {
         self.lines.iter().any(|line| line.contains(text))
     }
 
-    /// Every example in TOML, after the file and the line where it begins.
+    /// Every example in TOML, after its file and line.
     pub(super) fn examples(&self) -> Vec<(String, String)> {
         self.examples_among(&self.lines, 1)
     }
@@ -67,7 +67,7 @@ impl Page {
         let mut examples = Vec::new();
         let mut lines = lines.iter().zip(first..);
         while let Some((fence, number)) = lines.find(|(line, _)| line.starts_with("```")) {
-            // What a longer fence holds is a text about examples; of other languages there is nothing to check.
+            // Only TOML is checked; a longer fence holds Markdown that shows examples.
             let is_toml = fence == "```toml";
             let end = &fence[..fence.len() - fence.trim_start_matches('`').len()];
             let block = lines.by_ref().map(|(line, _)| line).take_while(|line| *line != end);
@@ -104,8 +104,8 @@ impl Page {
         tables
     }
 
-    /// What is told about each key. Rows of a table that another one refers to are that one's as well, unless it has its own.
-    pub(super) fn keys(&self) -> BTreeMap<Place, Row> {
+    /// The documentation of each key. A table that links to another one inherits the rows that it does not have itself.
+    pub(super) fn keys(&self) -> BTreeMap<KeyPath, Row> {
         let tables = self.tables(&["key", "default", "meaning"]);
         let mut keys = BTreeMap::new();
         for table in &tables {
@@ -118,15 +118,15 @@ impl Page {
         keys
     }
 
-    /// Each row as it is written, with every place that it tells about.
-    pub(super) fn rows(&self) -> BTreeMap<String, BTreeSet<Place>> {
+    /// Each row, with every key that it documents.
+    pub(super) fn rows(&self) -> BTreeMap<String, BTreeSet<KeyPath>> {
         let tables = self.tables(&["key", "default", "meaning"]);
         let mut rows = BTreeMap::new();
         for table in &tables {
             for (key, _) in table.own_keys() {
-                let places = table.all_sections(&tables).into_iter();
-                let places = places.map(|section| (section, key.clone())).collect();
-                rows.insert(format!("{}: {key}", table.anchor), places);
+                let sections = table.all_sections(&tables).into_iter();
+                let paths = sections.map(|section| (section, key.clone())).collect();
+                rows.insert(format!("{}: {key}", table.anchor), paths);
             }
         }
         rows
@@ -134,14 +134,14 @@ impl Page {
 }
 
 impl Table {
-    /// The section of a file that it tells about, unless it is only referred to.
+    /// The section of a file that it documents; `None` if other tables only link to it.
     fn section(&self) -> Option<String> {
         let label =
             self.label.as_ref().and_then(|label| label.strip_prefix('[')?.strip_suffix(']'));
         label.or((self.anchor == TOP).then_some("")).map(ToOwned::to_owned)
     }
 
-    /// The same, and those of all tables that refer to it.
+    /// Its section, and those of all tables that link to it.
     fn all_sections(&self, all: &[Self]) -> Vec<String> {
         let mut sections: Vec<_> = self.section().into_iter().collect();
         for table in all.iter().filter(|table| table.links().any(|anchor| anchor == self.anchor)) {
@@ -159,7 +159,7 @@ impl Table {
         self.rows.iter().flat_map(keys).collect()
     }
 
-    /// Its own keys, then those of the tables that it refers to.
+    /// Its own keys, then those of the tables that it links to.
     fn all_keys(&self, all: &[Self]) -> Vec<(String, Row)> {
         let mut keys = self.own_keys();
         for anchor in self.links() {
@@ -176,7 +176,7 @@ impl Table {
     }
 }
 
-/// What stands as code in a text.
+/// The pieces of code in a text.
 pub(super) fn in_code(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

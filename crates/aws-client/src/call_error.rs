@@ -1,0 +1,82 @@
+//! The error of a call, and a failure wrapped as an error for the SDK.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use probe::step::AUTHENTICATE;
+use probe::{Cause, Failure};
+
+use crate::error_response::ErrorResponse;
+
+/// A failed call: a [`Failure`], and the service's error code for callers that handle it themselves.
+#[derive(Debug)]
+pub struct CallError {
+    code: Option<String>,
+    failure: Failure,
+}
+
+impl CallError {
+    /// The service's error code, such as `NoSuchBucket`; empty if there is no response, or one without a code.
+    pub fn code(&self) -> &str {
+        self.code.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the service rejected the credentials.
+    pub(crate) fn is_authentication(&self) -> bool {
+        self.failure.step() == AUTHENTICATE && self.code.is_some()
+    }
+
+    /// Converts the SDK's error of a call that is made in `step` and needs `permission`.
+    pub(crate) fn from_sdk<E>(
+        step: &'static str,
+        permission: &str,
+        error: SdkError<E, HttpResponse>,
+    ) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        if let Some(failure) = find_failure(&error) {
+            return Self { code: None, failure: failure.clone() };
+        }
+        let Some(response) = error.raw_response().map(ErrorResponse::new) else {
+            return Self { code: None, failure: Failure::new(step, Cause::from(error)) };
+        };
+        let service = error.as_service_error();
+        let code = service.and_then(|service| service.code()).map(ToOwned::to_owned);
+        let message = service.and_then(|service| service.message()).unwrap_or_default();
+        let failure = match &code {
+            Some(code) => response.failure(step, permission, code, message),
+            None => Failure::msg(step, format!("not an AWS response: status {}", response.status)),
+        };
+        Self { code, failure }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        error.failure
+    }
+}
+
+/// A failure that passes through the SDK as an error.
+#[derive(Debug)]
+pub(crate) struct FailureError(pub(crate) Failure);
+
+impl fmt::Display for FailureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.cause().text())
+    }
+}
+
+impl Error for FailureError {}
+
+/// Finds the failure in the source chain of `error`.
+fn find_failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Failure> {
+    match error.downcast_ref::<FailureError>() {
+        Some(FailureError(failure)) => Some(failure),
+        None => error.source().and_then(find_failure),
+    }
+}

@@ -1,0 +1,96 @@
+//! The settings and the calls of one AWS region, or endpoint, with one set of credentials.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::SdkConfig;
+use probe::config::Url;
+use probe::{Principal, Steps};
+
+use crate::call_context::CallContext;
+use crate::call_error::CallError;
+use crate::client_pool::ClientPool;
+use crate::credentials::UsedCredentials;
+
+/// A region or an endpoint, and the credentials for it.
+///
+/// Contexts with equal credential settings share the cached credentials; those with equal TLS settings share the connections.
+#[derive(Clone)]
+pub struct AwsContext {
+    pub(crate) config: Arc<SdkConfig>,
+    pub(crate) endpoint: Option<Url>,
+    pub(crate) region: String,
+    pub(crate) client_pool: ClientPool,
+    /// The principal of the credentials, for the grants.
+    pub(crate) principal: Principal,
+}
+
+impl AwsContext {
+    /// The configuration for the SDK's clients: `Client::new(aws.config())`.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// The region.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The pool of clients with the same TLS settings, for requests outside of the SDK.
+    pub fn client_pool(&self) -> &ClientPool {
+        &self.client_pool
+    }
+
+    /// The `host:port` of `service`, such as `events.eu-central-1`: the configured endpoint, or AWS itself.
+    pub fn target(&self, service: &str) -> String {
+        let suffix = if self.region.starts_with("cn-") { ".cn" } else { "" };
+        match &self.endpoint {
+            Some(url) => url.authority(443),
+            None => format!("{service}.amazonaws.com{suffix}:443"),
+        }
+    }
+
+    /// Makes a call in the step `step`. If access is denied, the failure names `permission`.
+    ///
+    /// If the service rejects cached credentials, the call is repeated once with fresh ones.
+    pub async fn call<T, E, F>(
+        &self,
+        steps: &Steps,
+        step: &'static str,
+        permission: &str,
+        send: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let mut is_retry = false;
+        loop {
+            let call = CallContext::new(step);
+            steps.follow(call.steps.clone());
+            let result = call.scope(Box::pin(send())).await;
+            steps.begin(step);
+            let error = match result {
+                Ok(output) => return Ok(output),
+                Err(error) => CallError::from_sdk(step, permission, error),
+            };
+            let retry =
+                error.is_authentication() && call.used.get().is_some_and(UsedCredentials::reject);
+            if is_retry || !retry {
+                return Err(error);
+            }
+            is_retry = true;
+        }
+    }
+}
+
+/// Shows the region only, never credentials.
+impl fmt::Debug for AwsContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsContext").field("region", &self.region).finish_non_exhaustive()
+    }
+}

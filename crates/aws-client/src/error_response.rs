@@ -1,0 +1,170 @@
+//! Describes error responses of AWS services for the person on call.
+
+use std::time::SystemTime;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use probe::Failure;
+use probe::step::AUTHENTICATE;
+
+use crate::clock_skew;
+use crate::error_codes::{ACCESS_DENIED, BAD_CREDENTIALS, CLOCK_SKEW, THROTTLED, WRONG_REGION};
+
+/// The parts of an error response besides its code and message.
+pub(crate) struct ErrorResponse {
+    pub(crate) status: u16,
+    region: Option<String>,
+    clock_skew: Option<String>,
+}
+
+impl ErrorResponse {
+    pub(crate) fn new(response: &HttpResponse) -> Self {
+        let header = |name| response.headers().get(name);
+        Self {
+            status: response.status().as_u16(),
+            region: header("x-amz-bucket-region").map(ToOwned::to_owned),
+            clock_skew: clock_skew::describe(SystemTime::now(), header("date")),
+        }
+    }
+
+    /// The failure of a call that is made in `step` and needs `permission`.
+    pub(crate) fn failure(
+        &self,
+        step: &'static str,
+        permission: &str,
+        code: &str,
+        message: &str,
+    ) -> Failure {
+        let bad_credentials = BAD_CREDENTIALS.iter().find(|(known, _)| *known == code);
+        // Some services report a wrong clock as a wrong signature.
+        if CLOCK_SKEW.contains(&code) || (bad_credentials.is_some() && self.clock_skew.is_some()) {
+            let skew =
+                self.clock_skew.as_deref().unwrap_or("our clock and the server's differ too much");
+            return Failure::msg(AUTHENTICATE, format!("{skew} ({code})"));
+        }
+        if let Some((_, text)) = bad_credentials {
+            return Failure::msg(AUTHENTICATE, format!("{text} ({code})"));
+        }
+        let text = if ACCESS_DENIED.contains(&code) {
+            access_denied(permission, message)
+        } else if THROTTLED.contains(&code) {
+            format!("throttled by the server ({code})")
+        } else if WRONG_REGION.contains(&code) {
+            self.wrong_region(code, message)
+        } else if message.is_empty() {
+            format!("{code} (status {})", self.status)
+        } else {
+            format!("{code}: {message}")
+        };
+        Failure::msg(step, text)
+    }
+
+    fn wrong_region(&self, code: &str, message: &str) -> String {
+        match self.region.as_deref().or_else(|| expected_region(message)) {
+            Some(region) => format!("wrong region, expected `{region}` ({code})"),
+            None => format!("wrong region or endpoint ({code})"),
+        }
+    }
+}
+
+fn access_denied(permission: &str, message: &str) -> String {
+    let denied = denied_action(message).map(|action| format!("`{action}`"));
+    // If the actions are equal, `permission` is more specific: it includes the resource.
+    let denied = denied.filter(|action| !permission.starts_with(action));
+    let permission = denied.as_deref().unwrap_or(permission);
+    format!("access denied, the permission {permission} is missing")
+}
+
+/// The action in `User: ... is not authorized to perform: kms:Decrypt on resource: ...`, which may differ from the call's own.
+fn denied_action(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("not authorized to perform: ")?;
+    rest.split_whitespace().next().map(|word| word.trim_end_matches([',', '.']))
+}
+
+/// The region in `...; the region 'us-east-1' is wrong; expecting 'eu-west-1'`.
+fn expected_region(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("expecting '")?;
+    rest.split_once('\'').map(|(region, _)| region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(response: &ErrorResponse, code: &str, message: &str, expected: &str) {
+        assert_eq!(
+            response.failure("list", "`s3:ListBucket` on a bucket", code, message).render(""),
+            expected
+        );
+    }
+
+    fn response() -> ErrorResponse {
+        ErrorResponse { status: 403, region: None, clock_skew: None }
+    }
+
+    #[test]
+    fn bad_credentials_fail_in_the_authenticate_step() {
+        check(
+            &response(),
+            "SignatureDoesNotMatch",
+            "",
+            "authenticate: the secret access key is wrong (SignatureDoesNotMatch)",
+        );
+    }
+
+    #[test]
+    fn a_clock_skew_is_reported_for_any_code_that_it_causes() {
+        let clock_skew = Some("our clock is 1 h 0 min ahead of the server's".to_owned());
+        let response = ErrorResponse { clock_skew, ..response() };
+        for code in ["RequestTimeTooSkewed", "InvalidSignatureException"] {
+            let expected =
+                format!("authenticate: our clock is 1 h 0 min ahead of the server's ({code})");
+            check(&response, code, "", &expected);
+        }
+    }
+
+    #[test]
+    fn a_missing_permission_is_named_by_the_message_if_it_has_one() {
+        check(
+            &response(),
+            "AccessDenied",
+            "Access Denied",
+            "list: access denied, the permission `s3:ListBucket` on a bucket is missing",
+        );
+        check(
+            &response(),
+            "AccessDenied",
+            "User: arn:aws:iam::1:user/me is not authorized to perform: s3:ListBucket on resource: x",
+            "list: access denied, the permission `s3:ListBucket` on a bucket is missing",
+        );
+        check(
+            &response(),
+            "AccessDenied",
+            "User: arn:aws:iam::1:user/me is not authorized to perform: kms:Decrypt on resource: x",
+            "list: access denied, the permission `kms:Decrypt` is missing",
+        );
+    }
+
+    #[test]
+    fn the_expected_region_is_reported() {
+        let header = ErrorResponse { region: Some("eu-west-1".to_owned()), ..response() };
+        check(
+            &header,
+            "PermanentRedirect",
+            "",
+            "list: wrong region, expected `eu-west-1` (PermanentRedirect)",
+        );
+        let message = "the region 'us-east-1' is wrong; expecting 'eu-west-3'";
+        check(
+            &response(),
+            "AuthorizationHeaderMalformed",
+            message,
+            "list: wrong region, expected `eu-west-3` (AuthorizationHeaderMalformed)",
+        );
+    }
+
+    #[test]
+    fn an_unknown_code_is_reported_with_its_message() {
+        check(&response(), "InternalError", "Try again.", "list: InternalError: Try again");
+        check(&response(), "InternalError", "", "list: InternalError (status 403)");
+    }
+}

@@ -1,0 +1,124 @@
+//! The S3 operations of a check, and what their errors mean.
+
+use aws_sdk_s3::primitives::ByteStream;
+use probe::{Failure, Steps};
+
+use super::bucket::{Bucket, ReadSource};
+use super::canary;
+use crate::CallError;
+
+/// How many keys one sweep lists.
+const SWEEP_LIMIT: i32 = 20;
+
+impl Bucket {
+    pub(super) async fn list(&self, steps: &Steps) -> Result<(), Failure> {
+        let request = || {
+            let request = self.client.list_objects_v2().bucket(&self.name).max_keys(1);
+            request.set_prefix(Some(self.prefix.clone()).filter(|prefix| !prefix.is_empty())).send()
+        };
+        let result = self.aws.call(steps, "list", &self.permission("s3:ListBucket"), request).await;
+        result.map(drop).map_err(|error| self.failure("list", error))
+    }
+
+    pub(super) async fn read_object(&self, steps: &Steps, key: &str) -> Result<(), Failure> {
+        let request =
+            || self.client.get_object().bucket(&self.name).key(key).range("bytes=0-0").send();
+        let permission = self.permission("s3:GetObject");
+        match self.aws.call(steps, "read", &permission, request).await {
+            Ok(_) => Ok(()),
+            // An empty object has no first byte.
+            Err(error) if error.code() == "InvalidRange" => Ok(()),
+            Err(error) if error.code() == "NoSuchKey" => Err(Failure::msg(
+                "read",
+                format!("there is no object `{key}` in the bucket `{}`", self.name),
+            )),
+            Err(error) => Err(self.failure("read", error)),
+        }
+    }
+
+    pub(super) async fn read_absent(&self, steps: &Steps) -> Result<(), Failure> {
+        let key = canary::absent_key(&self.prefix);
+        let request = || self.client.get_object().bucket(&self.name).key(&key).send();
+        let permission = self.permission("s3:GetObject");
+        match self.aws.call(steps, "read", &permission, request).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == "NoSuchKey" => Ok(()),
+            Err(error) => Err(self.failure("read", error)),
+        }
+    }
+
+    pub(super) async fn write(&self, steps: &Steps, key: &str) -> Result<(), Failure> {
+        let request = || {
+            let body = ByteStream::from_static(canary::CONTENT);
+            let request = self.client.put_object().bucket(&self.name).key(key).body(body);
+            request.content_type("text/plain; charset=utf-8").send()
+        };
+        let permission = self.permission("s3:PutObject");
+        let result = self.aws.call(steps, "write", &permission, request).await;
+        result.map(drop).map_err(|error| {
+            // Without a response, or after an internal error, the object may have been written.
+            if !matches!(error.code(), "" | "InternalError") {
+                self.pending_deletes.remove(key);
+            }
+            self.failure("write", error)
+        })
+    }
+
+    /// Reads the canary that was just written, if that is the object to read.
+    pub(super) async fn read_back(&self, steps: &Steps, key: &str) -> Result<(), Failure> {
+        if !matches!(self.read_source, ReadSource::Canary) {
+            return Ok(());
+        }
+        let request = || self.client.get_object().bucket(&self.name).key(key).send();
+        let permission = self.permission("s3:GetObject");
+        let result = self.aws.call(steps, "read", &permission, request).await;
+        let object = result.map_err(|error| match error.code() {
+            "NoSuchKey" => Failure::msg("read", "the object that was just written is gone"),
+            _ => self.failure("read", error),
+        })?;
+        let body = object.body.collect().await.map_err(|error| Failure::new("read", error))?;
+        if body.into_bytes() == canary::CONTENT {
+            return Ok(());
+        }
+        Err(Failure::msg("read", "the object differs from what was just written"))
+    }
+
+    pub(super) async fn delete(&self, steps: &Steps, key: &str) -> Result<(), Failure> {
+        let request = || self.client.delete_object().bucket(&self.name).key(key).send();
+        let permission = self.permission("s3:DeleteObject");
+        let result = self.aws.call(steps, "delete", &permission, request).await;
+        result.map_err(|error| self.failure("delete", error))?;
+        self.pending_deletes.remove(key);
+        Ok(())
+    }
+
+    /// Deletes stale canaries of other processes. Best effort: an error recurs in the steps that follow.
+    pub(super) async fn sweep(&self, steps: &Steps) {
+        let request = || {
+            let request = self.client.list_objects_v2().bucket(&self.name).max_keys(SWEEP_LIMIT);
+            request.prefix(canary::folder(&self.prefix)).send()
+        };
+        let permission = self.permission("s3:ListBucket");
+        let Ok(page) = self.aws.call(steps, "sweep", &permission, request).await else { return };
+        let keys = page.contents().iter().filter_map(|object| object.key());
+        for key in keys.filter(|key| canary::is_stale(&self.prefix, key)) {
+            if self.delete(steps, key).await.is_err() {
+                return;
+            }
+        }
+        if page.is_truncated() == Some(true) {
+            self.pending_deletes.schedule_sweep();
+        }
+    }
+
+    fn permission(&self, action: &str) -> String {
+        format!("`{action}` on the bucket `{}`", self.name)
+    }
+
+    fn failure(&self, step: &'static str, error: CallError) -> Failure {
+        match error.code() {
+            "NoSuchBucket" => Failure::msg(step, format!("there is no bucket `{}`", self.name)),
+            _ => error.into(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The table of the history, and the queries of its checks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request};
+use http_client::{Client, Repeatable};
+use probe::config::Fields;
+use probe::{Failure, Secret, SharedResources, Steps};
+
+use super::{response, sql};
+use crate::{secret_headers, settings};
+
+const USER: HeaderName = HeaderName::from_static("x-clickhouse-user");
+const KEY: HeaderName = HeaderName::from_static("x-clickhouse-key");
+
+/// A table, and the user that queries it.
+pub(crate) struct ClickhouseTable {
+    client: Arc<Client>,
+    path: String,
+    pub(super) user: HeaderValue,
+    key: HeaderValue,
+    database: String,
+    name: String,
+    pub(super) writes: bool,
+    // Never read: a live `Secret` is masked in all output.
+    _password: Secret,
+}
+
+impl ClickhouseTable {
+    /// Reads `url`, `user`, `password`, `database`, `table`, `writes`, `ca`, `certificate` and `private_key`. Errors are reported in `fields`.
+    pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
+        let url = fields.url("url", &["http", "https"]);
+        if url.as_ref().is_some_and(|url| {
+            let has_user = !url.username().is_empty() || url.password().is_some();
+            has_user || url.text().expose().contains(['?', '#'])
+        }) {
+            fields.error("url", "expected a URL without user, query and fragment");
+        }
+        let user = name_or_default(fields, "user", "default");
+        let password = fields.optional("password").unwrap_or_else(|| Secret::new(""));
+        let key = secret_headers::header_value(&password);
+        if key.is_none() {
+            fields.error("password", "expected a password without control characters");
+        }
+        let user_value =
+            user.as_ref().and_then(|user| HeaderValue::from_bytes(user.as_bytes()).ok());
+        let database = name_or_default(fields, "database", "default");
+        let name: Option<String> = fields.required("table");
+        let name = name.filter(|name| validate_name(fields, "table", name));
+        let writes = fields.with_default("writes", false);
+        let client = settings::shared_client(fields, shared, url.as_ref());
+        Some(Self {
+            client: client?,
+            path: url?.path().to_owned(),
+            user: user_value?,
+            key: key?,
+            database: database?,
+            name: name?,
+            writes,
+            _password: password,
+        })
+    }
+
+    /// The target, as `host:port`.
+    pub(crate) fn target(&self) -> &str {
+        self.client.target()
+    }
+
+    /// Reads the table, and verifies that it accepts writes if the application writes.
+    pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
+        self.has_row(steps, "query", &format!("SELECT 1 FROM {}", self.full_name())).await?;
+        if self.writes && self.has_row(steps, "replica", &self.read_only_query()).await? {
+            let reason = format!(
+                "the table {}.{} is a read-only replica: it has lost its coordinator, or is still starting",
+                self.database, self.name
+            );
+            return Err(Failure::msg("replica", reason));
+        }
+        Ok(())
+    }
+
+    /// Whether a row has one of `ids` in `column`. With a `time` column, only rows of the last hour are searched.
+    pub(crate) async fn has_event(
+        &self,
+        steps: &Steps,
+        step: &'static str,
+        (column, time): (&str, Option<&str>),
+        ids: [&str; 2],
+    ) -> Result<bool, Failure> {
+        let ids = ids.map(sql::text).join(", ");
+        let recent = time.map_or_else(String::new, |time| {
+            // An hour allows for clock differences.
+            format!(" AND {} > now() - 3600", sql::name(time))
+        });
+        let column = sql::name(column);
+        let query = format!("SELECT 1 FROM {} WHERE {column} IN ({ids}){recent}", self.full_name());
+        self.has_row(steps, step, &query).await
+    }
+
+    /// Whether `query`, which selects `1`, returns a row.
+    async fn has_row(
+        &self,
+        steps: &Steps,
+        step: &'static str,
+        query: &str,
+    ) -> Result<bool, Failure> {
+        // The URL sets no settings, because a read-only user may not change any.
+        let query = format!("{query} LIMIT 1 FORMAT TabSeparated");
+        let request = Request::post(&self.path)
+            .header(USER, &self.user)
+            .header(KEY, &self.key)
+            .extension(Repeatable)
+            .body(Bytes::from(query));
+        let request = request.map_err(|error| Failure::new(step, error))?;
+        response::has_row(step, &self.client.send(steps, step, request).await?)
+    }
+
+    pub(super) fn full_name(&self) -> String {
+        format!("{}.{}", sql::name(&self.database), sql::name(&self.name))
+    }
+
+    /// A query that returns a row if the table is a read-only replica.
+    fn read_only_query(&self) -> String {
+        format!(
+            "SELECT 1 FROM system.replicas WHERE database = {} AND table = {} AND is_readonly = 1",
+            sql::text(&self.database),
+            sql::text(&self.name)
+        )
+    }
+}
+
+/// The name under `key`, or `default`.
+fn name_or_default(fields: &mut Fields<'_>, key: &'static str, default: &str) -> Option<String> {
+    let text: String = fields.with_default(key, default.to_owned());
+    validate_name(fields, key, &text).then_some(text)
+}
+
+/// Reports an error unless `text` can be a name in `ClickHouse`.
+pub(crate) fn validate_name(fields: &mut Fields<'_>, key: &'static str, text: &str) -> bool {
+    let is_valid = (1..=200).contains(&text.len()) && !text.contains(char::is_control);
+    if !is_valid {
+        fields.error(key, "expected a name of 1 to 200 bytes without control characters");
+    }
+    is_valid
+}

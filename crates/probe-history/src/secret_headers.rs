@@ -1,0 +1,63 @@
+//! Request headers with values that may be secrets.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use probe::Secret;
+use probe::config::{Fields, FromNode, Node, ValueError};
+
+/// Headers that the HTTP client sets itself.
+const RESERVED: &[&str] = &["connection", "content-length", "transfer-encoding", "upgrade"];
+
+/// The headers of a request.
+pub(crate) struct SecretHeaders {
+    map: HeaderMap,
+    // Never read: a live `Secret` is masked in all output.
+    _secrets: Vec<Secret>,
+}
+
+impl SecretHeaders {
+    /// Reads the table `headers`.
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let headers = fields.named("headers", header)?;
+        let (mut map, mut secrets) = (HeaderMap::new(), Vec::new());
+        for (name, value, secret) in headers {
+            if name == http::header::AUTHORIZATION
+                && let Some((_, credentials)) = secret.expose().split_once(' ')
+            {
+                // A server may quote the credentials without the scheme.
+                secrets.push(Secret::new(credentials));
+            }
+            secrets.push(secret);
+            if map.insert(name, value).is_some() {
+                fields.error("headers", "expected each name once, ignoring case");
+                return None;
+            }
+        }
+        Some(Self { map, _secrets: secrets })
+    }
+
+    /// The headers.
+    pub(crate) fn map(&self) -> &HeaderMap {
+        &self.map
+    }
+}
+
+/// Converts a text to a sensitive header value, if a header can hold it.
+pub(crate) fn header_value(text: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_bytes(text.expose().as_bytes()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn header(name: &str, node: &Node) -> Result<(HeaderName, HeaderValue, Secret), ValueError> {
+    let secret = Secret::from_node(node)?;
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| "expected the name of an HTTP header".to_owned())?;
+    if RESERVED.contains(&name.as_str()) {
+        return Err("expected another header: the HTTP client sets this one itself"
+            .to_owned()
+            .into());
+    }
+    let value =
+        header_value(&secret).ok_or_else(|| "expected a value without line breaks".to_owned())?;
+    Ok((name, value, secret))
+}

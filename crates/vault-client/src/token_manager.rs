@@ -1,0 +1,191 @@
+//! The session's token: obtained on first use, replaced when Vault rejects it, renewed before it expires.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use parking_lot::Mutex;
+use probe::{Failure, Steps};
+use tokio::sync::Notify;
+
+use crate::api::{ApiClient, ApiResponse};
+use crate::login::Login;
+use crate::token::{Lease, Token, TokenState};
+
+mod renewal;
+
+/// How long no 403 response causes another login after a new token got one, too.
+const RELOGIN_BACKOFF: Duration = Duration::from_mins(1);
+
+const LOOKUP_PATH: &str = "auth/token/lookup-self";
+
+const EXPIRED: &str = "the token expired";
+// Vault's response is the same in all three cases.
+const REFUSED: &str = "the token is invalid, was revoked, or may not look itself up";
+
+/// Holds the token and makes all requests that need one.
+#[derive(Debug)]
+pub(crate) struct TokenManager {
+    pub(crate) api: ApiClient,
+    pub(crate) login: Login,
+    state: Mutex<State>,
+    /// Held during a login, so that concurrent callers share one.
+    login_lock: tokio::sync::Mutex<()>,
+    /// Wakes the renewer when there is a new token or a new lease.
+    pub(crate) changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    token: Option<Token>,
+    /// Why the last renewal failed.
+    last_error: Option<Failure>,
+    /// The number of completed logins, and the error of the last one if it failed.
+    login_count: u64,
+    login_error: Option<Failure>,
+    relogin_backoff_until: Option<Instant>,
+}
+
+impl TokenManager {
+    pub(crate) fn new(api: ApiClient, login: Login) -> Self {
+        let (state, login_lock, changed) = Default::default();
+        Self { api, login, state, login_lock, changed }
+    }
+
+    /// Sends a `GET` request with the token. A token that Vault has lost is replaced by a new login, once.
+    pub(crate) async fn get(
+        &self,
+        steps: &Steps,
+        step: &'static str,
+        path: &str,
+    ) -> Result<ApiResponse, Failure> {
+        let token = self.token(steps).await?;
+        self.get_with(token, steps, step, path).await.map(|(response, _)| response)
+    }
+
+    /// Looks up the token itself.
+    pub(crate) async fn lookup_self(&self, steps: &Steps) -> Result<TokenState, Failure> {
+        const STEP: &str = "lookup";
+        let token = self.token(steps).await?;
+        let requested_at = Instant::now();
+        let (response, used) = self.get_with(token, steps, STEP, LOOKUP_PATH).await?;
+        if response.status == StatusCode::FORBIDDEN {
+            let expired = self.current().is_some_and(|token| token.is_expired());
+            return Err(Failure::msg(STEP, if expired { EXPIRED } else { REFUSED }));
+        }
+        let response = response.into_success(STEP)?;
+        let data = &response.body["data"];
+        if !data["ttl"].is_u64() {
+            return Err(Failure::msg(STEP, response.error_text()));
+        }
+        self.record_lookup(&used, Lease::from_lookup(data, requested_at))
+            .ok_or_else(|| Failure::msg(STEP, "the session is closed"))
+    }
+
+    /// Stores the lease that a lookup of the token `used` returned. Returns `None` if the token has been revoked.
+    fn record_lookup(&self, used: &Token, seen: Lease) -> Option<TokenState> {
+        let mut state = self.state.lock();
+        let token = state.token.as_mut()?;
+        let is_first = token.lease.is_none();
+        let lease = match token.lease {
+            None => seen,
+            // The token was replaced in the meantime: `seen` is the lease of the previous one.
+            Some(known) if token.header != used.header => known,
+            Some(known) => known.confirmed_by(seen),
+        };
+        token.lease = Some(lease);
+        let auto_renewed = token.is_auto_renewed();
+        if is_first {
+            state.last_error = None;
+            self.changed.notify_one();
+        }
+        let last_error = state.last_error.clone();
+        let ttl = lease.expires.map(|expires| expires.saturating_duration_since(Instant::now()));
+        Some(TokenState { ttl, creation_ttl: lease.duration, auto_renewed, last_error })
+    }
+
+    /// Returns the response and the token that it belongs to: `token` or its replacement.
+    async fn get_with(
+        &self,
+        token: Token,
+        steps: &Steps,
+        step: &'static str,
+        path: &str,
+    ) -> Result<(ApiResponse, Token), Failure> {
+        let response = self.api.call(steps, step, path, Some(&token.header), None).await?;
+        if response.status != StatusCode::FORBIDDEN {
+            return Ok((response, token));
+        }
+        let Some(token) = self.replacement(steps, step, &token).await? else {
+            return Ok((response, token));
+        };
+        let response = self.api.call(steps, step, path, Some(&token.header), None).await?;
+        if response.status == StatusCode::FORBIDDEN {
+            self.state.lock().relogin_backoff_until = Some(Instant::now() + RELOGIN_BACKOFF);
+        }
+        Ok((response, token))
+    }
+
+    /// Returns a replacement for a token that got a 403 response, if Vault rejects the token itself rather than the request.
+    async fn replacement(
+        &self,
+        steps: &Steps,
+        step: &'static str,
+        rejected: &Token,
+    ) -> Result<Option<Token>, Failure> {
+        match self.current() {
+            Some(current) if current.header != rejected.header => return Ok(Some(current)),
+            _ if !rejected.by_login => return Ok(None),
+            _ => {}
+        }
+        if self.state.lock().relogin_backoff_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(None);
+        }
+        let lookup = self.api.call(steps, step, LOOKUP_PATH, Some(&rejected.header), None).await?;
+        if lookup.status == StatusCode::FORBIDDEN {
+            return self.log_in(steps, Some(rejected)).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Returns the current token, or logs in.
+    async fn token(&self, steps: &Steps) -> Result<Token, Failure> {
+        match self.current().filter(Token::is_usable) {
+            Some(token) => Ok(token),
+            None => self.log_in(steps, None).await,
+        }
+    }
+
+    /// Logs in, unless a concurrent login has already replaced `old`.
+    async fn log_in(&self, steps: &Steps, old: Option<&Token>) -> Result<Token, Failure> {
+        steps.begin("login");
+        let count_before = self.state.lock().login_count;
+        let _guard = self.login_lock.lock().await;
+        let is_new = |token: &Token| old.is_none_or(|old| old.header != token.header);
+        if let Some(token) = self.current().filter(Token::is_usable).filter(is_new) {
+            return Ok(token);
+        }
+        if let Some(failure) = self.login_error_since(count_before) {
+            return Err(failure);
+        }
+        let result = self.login.log_in(&self.api, steps).await;
+        let mut state = self.state.lock();
+        state.login_count += 1;
+        state.login_error = result.as_ref().err().cloned();
+        if let Ok(token) = &result {
+            state.token = Some(token.clone());
+            state.last_error = None;
+            self.changed.notify_one();
+        }
+        result
+    }
+
+    /// The error of a login that failed while this caller waited for the lock. All waiting callers share it.
+    fn login_error_since(&self, count_before: u64) -> Option<Failure> {
+        let state = self.state.lock();
+        if state.login_count == count_before { None } else { state.login_error.clone() }
+    }
+
+    fn current(&self) -> Option<Token> {
+        self.state.lock().token.clone()
+    }
+}

@@ -1,0 +1,190 @@
+//! A configuration file, parsed once, with the content of every file that it refers to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use probe::SharedResources;
+use probe::config::{Diagnostic, Diagnostics, Fields, Node, Value};
+use vault_client::Session;
+
+use super::references::{self, Placeholders, References, Sources};
+use super::{ConfigError, Configuration, LoadContext, SecretCache, VAULT, files};
+
+/// See the module.
+///
+/// It can be built again and again, as secrets become known or change, without any file being read.
+pub(crate) struct Document {
+    path: PathBuf,
+    text: String,
+    root: Result<Node, Vec<Diagnostic>>,
+    references: References,
+}
+
+impl Document {
+    /// Reads and parses the file at `path`.
+    pub(crate) fn open(path: &Path) -> Result<Self, ConfigError> {
+        let text = files::read_bounded(path).map_err(|error| {
+            ConfigError::of_file(path, format!("cannot read the file: {error}"))
+        })?;
+        Ok(Self::parse(path, text))
+    }
+
+    /// Parses the `text` of the file at `path`, and reads the files that it refers to. Every error is left to [`Self::build`].
+    pub(crate) fn parse(path: &Path, text: String) -> Self {
+        let root = Node::parse(&text);
+        Self::new(path, text, root)
+    }
+
+    pub(super) fn new(path: &Path, text: String, mut root: Result<Node, Vec<Diagnostic>>) -> Self {
+        let mut references = References::default();
+        if let Ok(root) = &mut root {
+            add_default_token(root);
+            references.collect(root, path.parent().unwrap_or(Path::new("")));
+        }
+        Self { path: path.to_owned(), text, root, references }
+    }
+
+    /// The path of the file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The references to other files and to Vault.
+    pub(crate) fn references(&self) -> &References {
+        &self.references
+    }
+
+    /// Whether the file has this `text`, and each file that it refers to still has the same content.
+    ///
+    /// A file that cannot be read at the moment counts as unchanged.
+    pub(crate) fn is_current(&self, text: &str) -> bool {
+        let is_same = |(path, content): (&PathBuf, &Result<String, String>)| {
+            let current = files::read_bounded(path);
+            current.is_err() || current == *content
+        };
+        text == self.text && self.references.files.iter().all(is_same)
+    }
+
+    /// The session that secrets are read with. The section `[vault]` cannot itself refer to Vault.
+    pub(crate) fn session(
+        &self,
+        env: &dyn Fn(&str) -> Option<String>,
+        shared: &SharedResources,
+    ) -> Option<Arc<Session>> {
+        let context = LoadContext { env, vault: &SecretCache::new(), shared };
+        self.find_session(context, None)
+    }
+
+    /// Builds the configuration, or returns everything that is wrong with the file.
+    pub(crate) fn build(&self, context: LoadContext<'_>) -> Result<Configuration, ConfigError> {
+        let diagnostics = Diagnostics::default();
+        self.build_with(context, None, &diagnostics)
+            .ok_or_else(|| self.error(diagnostics.into_diagnostics()))
+    }
+
+    /// Builds the configuration with the reference itself in place of each value that is missing.
+    ///
+    /// Where a check does not accept the reference as a value, the value is unknown to it.
+    pub(crate) fn build_without_secrets(&self) -> Result<Configuration, ConfigError> {
+        let env = |name: &str| std::env::var(name).ok();
+        let context = LoadContext {
+            env: &env,
+            vault: &SecretCache::new(),
+            shared: &SharedResources::default(),
+        };
+        let mut placeholders = Placeholders::default();
+        loop {
+            let diagnostics = Diagnostics::default();
+            let built = self.build_with(context, Some(&placeholders), &diagnostics);
+            if let Some(configuration) = built {
+                return Ok(configuration);
+            }
+            let diagnostics = diagnostics.into_diagnostics();
+            if !placeholders.give_up(&diagnostics) {
+                return Err(self.error(diagnostics));
+            }
+        }
+    }
+
+    /// Builds the configuration; `None` if anything is added to `diagnostics`.
+    pub(super) fn build_with(
+        &self,
+        context: LoadContext<'_>,
+        placeholders: Option<&Placeholders>,
+        diagnostics: &Diagnostics,
+    ) -> Option<Configuration> {
+        let mut root = match &self.root {
+            Ok(root) => root.clone(),
+            Err(errors) => {
+                for error in errors {
+                    diagnostics.push(error.clone());
+                }
+                return None;
+            }
+        };
+        references::replace(&mut root, "", self.sources(context, placeholders), diagnostics);
+        let session = self.find_session(context, placeholders);
+        let vault_paths = self.references.vault_paths.clone();
+        let built = super::build(root, context.shared, session, vault_paths, diagnostics);
+        self.check_vault_section(diagnostics);
+        built.filter(|_| diagnostics.is_clean())
+    }
+
+    fn find_session(
+        &self,
+        context: LoadContext<'_>,
+        placeholders: Option<&Placeholders>,
+    ) -> Option<Arc<Session>> {
+        let mut node = self.vault_section()?.clone();
+        let context = LoadContext { vault: &SecretCache::new(), ..context };
+        // The check is made from the same section, and reports what is wrong with it.
+        let ignored = Diagnostics::default();
+        references::replace(&mut node, VAULT, self.sources(context, placeholders), &ignored);
+        Session::read_settings(&mut Fields::new(VAULT.to_owned(), &node, &ignored), context.shared)
+    }
+
+    fn check_vault_section(&self, diagnostics: &Diagnostics) {
+        if let (None, Some(path)) = (self.vault_section(), self.references.vault_paths.first()) {
+            let message = format!(
+                "`vault:{path}` is referred to, and there is no `[vault]` section that says where to read it"
+            );
+            diagnostics.push(Diagnostic { line: 1, key: String::new(), message });
+        }
+    }
+
+    fn vault_section(&self) -> Option<&Node> {
+        let node = self.root.as_ref().ok()?.get(VAULT)?;
+        matches!(node.value, Value::Table(_)).then_some(node)
+    }
+
+    fn sources<'a>(
+        &'a self,
+        context: LoadContext<'a>,
+        placeholders: Option<&'a Placeholders>,
+    ) -> Sources<'a> {
+        Sources {
+            env: context.env,
+            folder: self.path.parent().unwrap_or(Path::new("")),
+            files: &self.references.files,
+            vault: context.vault,
+            placeholders,
+        }
+    }
+
+    fn error(&self, diagnostics: Vec<Diagnostic>) -> ConfigError {
+        ConfigError { file: self.path.clone(), diagnostics }
+    }
+}
+
+/// The access token is kept in Vault unless the file says otherwise.
+fn add_default_token(root: &mut Node) {
+    let (Some(Value::String(namespace)), None) =
+        (root.get("namespace").map(|node| &node.value), root.get("access_token"))
+    else {
+        return;
+    };
+    let reference = Value::String(format!("vault:secret/{namespace}/health#access_token"));
+    if let Value::Table(entries) = &mut root.value {
+        entries.push(("access_token".to_owned(), Node { line: 1, value: reference }));
+    }
+}

@@ -1,0 +1,280 @@
+//! The runner with checks that misbehave in every way a check can.
+
+mod fake_check;
+mod limits;
+
+use std::time::Duration;
+
+use probe::{CheckName, Checks};
+use tokio::time::timeout;
+
+use self::fake_check::{Behavior, FakeCheck};
+use super::*;
+use crate::config::{CheckLimits, Component, ConfiguredCheck};
+use crate::report::{CheckResult, ComponentResult};
+
+const SOON: Duration = Duration::from_secs(20);
+
+const LIMITS: CheckLimits = CheckLimits {
+    timeout: Duration::from_millis(200),
+    max_age: Duration::from_mins(1),
+    overdue_wait: Duration::from_millis(20),
+};
+
+fn component(name: &str, check: &Arc<FakeCheck>, limits: CheckLimits) -> Component {
+    Component {
+        name: name.to_owned(),
+        checks: Checks::Single(ConfiguredCheck { check: check.clone(), limits }),
+        identity: [0; 32],
+    }
+}
+
+fn runner(checks: &[(&str, &Arc<FakeCheck>)], limits: CheckLimits) -> Arc<Runner> {
+    let components = checks.iter().map(|(name, check)| component(name, check, limits)).collect();
+    Arc::new(Runner::new(components, &ConcurrencyLimit::default(), None))
+}
+
+fn result<'a>(run: &'a RunReport, name: &str) -> &'a CheckResult {
+    let component = run.report.components.iter().find(|(known, _)| known == name);
+    match component {
+        Some((_, ComponentResult::Single(result))) => result,
+        _ => panic!("{name} is a single check of the report"),
+    }
+}
+
+async fn status(runner: &Runner, options: RunOptions) -> String {
+    result(&runner.run(options).await, "it").status.clone()
+}
+
+const PLAIN: RunOptions = RunOptions { fresh: false, wait: None, deadline: None };
+const FRESH: RunOptions = RunOptions { fresh: true, wait: None, deadline: None };
+const NO_ANSWER: &str = "ask: no answer within 200ms (fake:1)";
+
+#[tokio::test]
+async fn callers_at_the_same_time_share_one_run() {
+    let check = FakeCheck::new(Behavior::Wait);
+    let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON, ..LIMITS });
+    let callers: Vec<_> = (0..200)
+        .map(|_| {
+            let runner = runner.clone();
+            tokio::spawn(async move { status(&runner, FRESH).await })
+        })
+        .collect();
+    // All callers have joined the run before it can end.
+    while Arc::strong_count(&runner) < 201 || check.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    check.behavior.send_replace(Behavior::Work);
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), "working");
+    }
+    assert_eq!(check.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_result_is_served_again_with_its_age_until_it_expires() {
+    let check = FakeCheck::new(Behavior::Work);
+    let runner = runner(&[("it", &check)], LIMITS);
+    assert_eq!(runner.run(PLAIN).await.report.age, None);
+    assert!(runner.run(PLAIN).await.report.age.is_some());
+    assert_eq!(check.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_fresh_report_is_a_run_of_every_check() {
+    let check = FakeCheck::new(Behavior::Work);
+    let runner = runner(&[("it", &check)], LIMITS);
+    assert_eq!(status(&runner, PLAIN).await, "working");
+    check.behavior.send_replace(Behavior::Fail);
+    assert_eq!(status(&runner, PLAIN).await, "working");
+    assert_eq!(status(&runner, FRESH).await, "ask: wrong answer (fake:1)");
+    assert_eq!(check.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_rate_limited_check_is_not_run_sooner_for_a_fresh_report() {
+    let check = FakeCheck::rate_limited(Behavior::Fail);
+    let runner = runner(&[("it", &check)], LIMITS);
+    for _ in 0..50 {
+        assert_eq!(status(&runner, FRESH).await, "ask: wrong answer (fake:1)");
+    }
+    assert_eq!(check.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_rate_limited_run_goes_on_without_callers() {
+    let check = FakeCheck::rate_limited(Behavior::Wait);
+    let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON, ..LIMITS });
+    let caller = tokio::spawn({
+        let runner = runner.clone();
+        async move { runner.run(PLAIN).await }
+    });
+    check.wait_for_run().await;
+    caller.abort();
+    assert!(caller.await.is_err());
+    check.behavior.send_replace(Behavior::Work);
+    assert_eq!(status(&runner, FRESH).await, "working");
+    assert_eq!(check.runs(), 1);
+}
+
+#[tokio::test]
+async fn without_max_age_every_request_is_a_run() {
+    let check = FakeCheck::new(Behavior::Work);
+    let runner = runner(&[("it", &check)], CheckLimits { max_age: Duration::ZERO, ..LIMITS });
+    for _ in 0..100 {
+        assert_eq!(runner.run(PLAIN).await.report.age, None);
+    }
+    assert_eq!(check.runs(), 100);
+}
+
+#[tokio::test]
+async fn a_check_that_hangs_times_out_and_names_its_step() {
+    let (hanging, working) = (FakeCheck::new(Behavior::Hang), FakeCheck::new(Behavior::Work));
+    let runner = runner(&[("it", &hanging), ("other", &working)], LIMITS);
+    let run = timeout(SOON, runner.run(PLAIN)).await.unwrap();
+    assert_eq!(result(&run, "it").status, NO_ANSWER);
+    assert_eq!(result(&run, "other").status, "working");
+    assert!(result(&run, "other").response_time < LIMITS.timeout);
+}
+
+#[tokio::test]
+async fn after_a_timeout_the_next_callers_wait_for_a_moment_only_and_see_a_recovery_at_once() {
+    let check = FakeCheck::new(Behavior::Hang);
+    let limits = CheckLimits { timeout: Duration::from_secs(2), max_age: Duration::ZERO, ..LIMITS };
+    let runner = runner(&[("it", &check)], limits);
+    let silent = "ask: no answer within 2s (fake:1)";
+    assert_eq!(status(&runner, PLAIN).await, silent);
+    check.behavior.send_replace(Behavior::Wait);
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(status(&runner, PLAIN).await, silent);
+    }
+    assert!(begun.elapsed() < limits.timeout, "five short waits took {:?}", begun.elapsed());
+    assert_eq!(check.runs(), 2, "one run goes on for all of them");
+    check.behavior.send_replace(Behavior::Work);
+    assert_eq!(status(&runner, PLAIN).await, "working");
+}
+
+#[tokio::test]
+async fn a_check_that_panics_stays_in_the_report_and_can_recover() {
+    let (panicking, working) = (FakeCheck::new(Behavior::Panic), FakeCheck::new(Behavior::Work));
+    // To print the backtrace of a panic takes a while on a busy machine.
+    let limits = CheckLimits { timeout: SOON, ..LIMITS };
+    let runner = runner(&[("it", &panicking), ("other", &working)], limits);
+    let run = runner.run(PLAIN).await;
+    assert_eq!(result(&run, "it").status, "ask: the check panicked: a panic of the test (fake:1)");
+    assert_eq!(result(&run, "other").status, "working");
+    panicking.behavior.send_replace(Behavior::Work);
+    assert_eq!(status(&runner, FRESH).await, "working");
+}
+
+/// There are more of them than the runtime has workers.
+#[tokio::test]
+async fn checks_that_block_on_their_first_run_delay_no_other_check() {
+    let blocking: Vec<_> =
+        (0..40).map(|_| FakeCheck::new(Behavior::Block(Duration::from_secs(3)))).collect();
+    let working = FakeCheck::new(Behavior::Work);
+    let mut checks: Vec<_> = blocking.iter().map(|check| ("it", check)).collect();
+    checks.push(("other", &working));
+    let runner = runner(&checks, LIMITS);
+    let run = timeout(Duration::from_secs(2), runner.run(PLAIN)).await.unwrap();
+    assert_eq!(result(&run, "it").status, NO_ANSWER);
+    assert_eq!(result(&run, "other").status, "working");
+    assert!(result(&run, "other").response_time < LIMITS.timeout);
+    // They block for longer than it takes to tell a blocked thread from a busy machine.
+    let blocks = "ask: no answer within 200ms, the check blocks its thread (fake:1)";
+    while status(&runner, FRESH).await != blocks {
+        assert!(blocking.iter().all(|check| check.runs() == 1), "none is started twice");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Until then they run on the workers of the runtime.
+#[test]
+fn checks_that_begin_to_block_delay_no_other_check() {
+    crate::runtime::run(async {
+        let turning: Vec<_> = (0..3).map(|_| FakeCheck::new(Behavior::Work)).collect();
+        let working = FakeCheck::new(Behavior::Work);
+        let mut checks: Vec<_> = turning.iter().map(|check| ("it", check)).collect();
+        checks.push(("other", &working));
+        let limits = CheckLimits { timeout: LIMITS.timeout * 5, ..LIMITS };
+        let runner = runner(&checks, limits);
+        for _ in 0..2 {
+            assert_eq!(result(&runner.run(FRESH).await, "it").status, "working");
+        }
+        for _ in 0..2 {
+            for check in &turning {
+                check.behavior.send_replace(Behavior::Block(limits.timeout * 3));
+            }
+            let run = timeout(SOON, runner.run(FRESH)).await.unwrap();
+            assert_eq!(result(&run, "it").status, "ask: no answer within 1s (fake:1)");
+            assert_eq!(result(&run, "other").status, "working");
+            for check in &turning {
+                check.behavior.send_replace(Behavior::Fail);
+            }
+            while result(&runner.run(FRESH).await, "it").status.contains("no answer") {
+                tokio::task::yield_now().await;
+            }
+        }
+    })
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_run_is_cancelled_when_its_last_caller_hangs_up() {
+    let check = FakeCheck::new(Behavior::Hang);
+    let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON * 10, ..LIMITS });
+    let callers: Vec<_> = (0..2)
+        .map(|_| {
+            let runner = runner.clone();
+            tokio::spawn(async move { runner.run(PLAIN).await })
+        })
+        .collect();
+    while Arc::strong_count(&runner) < 3 || check.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for caller in callers {
+        caller.abort();
+        assert!(caller.await.is_err());
+    }
+    timeout(SOON, check.dropped.notified()).await.expect("the check is dropped");
+    check.behavior.send_replace(Behavior::Work);
+    assert_eq!(status(&runner, PLAIN).await, "working");
+    assert_eq!(check.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_run_goes_on_while_one_caller_waits() {
+    let check = FakeCheck::new(Behavior::Wait);
+    let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON, ..LIMITS });
+    let (leaves, stays) = (runner.clone(), runner.clone());
+    let leaves = tokio::spawn(async move { status(&leaves, PLAIN).await });
+    let stays = tokio::spawn(async move { status(&stays, PLAIN).await });
+    check.wait_for_run().await;
+    leaves.abort();
+    assert!(leaves.await.is_err());
+    check.behavior.send_replace(Behavior::Work);
+    assert_eq!(stays.await.unwrap(), "working");
+    assert_eq!(check.runs(), 1);
+}
+
+#[tokio::test]
+async fn the_timeout_does_not_count_the_wait_for_a_turn() {
+    let checks: Vec<_> =
+        (0..6).map(|_| FakeCheck::new(Behavior::Block(LIMITS.timeout * 3 / 10))).collect();
+    let components = checks.iter().map(|check| component("it", check, LIMITS)).collect();
+    let runner = Runner::new(components, &ConcurrencyLimit(Arc::new(Semaphore::new(1))), None);
+    assert!(runner.run(PLAIN).await.report.all_working());
+}
+
+#[tokio::test]
+async fn an_unchanged_component_keeps_its_results_in_a_new_runner() {
+    let (same, changed) = (FakeCheck::new(Behavior::Work), FakeCheck::new(Behavior::Work));
+    let first = runner(&[("it", &same), ("other", &changed)], LIMITS);
+    first.run(PLAIN).await;
+    let mut components = vec![component("it", &same, LIMITS), component("other", &changed, LIMITS)];
+    components[1].identity = [1; 32];
+    let second = Runner::new(components, &ConcurrencyLimit::default(), Some(&first));
+    second.run(PLAIN).await;
+    assert_eq!((same.runs(), changed.runs()), (1, 2));
+}

@@ -138,4 +138,6 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 mod tests;

@@ -82,6 +82,12 @@ fn the_guide_adds_a_probe() {
     let target = own.ancestors().nth(3).unwrap();
     let root = target.join("new-probe-test");
     copy_the_workspace_to(&root);
+    // Cargo tells equal crates of two workspaces apart by their versions alone, and shares their builds otherwise.
+    let manifest = root.join("Cargo.toml");
+    let text = read(&manifest).unwrap();
+    let version = format!("version = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(text.matches(&version).count(), 1, "Cargo.toml");
+    write(&manifest, &text.replace(&version, "version = \"0.0.0-guide\"\n")).unwrap();
     let run = |args: &[&str]| {
         let mut command = cargo::cargo(args);
         command.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true");

@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod deny;
+mod doc;
 mod files;
 mod gateway;
 mod image;
@@ -20,7 +21,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use stack::{Backends, Way};
 
 /// The project's tasks.
@@ -35,12 +36,8 @@ struct Cli {
 enum Task {
     /// Start the backends: in containers if an engine can pull images, otherwise on this machine, installing what is missing.
     Up {
-        /// Start them on this machine, whatever engine there is.
-        #[arg(long, conflicts_with = "compose")]
-        native: bool,
-        /// Start them in containers, by docker-compose.yml.
-        #[arg(long)]
-        compose: bool,
+        #[command(flatten)]
+        backends: BackendArgs,
     },
     /// Stop the backends that `up` started.
     Down,
@@ -55,11 +52,13 @@ enum Task {
     },
     /// Check everything that must hold, with all tests against the real backends; or run the tests of single crates.
     Test {
+        #[command(flatten)]
+        backends: BackendArgs,
         /// Crates: only the backends that their tests need are brought up, and only their tests are run.
         #[arg(value_name = "CRATE")]
         crates: Vec<String>,
     },
-    /// Check what needs no backends: format, lints, and the rules for dependencies.
+    /// Check what needs no backends: format, lints, documentation, and the rules for dependencies.
     Lint,
     /// Print the crates to be tested anew after a change, as JSON: those that changed and those that depend on them.
     Changed {
@@ -78,21 +77,32 @@ enum Task {
         #[arg(long, value_name = "ROW", value_delimiter = ',')]
         only: Vec<String>,
     },
-    /// Make a new probe crate and register it.
+    /// Create a probe crate and register it.
     NewProbe {
-        /// What it probes: lower-case letters, digits and dashes.
+        /// The backend's name: lower-case letters, digits and dashes.
         name: String,
     },
 }
 
+/// Where the shared backends run.
+#[derive(Args)]
+struct BackendArgs {
+    /// Run the backends on this machine, even if there is a container engine.
+    #[arg(long, conflicts_with = "compose")]
+    native: bool,
+    /// Run the backends in the containers of docker-compose.yml.
+    #[arg(long)]
+    compose: bool,
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
-        Task::Up { native, compose } => stack::up(&Backends::all(), way(native, compose)).map(drop),
+        Task::Up { backends } => stack::up(&Backends::all(), backends.way()).map(drop),
         Task::Down => stack::down(&Backends::all()),
         Task::Demo { once: false, listen } => demo::serve(listen),
         Task::Demo { once: true, listen } => demo::once(listen),
-        Task::Test { crates } if crates.is_empty() => test::everything(),
-        Task::Test { crates } => test::crates(&crates),
+        Task::Test { backends, crates } if crates.is_empty() => test::everything(backends.way()),
+        Task::Test { backends, crates } => test::crates(&crates, backends.way()),
         Task::Lint => test::lint(),
         Task::Changed { since } => changed(&since),
         Task::Image => image::run(),
@@ -108,11 +118,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn way(native: bool, compose: bool) -> Way {
-    match (native, compose) {
-        (true, _) => Way::Native,
-        (false, true) => Way::Compose,
-        (false, false) => Way::Automatic,
+impl BackendArgs {
+    fn way(&self) -> Way {
+        match (self.native, self.compose) {
+            (true, _) => Way::Native,
+            (false, true) => Way::Compose,
+            (false, false) => Way::Automatic,
+        }
     }
 }
 

@@ -77,9 +77,9 @@ fn workflows(files: &[PathBuf]) -> Result<()> {
     for file in files {
         for (index, line) in read(file)?.lines().enumerate() {
             let action = line.trim_start_matches([' ', '-']).strip_prefix("uses: ");
-            if action.is_some_and(|action| !is_exact(action)) {
+            if action.is_some_and(|action| !is_pinned(action)) {
                 return Err(Error::new(format!(
-                    "{}:{}: expected an exact version of the action, such as `@v1.2.3`",
+                    "{}:{}: expected the action's commit and version, such as `@<40 digits> # v1.2.3`",
                     file.display(),
                     index + 1
                 )));
@@ -89,14 +89,15 @@ fn workflows(files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Whether an action is named by a version that has all its numbers, or by a whole commit.
-fn is_exact(action: &str) -> bool {
-    let version = action.split_once('@').map(|(_, version)| version).unwrap_or_default();
-    let commit = version.split(' ').next().unwrap_or_default();
-    let numbers: Vec<_> = version.strip_prefix('v').unwrap_or_default().split('.').collect();
-    let is_number = |number: &&str| number.parse::<u32>().is_ok();
-    (numbers.len() == 3 && numbers.iter().all(is_number))
-        || (commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()))
+/// Whether an action is named by a whole commit, since tags can move, with its full version as a comment.
+fn is_pinned(action: &str) -> bool {
+    let reference = action.split_once('@').and_then(|(_, reference)| reference.split_once(" # v"));
+    let Some((commit, version)) = reference else { return false };
+    let is_number = |number: &str| number.parse::<u32>().is_ok();
+    commit.len() == 40
+        && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && version.split('.').count() == 3
+        && version.split('.').all(is_number)
 }
 
 /// They must fit the schemas to the last key, run this version of the gateway, and hold configurations without a mistake.
@@ -210,7 +211,7 @@ mod tests {
             ("Dockerfile", ("CMD [\"serve\"]", "CMD serve"), "`hadolint "),
             ("Dockerfile", ("rust:1.", "rust:0."), "which rust-toolchain.toml asks for"),
             (release, ("runs-on:", "run-on:"), "`check-jsonschema "),
-            (release, ("actions/checkout@v", "actions/checkout@main #"), "an exact version"),
+            (release, ("actions/checkout@", "actions/checkout@main # "), "the action's commit"),
             (&deployment, read_only, "`kubernetes-validate "),
             (&deployment, ("/health-gateway:", "/health-gateway:1"), "expected version "),
             (&config_map, ("[redis]", "[redys]"), "check-config "),
@@ -221,13 +222,11 @@ mod tests {
     }
 
     #[test]
-    fn an_action_has_all_numbers_of_its_version_or_is_a_commit() {
-        let commit = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2";
-        for exact in ["actions/checkout@v4.2.2", commit] {
-            assert!(is_exact(exact), "{exact}");
-        }
-        for open in ["actions/checkout@v4", "actions/checkout@main", "actions/checkout"] {
-            assert!(!is_exact(open), "{open}");
+    fn an_action_is_pinned_by_a_commit_and_a_version() {
+        let commit = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683";
+        assert!(is_pinned(&format!("{commit} # v4.2.2")));
+        for movable in ["actions/checkout@v4.2.2", "actions/checkout@main # v4.2.2", commit] {
+            assert!(!is_pinned(movable), "{movable}");
         }
     }
 }

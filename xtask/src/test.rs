@@ -6,22 +6,22 @@ use std::process::Stdio;
 use stack::{Backends, Error, Result, Way};
 
 use crate::workspace::Workspace;
-use crate::{cargo, deny, manifests};
+use crate::{cargo, deny, doc, manifests};
 
 /// Runs every step until one fails; the last line counts the tests.
-pub(crate) fn everything() -> Result<()> {
+pub(crate) fn everything(way: Way) -> Result<()> {
     lint()?;
-    on(&Backends::all(), &["--workspace"])
+    on(&Backends::all(), way, &["--workspace"])
 }
 
 /// Runs the tests of these crates on the backends that they need; the last line counts them.
-pub(crate) fn crates(names: &[String]) -> Result<()> {
+pub(crate) fn crates(names: &[String], way: Way) -> Result<()> {
     let workspace = Workspace::read()?;
     let packages = workspace.named(names)?;
     let backends: Vec<_> =
         packages.iter().map(|package| package.backends()).collect::<Result<_>>()?;
     let chosen: Vec<_> = names.iter().flat_map(|name| ["--package", name]).collect();
-    on(&Backends::named(&backends.concat()), &chosen)
+    on(&Backends::named(&backends.concat()), way, &chosen)
 }
 
 /// Checks what needs no backends.
@@ -34,6 +34,8 @@ pub(crate) fn lint() -> Result<()> {
     step("the gateway without its optional probes");
     let bare = ["clippy", "--package", "gateway", "--no-default-features", "--locked"];
     cargo::run(cargo::cargo(&bare).args(["--", "-D", "warnings"]))?;
+    step("documentation");
+    doc::check()?;
     step("cargo deny");
     deny::check()?;
     step("manifests");
@@ -41,11 +43,11 @@ pub(crate) fn lint() -> Result<()> {
 }
 
 /// Brings these backends up, runs the tests of the chosen packages, and ends what was not up before.
-fn on(backends: &Backends, packages: &[&str]) -> Result<()> {
+fn on(backends: &Backends, way: Way, packages: &[&str]) -> Result<()> {
     step("backends");
     // Wherever the shared servers run, a test's own are native.
     backends.install()?;
-    let started = stack::up(backends, Way::Automatic)?;
+    let started = stack::up(backends, way)?;
     step("tests");
     let counted = tests(packages);
     stack::down(&started)?;

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use gateway::config::{Configuration, LoadContext, SecretCache};
+use gateway::kinds::KINDS;
+use probe::config::{Node, Value};
 use probe::{Checks, SharedResources};
 
 fn read(text: &str) -> Result<Configuration, String> {
@@ -18,11 +20,38 @@ fn check(text: &str, expected: &[&str]) {
     assert_eq!(wrong.lines().collect::<Vec<_>>(), expected);
 }
 
+/// The names and kinds of a file's sections, in the order of the file.
+pub(crate) fn sections(text: &str) -> Vec<(String, String)> {
+    let root = Node::parse(text).unwrap();
+    let is_section = |node: &Node| matches!(node.value, Value::Table(_));
+    let sections = root.entries().iter().filter(|(_, node)| is_section(node));
+    sections
+        .map(|(name, section)| match section.get("kind").map(|kind| &kind.value) {
+            Some(Value::String(kind)) => (name.clone(), kind.clone()),
+            _ => (name.clone(), name.clone()),
+        })
+        .collect()
+}
+
+/// Fails if a probe has no section in this text; `place` is where to add it.
+pub(crate) fn expect_every_kind(text: &str, place: &str) {
+    let sections = sections(text);
+    let has_section = |kind: &str| sections.iter().any(|(_, other)| other == kind);
+    let missing: Vec<_> =
+        KINDS.iter().map(|kind| kind.name).filter(|kind| !has_section(kind)).collect();
+    assert!(missing.is_empty(), "{place} has no section of the kinds {missing:?}");
+}
+
 /// A valid file, for tests that add to it.
 const GOOD: &str = "namespace = \"production\"\naccess_token = \"token\"\n";
 
 #[test]
 fn every_error_of_a_file_is_reported_in_the_order_of_its_lines() {
+    let kinds: Vec<_> = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect();
+    let unknown_kind = format!(
+        "production.toml:13: postgers: no probe is called `postgers`: name the section after one, or set `kind` to one of {}",
+        kinds.join(", ")
+    );
     check(
         r#"access_token = 7
 authorization = "sometimes"
@@ -36,8 +65,8 @@ colour = "blue"
 [redis]
 url = "${env:NONE}"
 
-[mongo]
-url = "mongodb://db"
+[postgers]
+url = "postgres://db"
 "#,
         &[
             "production.toml:1: missing `namespace`",
@@ -48,7 +77,7 @@ url = "mongodb://db"
             "production.toml:7: postgres.timeout: expected a timeout of at least `1ms`",
             "production.toml:8: postgres: unknown key `colour`, expected one of `url`, `role`, `connection`, `ca`, `certificate`, `private_key`, `kind`, `timeout`, `max_age`, `overdue_wait`, `checks`",
             "production.toml:11: redis.url: the environment variable `NONE` is not set",
-            "production.toml:13: mongo: no probe is called `mongo`: name the section after one, or set `kind` to one of `cache`, `celery`, `cloud_front`, `history`, `postgres`, `rabbit`, `redis`, `s3`, `vault`, `websocket`",
+            &unknown_kind,
         ],
     );
 }

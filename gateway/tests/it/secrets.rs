@@ -10,6 +10,7 @@ use stack::moto::{Keys, Moto};
 use stack::redis::Redis;
 use stack::vault::{ROOT_TOKEN, Vault};
 
+use crate::configuration::expect_every_kind;
 use crate::running::{Gateway, get};
 
 /// Each is used for one setting; some contain characters that URLs, JSON and TOML must escape.
@@ -353,6 +354,7 @@ login = "{SECRET_ID}"
 #[test]
 fn no_secret_appears_in_any_response_or_the_log() {
     let servers = Servers::start();
+    expect_every_kind(&servers.file(), "gateway/tests/it/secrets.rs");
     let gateway = Gateway::start_with(&[
         ("password.txt", &format!("{FROM_FILE}\n")),
         ("tests.toml", &servers.file()),

@@ -1,6 +1,6 @@
-//! `new-probe NAME`: a new crate from templates, and its registration in the workspace and in the gateway.
+//! `new-probe NAME`: creates a probe crate from templates and registers it.
 //!
-//! Every text is made before the first file is written, and a failure takes back what was written.
+//! All texts are computed before the first file is written, and a failure restores what was written.
 
 mod register;
 
@@ -12,16 +12,16 @@ use stack::{Error, Result};
 use crate::cargo;
 use crate::files::read;
 
-/// The files of a new crate, with `{crate}`, `{module}` and `{kind}` to be filled in.
+/// The files of a new crate, with the placeholders `{crate}`, `{module}` and `{kind}`.
 const TEMPLATES: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("templates/Cargo.toml.txt")),
     ("src/lib.rs", include_str!("templates/lib.rs.txt")),
     ("tests/it/main.rs", include_str!("templates/main.rs.txt")),
-    // The tests bring a server of their own, so they need none of the shared stack.
+    // The tests start a server of their own, so they need no shared backend.
     ("tests/backends", ""),
 ];
 
-/// Makes the crate in this workspace and tells what comes next.
+/// Creates the crate in this workspace and prints the next steps.
 pub(crate) fn run(name: &str) -> Result<()> {
     let changes = changes(stack::workspace(), name)?;
     let lock = stack::workspace().join("Cargo.lock");
@@ -29,27 +29,25 @@ pub(crate) fn run(name: &str) -> Result<()> {
     apply(&changes)?;
     let update = cargo::run(&mut cargo::cargo(&["update", "--workspace", "--offline", "--quiet"]));
     if let Err(error) = update {
-        take_back(&changes);
+        restore(&changes);
         write(&lock, &before)?;
         return Err(error);
     }
     let probe = format!("probe-{name}");
-    eprintln!(
-        "made crates/{probe} and registered it in the gateway; what it asks is in its src/lib.rs"
-    );
-    eprintln!("try it: cargo xtask test {probe}");
-    eprintln!("what comes next is told in docs/adding-a-probe.md");
+    eprintln!("created crates/{probe} and registered it in the gateway");
+    eprintln!("test it with `cargo xtask test {probe}`");
+    eprintln!("docs/adding-a-probe.md describes the next steps");
     Ok(())
 }
 
-/// A file to be written, and what was there before.
+/// A file to be written, with its previous text if it exists.
 struct Change {
     path: PathBuf,
     before: Option<String>,
     after: String,
 }
 
-/// Everything that a new probe of this name changes under `root`.
+/// Returns all changes under `root` that create the probe `name`.
 fn changes(root: &Path, name: &str) -> Result<Vec<Change>> {
     let names = Names::new(name)?;
     let folder = root.join("crates").join(&names.package);
@@ -68,20 +66,20 @@ fn changes(root: &Path, name: &str) -> Result<Vec<Change>> {
         let path = root.join(file);
         let before = read(&path)?;
         let after = edit(&before, &names).ok_or_else(|| {
-            Error::new(format!("{file}: the place for `{}` was not found", names.package))
+            Error::new(format!("{file}: found no list to add `{}` to", names.package))
         })?;
         changes.push(Change { path, before: Some(before), after });
     }
     Ok(changes)
 }
 
-/// What one name becomes in the places where it stands.
+/// The spellings of one probe's name.
 struct Names {
     /// `probe-cloud-front`
     package: String,
     /// `probe_cloud_front`
     module: String,
-    /// `cloud_front`, as sections of the configuration are called.
+    /// `cloud_front`, as in the section of the configuration.
     kind: String,
 }
 
@@ -113,21 +111,21 @@ fn apply(changes: &[Change]) -> Result<()> {
         let made = fs::create_dir_all(folder)
             .map_err(|error| Error::new(format!("create {}: {error}", folder.display())));
         if let Err(error) = made.and_then(|()| write(&change.path, &change.after)) {
-            take_back(changes);
+            restore(changes);
             return Err(error);
         }
     }
     Ok(())
 }
 
-/// Restores what was there before, as far as that is possible: the error that led here is the one to report.
-fn take_back(changes: &[Change]) {
+/// Restores the previous files, best effort: the caller reports the error that came first.
+fn restore(changes: &[Change]) {
     for change in changes {
         match &change.before {
             Some(before) => fs::write(&change.path, before).ok(),
             None => fs::remove_file(&change.path).ok(),
         };
-        // Folders that became empty; one that holds anything stays.
+        // `remove_dir` leaves folders that are not empty.
         let folders = change.path.ancestors().skip(1).take(3);
         for folder in folders.filter(|_| change.before.is_none()) {
             fs::remove_dir(folder).ok();
@@ -139,5 +137,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|error| Error::new(format!("write {}: {error}", path.display())))
 }
 
+#[cfg(test)]
+mod guide;
 #[cfg(test)]
 mod tests;

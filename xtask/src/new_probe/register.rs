@@ -1,30 +1,31 @@
-//! The three places outside its crate where a new probe is written down, each an edit of one text.
+//! Registers a new probe outside its crate: in the workspace, in the gateway and in CODEOWNERS.
 
 use super::Names;
 
-/// Makes the new text, or nothing when the place is not where it was.
+/// Returns the new text, or `None` if the list to be extended is not found.
 pub(super) type Edit = fn(&str, &Names) -> Option<String>;
 
-/// The files, and how each changes.
+/// The files to be edited, each with its edit.
 pub(super) const EDITS: &[(&str, Edit)] = &[
     ("Cargo.toml", in_the_workspace),
     ("gateway/Cargo.toml", in_the_gateway),
     ("gateway/src/kinds.rs", in_the_table),
+    (".github/CODEOWNERS", in_the_owners),
 ];
 
-/// A line beside the other probes, which stand together.
+/// Adds a line to the paths of the other probes.
 fn in_the_workspace(text: &str, names: &Names) -> Option<String> {
     let line = format!("{0} = {{ path = \"crates/{0}\" }}", names.package);
     insert_sorted(text, &line, |line| line.starts_with("probe-") && line.contains("{ path = "))
 }
 
-/// The optional dependency, and the feature of the same name among the default ones.
+/// Adds the optional dependency, and the feature of the same name to the default ones.
 fn in_the_gateway(text: &str, names: &Names) -> Option<String> {
     let (before, rest) = text.split_once("default = [")?;
     let (features, after) = rest.split_once(']')?;
     let mut features: Vec<&str> =
         features.split(',').map(|word| word.trim().trim_matches('"')).collect();
-    // What stands behind a final comma is no feature.
+    // A trailing comma leaves an empty name.
     features.retain(|feature| !feature.is_empty());
     features.push(&names.package);
     features.sort_unstable();
@@ -39,13 +40,20 @@ fn in_the_gateway(text: &str, names: &Names) -> Option<String> {
     })
 }
 
-/// A row of two lines: the feature it stands under, and the kind.
+/// Adds a row of two lines: the feature and the kind.
 fn in_the_table(text: &str, names: &Names) -> Option<String> {
     let row = format!("    #[cfg(feature = \"{}\")]\n    {}::KIND,", names.package, names.module);
     insert_sorted(text, &row, |line| line.starts_with("    #[cfg(feature = \"probe-"))
 }
 
-/// Inserts `new` before the first entry that sorts after it, or behind the last one; `begins` tells where an entry begins.
+/// Adds a line with the owners of everything else, until the crate gets its own.
+fn in_the_owners(text: &str, names: &Names) -> Option<String> {
+    let owners = text.lines().find_map(|line| line.strip_prefix("* "))?.trim_start();
+    let line = format!("/crates/{}/ {owners}", names.package);
+    insert_sorted(text, &line, |line| line.starts_with("/crates/probe-"))
+}
+
+/// Inserts `new` before the first entry that sorts after it, or after the last one; `begins` is true for the first line of an entry.
 fn insert_sorted(text: &str, new: &str, begins: impl Fn(&str) -> bool) -> Option<String> {
     let mut lines: Vec<&str> = text.lines().collect();
     let last = lines.iter().rposition(|line| begins(line))?;
@@ -66,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_workspace_gets_a_line_beside_the_other_probes() {
+    fn the_workspace_gets_a_line_among_the_other_probes() {
         check(
             in_the_workspace,
             "rabbit",
@@ -100,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_gets_a_row_in_its_place() {
+    fn the_table_gets_a_row_in_alphabetical_order() {
         let row = |name: &str| {
             format!("    #[cfg(feature = \"probe-{name}\")]\n    probe_{name}::KIND,\n")
         };
@@ -118,7 +126,17 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_its_place_is_left_alone() {
+    fn the_owners_of_everything_own_the_new_crate() {
+        check(
+            in_the_owners,
+            "rabbit",
+            "* @example/all\n/crates/probe-cache/ @example/cache\n/docs/ @example/docs\n",
+            "* @example/all\n/crates/probe-cache/ @example/cache\n/crates/probe-rabbit/ @example/all\n/docs/ @example/docs\n",
+        );
+    }
+
+    #[test]
+    fn a_text_without_the_list_is_left_unchanged() {
         let names = Names::new("rabbit").unwrap();
         assert!(EDITS.iter().all(|(_, edit)| edit("nothing like it\n", &names).is_none()));
     }

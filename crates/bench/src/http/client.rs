@@ -1,4 +1,4 @@
-//! One caller on a kept connection: a raw socket, a request that never changes, and as much of HTTP as its answer needs.
+//! A minimal HTTP client: one keep-alive connection that repeats a request.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::error::{Context, Error, Result, unexpected};
 use crate::measure::ms;
 
-/// Longer than any answer takes, so that a bench that waits for nothing ends.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Longer than any response takes, so that the bench ends if one is missing.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What is asked for.
+/// An encoded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request(Vec<u8>);
 
 impl Request {
-    /// A request for JSON; `headers` are complete lines without their ends.
+    /// A GET request for JSON. Each of `headers` is a line without its end.
     pub(crate) fn get(path: &str, headers: &[&str]) -> Self {
         let lines: Vec<_> = headers.iter().map(|header| format!("{header}\r\n")).collect();
         let head = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: application/json\r\n");
@@ -29,46 +29,48 @@ impl Request {
     }
 }
 
-/// See the module.
-pub(crate) struct Caller {
+/// An open connection with its request.
+pub(crate) struct Client {
     stream: TcpStream,
     request: Request,
     received: Vec<u8>,
 }
 
-impl Caller {
+impl Client {
     pub(crate) fn connect(address: SocketAddr, request: Request) -> Result<Self> {
         let open = || {
-            let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+            let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
             stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
             Ok::<_, io::Error>(stream)
         };
         let stream = open().context(&format!("connect to {address}"))?;
         Ok(Self { stream, request, received: Vec::new() })
     }
 
-    /// Asks, and waits for the whole answer, which must be a 200; gives its body.
-    pub(crate) fn ask(&mut self) -> Result<&[u8]> {
-        let head = self.exchange().context("ask over HTTP")?;
+    /// Sends the request, and returns the body of the response, which must be a 200.
+    pub(crate) fn get(&mut self) -> Result<&[u8]> {
+        let head = self.exchange().context("HTTP request")?;
         Ok(&self.received[head..])
     }
 
-    /// Asks, and tells how long the answer took, in milliseconds.
-    pub(crate) fn time(&mut self) -> Result<f64> {
-        let asked = Instant::now();
-        self.ask()?;
-        Ok(ms(asked.elapsed()))
+    /// Sends the request, and returns the time until its response in milliseconds.
+    pub(crate) fn timed_get(&mut self) -> Result<f64> {
+        let started_at = Instant::now();
+        self.get()?;
+        Ok(ms(started_at.elapsed()))
     }
 
-    /// Asks for a report, in which everything must say `working`.
-    pub(crate) fn report(&mut self) -> Result<Value> {
-        let report: Value = serde_json::from_slice(self.ask()?).context("read the report")?;
-        let broken: Vec<_> =
-            lines(&report).into_iter().filter(|(_, line)| line["status"] != "working").collect();
-        match broken.first() {
+    /// Gets a report, in which every check must be `working`.
+    pub(crate) fn get_report(&mut self) -> Result<Value> {
+        let report: Value = serde_json::from_slice(self.get()?).context("read the report")?;
+        let not_working: Vec<_> = check_results(&report)
+            .into_iter()
+            .filter(|(_, result)| result["status"] != "working")
+            .collect();
+        match not_working.first() {
             None => Ok(report),
-            Some((name, line)) => Err(Error::new(format!("{name}: {}", line["status"]))),
+            Some((name, result)) => Err(Error::new(format!("{name}: {}", result["status"]))),
         }
     }
 
@@ -77,8 +79,8 @@ impl Caller {
         self.received.clear();
         let mut chunk = [0; 16 * 1024];
         loop {
-            match length(&self.received)? {
-                Some((head, whole)) if self.received.len() >= whole => return Ok(head),
+            match response_length(&self.received)? {
+                Some((head, total)) if self.received.len() >= total => return Ok(head),
                 _ => {}
             }
             let read = self.stream.read(&mut chunk)?;
@@ -90,22 +92,22 @@ impl Caller {
     }
 }
 
-/// The lines of a report, each with its full name.
-pub(crate) fn lines(report: &Value) -> Vec<(String, &Value)> {
-    let mut lines = Vec::new();
+/// Returns the check results of a report, each with its full name.
+pub(crate) fn check_results(report: &Value) -> Vec<(String, &Value)> {
+    let mut results = Vec::new();
     for (name, entry) in report.as_object().into_iter().flatten() {
         if entry["status"].is_string() {
-            lines.push((name.clone(), entry));
+            results.push((name.clone(), entry));
             continue;
         }
         let checks = entry.as_object().into_iter().flatten();
-        lines.extend(checks.map(|(check, line)| (format!("{name}.{check}"), line)));
+        results.extend(checks.map(|(check, result)| (format!("{name}.{check}"), result)));
     }
-    lines
+    results
 }
 
-/// Where the head ends and where the body does, once the head is there.
-pub(crate) fn length(received: &[u8]) -> io::Result<Option<(usize, usize)>> {
+/// Returns the length of the head and that of the whole response, once the head is complete.
+pub(crate) fn response_length(received: &[u8]) -> io::Result<Option<(usize, usize)>> {
     let Some(end) = received.windows(4).position(|end| end == b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -119,7 +121,7 @@ pub(crate) fn length(received: &[u8]) -> io::Result<Option<(usize, usize)>> {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
     });
-    let length = length.ok_or_else(|| unexpected("an answer without its length"))?;
+    let length = length.ok_or_else(|| unexpected("a response without Content-Length"))?;
     Ok(Some((end + 4, end + 4 + length)))
 }
 
@@ -128,18 +130,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_whole_when_its_body_is() {
-        assert_eq!(length(b"HTTP/1.1 200 OK\r\ncontent-le").unwrap(), None);
-        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
-        assert_eq!(length(whole).unwrap(), Some((whole.len() - 2, whole.len())));
-        assert!(length(b"HTTP/1.1 405 No\r\nContent-Length: 2\r\n\r\n").is_err());
-        assert!(length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    fn the_length_of_a_response_is_known_once_its_head_is_complete() {
+        assert_eq!(response_length(b"HTTP/1.1 200 OK\r\ncontent-le").unwrap(), None);
+        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        assert_eq!(response_length(response).unwrap(), Some((response.len() - 2, response.len())));
+        assert!(response_length(b"HTTP/1.1 405 No\r\nContent-Length: 2\r\n\r\n").is_err());
+        assert!(response_length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }
 
     #[test]
-    fn the_lines_of_groups_have_their_names() {
+    fn check_results_of_groups_have_their_full_names() {
         let report = serde_json::json!({"cache": {"a": {"status": "x"}}, "redis": {"status": "y"}});
-        let names: Vec<_> = lines(&report).into_iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = check_results(&report).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["cache.a", "redis"]);
     }
 }

@@ -60,7 +60,7 @@ async fn wrong_keys_are_a_failed_authentication() {
 
 #[tokio::test]
 async fn a_clock_that_is_wrong_is_told_with_the_difference() {
-    let moto = Moto::start_ahead().unwrap();
+    let moto = Moto::start_with_clock_ahead().unwrap();
     let at = ([127, 0, 0, 1], moto.port()).into();
     let lines = format!("bucket = '{APP_BUCKET}'\naccess = ['list']\n{}", place(at));
     let outcome = outcome(&lines).await;

@@ -42,16 +42,16 @@ async fn the_answer_is_exact_to_the_last_character() {
 
 #[tokio::test]
 async fn what_the_server_says_besides_is_skipped() {
-    ask("/talk/news", "").await.expect_working();
-    ask("/talk/news", MESSAGE).await.expect_working();
+    ask("/greet/news", "").await.expect_working();
+    ask("/greet/news", MESSAGE).await.expect_working();
     let long = "x".repeat(5000);
-    ask(&format!("/talk/{long}"), "").await.expect_working();
+    ask(&format!("/greet/{long}"), "").await.expect_working();
 }
 
 #[tokio::test]
 async fn a_server_that_only_talks_is_not_working() {
     let more = "send = 'hello'\nexpect = 'hello'";
-    let outcome = ask("/ramble", more).await;
+    let outcome = ask("/flood", more).await;
     assert_fails(&outcome, "message: 1000 other messages came in place of the answer");
 }
 

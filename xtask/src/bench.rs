@@ -1,18 +1,18 @@
-//! `bench`: measures the release binary beside its limits and beside a peer, on the real backends.
+//! `bench`: measures the release binary against its limits and a peer, on the real backends.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use stack::{Backends, Error, Result, Way};
+use stack::{Backends, Error, Mode, Result};
 
 use crate::{cargo, release};
 
-/// Prints the table; a bound that is missed by more than the noise is an error.
+/// Prints the table of figures; a bound that is missed by more than the noise is an error.
 pub(crate) fn run(json: Option<&Path>, only: &[String]) -> Result<()> {
     let gateway = release::binary()?;
     let bench = binary()?;
-    stack::up(&Backends::all(), Way::Automatic)?;
-    // One of the rows silences a server of its own.
+    stack::up(&Backends::all(), Mode::Automatic)?;
+    // One of the rows pauses a private Redis.
     Backends::named(&["redis".to_owned()]).install()?;
     let mut command = Command::new(bench);
     command.arg("run").arg("--gateway").arg(gateway).stdin(Stdio::null());
@@ -27,11 +27,11 @@ pub(crate) fn run(json: Option<&Path>, only: &[String]) -> Result<()> {
     match status.code() {
         Some(0) => Ok(()),
         Some(1) => Err(Error::new("a bound is missed by more than the noise")),
-        _ => Err(Error::new("the bench came to no end")),
+        _ => Err(Error::new("the bench failed")),
     }
 }
 
 fn binary() -> Result<PathBuf> {
     cargo::run(&mut cargo::cargo(&["build", "--release", "--locked", "--package", "bench"]))?;
-    Ok(release::built()?.join("release/bench"))
+    Ok(release::target_folder()?.join("release/bench"))
 }

@@ -1,18 +1,18 @@
-//! Calls of cargo on this workspace.
+//! Runs cargo and other commands in this workspace.
 
 use std::io;
 use std::process::{Command, Stdio};
 
 use stack::{Error, Result};
 
-/// A call of the cargo that runs us, in the folder of the workspace; its standard output goes to standard error.
+/// Returns a cargo command in the workspace's folder; its standard output goes to standard error.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(stack::workspace()).stdin(Stdio::null()).stdout(io::stderr());
     command
 }
 
-/// Runs a command that must succeed; its own output says why it did not.
+/// Runs a command; a failure is an error, and the command's own output is the reason.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let name = describe(command);
     let status =
@@ -20,7 +20,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     if status.success() { Ok(()) } else { Err(Error::new(format!("`{name}` failed"))) }
 }
 
-/// Runs a command that must succeed, and gives what it prints; its errors go to ours.
+/// Runs a command, and returns its standard output; a failure is an error.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let name = describe(command);
     let output = command
@@ -35,13 +35,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .map_err(|error| Error::new(format!("read the output of `{name}`: {error}")))
 }
 
-/// The command as one would type it.
+/// Returns the command line, for messages.
 pub(crate) fn describe(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
     let program = program.file_name().unwrap_or(command.get_program());
-    let words: Vec<_> = std::iter::once(program)
+    let args: Vec<_> = std::iter::once(program)
         .chain(command.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
+        .map(|arg| arg.to_string_lossy().into_owned())
         .collect();
-    words.join(" ")
+    args.join(" ")
 }

@@ -1,17 +1,17 @@
-//! Files and folders, with errors that name them.
+//! Reads files and removes folders, with errors that contain the path.
 
 use std::fs;
 use std::path::Path;
 
 use stack::{Error, Result};
 
-/// The text of a file.
+/// Reads a text file.
 pub(crate) fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file)
         .map_err(|error| Error::new(format!("read {}: {error}", file.display())))
 }
 
-/// Removes a folder that an earlier run may have left.
+/// Removes a folder if it exists.
 pub(crate) fn remove(folder: &Path) -> Result<()> {
     if !folder.exists() {
         return Ok(());

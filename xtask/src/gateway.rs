@@ -1,4 +1,4 @@
-//! The gateway as a child process: built, started, asked, and ended with us.
+//! Builds and runs the gateway as a child process.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,103 +15,103 @@ use stack::{Error, Result};
 
 use crate::cargo;
 
-const POLL: Duration = Duration::from_millis(20);
-/// Longer than the gateway lets its last callers wait.
-const STOP_WITHIN: Duration = Duration::from_secs(40);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Longer than the gateway takes to drain its connections.
+const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A running gateway, which ends when this value is dropped.
+/// A running gateway, which is stopped when this value is dropped.
 pub(crate) struct Gateway {
     child: Child,
     listen: SocketAddr,
-    asked_to_end: Arc<AtomicBool>,
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Gateway {
-    /// Builds it and starts it with this configuration; it listens when this returns.
+    /// Builds and starts the gateway with this configuration, and waits until it listens.
     pub(crate) fn start(config: &Path, listen: SocketAddr) -> Result<Self> {
         TcpListener::bind(listen).map_err(|error| {
             Error::new(format!("cannot listen on {listen}: {error}; choose another with --listen"))
         })?;
         cargo::run(&mut cargo::cargo(&["build", "--locked", "--package", "gateway"]))?;
-        let asked_to_end = Arc::new(AtomicBool::new(false));
+        let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&asked_to_end))
+            signal_hook::flag::register(signal, Arc::clone(&interrupted))
                 .map_err(|error| Error::new(format!("wait for signals: {error}")))?;
         }
         let child = command(config, listen)?
             .spawn()
             .map_err(|error| Error::new(format!("start the gateway: {error}")))?;
-        let mut gateway = Self { child, listen, asked_to_end };
+        let mut gateway = Self { child, listen, interrupted };
         gateway.wait_until_it_listens()?;
         Ok(gateway)
     }
 
-    /// Gets a path as JSON.
+    /// Sends a GET request for JSON, and returns the body of a 200.
     pub(crate) fn get(&self, path: &str) -> Result<String> {
-        let answer =
+        let response =
             stack::http::request(self.listen, "GET", path, &["Accept: application/json"], "")?;
-        if answer.status == 200 {
-            return Ok(answer.body);
+        if response.status == 200 {
+            return Ok(response.body);
         }
-        Err(Error::new(format!("the gateway answers {}: {}", answer.status, answer.body)))
+        Err(Error::new(format!("the gateway responds with {}: {}", response.status, response.body)))
     }
 
-    /// Serves until Ctrl-C or SIGTERM; that the gateway ends by itself is an error.
+    /// Waits for Ctrl-C or SIGTERM; it is an error if the gateway exits before.
     pub(crate) fn wait(&mut self) -> Result<()> {
-        while self.goes_on()? {
-            thread::sleep(POLL);
+        while self.is_running()? {
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
 
     fn wait_until_it_listens(&mut self) -> Result<()> {
         while TcpStream::connect(self.listen).is_err() {
-            if !self.goes_on()? {
+            if !self.is_running()? {
                 return Err(Error::new("interrupted"));
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
 
-    /// Whether it runs and nobody asked us to end; Ctrl-C reaches it as well as us, and it may be the faster one.
-    fn goes_on(&mut self) -> Result<bool> {
-        let ended = self.ended()?;
-        match ended {
-            _ if self.asked_to_end.load(Ordering::Relaxed) => Ok(false),
-            Some(status) => Err(Error::new(format!("the gateway ended by itself: {status}"))),
+    /// Whether to keep waiting. The signal is checked first, because Ctrl-C also reaches the gateway, which may already have exited.
+    fn is_running(&mut self) -> Result<bool> {
+        let status = self.try_wait()?;
+        match status {
+            _ if self.interrupted.load(Ordering::Relaxed) => Ok(false),
+            Some(status) => Err(Error::new(format!("the gateway exited: {status}"))),
             None => Ok(true),
         }
     }
 
-    fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().map_err(|error| Error::new(format!("wait for the gateway: {error}")))
     }
 }
 
-/// It is asked first, so that its callers get their answers.
+/// Sends SIGTERM first, so that the gateway drains its connections.
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let deadline = Instant::now() + STOP_WITHIN;
-        if let Ok(None) = self.ended() {
-            // It may end in between, which is as good.
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        if let Ok(None) = self.try_wait() {
+            // This only fails if it has exited in the meantime.
             kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
         }
-        while let (Ok(None), true) = (self.ended(), Instant::now() < deadline) {
-            thread::sleep(POLL);
+        while let (Ok(None), true) = (self.try_wait(), Instant::now() < deadline) {
+            thread::sleep(POLL_INTERVAL);
         }
-        if let Ok(None) = self.ended() {
+        if let Ok(None) = self.try_wait() {
             self.child.kill().ok();
             self.child.wait().ok();
         }
     }
 }
 
-/// `setpriv` lets it end with us even when we are killed, and becomes the gateway itself.
+/// Returns the gateway's command. `setpriv` sets the parent-death signal, so that the gateway ends even if we are killed.
 fn command(config: &Path, listen: SocketAddr) -> Result<Command> {
-    // Cargo puts all binaries of one build into one folder.
+    // Cargo builds all binaries of a profile into one folder.
     let own = std::env::current_exe()
-        .map_err(|error| Error::new(format!("find our own program: {error}")))?;
+        .map_err(|error| Error::new(format!("find our own executable: {error}")))?;
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "TERM"])

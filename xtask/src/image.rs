@@ -1,4 +1,4 @@
-//! `image`: builds the container image, measures it, and gets the report of the real backends from it.
+//! `image`: builds and measures the container image, and gets a report from it.
 
 mod container;
 mod size;
@@ -8,101 +8,98 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::Mode;
+use rustix::fs::Mode as FileMode;
 use rustix::process::umask;
-use stack::{Backends, Error, Need, Result, Way};
+use stack::{Backends, Dependency, Error, Mode, Result};
 
 use crate::table::{rows, table};
 use crate::{cargo, files, release};
 
-/// What the image is called here.
+/// The image's local name.
 const NAME: &str = "localhost/health-gateway:latest";
-/// In bytes, compressed: what a node downloads.
+/// The maximum compressed size in bytes, which a node downloads.
 const LIMIT: u64 = 15_000_000;
-/// What is in it, down to the last folder.
+/// All files and folders of the image.
 const CONTENT: [&str; 5] =
     ["etc/", "etc/ssl/", "etc/ssl/certs/", "etc/ssl/certs/ca-certificates.crt", "health-gateway"];
-/// Where the image has its certificates, and this machine as well.
+/// The path of the certificates, in the image and on this machine.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 
-/// The engine would ask for more than a user without privileges may have; each connection is a file.
+/// The engine's default limits are more than an unprivileged user may have.
 const LIMITS: [&str; 4] = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
 
-/// One engine for all machines: podman needs no daemon, comes as a package, and can let a container reach servers on this machine's 127.0.0.1 while nothing of it but the published ports can be reached.
-const NEEDS: [Need; 4] = [
-    Need::Debian { package: "podman", file: "/usr/bin/podman" },
-    // How podman works for who is not root.
-    Need::Debian { package: "uidmap", file: "/usr/bin/newuidmap" },
-    Need::Debian { package: "slirp4netns", file: "/usr/bin/slirp4netns" },
-    Need::Debian { package: "ca-certificates", file: "/etc/ssl/certs/ca-certificates.crt" },
+/// Podman on all machines: it needs no daemon, is a Debian package, and lets a container connect to this machine's 127.0.0.1 while only the published ports are reachable.
+const DEPENDENCIES: [Dependency; 4] = [
+    Dependency::Debian { package: "podman", file: "/usr/bin/podman" },
+    // Podman needs it without root.
+    Dependency::Debian { package: "uidmap", file: "/usr/bin/newuidmap" },
+    Dependency::Debian { package: "slirp4netns", file: "/usr/bin/slirp4netns" },
+    Dependency::Debian { package: "ca-certificates", file: "/etc/ssl/certs/ca-certificates.crt" },
 ];
-/// What starts containers where podman's own choice refuses to, because both versions of cgroups are mounted.
-const RUNC: Need = Need::Debian { package: "runc", file: "/usr/sbin/runc" };
-/// Where the second version of cgroups is mounted beside the first.
-const HYBRID: &str = "/sys/fs/cgroup/unified";
+/// The runtime for machines with both versions of cgroups mounted, where podman's default runtime fails.
+const RUNC: Dependency = Dependency::Debian { package: "runc", file: "/usr/sbin/runc" };
+/// The mount point of cgroups v2 in hybrid mode.
+const CGROUPS_HYBRID: &str = "/sys/fs/cgroup/unified";
 
-/// Fails unless every check of the report says `working` and the image is small enough.
+/// Fails unless every check of the report is `working` and the image is small enough.
 pub(crate) fn run() -> Result<()> {
-    // What is written here is read by another user, in the image and beside it.
-    umask(Mode::from_raw_mode(0o022));
-    // Docker's packages bring runc as well, in another place, and exclude Debian's.
+    // The image's user must be able to read the files that are written here.
+    umask(FileMode::from_raw_mode(0o022));
+    // Docker's packages contain runc at another path, and conflict with Debian's.
     let runc = (needs_runc() && !Path::new("/usr/bin/runc").exists()).then_some(RUNC);
-    stack::install(NEEDS.into_iter().chain(runc))?;
-    let made = build()?;
+    stack::install(DEPENDENCIES.into_iter().chain(runc))?;
+    let how = build()?;
     let image = size::measure(NAME, &folder()?.join("pushed"))?;
     if image.content != CONTENT {
         let content = image.content.join(" ");
-        return Err(Error::new(format!(
-            "the image holds something else than it should: {content}"
-        )));
+        return Err(Error::new(format!("the image has unexpected content: {content}")));
     }
-    stack::up(&Backends::all(), Way::Automatic)?;
-    let outcome = container::run(NAME, &folder()?.join("configuration"))?;
-    let rows = rows(&outcome.report);
+    stack::up(&Backends::all(), Mode::Automatic)?;
+    let run = container::run(NAME, &folder()?.join("configuration"))?;
+    let rows = rows(&run.report);
     println!("\n{}", table(&rows));
-    println!("{NAME}: {made}");
+    println!("{NAME}: {how}");
     println!(
         "{} bytes compressed, of {LIMIT} at most; {} bytes unpacked",
         image.compressed, image.unpacked
     );
-    println!("{} bytes of memory after this report", outcome.memory);
+    println!("{} bytes of memory after this report", run.memory);
     if image.compressed >= LIMIT {
         return Err(Error::new("the image is too large"));
     }
     if rows.iter().any(|row| row.status != "working") {
-        return Err(Error::new("the report of the image is not all `working`"));
+        return Err(Error::new("a check of the image's report is not `working`"));
     }
     Ok(())
 }
 
-/// Builds the image as far as this machine can, and says how.
+/// Builds the image, and returns how: only its last stage if the base image cannot be pulled.
 fn build() -> Result<&'static str> {
     let text = files::read(&stack::workspace().join("Dockerfile"))?;
-    let base =
-        base(&text).ok_or_else(|| Error::new("the Dockerfile names no image to build in"))?;
-    // The format keeps the HEALTHCHECK, which OCI's has no place for.
+    let base = base(&text).ok_or_else(|| Error::new("the Dockerfile has no `FROM`"))?;
+    // OCI's format does not support HEALTHCHECK.
     let mut build = podman(&["build", "--format", "docker", "--network", "host", "--tag", NAME]);
     build.args(LIMITS);
-    if is_there(base)? {
+    if is_available(base)? {
         cargo::run(build.arg("."))?;
         return Ok("built by the Dockerfile");
     }
-    eprintln!("cannot pull {base}: the last stage is built from a binary of this machine");
+    eprintln!("cannot pull {base}; building the last stage with a binary built on this machine");
     let stage = folder()?.join("stage");
     files::remove(&stage)?;
-    fill(&stage.join("out"))?;
+    write_build_output(&stage.join("out"))?;
     build.arg("--build-context").arg(format!("build={}", stage.display()));
     cargo::run(build.arg("."))?;
     Ok("the Dockerfile's last stage, with a binary built on this machine")
 }
 
-/// The image that the first stage begins with.
+/// Returns the base image of the first stage.
 pub(crate) fn base(dockerfile: &str) -> Option<&str> {
     dockerfile.lines().find_map(|line| line.strip_prefix("FROM ")?.split(' ').next())
 }
 
-/// Whether the image is on this machine, after pulling it if it was not.
-fn is_there(image: &str) -> Result<bool> {
+/// Whether an image exists on this machine or can be pulled.
+fn is_available(image: &str) -> Result<bool> {
     let succeeds = |args: &[&str]| {
         let mut podman = podman(args);
         let status = podman.stdout(Stdio::null()).status();
@@ -113,8 +110,8 @@ fn is_there(image: &str) -> Result<bool> {
     Ok(succeeds(&["image", "exists", image])? || succeeds(&["pull", "--quiet", image])?)
 }
 
-/// Fills a folder with what the first stage would leave in `/out`.
-fn fill(out: &Path) -> Result<()> {
+/// Writes the files that the first stage would leave in `/out`.
+fn write_build_output(out: &Path) -> Result<()> {
     let binary = release::binary()?;
     let copy = |from: &Path, to: &str| {
         let to = out.join(to);
@@ -128,7 +125,7 @@ fn fill(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where everything that this task writes is.
+/// Returns the folder of this task's files.
 fn folder() -> Result<PathBuf> {
     let folder = stack::state().join("image");
     fs::create_dir_all(&folder)
@@ -136,7 +133,7 @@ fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A call of podman in the folder of the workspace.
+/// Returns a podman command in the workspace's folder.
 fn podman(args: &[&str]) -> Command {
     let mut podman = Command::new("podman");
     if needs_runc() {
@@ -148,10 +145,10 @@ fn podman(args: &[&str]) -> Command {
 }
 
 fn needs_runc() -> bool {
-    Path::new(HYBRID).exists()
+    Path::new(CGROUPS_HYBRID).exists()
 }
 
-/// What podman prints.
-fn ask(args: &[&str]) -> Result<String> {
+/// Runs podman, and returns its output.
+fn podman_output(args: &[&str]) -> Result<String> {
     cargo::output(&mut podman(args))
 }

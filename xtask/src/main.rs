@@ -1,6 +1,6 @@
-//! The project's tasks, called through `cargo xtask`.
+//! The command line of the project's tasks, `cargo xtask`.
 //!
-//! This file is the command line only; each task is a file of its own.
+//! Each task has its own module.
 
 mod bench;
 mod cargo;
@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use stack::{Backends, Way};
+use stack::{Backends, Mode};
 
 /// The project's tasks.
 #[derive(Parser)]
@@ -34,52 +34,52 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Start the backends: in containers if an engine can pull images, otherwise on this machine, installing what is missing.
+    /// Start the backends: in containers if an engine can pull images, otherwise on this machine. Installs what is missing.
     Up {
         #[command(flatten)]
         backends: BackendArgs,
     },
     /// Stop the backends that `up` started.
     Down,
-    /// Show the report of the real backends, and serve it until Ctrl-C.
+    /// Print the report of the real backends, and serve it until Ctrl-C.
     Demo {
-        /// Print the report as JSON and end; succeed only if every check says `working`.
+        /// Print the report as JSON and exit; fail unless every check is `working`.
         #[arg(long)]
         once: bool,
-        /// Where the gateway listens.
+        /// The address that the gateway listens on.
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:28080")]
         listen: SocketAddr,
     },
-    /// Check everything that must hold, with all tests against the real backends; or run the tests of single crates.
+    /// Run all lints and tests, against the real backends; or only the tests of some crates.
     Test {
         #[command(flatten)]
         backends: BackendArgs,
-        /// Crates: only the backends that their tests need are brought up, and only their tests are run.
+        /// The crates to test, with only the backends that their tests need.
         #[arg(value_name = "CRATE")]
         crates: Vec<String>,
     },
-    /// Check what needs no backends: format, lints, documentation, and the rules for dependencies.
+    /// Run the checks that need no backends: format, lints, documentation, dependency rules and manifests.
     Lint,
-    /// Print the crates to be tested anew after a change, as JSON: those that changed and those that depend on them.
+    /// Print the crates that a change affects, as JSON: those that changed and those that depend on them.
     Changed {
-        /// The commit that the change began at.
+        /// The commit before the change.
         #[arg(long, value_name = "COMMIT")]
         since: String,
     },
     /// Build the container image, start it, and get the report of the real backends from it.
     Image,
-    /// Measure the release binary beside its limits; fail if a bound is missed by more than the noise.
+    /// Measure the release binary against its limits; fail if a bound is missed by more than the noise.
     Bench {
-        /// Where to write the figures as JSON.
+        /// The file to write the figures to, as JSON.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
-        /// The rows to measure, in place of all.
+        /// The rows to measure, instead of all.
         #[arg(long, value_name = "ROW", value_delimiter = ',')]
         only: Vec<String>,
     },
     /// Create a probe crate and register it.
     NewProbe {
-        /// The backend's name: lower-case letters, digits and dashes.
+        /// The name of the backend that it probes: lower-case letters, digits and dashes.
         name: String,
     },
 }
@@ -97,12 +97,12 @@ struct BackendArgs {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
-        Task::Up { backends } => stack::up(&Backends::all(), backends.way()).map(drop),
+        Task::Up { backends } => stack::up(&Backends::all(), backends.mode()).map(drop),
         Task::Down => stack::down(&Backends::all()),
         Task::Demo { once: false, listen } => demo::serve(listen),
         Task::Demo { once: true, listen } => demo::once(listen),
-        Task::Test { backends, crates } if crates.is_empty() => test::everything(backends.way()),
-        Task::Test { backends, crates } => test::crates(&crates, backends.way()),
+        Task::Test { backends, crates } if crates.is_empty() => test::everything(backends.mode()),
+        Task::Test { backends, crates } => test::crates(&crates, backends.mode()),
         Task::Lint => test::lint(),
         Task::Changed { since } => changed(&since),
         Task::Image => image::run(),
@@ -119,11 +119,11 @@ fn main() -> ExitCode {
 }
 
 impl BackendArgs {
-    fn way(&self) -> Way {
+    fn mode(&self) -> Mode {
         match (self.native, self.compose) {
-            (true, _) => Way::Native,
-            (false, true) => Way::Compose,
-            (false, false) => Way::Automatic,
+            (true, _) => Mode::Native,
+            (false, true) => Mode::Compose,
+            (false, false) => Mode::Automatic,
         }
     }
 }

@@ -1,22 +1,25 @@
-//! Checks the files that are not code: compose file, `Dockerfile`, workflows and Kubernetes manifests, without running any of them.
+//! Validates the compose file, `Dockerfile`, workflows and Kubernetes manifests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use stack::{Error, Need, Pinned, Result};
+use stack::{Dependency, Error, PinnedVenv, Result};
 
 use crate::files::{read, remove};
 use crate::{cargo, image};
 
-/// The checkers, with the schemas that they carry.
-const TOOLS: Pinned =
-    Pinned { folder: "venv-manifests", requirements: include_str!("manifests/requirements.txt") };
-/// Kubernetes has no tool that takes a config map apart.
+/// The environment of the checkers, which contain their schemas.
+const TOOLS: PinnedVenv = PinnedVenv {
+    folder: "venv-manifests",
+    requirements: include_str!("manifests/requirements.txt"),
+};
+/// Extracts the files of config maps; Kubernetes has no tool for that.
 const CONFIG_MAPS: &str = "xtask/src/manifests/config_maps.py";
-/// Docker's plug-in is used in its place where there is one.
-const COMPOSE: Need = Need::Debian { package: "docker-compose", file: "/usr/bin/docker-compose" };
-/// The oldest version of Kubernetes that its makers still maintain: what passes there is known to all later ones.
+/// The package for machines without Docker's compose plug-in.
+const COMPOSE: Dependency =
+    Dependency::Debian { package: "docker-compose", file: "/usr/bin/docker-compose" };
+/// The oldest maintained version of Kubernetes; manifests that are valid for it are valid for later ones.
 const KUBERNETES: &str = "1.34";
 
 /// Checks the files of this workspace.
@@ -24,16 +27,16 @@ pub(crate) fn check() -> Result<()> {
     check_in(stack::workspace())
 }
 
-/// Checks the files below `root` until one is wrong; the checker itself says what is.
+/// Checks the files below `root` until one is invalid; the checker prints the error.
 fn check_in(root: &Path) -> Result<()> {
-    stack::install(std::iter::once(Need::Pinned(&TOOLS)))?;
+    stack::install(std::iter::once(Dependency::Pinned(&TOOLS)))?;
     compose(&root.join("docker-compose.yml"))?;
     dockerfile(root)?;
     workflows(&files(&root.join(".github/workflows"), "yml")?)?;
     kubernetes(&files(&root.join("deploy/kubernetes"), "yaml")?)
 }
 
-/// Compose's own reading knows what its schema does not, such as a service that waits for one that is not there; the schema is stricter about keys.
+/// Validates with Compose itself, which also finds references to undefined services, and with the schema, which is stricter about keys.
 fn compose(file: &Path) -> Result<()> {
     let mut compose = compose_command()?;
     cargo::run(compose.arg("--file").arg(file).args(["config", "--quiet"]))?;
@@ -53,7 +56,7 @@ fn compose_command() -> Result<Command> {
     Ok(Command::new("docker-compose"))
 }
 
-/// It must be well-formed, and build with the compiler that everything else is built with.
+/// Lints the `Dockerfile`, and checks that it builds with the toolchain of the workspace.
 fn dockerfile(root: &Path) -> Result<()> {
     let file = root.join("Dockerfile");
     cargo::run(tool("hadolint").arg(&file))?;
@@ -66,7 +69,7 @@ fn dockerfile(root: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(format!(
-        "{}: `FROM {base}` is not Rust {version}, which rust-toolchain.toml asks for",
+        "{}: `FROM {base}` is not Rust {version}, the version in rust-toolchain.toml",
         file.display()
     )))
 }
@@ -89,7 +92,7 @@ fn workflows(files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Whether an action is named by a whole commit, since tags can move, with its full version as a comment.
+/// Whether an action is named by a full commit hash, since tags can move, with its version as a comment.
 fn is_pinned(action: &str) -> bool {
     let reference = action.split_once('@').and_then(|(_, reference)| reference.split_once(" # v"));
     let Some((commit, version)) = reference else { return false };
@@ -100,7 +103,7 @@ fn is_pinned(action: &str) -> bool {
         && version.split('.').all(is_number)
 }
 
-/// They must fit the schemas to the last key, run this version of the gateway, and hold configurations without a mistake.
+/// Validates the manifests strictly, and checks the version of the gateway's image and the configurations in config maps.
 fn kubernetes(files: &[PathBuf]) -> Result<()> {
     let mut validate = tool("kubernetes-validate");
     validate.args(["--strict", "--quiet", "--kubernetes-version", KUBERNETES]);
@@ -121,7 +124,7 @@ fn kubernetes(files: &[PathBuf]) -> Result<()> {
     config_maps(files)
 }
 
-/// Each config map is a folder of configurations of its own.
+/// Checks each config map as a folder of configurations.
 fn config_maps(files: &[PathBuf]) -> Result<()> {
     let target = stack::state().join("config-maps");
     remove(&target)?;
@@ -129,9 +132,9 @@ fn config_maps(files: &[PathBuf]) -> Result<()> {
     script.arg(stack::workspace().join(CONFIG_MAPS)).arg(&target).args(files);
     let folders = cargo::output(&mut script)?;
     if folders.is_empty() {
-        return Err(Error::new("no manifest holds a config map"));
+        return Err(Error::new("no manifest contains a config map"));
     }
-    // One by one, since each may have its `production`.
+    // One by one, because each may define the namespace `production`.
     for folder in folders.lines() {
         let check = ["run", "--quiet", "--locked", "--package", "gateway", "--", "check-config"];
         cargo::run(cargo::cargo(&check).arg(folder))?;
@@ -145,7 +148,7 @@ fn tool(name: &str) -> Command {
     tool
 }
 
-/// The files of a folder and the folders in it whose names end so; that there are none is an error.
+/// Returns the files with an extension in a folder and its subfolders; it is an error if there are none.
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -161,7 +164,7 @@ fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
         }
     }
     if found.is_empty() {
-        return Err(Error::new(format!("{}: no *.{extension} in it", folder.display())));
+        return Err(Error::new(format!("{}: no *.{extension} files", folder.display())));
     }
     found.sort();
     Ok(found)
@@ -171,7 +174,7 @@ fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
-    /// A copy of all that is checked, where things may be broken.
+    /// A copy of all checked files, which a test can break.
     struct Copy(tempfile::TempDir);
 
     impl Copy {
@@ -185,21 +188,22 @@ mod tests {
             copy
         }
 
-        /// What is said when `from` stands as `to` in this file; afterwards it is as it was.
-        fn said(&self, file: &str, from: &str, to: &str) -> String {
+        /// Returns the error of a file in which `from` is replaced with `to`, and restores the file.
+        fn error_with(&self, file: &str, from: &str, to: &str) -> String {
             let path = self.0.path().join(file);
             let text = read(&path).unwrap();
             let broken = text.replacen(from, to, 1);
             assert_ne!(text, broken, "{file} has no {from}");
             fs::write(&path, broken).unwrap();
-            let said = check_in(self.0.path()).expect_err(&format!("{file} with {to}")).to_string();
+            let error =
+                check_in(self.0.path()).expect_err(&format!("{file} with {to}")).to_string();
             fs::write(&path, text).unwrap();
-            said
+            error
         }
     }
 
     #[test]
-    fn every_kind_of_file_is_read_by_its_checker() {
+    fn every_kind_of_file_is_checked() {
         let copy = Copy::new();
         check_in(copy.0.path()).unwrap();
         let (sidecar, release) = ("deploy/kubernetes/sidecar", ".github/workflows/release.yml");
@@ -209,15 +213,15 @@ mod tests {
         for (file, (from, to), expected) in [
             ("docker-compose.yml", ("image:", "imagee:"), "compose"),
             ("Dockerfile", ("CMD [\"serve\"]", "CMD serve"), "`hadolint "),
-            ("Dockerfile", ("rust:1.", "rust:0."), "which rust-toolchain.toml asks for"),
+            ("Dockerfile", ("rust:1.", "rust:0."), "the version in rust-toolchain.toml"),
             (release, ("runs-on:", "run-on:"), "`check-jsonschema "),
             (release, ("actions/checkout@", "actions/checkout@main # "), "the action's commit"),
             (&deployment, read_only, "`kubernetes-validate "),
             (&deployment, ("/health-gateway:", "/health-gateway:1"), "expected version "),
             (&config_map, ("[redis]", "[redys]"), "check-config "),
         ] {
-            let said = copy.said(file, from, to);
-            assert!(said.contains(expected), "{file} with {to}: {said}");
+            let error = copy.error_with(file, from, to);
+            assert!(error.contains(expected), "{file} with {to}: {error}");
         }
     }
 

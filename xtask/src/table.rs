@@ -1,21 +1,21 @@
-//! The report as a table for people.
+//! Formats the report as a table.
 
 use serde_json::Value;
 
 /// One check of the report.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Row<'a> {
-    /// The component it belongs to.
+    /// The name of its component.
     pub(crate) component: &'a str,
-    /// Its name within the component; empty when it is the component.
+    /// Its name within the component; empty if the component is a single check.
     pub(crate) check: &'a str,
-    /// `working`, or what is wrong.
+    /// `working`, or the error.
     pub(crate) status: &'a str,
-    /// In seconds.
+    /// The response time in seconds.
     pub(crate) response_time: &'a str,
 }
 
-/// The checks of a report in its own order.
+/// Returns the checks of a report, in its order.
 pub(crate) fn rows(report: &Value) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     for (component, value) in report.as_object().into_iter().flatten() {
@@ -29,7 +29,7 @@ pub(crate) fn rows(report: &Value) -> Vec<Row<'_>> {
     rows
 }
 
-/// The rows with a headline, in columns; what is wrong comes last, since it may be long.
+/// Formats the rows in columns below a headline; the status is last, because it may be long.
 pub(crate) fn table(rows: &[Row<'_>]) -> String {
     let headline =
         Row { component: "component", check: "check", status: "status", response_time: "seconds" };
@@ -46,7 +46,7 @@ pub(crate) fn table(rows: &[Row<'_>]) -> String {
     lines.concat()
 }
 
-/// A check is an object with a status; a group has none, or an object of that name.
+/// Returns the row of a check: an object with a status. A group has none, or a check of that name.
 fn row<'a>(component: &'a str, check: &'a str, value: &'a Value) -> Option<Row<'a>> {
     let text = |key| value.get(key).and_then(Value::as_str);
     let (status, response_time) = (text("status")?, text("response_time")?);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_and_single_checks_are_rows_in_the_order_of_the_report() {
+    fn rows_of_groups_and_single_checks_have_the_order_of_the_report() {
         let report = r#"{"cache": {"pages": {"status": "working", "response_time": "0.0004"}},
             "api": {"status": "connect: refused", "response_time": "0.1"}}"#;
         let report = serde_json::from_str(report).unwrap();

@@ -1,30 +1,30 @@
-//! `test`: everything that must hold, in the order in which it fails fastest.
+//! `test` and `lint`: run all checks, the fastest first.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use stack::{Backends, Error, Result, Way};
+use stack::{Backends, Error, Mode, Result};
 
 use crate::workspace::Workspace;
 use crate::{cargo, deny, doc, manifests};
 
-/// Runs every step until one fails; the last line counts the tests.
-pub(crate) fn everything(way: Way) -> Result<()> {
+/// Runs all lints and tests until a step fails; the last line is the number of tests.
+pub(crate) fn everything(mode: Mode) -> Result<()> {
     lint()?;
-    on(&Backends::all(), way, &["--workspace"])
+    run_tests(&Backends::all(), mode, &["--workspace"])
 }
 
-/// Runs the tests of these crates on the backends that they need; the last line counts them.
-pub(crate) fn crates(names: &[String], way: Way) -> Result<()> {
+/// Runs the tests of some crates with the backends that they need; the last line is the number of tests.
+pub(crate) fn crates(names: &[String], mode: Mode) -> Result<()> {
     let workspace = Workspace::read()?;
     let packages = workspace.named(names)?;
     let backends: Vec<_> =
         packages.iter().map(|package| package.backends()).collect::<Result<_>>()?;
-    let chosen: Vec<_> = names.iter().flat_map(|name| ["--package", name]).collect();
-    on(&Backends::named(&backends.concat()), way, &chosen)
+    let args: Vec<_> = names.iter().flat_map(|name| ["--package", name]).collect();
+    run_tests(&Backends::named(&backends.concat()), mode, &args)
 }
 
-/// Checks what needs no backends.
+/// Runs the checks that need no backends.
 pub(crate) fn lint() -> Result<()> {
     step("format");
     cargo::run(&mut cargo::cargo(&["fmt", "--all", "--check"]))?;
@@ -42,16 +42,16 @@ pub(crate) fn lint() -> Result<()> {
     manifests::check()
 }
 
-/// Brings these backends up, runs the tests of the chosen packages, and ends what was not up before.
-fn on(backends: &Backends, way: Way, packages: &[&str]) -> Result<()> {
+/// Starts the backends, runs the tests of some packages, and stops the backends that it started.
+fn run_tests(backends: &Backends, mode: Mode, packages: &[&str]) -> Result<()> {
     step("backends");
-    // Wherever the shared servers run, a test's own are native.
+    // Private servers are always native.
     backends.install()?;
-    let started = stack::up(backends, way)?;
+    let started = stack::up(backends, mode)?;
     step("tests");
-    let counted = tests(packages);
+    let result = cargo_test(packages);
     stack::down(&started)?;
-    let (counts, passed) = counted?;
+    let (counts, passed) = result?;
     println!("{} passed, {} failed", counts.passed, counts.failed);
     if passed { Ok(()) } else { Err(Error::new("the tests failed")) }
 }
@@ -67,7 +67,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// Takes a line such as `test result: ok. 7 passed; 0 failed; 0 ignored; ...` into account.
+    /// Adds the numbers of a line such as `test result: ok. 7 passed; 0 failed; 0 ignored; ...`.
     fn add(&mut self, line: &str) {
         let Some((_, counts)) = line.split_once("test result: ") else { return };
         let mut words = counts.split([' ', ';']).filter(|word| !word.is_empty()).peekable();
@@ -81,8 +81,8 @@ impl Counts {
     }
 }
 
-/// Runs the tests of these packages and shows what they say; tells how many there were, and whether all is well.
-fn tests(packages: &[&str]) -> Result<(Counts, bool)> {
+/// Runs the tests of some packages and prints their output; returns the number of tests, and whether all passed.
+fn cargo_test(packages: &[&str]) -> Result<(Counts, bool)> {
     let args = [&["test", "--all-features", "--locked", "--no-fail-fast"], packages].concat();
     let failure = |error| Error::new(format!("`cargo test`: {error}"));
     let mut cargo = cargo::cargo(&args).stdout(Stdio::piped()).spawn().map_err(failure)?;
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_results_of_all_test_programs_are_summed() {
+    fn the_results_of_all_test_binaries_are_summed() {
         let mut counts = Counts::default();
         counts.add("running 3 tests");
         counts.add("test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");

@@ -1,4 +1,4 @@
-//! The crates of the workspace, as cargo knows them: who depends on whom, and which backends the tests of each need.
+//! The crates of the workspace: their dependencies, and the backends of their tests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use stack::{Error, Result};
 
 use crate::{cargo, files};
 
-/// Where a crate names the backends of the shared stack that its tests need, one on each line.
+/// The file in which a crate lists the shared backends that its tests need, one on each line.
 const BACKENDS: &str = "tests/backends";
 
 /// A crate of the workspace.
@@ -17,7 +17,7 @@ const BACKENDS: &str = "tests/backends";
 pub(crate) struct Package {
     pub(crate) name: String,
     folder: PathBuf,
-    /// The crates of the workspace that it is built or tested with.
+    /// The crates of the workspace that it or its tests depend on.
     dependencies: Vec<String>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Asks cargo.
+    /// Reads `cargo metadata`.
     pub(crate) fn read() -> Result<Self> {
         let mut metadata = cargo::cargo(&["metadata", "--no-deps", "--format-version", "1"]);
         let output = cargo::output(&mut metadata)?;
@@ -36,37 +36,35 @@ impl Workspace {
             .map_err(|error| Error::new(format!("read `cargo metadata`: {error}")))?;
         let packages = parsed["packages"].as_array().into_iter().flatten();
         let packages: Option<_> = packages.map(package).collect();
-        let packages =
-            packages.ok_or_else(|| Error::new("`cargo metadata` names a package in no folder"))?;
+        let packages = packages.ok_or_else(|| {
+            Error::new("`cargo metadata`: a package has no name, folder or dependencies")
+        })?;
         Ok(Self { root: stack::workspace().to_owned(), packages })
     }
 
-    /// The crates of these names.
+    /// Returns the crates with these names.
     pub(crate) fn named(&self, names: &[String]) -> Result<Vec<&Package>> {
         let find = |name: &String| {
             self.packages.iter().find(|package| package.name == *name).ok_or_else(|| {
                 let known: Vec<_> = self.packages.iter().map(|one| one.name.as_str()).collect();
-                Error::new(format!(
-                    "no crate is called `{name}`; expected one of {}",
-                    known.join(", ")
-                ))
+                Error::new(format!("unknown crate `{name}`; expected one of {}", known.join(", ")))
             })
         };
         names.iter().map(find).collect()
     }
 
-    /// The crates that are tested anew after a change since `commit`, in the order of their names.
+    /// Returns the crates affected by the changes since `commit`, sorted by name.
     pub(crate) fn changed_since(&self, commit: &str) -> Result<Vec<&str>> {
         let mut git = Command::new("git");
-        // Three dots: what has happened on the other branch in the meantime is not our change.
+        // Three dots exclude later commits of the other branch.
         git.args(["diff", "--name-only", "--no-renames", &format!("{commit}...HEAD")]);
         let files = cargo::output(git.current_dir(&self.root))?;
         Ok(self.affected_by(files.lines().map(Path::new)))
     }
 
-    /// The crates that these files are of, and all that depend on them.
+    /// Returns the crates that contain these files, and all that depend on them.
     ///
-    /// What belongs to no crate may matter to each; documents are checked by the tests of the gateway.
+    /// A file outside all crates affects all of them, except documents, which the gateway's tests check.
     fn affected_by<'a>(&self, files: impl Iterator<Item = &'a Path>) -> Vec<&str> {
         let mut affected = BTreeSet::new();
         for file in files {
@@ -94,7 +92,7 @@ impl Workspace {
 }
 
 impl Package {
-    /// The backends that its tests need; none if it does not say.
+    /// Returns the backends that its tests need; none if the file does not exist.
     pub(crate) fn backends(&self) -> Result<Vec<String>> {
         let file = self.folder.join(BACKENDS);
         if !file.exists() {
@@ -105,7 +103,7 @@ impl Package {
             if !stack::names().any(|known| known == name) {
                 let known: Vec<_> = stack::names().collect();
                 return Err(Error::new(format!(
-                    "{}:{}: no backend is called `{name}`; expected one of {} on each line",
+                    "{}:{}: unknown backend `{name}`; expected one of {} on each line",
                     file.display(),
                     index + 1,
                     known.join(", ")
@@ -118,11 +116,11 @@ impl Package {
 
 fn package(value: &Value) -> Option<Package> {
     let dependencies = value["dependencies"].as_array()?.iter();
-    let ours = dependencies.filter(|dependency| dependency["path"].is_string());
+    let local = dependencies.filter(|dependency| dependency["path"].is_string());
     Some(Package {
         name: value["name"].as_str()?.to_owned(),
         folder: Path::new(value["manifest_path"].as_str()?).parent()?.to_owned(),
-        dependencies: ours.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect(),
+        dependencies: local.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect(),
     })
 }
 
@@ -139,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_affects_its_crate_and_whoever_depends_on_it() {
+    fn a_change_affects_its_crate_and_those_that_depend_on_it() {
         assert_eq!(affected(&["gateway/src/main.rs"]), ["gateway"]);
         assert_eq!(affected(&["crates/probe-redis/src/lib.rs"]), ["gateway", "probe-redis"]);
         let redis = affected(&["crates/redis-client/src/lib.rs"]);
@@ -152,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_no_crate_affects_all_and_a_document_the_gateway() {
+    fn a_file_outside_all_crates_affects_all_and_a_document_the_gateway() {
         let all = Workspace::read().unwrap().packages.len();
         assert_eq!(affected(&["Cargo.lock"]).len(), all);
         assert_eq!(affected(&["docs/endpoint.md", "README.md"]), ["gateway"]);
@@ -160,23 +158,20 @@ mod tests {
     }
 
     #[test]
-    fn every_crate_names_backends_that_there_are() {
+    fn every_crate_lists_known_backends() {
         for package in Workspace::read().unwrap().packages {
             package.backends().unwrap();
         }
     }
 
     #[test]
-    fn a_backend_that_is_not_there_is_told_by_its_line() {
+    fn the_error_for_an_unknown_backend_contains_its_line() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("tests")).unwrap();
         fs::write(folder.path().join(BACKENDS), "redis\nrabit\n").unwrap();
         let folder = folder.path().to_owned();
         let package = Package { name: "p".to_owned(), folder, dependencies: Vec::new() };
-        let said = package.backends().unwrap_err().to_string();
-        assert!(
-            said.contains("tests/backends:2: no backend is called `rabit`; expected "),
-            "{said}"
-        );
+        let error = package.backends().unwrap_err().to_string();
+        assert!(error.contains("tests/backends:2: unknown backend `rabit`; expected "), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The backends of the comparison, and the configuration in which the gateway asks them.
+//! The backends of the measurements, and their sections of the gateway's configuration.
 
 use std::net::SocketAddr;
 
@@ -8,12 +8,12 @@ use stack::{
 };
 
 use crate::error::{Error, Result};
-use crate::tap::Tap;
+use crate::proxy::CountingProxy;
 
-/// The caches' names; each has the database of its position, counted from one.
+/// The caches' names; the database of each is its position, counted from one.
 pub(crate) const CACHES: [&str; 4] = ["data", "pages", "task_lock", "task_queue"];
 
-/// Where each check's backend is: the servers of the shared stack, unless something stands before them.
+/// The address of each check's backend: a server of the shared stack, or a proxy in front of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backends {
     pub(crate) postgres: SocketAddr,
@@ -38,7 +38,7 @@ impl Default for Backends {
 }
 
 impl Backends {
-    /// PostgreSQL, two Redis, four caches, `RabbitMQ`, Celery's ping and three queues.
+    /// Returns the sections of PostgreSQL, two Redis, four caches, `RabbitMQ`, and Celery's ping and three queues.
     pub(crate) fn sections(&self) -> String {
         let user = format!("{HEALTH_USER}:{HEALTH_PASSWORD}");
         let caches: Vec<_> = CACHES
@@ -60,59 +60,60 @@ impl Backends {
     }
 }
 
-/// A tap before each check's backend, which counts the runs of that check.
-pub(crate) struct Tapped {
-    taps: Vec<(String, Tap)>,
+/// A proxy in front of each check's backend, which counts the runs of that check.
+pub(crate) struct ProxiedBackends {
+    proxies: Vec<(String, CountingProxy)>,
     backends: Backends,
 }
 
-impl Tapped {
-    /// What stands in a check's question, and nowhere else.
+impl ProxiedBackends {
+    /// Starts the proxies. Each counts patterns that occur only in a check's requests.
     pub(crate) fn new() -> Result<Self> {
         let Backends { postgres, redis, redis2, caches, rabbit, celery } = Backends::default();
-        let mut taps = Vec::new();
-        let mut tap = |name: &str, server, marks: &[&str]| {
-            let tap = Tap::before(server, marks)?;
-            let listen = tap.listen();
-            taps.push((name.to_owned(), tap));
-            Ok::<_, Error>(listen)
+        let mut proxies = Vec::new();
+        let mut start = |name: &str, server, patterns: &[&str]| {
+            let proxy = CountingProxy::start(server, patterns)?;
+            let address = proxy.address();
+            proxies.push((name.to_owned(), proxy));
+            Ok::<_, Error>(address)
         };
-        // A declaration begins with a reserved number and the queue's name, with its length before it.
-        let queues = CELERY_QUEUES.map(|queue| format!("\0\x32\0\x0a\0\0{}{queue}", length(queue)));
-        let asked: Vec<_> =
+        // `queue.declare` starts with a reserved short and the length-prefixed name of the queue.
+        let queues =
+            CELERY_QUEUES.map(|queue| format!("\0\x32\0\x0a\0\0{}{queue}", length_prefix(queue)));
+        let celery_patterns: Vec<_> =
             std::iter::once("\"ticket\"").chain(queues.iter().map(String::as_str)).collect();
         let mut backends = Backends {
-            postgres: tap("postgres", postgres, &["pg_is_in_recovery"])?,
-            redis: tap("redis", redis, &["\r\nSET\r\n"])?,
-            redis2: tap("redis2", redis2, &["\r\nSET\r\n"])?,
+            postgres: start("postgres", postgres, &["pg_is_in_recovery"])?,
+            redis: start("redis", redis, &["\r\nSET\r\n"])?,
+            redis2: start("redis2", redis2, &["\r\nSET\r\n"])?,
             caches,
-            rabbit: tap("rabbit", rabbit, &["\"health-gateway\""])?,
-            celery: tap("celery", celery, &asked)?,
+            rabbit: start("rabbit", rabbit, &["\"health-gateway\""])?,
+            celery: start("celery", celery, &celery_patterns)?,
         };
         for (name, cache) in CACHES.iter().zip(&mut backends.caches) {
-            *cache = tap(&format!("cache.{name}"), *cache, &["\r\nSET\r\n"])?;
+            *cache = start(&format!("cache.{name}"), *cache, &["\r\nSET\r\n"])?;
         }
-        Ok(Self { taps, backends })
+        Ok(Self { proxies, backends })
     }
 
-    /// Where the gateway finds them.
+    /// Returns the addresses of the proxies.
     pub(crate) fn backends(&self) -> &Backends {
         &self.backends
     }
 
-    pub(crate) fn taps(&self) -> impl Iterator<Item = &Tap> {
-        self.taps.iter().map(|(_, tap)| tap)
+    pub(crate) fn proxies(&self) -> impl Iterator<Item = &CountingProxy> {
+        self.proxies.iter().map(|(_, proxy)| proxy)
     }
 
-    /// How many connections were opened so far.
+    /// Returns the number of connections that were opened so far.
     pub(crate) fn accepted(&self) -> usize {
-        self.taps().map(Tap::accepted).sum()
+        self.proxies().map(CountingProxy::accepted).sum()
     }
 
-    /// How often each check was run so far.
+    /// Returns the number of runs of each check so far.
     pub(crate) fn runs(&self) -> Vec<(String, usize)> {
         let mut runs = Vec::new();
-        for (name, tap) in &self.taps {
+        for (name, proxy) in &self.proxies {
             let names = match name.as_str() {
                 "celery" => {
                     let queues = CELERY_QUEUES.map(|queue| format!("celery.queues.{queue}"));
@@ -120,13 +121,13 @@ impl Tapped {
                 }
                 name => vec![name.to_owned()],
             };
-            runs.extend(names.into_iter().zip(tap.seen()));
+            runs.extend(names.into_iter().zip(proxy.matches()));
         }
         runs
     }
 }
 
-/// A name's length as the protocol writes it.
-fn length(name: &str) -> char {
+/// Returns the length prefix of a short string.
+fn length_prefix(name: &str) -> char {
     u8::try_from(name.len()).map_or('\0', char::from)
 }

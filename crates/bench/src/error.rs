@@ -1,10 +1,10 @@
-//! How a failure of the bench is told: `stack`'s error, with what was being done.
+//! Adds context to `stack`'s error type.
 
 use std::fmt::Display;
 
 pub(crate) use stack::{Error, Result};
 
-/// Says what was being done when something failed.
+/// Adds the operation that failed to an error.
 pub(crate) trait Context<T> {
     fn context(self, what: &str) -> Result<T>;
 }
@@ -15,7 +15,7 @@ impl<T, E: Display> Context<T> for std::result::Result<T, E> {
     }
 }
 
-/// An error of a server that does not answer as its protocol says.
+/// Returns the error for a response that does not follow the protocol.
 pub(crate) fn unexpected(what: impl Display) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidData, format!("unexpected: {what}"))
 }

@@ -1,20 +1,20 @@
-//! A figure beside its bound, and all of them as a table and as JSON.
+//! Figures with their bounds, formatted as a table and as JSON.
 
 use serde_json::{Value, json};
 
-use crate::measure::Measured;
+use crate::measure::Measurement;
 
-/// What a figure must reach.
+/// The bound that a figure must meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
 
-/// How a figure stands to its bound.
+/// Whether a figure meets its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Reached,
+    Met,
     /// Missed, but by no more than the noise.
     Noise,
     Missed,
@@ -24,41 +24,41 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
     pub(crate) name: String,
-    pub(crate) measured: Measured,
+    pub(crate) measured: Measurement,
     pub(crate) unit: &'static str,
     pub(crate) bound: Bound,
-    /// What was measured, in words.
+    /// The measured values, in words.
     pub(crate) detail: String,
 }
 
 impl Figure {
     pub(crate) fn verdict(&self) -> Verdict {
-        let Measured { value, noise } = self.measured;
+        let Measurement { value, noise } = self.measured;
         let (missed, beyond) = match self.bound {
             Bound::AtMost(most) => (value > most, value - noise > most),
             Bound::AtLeast(least) => (value < least, value + noise < least),
         };
         match (missed, beyond) {
-            (false, _) => Verdict::Reached,
+            (false, _) => Verdict::Met,
             (true, false) => Verdict::Noise,
             (true, true) => Verdict::Missed,
         }
     }
 
     fn cells(&self) -> [String; 5] {
-        let Measured { value, noise } = self.measured;
+        let Measurement { value, noise } = self.measured;
         let unit = self.unit;
-        let noise = if noise > 0.0 { format!(" ± {}", short(noise)) } else { String::new() };
+        let noise = if noise > 0.0 { format!(" ± {}", significant(noise)) } else { String::new() };
         let bound = match self.bound {
             Bound::AtMost(most) => format!("at most {most}{unit}"),
             Bound::AtLeast(least) => format!("at least {least}{unit}"),
         };
         let verdict = match self.verdict() {
-            Verdict::Reached => "reached",
+            Verdict::Met => "reached",
             Verdict::Noise => "within the noise",
             Verdict::Missed => "MISSED",
         };
-        let value = format!("{}{noise}{unit}", short(value));
+        let value = format!("{}{noise}{unit}", significant(value));
         [self.name.clone(), value, bound, verdict.to_owned(), self.detail.clone()]
     }
 
@@ -68,7 +68,7 @@ impl Figure {
             Bound::AtLeast(least) => json!({"at_least": least}),
         };
         let verdict = match self.verdict() {
-            Verdict::Reached => "reached",
+            Verdict::Met => "reached",
             Verdict::Noise => "within the noise",
             Verdict::Missed => "missed",
         };
@@ -79,7 +79,7 @@ impl Figure {
     }
 }
 
-/// The figures in columns; what was measured comes last, since it is long.
+/// Formats the figures in columns; the detail is last, because it is long.
 pub(crate) fn table(figures: &[Figure]) -> String {
     let head = ["figure", "reached", "must reach", "", "measured"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(figures.iter().map(Figure::cells)).collect();
@@ -93,14 +93,14 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// The figures for a program.
+/// Formats the figures as JSON.
 pub(crate) fn json(figures: &[Figure]) -> String {
     let figures: Vec<_> = figures.iter().map(Figure::json).collect();
     format!("{:#}\n", Value::from(figures))
 }
 
-/// Three digits that count.
-fn short(value: f64) -> String {
+/// Formats a value with three significant digits.
+fn significant(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         large if large >= 100.0 => format!("{value:.0}"),
@@ -115,17 +115,17 @@ mod tests {
     use super::*;
 
     fn check(value: f64, noise: f64, bound: Bound, expected: Verdict) {
-        let measured = Measured { value, noise };
+        let measured = Measurement { value, noise };
         let (name, unit, detail) = (String::new(), "×", String::new());
         assert_eq!(Figure { name, measured, unit, bound, detail }.verdict(), expected);
     }
 
     #[test]
-    fn a_bound_is_missed_by_more_than_the_noise() {
-        check(1.3, 0.1, Bound::AtMost(1.3), Verdict::Reached);
+    fn a_bound_is_missed_only_by_more_than_the_noise() {
+        check(1.3, 0.1, Bound::AtMost(1.3), Verdict::Met);
         check(1.35, 0.1, Bound::AtMost(1.3), Verdict::Noise);
         check(1.45, 0.1, Bound::AtMost(1.3), Verdict::Missed);
-        check(0.95, 0.0, Bound::AtLeast(0.9), Verdict::Reached);
+        check(0.95, 0.0, Bound::AtLeast(0.9), Verdict::Met);
         check(0.85, 0.1, Bound::AtLeast(0.9), Verdict::Noise);
         check(0.75, 0.1, Bound::AtLeast(0.9), Verdict::Missed);
     }
@@ -134,7 +134,7 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let figure = |name: &str, value| Figure {
             name: name.to_owned(),
-            measured: Measured { value, noise: 0.02 },
+            measured: Measurement { value, noise: 0.02 },
             unit: "×",
             bound: Bound::AtMost(1.3),
             detail: "all".to_owned(),

@@ -1,4 +1,4 @@
-//! The gateway under test: the release binary as a child process, with a configuration of the bench's own.
+//! Runs the release binary of the gateway as a child process.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,65 +8,65 @@ use stack::{Program, Server, free_port};
 use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
-use crate::http::caller::{Caller, Request};
+use crate::http::client::{Client, Request};
 
 /// The access token of the bench's namespaces.
 pub(crate) const TOKEN: &str = "token-of-a-throw-away-bench";
-/// What a caller sends who wants every check run for him.
-pub(crate) const FRESH: &str = "Cache-Control: no-cache";
+/// The header that requests a fresh run of every check.
+pub(crate) const NO_CACHE: &str = "Cache-Control: no-cache";
 
 /// A running gateway, which ends when this is dropped.
 pub(crate) struct Gateway {
     server: Server,
-    listen: SocketAddr,
+    address: SocketAddr,
     _folder: TempDir,
 }
 
 impl Gateway {
-    /// Starts `binary` on a configuration that needs no Vault: `sections` follow the namespace's own settings.
+    /// Starts `binary` with a configuration without Vault, which consists of the namespace's `settings` and of `sections`.
     pub(crate) fn start(binary: &Path, settings: &str, sections: &str) -> Result<Self> {
-        let folder = tempfile::tempdir().context("make a folder")?;
+        let folder = tempfile::tempdir().context("create a folder")?;
         let config = folder.path().join("bench.toml");
         let head = format!("namespace = \"bench\"\naccess_token = \"{TOKEN}\"\n{settings}\n");
         fs::write(&config, head + sections).context("write the configuration")?;
-        Self::on(binary, &config, folder)
+        Self::start_with_config(binary, &config, folder)
     }
 
-    /// Starts `binary` on a configuration that is there.
-    pub(crate) fn on(binary: &Path, config: &Path, folder: TempDir) -> Result<Self> {
+    /// Starts `binary` with an existing configuration; `folder` is for its own files.
+    pub(crate) fn start_with_config(binary: &Path, config: &Path, folder: TempDir) -> Result<Self> {
         let port = free_port()?;
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let home = folder.path().join("gateway");
-        fs::create_dir(&home).context("make a folder")?;
+        fs::create_dir(&home).context("create a folder")?;
         let program = Program::new("gateway", binary, &home)
-            .args(["serve", "--listen", &listen.to_string(), "--config"])
+            .args(["serve", "--listen", &address.to_string(), "--config"])
             .args([config])
             .ready_on(port);
-        Ok(Self { server: Server::start(program)?, listen, _folder: folder })
+        Ok(Self { server: Server::start(program)?, address, _folder: folder })
     }
 
     pub(crate) fn pid(&self) -> Result<i32> {
-        self.server.pid().ok_or_else(|| Error::new("the gateway has ended"))
+        self.server.pid().ok_or_else(|| Error::new("the gateway has exited"))
     }
 
-    pub(crate) fn listen(&self) -> SocketAddr {
-        self.listen
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
-    /// A caller on a connection of his own.
-    pub(crate) fn caller(&self, headers: &[&str]) -> Result<Caller> {
-        Caller::connect(self.listen, request(headers))
+    /// Opens a connection; its requests have these headers.
+    pub(crate) fn client(&self, headers: &[&str]) -> Result<Client> {
+        Client::connect(self.address, request(headers))
     }
 
-    /// A caller for whom every check is run, after everything has once said `working`.
-    pub(crate) fn fresh_caller(&self) -> Result<Caller> {
-        let mut caller = self.caller(&[FRESH])?;
-        caller.report()?;
-        Ok(caller)
+    /// Opens a connection whose requests run every check, after a run in which all were `working`.
+    pub(crate) fn fresh_client(&self) -> Result<Client> {
+        let mut client = self.client(&[NO_CACHE])?;
+        client.get_report()?;
+        Ok(client)
     }
 }
 
-/// The request for a report.
+/// Returns the request for a report.
 pub(crate) fn request(headers: &[&str]) -> Request {
     Request::get(&format!("/api/health/{TOKEN}/"), headers)
 }

@@ -1,6 +1,6 @@
-//! Measures the gateway beside the limit of what is possible, and beside a peer; `cargo xtask bench` builds and calls it.
+//! Measures the gateway against the limit of what is possible and against a peer.
 //!
-//! It never is a part of the product, and knows of the gateway what a caller knows.
+//! `cargo xtask bench` builds and runs it. It is not part of the product, and uses only the gateway's public interface.
 
 mod backends;
 mod error;
@@ -11,8 +11,8 @@ mod http;
 mod measure;
 mod peer;
 mod proc;
+mod proxy;
 mod rows;
-mod tap;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -33,19 +33,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Measure, and print the table; fail if a bound is missed by more than the noise.
+    /// Measure, and print the table of figures; fail if a bound is missed by more than the noise.
     Run {
         /// The gateway's binary.
         #[arg(long, value_name = "FILE")]
         gateway: PathBuf,
-        /// Where to write the figures as JSON.
+        /// The file to write the figures to, as JSON.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
-        /// The rows to measure, in place of all.
+        /// The rows to measure, instead of all.
         #[arg(long, value_name = "NAME", value_parser = row_name, value_delimiter = ',')]
         only: Vec<String>,
     },
-    /// Be the bare server that the gateway's face is compared with.
+    /// Run the bare HTTP server that the gateway is compared with.
     #[command(hide = true)]
     Bare {
         #[arg(long)]
@@ -53,18 +53,18 @@ enum Task {
         #[arg(long)]
         body: PathBuf,
     },
-    /// Be the floor for one question to everybody.
+    /// Run the floor: connect to all backends, send each its requests once, and exit.
     #[command(hide = true)]
     Floor,
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().task {
+    let result = match Cli::parse().task {
         Task::Run { gateway, json, only } => run(gateway, json, &only),
         Task::Bare { listen, body } => http::bare::serve(listen, &body).map(|()| true),
         Task::Floor => rows::start::floor().map(|()| true),
     };
-    match done {
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -82,7 +82,7 @@ fn row_name(name: &str) -> std::result::Result<String, String> {
     Err(format!("expected one of {}", names.join(", ")))
 }
 
-/// Whether no bound is missed.
+/// Runs the rows, and returns whether no bound is missed.
 fn run(gateway: PathBuf, file: Option<PathBuf>, only: &[String]) -> Result<bool> {
     let bench = Bench::new(gateway);
     let mut figures = Vec::new();

@@ -1,4 +1,4 @@
-//! What `/proc` says of a process: the time it used, its memory, its files and its threads.
+//! Reads a process's CPU time, memory, files and threads from `/proc`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,35 +6,35 @@ use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
 
-/// In what `/proc` counts the time of the CPU, on every machine that Linux runs on today.
+/// The unit of CPU times in `/proc` (`USER_HZ`), the same on all platforms.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The time of the CPU that a process and its living descendants have used.
+/// Returns the CPU time of a process and its running descendants.
 pub(crate) fn cpu(pid: i32) -> Result<Duration> {
     let mut ticks = 0;
     for pid in tree(pid)? {
-        // One that has ended in between counts no more.
+        // A process that has exited in the meantime is not counted.
         ticks += stat(pid).map_or(0, |stat| stat.ticks);
     }
     Ok(TICK * ticks)
 }
 
-/// Its resident memory, in bytes.
+/// Returns its resident memory in bytes.
 pub(crate) fn resident(pid: i32) -> Result<u64> {
     status(pid, "VmRSS:").map(|kibibytes| kibibytes * 1024)
 }
 
-/// The part of its resident memory that is not a mapped file, in bytes.
+/// Returns its resident anonymous memory in bytes.
 pub(crate) fn anonymous(pid: i32) -> Result<u64> {
     status(pid, "RssAnon:").map(|kibibytes| kibibytes * 1024)
 }
 
-/// How many threads it has.
+/// Returns the number of its threads.
 pub(crate) fn threads(pid: i32) -> Result<u64> {
     status(pid, "Threads:")
 }
 
-/// What its open files are, such as `socket:[4711]`: a socket's number is never used again.
+/// Returns its open files, such as `socket:[4711]`. A socket's inode identifies it.
 pub(crate) fn files(pid: i32) -> Result<BTreeSet<String>> {
     let folder = format!("/proc/{pid}/fd");
     let entries = fs::read_dir(&folder).context(&folder)?;
@@ -42,7 +42,7 @@ pub(crate) fn files(pid: i32) -> Result<BTreeSet<String>> {
     Ok(links.map(|link| link.to_string_lossy().into_owned()).collect())
 }
 
-/// How many files it has open.
+/// Returns the number of its open files.
 pub(crate) fn open_files(pid: i32) -> Result<usize> {
     let folder = format!("/proc/{pid}/fd");
     Ok(fs::read_dir(&folder).context(&folder)?.count())
@@ -64,7 +64,9 @@ fn tree(root: i32) -> Result<Vec<i32>> {
     let mut next = 0;
     while let Some(parent) = tree.get(next).copied() {
         next += 1;
-        tree.extend(all.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        tree.extend(
+            all.iter().filter(|(_, its_parent)| *its_parent == parent).map(|(pid, _)| *pid),
+        );
     }
     Ok(tree)
 }
@@ -78,7 +80,7 @@ fn stat(pid: i32) -> Option<Stat> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The program's name, in parentheses, may hold blanks and parentheses itself; all else follows the last one.
+/// The program's name, in parentheses, may contain blanks and parentheses; the other fields follow the last parenthesis.
 fn parse(line: &str) -> Option<Stat> {
     let fields: Vec<_> = line.rsplit_once(')')?.1.split_whitespace().collect();
     let user: u32 = fields.get(11)?.parse().ok()?;
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_there() {
+    fn this_process_can_be_measured() {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(resident(own).unwrap() > anonymous(own).unwrap());
         assert!(threads(own).unwrap() > 0 && open_files(own).unwrap() >= files(own).unwrap().len());

@@ -1,4 +1,4 @@
-//! A Celery application: its worker in the shared stack, and the workers and tasks of a test.
+//! A Celery application: the worker of the shared stack, and private workers and tasks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,25 +10,27 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
-use crate::install::Need;
-use crate::process::POLL;
+use crate::install::Dependency;
+use crate::process::POLL_INTERVAL;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
 use crate::service::{Service, wait_for};
-use crate::{CELERY_QUEUES, RABBIT, RABBIT_VHOST, place, python, rabbit};
+use crate::{CELERY_QUEUES, RABBIT, RABBIT_VHOST, paths, python, rabbit};
 
-/// The application itself.
+/// The application's source.
 const APP: &str = include_str!("celery/app.py");
-/// Longer than a task ever took to begin on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any task has taken to start on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the application logs when its worker replies to remote control.
+const REPLIES: &str = "worker replies to ping";
 
 pub(crate) const SERVICE: Service = Service {
     name: "celery",
     port: None,
-    needs: &[Need::Python { requirement: "celery[redis]==5.7.0" }],
+    dependencies: &[Dependency::Python { requirement: "celery[redis]==5.7.0" }],
     prepare: |_, home| {
         wait_for(&rabbit::SERVICE)?;
-        place::fresh(home)?;
+        paths::recreate(home)?;
         let (user, password) = (rabbit::ADMIN_USER, rabbit::ADMIN_PASSWORD);
         let broker = format!("amqp://{user}:{password}@{RABBIT}/{RABBIT_VHOST}");
         worker(home, &broker, "rpc://", "demo@localhost", Pool::Prefork, &CELERY_QUEUES)
@@ -37,16 +39,16 @@ pub(crate) const SERVICE: Service = Service {
     stop: Signal::KILL,
 };
 
-/// How a worker does its tasks.
+/// A worker's pool, which executes its tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
-    /// In a child process; the parent answers meanwhile.
+    /// Executes tasks in a child process; the parent replies to remote control meanwhile.
     Prefork,
-    /// By itself, and it answers nobody meanwhile.
+    /// Executes tasks in the worker itself, which does not reply to remote control meanwhile.
     Solo,
 }
 
-/// An application with a broker of a test's own.
+/// An application on a private broker.
 pub struct App {
     broker: String,
     results: String,
@@ -55,40 +57,40 @@ pub struct App {
 
 /// A running worker with one child.
 pub struct Worker {
-    /// The processes, to be paused, stopped and restarted.
+    /// The worker's processes.
     pub server: Server,
     name: String,
 }
 
-/// A task that keeps a worker's child busy until this is dropped.
+/// A task that keeps a worker's child process busy until this value is dropped.
 pub struct Hold(PathBuf);
 
 impl App {
-    /// An application on this broker, with this result backend.
+    /// An application with this broker and this result backend.
     pub fn new(broker: &str, results: &str) -> Result<Self> {
         let folder = private_folder("celery")?;
         write_app(folder.path())?;
         Ok(Self { broker: broker.to_owned(), results: results.to_owned(), folder })
     }
 
-    /// Starts a worker called `<name>@localhost` for these queues.
+    /// Starts a worker named `<name>@localhost` that consumes these queues.
     pub fn worker(&self, name: &str, pool: Pool, queues: &[&str]) -> Result<Worker> {
         let home = self.folder.path().join(name);
-        place::fresh(&home)?;
+        paths::recreate(&home)?;
         let name = format!("{name}@localhost");
         let program = worker(&home, &self.broker, &self.results, &name, pool, queues)?;
-        // It would listen for neighbours for a second first, to learn what they have revoked.
+        // Mingle waits a second for other workers' revoked tasks.
         let program = program.args(["--without-mingle"]);
         Ok(Worker { server: Server::start(program)?, name })
     }
 
-    /// Puts so many tasks that do nothing into a queue, which is made if it does not exist.
+    /// Sends `count` tasks that do nothing to a queue, which is declared if it does not exist.
     pub fn send(&self, queue: &str, count: usize, priority: u8) -> Result<()> {
         let send = format!("app.send_task('nothing', queue='{queue}', priority={priority})");
         self.run(&format!("[{send} for _ in range({count})]")).map(drop)
     }
 
-    /// Sends a task that keeps a child busy, and waits until it does.
+    /// Sends a task that keeps a child process busy, and waits until the task has started.
     pub fn hold(&self, queue: &str) -> Result<Hold> {
         let file = tempfile::Builder::new().prefix("hold-").tempfile_in(self.folder.path());
         let file = file.context(|| "create a file".to_owned())?.into_temp_path();
@@ -96,17 +98,17 @@ impl App {
         let text = path.display().to_string();
         let hold = Hold(path);
         self.run(&format!("app.send_task('hold', ['{text}'], queue='{queue}')"))?;
-        let deadline = Instant::now() + PATIENCE;
-        while !Path::new(&format!("{text}.begun")).exists() {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !Path::new(&format!("{text}.started")).exists() {
             if Instant::now() > deadline {
-                return Err(Error::new(format!("no worker took the task from {queue}")));
+                return Err(Error::new(format!("no worker started the task from {queue}")));
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(hold)
     }
 
-    /// How long Celery's own `inspect ping` takes, without the start of its interpreter.
+    /// Returns how long Celery's own `inspect ping` takes, without the start of the interpreter.
     pub fn inspect_ping(&self) -> Result<Duration> {
         inspect_ping(self.folder.path(), &self.broker, &self.results)
     }
@@ -125,12 +127,12 @@ impl Worker {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        // The task ends when the file is gone; if it is gone already, so much the better.
+        // The task ends when its file does not exist.
         fs::remove_file(&self.0).ok();
     }
 }
 
-/// Has Python do this with the application; gives what it prints.
+/// Runs a Python statement with the application imported, and returns what it prints.
 fn run(home: &Path, broker: &str, results: &str, statement: &str) -> Result<String> {
     let output = Command::new(python::program("python"))
         .args(["-c", &format!("from app import app\n{statement}")])
@@ -154,9 +156,9 @@ fn inspect_ping(home: &Path, broker: &str, results: &str) -> Result<Duration> {
         results,
         "from time import monotonic as now\n\
          app.control.ping(timeout=0)\n\
-         begun = now()\n\
+         started = now()\n\
          replies = app.control.inspect().ping()\n\
-         print(now() - begun if replies else 'no worker replied')",
+         print(now() - started if replies else 'no worker replied')",
     )?;
     let seconds: f64 =
         printed.parse().map_err(|_| Error::new(format!("celery inspect ping: {printed}")))?;
@@ -185,8 +187,8 @@ fn worker(
         .env("RESULTS", results)
         .env("QUEUES", CELERY_QUEUES.join(","))
         .ready(move || match fs::read_to_string(&log) {
-            Ok(text) if text.contains("it answers") => Ok(()),
-            _ => Err("it does not say that it answers".to_owned()),
+            Ok(text) if text.contains(REPLIES) => Ok(()),
+            _ => Err(format!("its log does not contain `{REPLIES}`")),
         }))
 }
 

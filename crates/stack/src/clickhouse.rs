@@ -1,6 +1,6 @@
-//! `ClickHouse`, the history's database: in the shared stack, and as a test's private server.
+//! `ClickHouse`, the database of the history: shared and private servers.
 //!
-//! Debian's is of 2018: its users are in a file, it knows neither grants nor a table's time to live.
+//! Debian's version is from 2018: users are defined in a file, and it has neither grants nor table TTLs.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,40 +11,43 @@ use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
 use crate::http::request;
-use crate::install::Need;
+use crate::install::Dependency;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
 use crate::service::Service;
 use crate::{HEALTH_PASSWORD, HEALTH_USER, port};
 
-/// The user of the tests and of the history service, who may do everything.
+/// The administrator, used by the tests and the history service.
 pub const ADMIN_USER: &str = "admin";
 /// The password of [`ADMIN_USER`].
 pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
-/// The database of the history; [`HEALTH_USER`] may read it, and nothing else.
+/// The database of the history, the only one that [`HEALTH_USER`] may read.
 pub const DATABASE: &str = "history";
-/// The table of the history: `id`, `source`, `detail_type` and `detail` as texts, and the time `received`.
+/// The table of the history, with the strings `id`, `source`, `detail_type` and `detail`, and the time `received`.
 pub const TABLE: &str = "events";
 
 pub(crate) const SERVICE: Service = Service {
     name: "clickhouse",
     port: Some(crate::CLICKHOUSE.port()),
-    needs: &[Need::Debian { package: "clickhouse-server", file: "/usr/sbin/clickhouse-server" }],
+    dependencies: &[Dependency::Debian {
+        package: "clickhouse-server",
+        file: "/usr/sbin/clickhouse-server",
+    }],
     prepare: |_, home| prepare(home, crate::CLICKHOUSE.port()),
     seed: |_| seed(crate::CLICKHOUSE.port()),
     stop: Signal::KILL,
 };
 
-/// A private `ClickHouse` with the users and the table of the shared one.
+/// A private `ClickHouse` with the users and the table of the shared server.
 pub struct Clickhouse {
-    /// The process, to be paused, stopped and restarted.
+    /// The server's process.
     pub server: Server,
     port: u16,
     _folder: TempDir,
 }
 
 impl Clickhouse {
-    /// Starts one.
+    /// Starts a server.
     pub fn start() -> Result<Self> {
         let port = port::free_port()?;
         let folder = private_folder("clickhouse")?;
@@ -53,57 +56,57 @@ impl Clickhouse {
         Ok(Self { server, port, _folder: folder })
     }
 
-    /// The port of HTTP on 127.0.0.1.
+    /// The HTTP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Runs one statement as the administrator; gives what it prints, fields separated by tabs.
+    /// Runs one statement as the administrator, and returns its tab-separated output.
     pub fn sql(&self, statement: &str) -> Result<String> {
         sql(self.port, statement)
     }
 
-    /// Replaces the table by a replica that is read-only because it has no coordinator.
+    /// Replaces the table with a replica that is read-only because it has no coordinator.
     pub fn make_read_only(&self) -> Result<()> {
         self.sql(&format!("DROP TABLE {DATABASE}.{TABLE}"))?;
         let engine = "ReplicatedMergeTree('/events', 'first')";
-        // Attaching works without one, creating does not.
-        self.sql(&table("ATTACH TABLE", engine)).map(drop)
+        // ATTACH succeeds without a coordinator, CREATE does not.
+        self.sql(&table_statement("ATTACH TABLE", engine)).map(drop)
     }
 }
 
-/// Runs one statement as the administrator of the server on this port; gives what it prints, fields separated by tabs.
+/// Runs one statement as the administrator of the server on this port, and returns its tab-separated output.
 pub fn sql(port: u16, statement: &str) -> Result<String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let user = format!("X-ClickHouse-User: {ADMIN_USER}");
     let key = format!("X-ClickHouse-Key: {ADMIN_PASSWORD}");
-    let answer = request(address, "POST", "/", &[&user, &key], statement)?;
-    match answer.status {
-        200 => Ok(answer.body.trim_end().to_owned()),
-        _ => Err(Error::new(format!("clickhouse: {statement}: {}", answer.body.trim_end()))),
+    let response = request(address, "POST", "/", &[&user, &key], statement)?;
+    match response.status {
+        200 => Ok(response.body.trim_end().to_owned()),
+        _ => Err(Error::new(format!("clickhouse: {statement}: {}", response.body.trim_end()))),
     }
 }
 
-/// The shared server's address, once `cargo xtask up` has started it.
+/// Returns the shared server's address, or an error if `cargo xtask up` has not started it.
 pub fn shared() -> Result<SocketAddr> {
     crate::service::require(&SERVICE)
 }
 
 fn seed(port: u16) -> Result<()> {
     sql(port, &format!("CREATE DATABASE {DATABASE}"))?;
-    sql(port, &table("CREATE TABLE", "MergeTree")).map(drop)
+    sql(port, &table_statement("CREATE TABLE", "MergeTree")).map(drop)
 }
 
-fn table(how: &str, engine: &str) -> String {
+fn table_statement(verb: &str, engine: &str) -> String {
     format!(
-        "{how} {DATABASE}.{TABLE} \
+        "{verb} {DATABASE}.{TABLE} \
          (id String, source String, detail_type String, detail String, received DateTime) \
          ENGINE = {engine} PARTITION BY toDate(received) ORDER BY (received, id)"
     )
 }
 
 fn prepare(home: &Path, port: u16) -> Result<Program> {
-    crate::place::fresh(home)?;
+    crate::paths::recreate(home)?;
     let write = |name: &str, text: String| {
         let path = home.join(name);
         fs::write(&path, text).context(|| format!("write {}", path.display()))?;
@@ -117,7 +120,7 @@ fn prepare(home: &Path, port: u16) -> Result<Program> {
         .ready(move || sql(port, "SELECT 1").map(drop).map_err(|error| error.to_string())))
 }
 
-/// No other protocol than HTTP.
+/// The server's configuration, with HTTP as the only protocol.
 fn config(port: u16) -> String {
     format!(
         "<yandex>\
@@ -134,6 +137,7 @@ fn config(port: u16) -> String {
     )
 }
 
+/// The server's users: the administrator, and [`HEALTH_USER`] with read access to [`DATABASE`].
 fn users() -> String {
     let user = |name: &str, password: &str, profile: &str, more: &str| {
         format!(

@@ -1,4 +1,6 @@
-//! The shared stack in containers, by `docker-compose.yml`: the same servers at the same addresses, filled in the same way over the network.
+//! Runs the shared stack in the containers of `docker-compose.yml`.
+//!
+//! The servers have the same addresses as native ones, and are seeded in the same way, over the network.
 
 use std::fs;
 use std::net::SocketAddrV4;
@@ -8,21 +10,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::engine::Container;
-use crate::aws::PINNED;
+use crate::aws::VENV;
 use crate::error::{Context, Error, Result};
-use crate::install::{Need, install};
-use crate::service::{SERVICES, Service, say};
+use crate::install::{Dependency, install};
+use crate::service::{SERVICES, Service, report};
 use crate::{
     CLICKHOUSE, EDGE, HISTORY, LOCALSTACK, MOTO, POSTGRES, RABBIT, REDIS, REDIS2, VAULT, WEBSOCKET,
-    demo, place,
+    demo, paths,
 };
 
 mod engine;
 
 pub(crate) use engine::Engine;
 
-/// Where each server listens for this machine, and what the other containers call it.
-const INSIDE: &[(SocketAddrV4, &str)] = &[
+/// The address of each server on this machine, and its address for the other containers.
+const CONTAINER_ADDRESSES: &[(SocketAddrV4, &str)] = &[
     (POSTGRES, "postgres:5432"),
     (REDIS, "redis:6379"),
     (REDIS2, "redis2:6379"),
@@ -36,31 +38,31 @@ const INSIDE: &[(SocketAddrV4, &str)] = &[
     (EDGE, "edge:8080"),
 ];
 
-/// What this machine needs to fill servers, wherever those run.
-const CLIENTS: &[(&str, Need)] = &[
+/// What must be installed on this machine to seed each server.
+const CLIENTS: &[(&str, Dependency)] = &[
     (
         "postgres",
-        Need::Debian { package: "postgresql-client", file: "/usr/lib/postgresql/*/bin/psql" },
+        Dependency::Debian { package: "postgresql-client", file: "/usr/lib/postgresql/*/bin/psql" },
     ),
-    ("localstack", Need::Pinned(&PINNED)),
-    ("moto", Need::Pinned(&PINNED)),
+    ("localstack", Dependency::Pinned(&VENV)),
+    ("moto", Dependency::Pinned(&VENV)),
 ];
 
-/// Longer than the slowest server takes on a busy machine, its image being there.
-const HEALTHY_WITHIN: Duration = Duration::from_mins(3);
-/// How often the engine is asked, which takes two commands each time.
-const EVERY: Duration = Duration::from_millis(250);
+/// Longer than the slowest server takes on a busy machine, once its image is pulled.
+const HEALTHY_TIMEOUT: Duration = Duration::from_mins(3);
+/// How often the state of the containers is polled, which takes two commands each time.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A text with the addresses in it as a server in a container must write them.
-pub(crate) fn seen_inside(text: &str) -> String {
-    INSIDE.iter().fold(text.to_owned(), |text, (published, inside)| {
-        text.replace(&published.to_string(), inside)
+/// Replaces the addresses in `text` with those that the servers have internal the containers' network.
+pub(crate) fn with_container_addresses(text: &str) -> String {
+    CONTAINER_ADDRESSES.iter().fold(text.to_owned(), |text, (published, internal)| {
+        text.replace(&published.to_string(), internal)
     })
 }
 
-/// Starts those of the services that are not up, and fills them; gives those that it had to start.
+/// Starts and seeds the services that are not up, and returns them.
 pub(crate) fn up(engine: &Engine, services: &[&'static Service]) -> Result<Vec<&'static Service>> {
-    install(CLIENTS.iter().filter(|(name, _)| has(services, name)).map(|(_, need)| *need))?;
+    install(CLIENTS.iter().filter(|(name, _)| contains(services, name)).map(|(_, need)| *need))?;
     let containers = engine.containers()?;
     let mut to_start = Vec::new();
     for &service in services {
@@ -68,11 +70,11 @@ pub(crate) fn up(engine: &Engine, services: &[&'static Service]) -> Result<Vec<&
             Some(container)
                 if container.is_healthy()
                     && service.is_seeded_in(&container.identity())
-                    && !service.follows(&to_start) =>
+                    && !service.restarts_with(&to_start) =>
             {
-                say(service, &format!("is up (container {})", container.name()));
+                report(service, &format!("is up (container {})", container.short_id()));
             }
-            None if service.is_listening() => return Err(service.taken()),
+            None if service.is_listening() => return Err(service.port_taken()),
             _ => to_start.push(service),
         }
     }
@@ -80,110 +82,114 @@ pub(crate) fn up(engine: &Engine, services: &[&'static Service]) -> Result<Vec<&
         return Ok(to_start);
     }
     if let Err(error) = start(engine, &to_start) {
-        // All or nothing, as natively.
+        // All or nothing, as for native servers.
         return Err(match remove(engine, &to_start) {
             Ok(()) => error,
-            Err(also) => Error::new(format!("{error}\n{also}")),
+            Err(second) => Error::new(format!("{error}\n{second}")),
         });
     }
     Ok(to_start)
 }
 
-/// Ends the containers of these services.
+/// Stops and removes the containers of these services.
 pub(crate) fn down(services: &[&'static Service]) -> Result<()> {
     let engine = Engine::running()?;
-    if !SERVICES.iter().any(|one| one.is_in_container() && !has(services, one.name)) {
-        engine.clean()?;
+    if !SERVICES.iter().any(|one| one.is_in_container() && !contains(services, one.name)) {
+        engine.down()?;
     }
     remove(&engine, services)?;
     for service in services {
-        say(service, "has ended (container)");
+        report(service, "stopped (container)");
     }
     Ok(())
 }
 
-/// Writes the demo's configuration for the gateway in a container, which runs as a user that may read only what all may.
-pub(crate) fn write_gateway() -> Result<()> {
-    let folder = place::make(place::state().join("gateway"))?;
-    let open = |path: &Path, mode| {
+/// Writes the demo's configuration for the gateway in a container.
+///
+/// The files are world-readable, because the container runs as another user.
+pub(crate) fn write_gateway_config() -> Result<()> {
+    let folder = paths::create(paths::state().join("gateway"))?;
+    let set_mode = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
-            .context(|| format!("open {} to others", path.display()))
+            .context(|| format!("chmod {}", path.display()))
     };
-    open(&folder, 0o755)?;
+    set_mode(&folder, 0o755)?;
     let config = demo::demo_config();
-    for file in [config, place::state().join("role-id"), place::state().join("secret-id")] {
+    for file in [config, paths::state().join("role-id"), paths::state().join("secret-id")] {
         let text = fs::read_to_string(&file).context(|| format!("read {}", file.display()))?;
         let copy = folder.join(file.file_name().unwrap_or_default());
-        fs::write(&copy, seen_inside(&text)).context(|| format!("write {}", copy.display()))?;
-        open(&copy, 0o644)?;
+        fs::write(&copy, with_container_addresses(&text))
+            .context(|| format!("write {}", copy.display()))?;
+        set_mode(&copy, 0o644)?;
     }
     Ok(())
 }
 
 fn start(engine: &Engine, services: &[&'static Service]) -> Result<()> {
-    // A server that was filled halfway, or filled and restarted, begins anew.
+    // A server that was not seeded completely, or restarted since, is created again.
     remove(engine, services)?;
     for service in services {
-        say(service, &format!("starts{}", service.place()));
-        // From here on, `down` finds it.
+        report(service, &format!("starting{}", service.port_suffix()));
+        // From here on, `down` finds the container.
         service.record_container("")?;
     }
     let names: Vec<_> = services.iter().map(|service| service.name).collect();
     engine.start(&names)?;
-    let containers = wait(engine, services)?;
+    let containers = wait_until_healthy(engine, services)?;
     for service in services {
         let Some(container) = containers.iter().find(|one| one.service == service.name) else {
-            return Err(Error::new(format!("{}: its container is gone", service.name)));
+            return Err(Error::new(format!("{}: its container has disappeared", service.name)));
         };
         service.record_container(&container.identity())?;
         (service.seed)(service)?;
         service.record_seeded_container(&container.identity())?;
-        say(service, "is up");
+        report(service, "is up");
     }
     Ok(())
 }
 
-/// Waits until all are healthy; one that never will be ends the wait.
-fn wait(engine: &Engine, services: &[&'static Service]) -> Result<Vec<Container>> {
-    let deadline = Instant::now() + HEALTHY_WITHIN;
+/// Waits until the containers of all services are healthy, or until one of them has failed.
+fn wait_until_healthy(engine: &Engine, services: &[&'static Service]) -> Result<Vec<Container>> {
+    let deadline = Instant::now() + HEALTHY_TIMEOUT;
     loop {
         let containers: Vec<_> = engine
             .containers()?
             .into_iter()
-            .filter(|container| has(services, &container.service))
+            .filter(|container| contains(services, &container.service))
             .collect();
         if containers.len() == services.len() && containers.iter().all(Container::is_healthy) {
             return Ok(containers);
         }
         let failed = |container: &&Container| container.failure().is_some();
-        let late = |container: &&Container| Instant::now() > deadline && !container.is_healthy();
-        let found = containers.iter().find(failed).or_else(|| containers.iter().find(late));
-        if let Some(container) = found {
+        let timed_out =
+            |container: &&Container| Instant::now() > deadline && !container.is_healthy();
+        let culprit = containers.iter().find(failed).or_else(|| containers.iter().find(timed_out));
+        if let Some(container) = culprit {
             engine.show_log(container)?;
-            let why = container.failure().unwrap_or("not healthy in time");
+            let state = container.failure().unwrap_or("not healthy in time");
             let service = &container.service;
             return Err(Error::new(format!(
-                "{service}: its container is {why}; the end of its log is above"
+                "{service}: its container is {state}; the end of its log is above"
             )));
         }
         if Instant::now() > deadline {
-            return Err(Error::new("the engine made fewer containers than it was asked for"));
+            return Err(Error::new("the engine created fewer containers than expected"));
         }
-        thread::sleep(EVERY);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
 fn remove(engine: &Engine, services: &[&'static Service]) -> Result<()> {
     let containers = engine.containers()?;
-    // Followers before their leaders, which Podman would not remove.
-    let named = |service: &&'static Service| {
+    // Podman does not remove a container before those that depend on it.
+    let of_service = |service: &&'static Service| {
         containers.iter().filter(|container| container.service == service.name)
     };
-    engine.remove(services.iter().rev().flat_map(named))?;
-    services.iter().try_for_each(|service| service.forget())
+    engine.remove(services.iter().rev().flat_map(of_service))?;
+    services.iter().try_for_each(|service| service.remove_record())
 }
 
-fn has(services: &[&'static Service], name: &str) -> bool {
+fn contains(services: &[&'static Service], name: &str) -> bool {
     services.iter().any(|service| service.name == name)
 }
 
@@ -197,16 +203,16 @@ mod tests {
         clickhouse, history, moto, postgres, rabbit, redis, vault, websocket,
     };
 
-    /// A file of this workspace.
+    /// Reads a file of this workspace.
     fn read(path: &str) -> String {
-        fs::read_to_string(place::workspace().join(path)).unwrap()
+        fs::read_to_string(paths::workspace().join(path)).unwrap()
     }
 
-    /// The lines of a service in the compose file.
+    /// Returns the lines of a service in the compose file.
     fn service(name: &str) -> String {
         let text = read("docker-compose.yml");
-        let begin = format!("\n  {name}:");
-        let (_, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("there is no {name}"));
+        let header = format!("\n  {name}:");
+        let (_, rest) = text.split_once(&header).unwrap_or_else(|| panic!("there is no {name}"));
         let lines = rest.lines().skip(1);
         let own = lines.take_while(|line| line.is_empty() || line.starts_with("   "));
         own.collect::<Vec<_>>().join("\n")
@@ -215,10 +221,12 @@ mod tests {
     #[test]
     fn every_server_is_in_the_compose_file_at_its_address() {
         for one in SERVICES {
-            let inside = INSIDE.iter().find(|(published, _)| Some(published.port()) == one.port);
-            assert_eq!(inside.is_some(), one.port.is_some(), "{}", one.name);
-            let Some((published, inside)) = inside else { continue };
-            let (name, port) = inside.split_once(':').unwrap();
+            let internal = CONTAINER_ADDRESSES
+                .iter()
+                .find(|(published, _)| Some(published.port()) == one.port);
+            assert_eq!(internal.is_some(), one.port.is_some(), "{}", one.name);
+            let Some((published, internal)) = internal else { continue };
+            let (name, port) = internal.split_once(':').unwrap();
             assert_eq!(name, one.name);
             let publishes = format!("ports: [\"{published}:{port}\"]");
             assert!(service(one.name).contains(&publishes), "{} has no {publishes}", one.name);
@@ -227,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn every_image_has_a_version_and_a_complete_name() {
+    fn every_image_has_a_registry_and_an_exact_version() {
         let file = read("docker-compose.yml") + &read("deploy/compose/python.Dockerfile");
         let names: Vec<_> = file
             .lines()
@@ -246,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_are_those_of_the_native_stack() {
+    fn containers_have_the_users_of_the_native_stack() {
         let conf = read("deploy/compose/redis.conf");
         assert!(conf.ends_with(&format!("\n{}\n", redis::users())), "expected {}", redis::users());
         let definitions = read("deploy/compose/definitions.json");
@@ -266,41 +274,42 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_are_told_is_what_the_native_ones_are_told() {
-        let lists = |name: &str, words: &[&str]| {
+    fn containers_have_the_settings_of_the_native_stack() {
+        let assert_lists = |name: &str, settings: &[&str]| {
             let service = service(name);
-            for word in words {
-                let quoted = format!("\"{word}\"");
-                let listed = |line: &str| line.trim().trim_start_matches("- ") == *word;
-                let told = service.contains(&quoted) || service.lines().any(listed);
-                assert!(told, "{name} is not told {word}");
+            for setting in settings {
+                let quoted = format!("\"{setting}\"");
+                let listed = |line: &str| line.trim().trim_start_matches("- ") == *setting;
+                let found = service.contains(&quoted) || service.lines().any(listed);
+                assert!(found, "{name} has no {setting}");
             }
         };
         let (user, password) = (rabbit::ADMIN_USER, rabbit::ADMIN_PASSWORD);
         let broker = format!("amqp://{user}:{password}@{RABBIT}/{RABBIT_VHOST}");
         let queues = CELERY_QUEUES.join(",");
-        lists("celery", &[&format!("BROKER: {}", seen_inside(&broker))]);
-        lists("celery", &["RESULTS: rpc://", &format!("QUEUES: {queues}")]);
-        lists("celery", &[&format!("--queues={queues}")]);
+        assert_lists("celery", &[&format!("BROKER: {}", with_container_addresses(&broker))]);
+        assert_lists("celery", &["RESULTS: rpc://", &format!("QUEUES: {queues}")]);
+        assert_lists("celery", &[&format!("--queues={queues}")]);
         let (user, password) = (postgres::ADMIN_USER, postgres::ADMIN_PASSWORD);
-        lists("postgres", &[&format!("POSTGRES_USER: {user}")]);
-        lists("postgres", &[&format!("POSTGRES_PASSWORD: {password}")]);
-        lists("vault", &[&format!("-dev-root-token-id={}", vault::ROOT_TOKEN)]);
-        lists("websocket", &[HEALTH_PASSWORD]);
-        lists("edge", &[moto::ALTERNATE_DOMAIN]);
+        assert_lists("postgres", &[&format!("POSTGRES_USER: {user}")]);
+        assert_lists("postgres", &[&format!("POSTGRES_PASSWORD: {password}")]);
+        assert_lists("vault", &[&format!("-dev-root-token-id={}", vault::ROOT_TOKEN)]);
+        assert_lists("websocket", &[HEALTH_PASSWORD]);
+        assert_lists("edge", &[moto::ALTERNATE_DOMAIN]);
         let (user, password) = (clickhouse::ADMIN_USER, clickhouse::ADMIN_PASSWORD);
         let table = format!("{}.{}", clickhouse::DATABASE, clickhouse::TABLE);
-        let database = seen_inside(&CLICKHOUSE.to_string());
-        lists("history", &[&database, user, password, &table, history::API_KEY, "work"]);
+        let database = with_container_addresses(&CLICKHOUSE.to_string());
+        assert_lists("history", &[&database, user, password, &table, history::API_KEY, "work"]);
     }
 
     #[test]
-    fn python_packages_are_of_the_same_versions_in_containers() {
-        for (name, needs) in
-            [("celery", celery::SERVICE.needs), ("websocket", websocket::SERVICE.needs)]
-        {
-            let requirement = needs.iter().find_map(|need| match need {
-                Need::Python { requirement } => Some(*requirement),
+    fn containers_have_the_python_versions_of_the_native_stack() {
+        for (name, dependencies) in [
+            ("celery", celery::SERVICE.dependencies),
+            ("websocket", websocket::SERVICE.dependencies),
+        ] {
+            let requirement = dependencies.iter().find_map(|dependency| match dependency {
+                Dependency::Python { requirement } => Some(*requirement),
                 _ => None,
             });
             let package = format!("PACKAGE: {}", requirement.unwrap());
@@ -309,12 +318,13 @@ mod tests {
     }
 
     #[test]
-    fn a_server_in_a_container_calls_the_others_by_their_names() {
-        let addresses = INSIDE.iter().map(|(published, _)| published.to_string());
+    fn addresses_become_those_of_the_containers_network() {
+        let addresses = CONTAINER_ADDRESSES.iter().map(|(published, _)| published.to_string());
         let text = addresses.collect::<Vec<_>>().join(" ");
-        let inside = INSIDE.iter().map(|(_, inside)| *inside).collect::<Vec<_>>().join(" ");
-        assert_eq!(seen_inside(&text), inside);
+        let internal =
+            CONTAINER_ADDRESSES.iter().map(|(_, internal)| *internal).collect::<Vec<_>>().join(" ");
+        assert_eq!(with_container_addresses(&text), internal);
         let url = format!("postgres://{HEALTH_USER}@{POSTGRES}/{POSTGRES_DATABASE}");
-        assert_eq!(seen_inside(&url), "postgres://health@postgres:5432/app");
+        assert_eq!(with_container_addresses(&url), "postgres://health@postgres:5432/app");
     }
 }

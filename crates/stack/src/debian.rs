@@ -1,4 +1,4 @@
-//! Debian packages, installed as root or through a `sudo` that asks nothing.
+//! Installs Debian packages as root, or through `sudo` without a password.
 
 use std::io;
 use std::path::Path;
@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use rustix::process::geteuid;
 
 use crate::error::{Context, Error, Result};
-use crate::place;
+use crate::paths;
 
-/// Installs the packages without starting any service; without the rights for it, says what an administrator would run.
+/// Installs the packages without starting any service. Without the privileges, the error is the command for an administrator.
 pub(crate) fn install(mut packages: Vec<&str>) -> Result<()> {
     packages.sort_unstable();
     packages.dedup();
@@ -22,10 +22,10 @@ pub(crate) fn install(mut packages: Vec<&str>) -> Result<()> {
             "this is not a Debian; install what its packages {list} hold by the means of this system"
         )));
     }
-    let script = place::workspace().join("crates/stack/src/install.sh");
+    let script = paths::workspace().join("crates/stack/src/install.sh");
     let mut command = if geteuid().is_root() {
         Command::new("sh")
-    } else if sudo_asks_nothing() {
+    } else if sudo_needs_no_password() {
         let mut sudo = Command::new("sudo");
         sudo.args(["-n", "sh"]);
         sudo
@@ -49,12 +49,12 @@ pub(crate) fn install(mut packages: Vec<&str>) -> Result<()> {
     Err(Error::new(format!("installing the Debian packages {list} failed; its output is above")))
 }
 
-fn sudo_asks_nothing() -> bool {
-    let silent = Command::new("sudo")
+fn sudo_needs_no_password() -> bool {
+    let status = Command::new("sudo")
         .args(["-n", "true"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    silent.is_ok_and(|status| status.success())
+    status.is_ok_and(|status| status.success())
 }

@@ -1,4 +1,4 @@
-//! The gateway's configuration for the demo: every component of the report, on the shared stack.
+//! Writes the demo's configuration of the gateway: every component, on the shared stack.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,25 +9,25 @@ use crate::error::{Context, Result};
 use crate::localstack::{APP_BUCKET, BUS, CONNECTION, DESTINATION, HISTORY_BUCKET, RULE};
 use crate::{
     CELERY_QUEUES, CLICKHOUSE, EDGE, HEALTH_USER, HISTORY, LOCALSTACK, MOTO, NAMESPACE, POSTGRES,
-    POSTGRES_DATABASE, RABBIT, RABBIT_VHOST, REDIS, REDIS2, VAULT, WEBSOCKET, edge, moto, place,
+    POSTGRES_DATABASE, RABBIT, RABBIT_VHOST, REDIS, REDIS2, VAULT, WEBSOCKET, edge, moto, paths,
     seed,
 };
 
-/// Where the gateway's configuration for the demo is written.
+/// Returns the path of the gateway's configuration for the demo.
 pub fn demo_config() -> PathBuf {
-    place::state().join("demo.toml")
+    paths::state().join("demo.toml")
 }
 
-/// Writes the gateway's configuration for the demo, and what it refers to when that is gone.
+/// Writes the gateway's configuration for the demo, and the files that it refers to if they are missing.
 pub(crate) fn write() -> Result<()> {
     let config = demo_config();
     let text = demo_toml()?;
-    let same = fs::read_to_string(&config).is_ok_and(|written| written == text);
-    let missing = |file: &&str| !place::state().join(file).exists();
-    if same && !["role-id", "secret-id"].iter().any(missing) {
+    let unchanged = fs::read_to_string(&config).is_ok_and(|written| written == text);
+    let missing = |file: &&str| !paths::state().join(file).exists();
+    if unchanged && !["role-id", "secret-id"].iter().any(missing) {
         return Ok(());
     }
-    // It may refer to secrets that a Vault of an earlier day does not hold.
+    // It may refer to secrets that a running Vault does not hold yet.
     seed::vault()?;
     fs::write(&config, text).context(|| format!("write {}", config.display()))
 }
@@ -93,7 +93,7 @@ fn cloud_front_toml() -> Result<String> {
 distribution = "{distribution}"
 object = "{object}"
 contains = "{content}"
-# The domain of a distribution that AWS did not make does not resolve.
+# The domain of a distribution that is not AWS's does not resolve.
 address = "http://{EDGE}"
 endpoint_url = "http://{MOTO}"
 {keys}
@@ -114,7 +114,7 @@ endpoint_url = "http://{LOCALSTACK}"
     )
 }
 
-/// How every section appears to AWS.
+/// Returns the AWS credentials of every section.
 fn aws_keys() -> String {
     format!(
         r#"region = "{REGION}"
@@ -125,7 +125,7 @@ secret_access_key = "vault:secret/{NAMESPACE}/aws#secret_access_key""#
 
 fn history_toml() -> String {
     let keys = aws_keys();
-    let place = format!("endpoint_url = \"http://{LOCALSTACK}\"\n{keys}");
+    let endpoint = format!("endpoint_url = \"http://{LOCALSTACK}\"\n{keys}");
     format!(
         r#"[history.clickhouse]
 url = "http://{CLICKHOUSE}"
@@ -143,7 +143,7 @@ bus = "{BUS}"
 rule = "{RULE}"
 api_destination = "{DESTINATION}"
 connection = "{CONNECTION}"
-{place}
+{endpoint}
 
 [history.api]
 url = "http://{HISTORY}/health"
@@ -153,7 +153,7 @@ contains = "ok"
 bucket = "{HISTORY_BUCKET}"
 access = ["list", "read", "write", "delete"]
 path_style = true
-{place}
+{endpoint}
 
 [history.checks.e2e]
 timeout = "20s"

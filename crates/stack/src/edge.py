@@ -1,10 +1,10 @@
-"""An edge of CloudFront: answers for a distribution's domains with the headers and words of the real one.
+"""An edge of CloudFront, with the headers and error pages of the real one.
 
-/health.txt      from its cache
-/fresh.txt       from the origin, which is a bucket
-/origin/STATUS   the origin answers this status
-/edge/STATUS     the edge answers this status by itself
-anything else    is not in the bucket, which may not be listed: 403 from the origin
+/health.txt      served from its cache
+/fresh.txt       served from the origin, a bucket
+/origin/STATUS   the origin responds with this status
+/edge/STATUS     the edge itself responds with this status
+anything else    403 from the origin: the object does not exist, and the bucket may not be listed
 """
 
 import sys
@@ -28,22 +28,22 @@ class Handler(BaseHTTPRequestHandler):
             return self.edge(403)
         match self.path.split("/")[1:]:
             case ["health.txt"]:
-                self.answer(200, "Hit", "AmazonS3", "text/plain", "healthy\n", {"Age": "17"})
+                self.respond(200, "Hit", "AmazonS3", "text/plain", "healthy\n", {"Age": "17"})
             case ["fresh.txt"]:
-                self.answer(200, "Miss", "AmazonS3", "text/plain", "fresh\n")
+                self.respond(200, "Miss", "AmazonS3", "text/plain", "fresh\n")
             case ["origin", status]:
-                self.answer(int(status), "Error", "AmazonS3", "application/xml", DENIED)
+                self.respond(int(status), "Error", "AmazonS3", "application/xml", DENIED)
             case ["edge", status]:
                 self.edge(int(status))
             case _:
-                self.answer(403, "Error", "AmazonS3", "application/xml", DENIED)
+                self.respond(403, "Error", "AmazonS3", "application/xml", DENIED)
 
     do_HEAD = do_GET
 
     def edge(self, status):
-        self.answer(status, "Error", "CloudFront", "text/html", UNSATISFIED.format(status))
+        self.respond(status, "Error", "CloudFront", "text/html", UNSATISFIED.format(status))
 
-    def answer(self, status, cache, server, kind, text, more={}):
+    def respond(self, status, cache, server, kind, text, more={}):
         self.send_response_only(status)
         headers = {
             "Content-Type": kind,

@@ -1,4 +1,4 @@
-//! An edge of `CloudFront`, which answers for the domains of every distribution: in the shared stack, and as a test's private server.
+//! An edge of `CloudFront` for the domains of all distributions: shared and private servers.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -8,16 +8,16 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::error::{Context, Result};
-use crate::install::Need;
+use crate::install::Dependency;
 use crate::moto::ALTERNATE_DOMAIN;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
 use crate::service::Service;
-use crate::{place, port, python};
+use crate::{paths, port, python};
 
-/// The path of an object that is there; the script lists the others.
+/// The path of an existing object; the script lists the other paths.
 pub const OBJECT: &str = "/health.txt";
-/// What [`OBJECT`] holds.
+/// The content of [`OBJECT`].
 pub const CONTENT: &str = "healthy\n";
 
 const SCRIPT: &str = include_str!("edge.py");
@@ -25,7 +25,7 @@ const SCRIPT: &str = include_str!("edge.py");
 pub(crate) const SERVICE: Service = Service {
     name: "edge",
     port: Some(crate::EDGE.port()),
-    needs: &[Need::Debian { package: "python3", file: python::PYTHON }],
+    dependencies: &[Dependency::Debian { package: "python3", file: python::PYTHON }],
     prepare: |_, home| prepare(home, crate::EDGE.port()),
     seed: |_| Ok(()),
     stop: Signal::KILL,
@@ -33,14 +33,14 @@ pub(crate) const SERVICE: Service = Service {
 
 /// A private edge.
 pub struct Edge {
-    /// The process, to be paused, stopped and restarted.
+    /// The server's process.
     pub server: Server,
     port: u16,
     _folder: TempDir,
 }
 
 impl Edge {
-    /// Starts one.
+    /// Starts a server.
     pub fn start() -> Result<Self> {
         let port = port::free_port()?;
         let folder = private_folder("edge")?;
@@ -48,19 +48,19 @@ impl Edge {
         Ok(Self { server, port, _folder: folder })
     }
 
-    /// The port on 127.0.0.1, for HTTP.
+    /// The HTTP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 }
 
-/// The shared server's address, once `cargo xtask up` has started it.
+/// Returns the shared server's address, or an error if `cargo xtask up` has not started it.
 pub fn shared() -> Result<SocketAddr> {
     crate::service::require(&SERVICE)
 }
 
 fn prepare(home: &Path, port: u16) -> Result<Program> {
-    place::fresh(home)?;
+    paths::recreate(home)?;
     let script = home.join("edge.py");
     fs::write(&script, SCRIPT).context(|| format!("write {}", script.display()))?;
     Ok(Program::new("edge", python::PYTHON, home)

@@ -1,16 +1,16 @@
-//! The one error of this crate: a sentence for the person in front of the terminal.
+//! The error type of this crate: a message for the terminal.
 
 use std::fmt;
 
-/// What went wrong, in words that end a `cargo xtask` run.
+/// An error message, which ends a `cargo xtask` run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(String);
 
-/// What every fallible function of this crate returns.
+/// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error with this text.
+    /// Creates an error with this message.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -24,7 +24,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Says what was being done when something failed.
+/// Adds the operation that failed to an error.
 pub(crate) trait Context<T> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T>;
 }

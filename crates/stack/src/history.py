@@ -1,7 +1,7 @@
-"""The history service: takes events from the bus and puts them into ClickHouse.
+"""The history service: inserts events from the bus into ClickHouse.
 
-POST /events   one event, as an API destination sends it, for who shows the key
-GET  /health   whether ClickHouse answers
+POST /events   one event, as an API destination sends it; requires the API key
+GET  /health   whether ClickHouse responds
 """
 
 import datetime
@@ -14,7 +14,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOST, PORT, CLICKHOUSE, USER, PASSWORD, TABLE, KEY, BEHAVIOUR = sys.argv[1:]
-# What the gateway puts on the bus is of use for as long as it waits for it.
+# The gateway's own events are of no use once its check has timed out.
 CLEAN = f"ALTER TABLE {TABLE} DELETE WHERE source = 'health-gateway' AND received < now() - 600"
 CLEAN_EVERY = 600
 
@@ -24,8 +24,8 @@ def clickhouse(statement, rows=""):
     headers = {"X-ClickHouse-User": USER, "X-ClickHouse-Key": PASSWORD}
     url = f"http://{CLICKHOUSE}/?{query}"
     request = urllib.request.Request(url, rows.encode(), headers)
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        return answer.read()
+    with urllib.request.urlopen(request, timeout=5) as response:
+        return response.read()
 
 
 def insert(event):
@@ -40,7 +40,7 @@ def insert(event):
 
 
 def clean():
-    """This ClickHouse is too old for a table that forgets by itself."""
+    """Deletes old events: this ClickHouse is too old for a table with a TTL."""
     while True:
         time.sleep(CLEAN_EVERY)
         try:
@@ -52,28 +52,28 @@ def clean():
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path != "/health":
-            return self.answer(404, "not found")
+            return self.respond(404, "not found")
         try:
             clickhouse("SELECT 1")
         except OSError as error:
-            return self.answer(503, f"clickhouse: {error}")
-        self.answer(200, "ok")
+            return self.respond(503, f"clickhouse: {error}")
+        self.respond(200, "ok")
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path != "/events":
-            return self.answer(404, "not found")
+            return self.respond(404, "not found")
         if BEHAVIOUR == "refuse" or self.headers.get("X-Api-Key") != KEY:
-            return self.answer(401, "wrong key")
+            return self.respond(401, "wrong key")
         if BEHAVIOUR == "fail":
-            return self.answer(500, "out of order")
+            return self.respond(500, "out of order")
         try:
             insert(json.loads(body))
         except OSError as error:
-            return self.answer(503, f"clickhouse: {error}")
-        self.answer(200, "ok")
+            return self.respond(503, f"clickhouse: {error}")
+        self.respond(200, "ok")
 
-    def answer(self, status, text):
+    def respond(self, status, text):
         body = json.dumps({"status": text}).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -1,4 +1,4 @@
-//! The history service, which puts the events of the bus into `ClickHouse`: in the shared stack, and as a test's private server.
+//! The history service, which inserts the bus's events into `ClickHouse`: shared and private servers.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,13 +9,13 @@ use tempfile::TempDir;
 
 use crate::clickhouse::{ADMIN_PASSWORD, ADMIN_USER, DATABASE, TABLE};
 use crate::error::{Context, Result};
-use crate::install::Need;
+use crate::install::Dependency;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
 use crate::service::Service;
-use crate::{place, port, python};
+use crate::{paths, port, python};
 
-/// The key that the service expects of the API destination.
+/// The API key that the service expects from the API destination.
 pub const API_KEY: &str = "history-of-a-throw-away-stack";
 
 const SCRIPT: &str = include_str!("history.py");
@@ -23,7 +23,7 @@ const SCRIPT: &str = include_str!("history.py");
 pub(crate) const SERVICE: Service = Service {
     name: "history",
     port: Some(crate::HISTORY.port()),
-    needs: &[Need::Debian { package: "python3", file: python::PYTHON }],
+    dependencies: &[Dependency::Debian { package: "python3", file: python::PYTHON }],
     prepare: |_, home| {
         prepare(home, crate::HISTORY.port(), crate::CLICKHOUSE.port(), Behaviour::Works)
     },
@@ -31,27 +31,27 @@ pub(crate) const SERVICE: Service = Service {
     stop: Signal::KILL,
 };
 
-/// How a service takes the events.
+/// How the service handles events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// As it should.
+    /// It inserts them into `ClickHouse`.
     Works,
-    /// It refuses every key.
+    /// It responds with 401 to any key.
     RefusesKeys,
-    /// It answers 500.
+    /// It responds with 500.
     Fails,
 }
 
 /// A private service.
 pub struct History {
-    /// The process, to be paused, stopped and restarted.
+    /// The server's process.
     pub server: Server,
     port: u16,
     _folder: TempDir,
 }
 
 impl History {
-    /// Starts one in front of the `ClickHouse` on this port of 127.0.0.1, whether that runs or not.
+    /// Starts a service that uses the `ClickHouse` on this port of 127.0.0.1, which need not be running.
     pub fn start(clickhouse: u16, behaviour: Behaviour) -> Result<Self> {
         let port = port::free_port()?;
         let folder = private_folder("history")?;
@@ -65,13 +65,13 @@ impl History {
     }
 }
 
-/// The shared server's address, once `cargo xtask up` has started it.
+/// Returns the shared server's address, or an error if `cargo xtask up` has not started it.
 pub fn shared() -> Result<SocketAddr> {
     crate::service::require(&SERVICE)
 }
 
 fn prepare(home: &Path, port: u16, clickhouse: u16, behaviour: Behaviour) -> Result<Program> {
-    place::fresh(home)?;
+    paths::recreate(home)?;
     let script = home.join("history.py");
     fs::write(&script, SCRIPT).context(|| format!("write {}", script.display()))?;
     let behaviour = match behaviour {

@@ -1,6 +1,6 @@
-//! One HTTP request to a server of this machine, for seeding and for the demo.
+//! A blocking HTTP request to a local server, for seeding and for the demo.
 //!
-//! HTTP/1.0 on purpose: the answer ends where the connection does, without chunks.
+//! It uses HTTP/1.0, so that the response ends with the connection and is not chunked.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
 
-/// What the server answered.
+/// A server's response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// The status code.
     pub status: u16,
-    /// The whole body.
+    /// The body.
     pub body: String,
 }
 
-/// Asks, and reads the whole answer; `headers` are complete lines without their ends.
+/// Sends a request and reads the response. Each of `headers` is a line without its end.
 pub fn request(
     address: SocketAddr,
     method: &str,
     path: &str,
     headers: &[&str],
     body: &str,
-) -> Result<Answer> {
-    let answer = exchange(address, method, path, headers, body)
+) -> Result<Response> {
+    let text = exchange(address, method, path, headers, body)
         .context(|| format!("{method} http://{address}"))?;
-    parse(&answer).ok_or_else(|| Error::new(format!("{method} http://{address}: not HTTP")))
+    parse(&text).ok_or_else(|| Error::new(format!("{method} http://{address}: not HTTP")))
 }
 
 fn exchange(
@@ -44,15 +44,15 @@ fn exchange(
     head.push(format!("Content-Length: {}", body.len()));
     head.extend(headers.iter().map(|&header| header.to_owned()));
     write!(stream, "{}\r\n\r\n{body}", head.join("\r\n"))?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
 }
 
-fn parse(answer: &str) -> Option<Answer> {
-    let (head, body) = answer.split_once("\r\n\r\n")?;
+fn parse(text: &str) -> Option<Response> {
+    let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split_whitespace().nth(1)?.parse().ok()?;
-    Some(Answer { status, body: body.to_owned() })
+    Some(Response { status, body: body.to_owned() })
 }
 
 #[cfg(test)]
@@ -60,13 +60,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_its_code_and_its_body() {
-        let answer = parse("HTTP/1.0 503 Sealed\r\nA: b\r\n\r\n{}\r\n\r\n").unwrap();
-        assert_eq!((answer.status, answer.body.as_str()), (503, "{}\r\n\r\n"));
+    fn a_response_is_its_status_and_its_body() {
+        let response = parse("HTTP/1.0 503 Sealed\r\nA: b\r\n\r\n{}\r\n\r\n").unwrap();
+        assert_eq!((response.status, response.body.as_str()), (503, "{}\r\n\r\n"));
     }
 
     #[test]
-    fn what_is_not_http_is_no_answer() {
+    fn a_response_of_another_protocol_is_not_parsed() {
         assert!(parse("-ERR unknown command").is_none());
     }
 }

@@ -1,15 +1,15 @@
-//! What this machine lacks of what the project needs, and how it gets there.
+//! Installs the Debian and Python packages that are missing on this machine.
 
 use std::path::PathBuf;
 
 use crate::error::Result;
-use crate::pinned::Pinned;
+use crate::pinned::PinnedVenv;
 use crate::{debian, python};
 
-/// One thing that must be installed.
+/// A package or environment that must be installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// A Debian package, which is there when this file is; a folder `*` stands for a version's number.
+pub enum Dependency {
+    /// A Debian package, which is installed if this file exists; a folder `*` matches a version number.
     Debian {
         /// Its name.
         package: &'static str,
@@ -18,40 +18,42 @@ pub enum Need {
     },
     /// A Python package with its version.
     Python {
-        /// As in `name==1.2`.
+        /// The package with its version: `name==1.2`.
         requirement: &'static str,
     },
-    /// Python packages with the versions of all that they need.
-    Pinned(&'static Pinned),
+    /// Python packages with pinned versions, in their own virtual environment.
+    Pinned(&'static PinnedVenv),
 }
 
-/// Installs those of the needs that this machine lacks, and says on standard error what it does.
-pub fn install(needs: impl Iterator<Item = Need>) -> Result<()> {
+/// Installs the dependencies that are missing on this machine, and reports progress on standard error.
+pub fn install(dependencies: impl Iterator<Item = Dependency>) -> Result<()> {
     let mut packages = Vec::new();
     let mut requirements = Vec::new();
     let mut environments = Vec::new();
-    for need in needs {
-        match need {
-            Need::Debian { package, file } if find(file).is_none() => packages.push(package),
-            Need::Python { requirement } if !python::has(requirement) => {
+    for dependency in dependencies {
+        match dependency {
+            Dependency::Debian { package, file } if find(file).is_none() => packages.push(package),
+            Dependency::Python { requirement } if !python::has(requirement) => {
                 requirements.push(requirement);
             }
-            Need::Pinned(pinned) if !pinned.is_installed() && !environments.contains(&pinned) => {
+            Dependency::Pinned(pinned)
+                if !pinned.is_installed() && !environments.contains(&pinned) =>
+            {
                 environments.push(pinned);
             }
-            Need::Debian { .. } | Need::Python { .. } | Need::Pinned(_) => {}
+            Dependency::Debian { .. } | Dependency::Python { .. } | Dependency::Pinned(_) => {}
         }
     }
     let python_needed = !requirements.is_empty() || !environments.is_empty();
-    if python_needed && !python::can_make_environments() {
+    if python_needed && !python::can_create_environments() {
         packages.push(python::PACKAGE);
     }
     debian::install(packages)?;
     python::install(requirements)?;
-    environments.into_iter().try_for_each(Pinned::install)
+    environments.into_iter().try_for_each(PinnedVenv::install)
 }
 
-/// The file of this name; for a folder `*` in it, the highest number that fits is taken.
+/// Finds a file; a folder `*` in its path matches the highest version number that has it.
 pub(crate) fn find(file: &str) -> Option<PathBuf> {
     let Some((folder, rest)) = file.split_once("/*/") else {
         return Some(PathBuf::from(file)).filter(|file| file.exists());

@@ -1,9 +1,9 @@
-# Installs the Debian packages given as arguments, whose services neither start now nor at the next boot.
+# Installs the Debian packages given as arguments, and keeps their services from starting, now and at boot.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
-# Debian asks this script before it starts a service, and 101 means no.
-# One that is there already belongs to the machine and stays, unless a killed run of ours left it.
+# Debian runs this script before it starts a service; exit status 101 forbids the start.
+# An existing script belongs to the machine and is kept, unless a killed run of this one left it.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ] || grep -q health-gateway "$policy"; then
     trap 'rm -f "$policy"' EXIT
@@ -26,7 +26,7 @@ for package in "$@"; do
     fi
 done
 
-# What they need brings services as well: Erlang's port mapper would listen on every address from the next boot on.
+# Their dependencies bring services as well: Erlang's port mapper would listen on all addresses after the next boot.
 enabled | while read -r link; do
     case "$before" in
         *"$link"*) ;;

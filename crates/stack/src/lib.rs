@@ -1,10 +1,10 @@
-//! The real backends, natively on this machine or in containers: for the demo and for every test.
+//! The real backends for the demo and the tests, natively on this machine or in containers.
 //!
-//! The shared stack ([`up`], [`down`]) has fixed addresses, and serves the demo and every test that leaves a server healthy.
-//! It runs natively or in the containers of `docker-compose.yml`, and nobody who asks it knows the difference.
-//! A test that breaks its server starts a private one, which is always native: [`postgres::Postgres`], [`redis::Redis`], [`vault::Vault`].
+//! The shared stack ([`up`], [`down`]) has fixed addresses. It serves the demo and the tests that leave its servers healthy.
+//! It runs natively or in the containers of `docker-compose.yml`; clients see no difference.
+//! A test that breaks its server starts a private one, which is always native, such as [`postgres::Postgres`], [`redis::Redis`] or [`vault::Vault`].
 //!
-//! The credentials here are constants on purpose: they guard throw-away data on 127.0.0.1.
+//! The credentials are constants, because they protect only throw-away data on 127.0.0.1.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -21,9 +21,9 @@ pub mod http;
 mod install;
 pub mod localstack;
 pub mod moto;
+mod paths;
 mod permissions;
 mod pinned;
-mod place;
 mod port;
 pub mod postgres;
 mod process;
@@ -40,14 +40,14 @@ pub mod websocket;
 
 pub use demo::demo_config;
 pub use error::{Error, Result};
-pub use install::{Need, install};
-pub use pinned::Pinned;
-pub use place::{state, workspace};
+pub use install::{Dependency, install};
+pub use paths::{state, workspace};
+pub use pinned::PinnedVenv;
 pub use port::free_port;
 pub use program::Program;
 pub use seed::access_token;
 pub use server::Server;
-pub use updown::{Backends, Way, down, names, up};
+pub use updown::{Backends, Mode, down, names, up};
 
 /// PostgreSQL.
 pub const POSTGRES: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 25432);
@@ -59,28 +59,28 @@ pub const REDIS2: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 26380);
 pub const RABBIT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 25672);
 /// OpenBao, which speaks Vault's API.
 pub const VAULT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28200);
-/// `ClickHouse`, by HTTP.
+/// `ClickHouse`'s HTTP port.
 pub const CLICKHOUSE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28123);
-/// localstack, which is S3 and `EventBridge`.
+/// localstack, which serves S3 and `EventBridge`.
 pub const LOCALSTACK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 24566);
-/// moto, which is `CloudFront`.
+/// moto, which serves `CloudFront`.
 pub const MOTO: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 25000);
-/// The history service, which puts the events of the bus into `ClickHouse`.
+/// The history service, which inserts the events of the bus into `ClickHouse`.
 pub const HISTORY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28081);
 /// An edge of `CloudFront`.
 pub const EDGE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28082);
 /// The WebSocket server.
 pub const WEBSOCKET: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 28765);
 
-/// The user that the gateway is to every backend.
+/// The gateway's user on every backend.
 pub const HEALTH_USER: &str = "health";
 /// The password of [`HEALTH_USER`].
 pub const HEALTH_PASSWORD: &str = "health-of-a-throw-away-stack";
-/// The database of the application that the demo plays.
+/// The database of the demo's application.
 pub const POSTGRES_DATABASE: &str = "app";
-/// The virtual host of the application on the broker.
+/// The broker's virtual host of the demo's application.
 pub const RABBIT_VHOST: &str = "app";
-/// The queues of the application's Celery workers.
+/// The queues of the demo's Celery workers.
 pub const CELERY_QUEUES: [&str; 3] = ["high_priority", "medium_priority", "low_priority"];
-/// The namespace of the demo.
+/// The demo's namespace.
 pub const NAMESPACE: &str = "demo";

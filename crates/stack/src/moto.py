@@ -1,6 +1,6 @@
-"""moto's server, with AWS's own words where moto has others, and with a clock that may be wrong.
+"""moto's server, with AWS's error codes where moto's differ, and with a clock that may be wrong.
 
-Its arguments are the address and the port on which it listens, and by how many seconds its clock is ahead.
+Its arguments are the address and the port to listen on, and the number of seconds by which its clock is ahead.
 """
 
 import email.utils
@@ -17,21 +17,21 @@ from werkzeug.serving import WSGIRequestHandler, run_simple
 
 HOST = sys.argv[1]
 PORT, AHEAD = map(int, sys.argv[2:])
-# So far AWS lets clocks be apart.
+# The clock skew that AWS allows.
 SKEW = 15 * 60
 
-# What services that speak JSON call the errors that moto takes from those that speak XML.
+# The names that JSON services have for the errors that moto takes from XML services.
 JSON_NAMES = {
     "SignatureDoesNotMatch": "InvalidSignatureException",
     "InvalidClientTokenId": "UnrecognizedClientException",
     "AccessDenied": "AccessDeniedException",
 }
-REFUSAL = re.compile(
+ERROR = re.compile(
     r"<Errors>\s*<Error>\s*<Code>(.*?)</Code>\s*<Message><!\[CDATA\[(.*?)\]\]></Message>", re.S
 )
-# How moto writes some truth values; none but Python can read them.
+# moto renders some booleans as Python does, which XML parsers reject.
 PYTHON_BOOL = re.compile(rb">(True|False)<")
-XML_REFUSAL = """<?xml version="1.0"?>
+XML_ERROR = """<?xml version="1.0"?>
 <ErrorResponse xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Error><Type>Sender</Type>\
 <Code>{}</Code><Message>{}</Message></Error><RequestId>1</RequestId></ErrorResponse>"""
 SKEWED = """<?xml version="1.0" encoding="UTF-8"?>
@@ -39,17 +39,17 @@ SKEWED = """<?xml version="1.0" encoding="UTF-8"?>
 current time is too large.</Message><RequestTime>{}</RequestTime><ServerTime>{}</ServerTime>\
 <MaxAllowedSkewMilliseconds>900000</MaxAllowedSkewMilliseconds><RequestId>1</RequestId></Error>"""
 
-# What is known of a request only before moto has it.
+# Properties of the current request that moto does not save_response.
 sent = threading.local()
-as_signed = IAMRequestBase._create_aws_request
+create_aws_request = IAMRequestBase._create_aws_request
 
 
 def as_sent(request):
-    """moto puts a request together otherwise than it was sent, and then finds no signature right."""
+    """Restores the request as it was sent: moto rebuilds it differently, and would reject every signature."""
     request._path = sent.uri
     if request._method == "GET":
         request._data = {}
-    return as_signed(request)
+    return create_aws_request(request)
 
 
 IAMRequestBase._create_aws_request = as_sent
@@ -57,7 +57,7 @@ moto = DomainDispatcherApplication(create_backend_app)
 
 
 class Handler(WSGIRequestHandler):
-    """Keeps its connections, as AWS does and werkzeug's own does not."""
+    """Keeps connections alive, as AWS does and werkzeug's own handler does not."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -72,10 +72,10 @@ class Handler(WSGIRequestHandler):
         environ = self.make_environ() | {"wsgi.input": io.BytesIO(body)}
         start = {}
 
-        def keep(status, headers, exc_info=None):
+        def save_response(status, headers, exc_info=None):
             start.update(status=status.split(None, 1), headers=headers)
 
-        answer = b"".join(app(environ, keep))
+        body = b"".join(app(environ, save_response))
         self.send_response(int(start["status"][0]), *start["status"][1:])
         for name, value in start["headers"]:
             if self.command == "HEAD" or name.lower() != "content-length":
@@ -83,38 +83,38 @@ class Handler(WSGIRequestHandler):
         if self.command == "HEAD":
             return self.end_headers()
         if start["status"][0] not in ("204", "304"):
-            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(body)
 
 
 def app(environ, start_response):
     start = {}
     sent.uri = environ["REQUEST_URI"]
 
-    def keep(status, headers, exc_info=None):
+    def save_response(status, headers, exc_info=None):
         start.update(status=status, headers=headers)
 
     signed_at = environ.get("HTTP_X_AMZ_DATE")
     if signed_at and AHEAD > SKEW:
         return skewed(signed_at, start_response)
-    body = b"".join(moto(environ, keep))
-    refusal = start["status"].startswith("403") and REFUSAL.search(body.decode(errors="replace"))
-    if refusal:
-        return refuse(environ, *refusal.groups(), start_response)
+    body = b"".join(moto(environ, save_response))
+    error = start["status"].startswith("403") and ERROR.search(body.decode(errors="replace"))
+    if error:
+        return access_error(environ, *error.groups(), start_response)
     start_response(start["status"], start["headers"])
     if b"cloudfront.amazonaws.com/doc" in body:
-        body = PYTHON_BOOL.sub(lambda found: found[0].lower(), body)
+        body = PYTHON_BOOL.sub(lambda match: match[0].lower(), body)
     return [body]
 
 
-def refuse(environ, code, message, start_response):
+def access_error(environ, code, message, start_response):
     if "HTTP_X_AMZ_TARGET" in environ:
         name = JSON_NAMES.get(code, code)
         start_response("400 Bad Request", [("Content-Type", "application/x-amz-json-1.1")])
         return [json.dumps({"__type": name, "message": message}).encode()]
     start_response("403 Forbidden", [("Content-Type", "text/xml")])
-    return [XML_REFUSAL.format(code, message).encode()]
+    return [XML_ERROR.format(code, message).encode()]
 
 
 def skewed(signed_at, start_response):

@@ -1,4 +1,6 @@
-//! moto, which is `CloudFront`, and S3 and `EventBridge` for who needs a server that checks credentials: in the shared stack, and as a test's private server.
+//! moto, which serves `CloudFront`: shared and private servers.
+//!
+//! It also serves S3 and `EventBridge`, and can check credentials.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,31 +10,31 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::aws::{Aws, PINNED};
+use crate::aws::{Aws, VENV};
 use crate::error::{Context, Error, Result};
 use crate::http::request;
-use crate::install::Need;
+use crate::install::Dependency;
 use crate::localstack::{self, Bus};
 use crate::program::Program;
 use crate::server::{Server, private_folder};
 use crate::service::Service;
-use crate::{place, port};
+use crate::{paths, port};
 
 mod distribution;
 
 pub use distribution::{ALTERNATE_DOMAIN, Distribution};
 
 const SCRIPT: &str = include_str!("moto.py");
-/// So many calls are not checked: more than any seeding needs.
-const UNCHECKED: &str = "1000000";
+/// The number of calls before moto checks credentials: more than any seeding dependencies.
+const UNCHECKED_CALLS: &str = "1000000";
 
 pub(crate) const SERVICE: Service = Service {
     name: "moto",
     port: Some(crate::MOTO.port()),
-    needs: &[Need::Pinned(&PINNED)],
+    dependencies: &[Dependency::Pinned(&VENV)],
     prepare: |_, home| prepare(home, crate::MOTO.port(), 0),
     seed: |_| {
-        let distribution = Distribution::make(&Aws::at(crate::MOTO.into()))?;
+        let distribution = Distribution::create(&Aws::at(crate::MOTO.into()))?;
         let file = distribution_file();
         let text = json!({"id": distribution.id, "domain": distribution.domain}).to_string();
         fs::write(&file, text).context(|| format!("write {}", file.display()))
@@ -42,15 +44,15 @@ pub(crate) const SERVICE: Service = Service {
 
 /// A private moto.
 pub struct Moto {
-    /// The process, to be paused, stopped and restarted (which empties it).
+    /// The server's process; a restart empties the server.
     pub server: Server,
-    /// Its API, for somebody who may do everything.
+    /// A client of its API with all permissions.
     pub aws: Aws,
     port: u16,
     _folder: TempDir,
 }
 
-/// Keys for a server that checks them.
+/// An access key for a server that checks credentials.
 #[derive(Debug, Clone)]
 pub struct Keys {
     /// The access key's id.
@@ -60,21 +62,23 @@ pub struct Keys {
 }
 
 impl Moto {
-    /// Starts an empty one that takes any credentials.
+    /// Starts an empty server that accepts any credentials.
     pub fn start() -> Result<Self> {
         Self::private(0)
     }
 
-    /// Starts an empty one whose clock is an hour ahead, so that no signature is good.
-    pub fn start_ahead() -> Result<Self> {
+    /// Starts an empty server with a clock that is an hour ahead, so that it rejects all signatures.
+    pub fn start_with_clock_ahead() -> Result<Self> {
         Self::private(3600)
     }
 
-    /// Starts one with buckets, bus and a distribution, which from then on checks signatures and permissions; gives the keys of a user who may do `actions` and nothing else.
+    /// Starts a server with buckets, bus and a distribution that checks signatures and permissions.
+    ///
+    /// Also returns the access key of a user that may only do `actions`.
     pub fn start_checking(actions: &[&str]) -> Result<(Self, Keys)> {
         let mut moto = Self::private(0)?;
-        localstack::make_buckets(&moto.aws)?;
-        Bus::make(&moto.aws, &crate::HISTORY.to_string())?;
+        localstack::create_buckets(&moto.aws)?;
+        Bus::create(&moto.aws, &crate::HISTORY.to_string())?;
         moto.distribution()?;
         let admin = moto.user("admin", &["*"])?;
         let user = moto.user(crate::HEALTH_USER, actions)?;
@@ -89,20 +93,20 @@ impl Moto {
         self.port
     }
 
-    /// Makes a distribution, enabled and deployed.
+    /// Creates a distribution, which is enabled and deployed.
     pub fn distribution(&self) -> Result<Distribution> {
-        Distribution::make(&self.aws)
+        Distribution::create(&self.aws)
     }
 
-    /// Makes a distribution whose deployment never comes to its end.
+    /// Creates a distribution that stays in progress.
     pub fn distribution_in_progress(&self) -> Result<Distribution> {
-        let never = json!({
+        let transition = json!({
             "model_name": "cloudfront::distribution",
             "transition": {"progression": "manual", "times": 1_000_000},
         });
         let json = "Content-Type: application/json";
         let path = "/moto-api/state-manager/set-transition";
-        request(self.address(), "POST", path, &[json], &never.to_string())?;
+        request(self.address(), "POST", path, &[json], &transition.to_string())?;
         self.distribution()
     }
 
@@ -111,10 +115,10 @@ impl Moto {
         distribution.disable(&self.aws)
     }
 
-    fn private(ahead: u32) -> Result<Self> {
+    fn private(clock_ahead: u32) -> Result<Self> {
         let port = port::free_port()?;
         let folder = private_folder("moto")?;
-        let server = Server::start(prepare(&folder.path().join("data"), port, ahead)?)?;
+        let server = Server::start(prepare(&folder.path().join("data"), port, clock_ahead)?)?;
         let aws = Aws::at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         Ok(Self { server, aws, port, _folder: folder })
     }
@@ -128,8 +132,8 @@ impl Moto {
             "put_user_policy",
             json!({"UserName": name, "PolicyName": name, "PolicyDocument": policy}),
         )?;
-        let answer = iam("create_access_key", json!({"UserName": name}))?;
-        let text = |name| answer["AccessKey"][name].as_str().unwrap_or_default().to_owned();
+        let response = iam("create_access_key", json!({"UserName": name}))?;
+        let text = |name| response["AccessKey"][name].as_str().unwrap_or_default().to_owned();
         Ok(Keys { id: text("AccessKeyId"), secret: text("SecretAccessKey") })
     }
 
@@ -138,17 +142,18 @@ impl Moto {
     }
 }
 
-/// The shared server's address, once `cargo xtask up` has started it.
+/// Returns the shared server's address, or an error if `cargo xtask up` has not started it.
 pub fn shared() -> Result<SocketAddr> {
     crate::service::require(&SERVICE)
 }
 
-/// The distribution on the shared server, once `cargo xtask up` has made it.
+/// Returns the distribution on the shared server, or an error if `cargo xtask up` has not created it.
 pub fn shared_distribution() -> Result<Distribution> {
     let file = distribution_file();
     let text = fs::read_to_string(&file).context(|| format!("read {}", file.display()))?;
-    let made: Value = serde_json::from_str(&text).context(|| format!("read {}", file.display()))?;
-    match (made["id"].as_str(), made["domain"].as_str()) {
+    let seeded: Value =
+        serde_json::from_str(&text).context(|| format!("read {}", file.display()))?;
+    match (seeded["id"].as_str(), seeded["domain"].as_str()) {
         (Some(id), Some(domain)) => {
             Ok(Distribution { id: id.to_owned(), domain: domain.to_owned() })
         }
@@ -157,16 +162,16 @@ pub fn shared_distribution() -> Result<Distribution> {
 }
 
 fn distribution_file() -> PathBuf {
-    place::state().join("distribution.json")
+    paths::state().join("distribution.json")
 }
 
-fn prepare(home: &Path, port: u16, ahead: u32) -> Result<Program> {
-    place::fresh(home)?;
+fn prepare(home: &Path, port: u16, clock_ahead: u32) -> Result<Program> {
+    paths::recreate(home)?;
     let script = home.join("server.py");
     fs::write(&script, SCRIPT).context(|| format!("write {}", script.display()))?;
-    Ok(Program::new("moto", PINNED.program("python"), home)
+    Ok(Program::new("moto", VENV.program("python"), home)
         .args([script])
-        .args(["127.0.0.1", &port.to_string(), &ahead.to_string()])
-        .env("INITIAL_NO_AUTH_ACTION_COUNT", UNCHECKED)
+        .args(["127.0.0.1", &port.to_string(), &clock_ahead.to_string()])
+        .env("INITIAL_NO_AUTH_ACTION_COUNT", UNCHECKED_CALLS)
         .ready_on(port))
 }

@@ -1,6 +1,8 @@
-//! What the shared servers grant to the gateway: just what `health-gateway permissions` prints for the demo's configuration, so that whatever runs on them proves it to be enough.
+//! The grants of the gateway's user on the shared servers.
 //!
-//! `permissions.txt` is that output as it is, but for the id of the distribution, which is another each time. A test of the gateway compares the two.
+//! They are exactly what `health-gateway permissions` prints for the demo's configuration, so that everything that runs on the stack shows that they suffice.
+//!
+//! `permissions.txt` is that output, except for the id of the distribution, which differs each time. A test of the gateway compares the two.
 
 use std::fmt::Display;
 
@@ -8,11 +10,11 @@ use crate::error::{Error, Result};
 
 const PRINTED: &str = include_str!("permissions.txt");
 
-/// The statements under the headline `<system> at <server> for <user>`.
-pub(crate) fn of(system: &str, server: &impl Display, user: &str) -> Result<String> {
+/// Returns the statements under the headline `<system> at <server> for <user>`.
+pub(crate) fn statements(system: &str, server: &impl Display, user: &str) -> Result<String> {
     let headline = format!("# {system} at {server} for {user}");
     let block = PRINTED.split("\n\n").find(|block| block.lines().next() == Some(&headline));
     let block = block.ok_or_else(|| Error::new(format!("permissions.txt: no `{headline}`")))?;
-    let statements = block.lines().filter(|line| !line.starts_with('#'));
-    Ok(statements.flat_map(|line| [line, "\n"]).collect())
+    let lines = block.lines().filter(|line| !line.starts_with('#'));
+    Ok(lines.flat_map(|line| [line, "\n"]).collect())
 }

@@ -1,37 +1,37 @@
-//! Python packages that only work in exact versions, in an environment apart: their pins leave no room for others.
+//! Virtual environments of pinned Python packages, separate because their versions conflict with others.
 
 use std::fs;
 use std::path::PathBuf;
 
 use crate::error::{Context, Result};
-use crate::{place, python};
+use crate::{paths, python};
 
-/// An environment, by the text of its requirements file.
+/// A virtual environment that is defined by its requirements file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Pinned {
-    /// The name of its folder under `.stack`.
+pub struct PinnedVenv {
+    /// Its folder below `.stack`.
     pub folder: &'static str,
-    /// One line for each package, with its version.
+    /// The content of its requirements file, one `name==version` on each line.
     pub requirements: &'static str,
 }
 
-impl Pinned {
-    /// The folder of the environment.
+impl PinnedVenv {
+    /// Returns the folder of the environment.
     pub(crate) fn folder(&self) -> PathBuf {
-        place::state().join(self.folder)
+        paths::state().join(self.folder)
     }
 
-    /// The file of a program that one of the packages brought.
+    /// Returns the path of a program that one of the packages provides.
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder().join("bin").join(name)
     }
 
-    /// Whether exactly these requirements are installed, and in this place.
+    /// Whether exactly these requirements are installed at this path.
     pub(crate) fn is_installed(&self) -> bool {
-        fs::read_to_string(self.mark()).is_ok_and(|text| text == self.mark_text())
+        fs::read_to_string(self.marker()).is_ok_and(|text| text == self.marker_text())
     }
 
-    /// Makes the environment anew.
+    /// Creates the environment, replacing an existing one.
     pub(crate) fn install(&self) -> Result<()> {
         eprintln!("installing Python packages in .stack/{}", self.folder);
         let folder = self.folder();
@@ -43,16 +43,16 @@ impl Pinned {
         let mut install = python::uv()?;
         install.args(["pip", "install", "--quiet", "--python"]).arg(self.program("python"));
         python::run(install.arg("--requirements").arg(&file), "uv")?;
-        let mark = self.mark();
-        fs::write(&mark, self.mark_text()).context(|| format!("write {}", mark.display()))
+        let marker = self.marker();
+        fs::write(&marker, self.marker_text()).context(|| format!("write {}", marker.display()))
     }
 
-    fn mark(&self) -> PathBuf {
+    fn marker(&self) -> PathBuf {
         self.folder().join("installed")
     }
 
-    /// In a moved environment no program finds its Python, so the place counts as well.
-    fn mark_text(&self) -> String {
+    /// The path is included, because the programs of a moved environment do not find their Python.
+    fn marker_text(&self) -> String {
         format!("{}\n{}", self.folder().display(), self.requirements)
     }
 }

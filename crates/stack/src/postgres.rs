@@ -1,4 +1,4 @@
-//! PostgreSQL: in the shared stack, and as a test's private server.
+//! PostgreSQL: shared and private servers.
 
 use std::fs;
 use std::io::Write;
@@ -11,42 +11,45 @@ use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
-use crate::install::Need;
+use crate::install::Dependency;
 use crate::program::{Program, listening};
 use crate::server::{Server, private_folder};
 use crate::service::Service;
 use crate::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES, POSTGRES_DATABASE, permissions, port};
 
-/// The administrator.
+/// The administrator's user.
 pub const ADMIN_USER: &str = "postgres";
 /// The password of [`ADMIN_USER`].
 pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
 
-/// The account that PostgreSQL runs as when we are root, which it refuses to be.
+/// The account that PostgreSQL runs as if we are root, because it refuses to run as root.
 const ACCOUNT: &str = "postgres";
 
-/// Its immediate shutdown, which takes its children and its shared memory along.
+/// PostgreSQL's immediate shutdown, which also ends its children and frees its shared memory.
 const STOP: Signal = Signal::QUIT;
 
 pub(crate) const SERVICE: Service = Service {
     name: "postgres",
     port: Some(POSTGRES.port()),
-    needs: &[Need::Debian { package: "postgresql", file: "/usr/lib/postgresql/*/bin/initdb" }],
+    dependencies: &[Dependency::Debian {
+        package: "postgresql",
+        file: "/usr/lib/postgresql/*/bin/initdb",
+    }],
     prepare: |_, home| prepare(home, POSTGRES.port(), &[]),
     seed: |_| seed(POSTGRES.port()),
     stop: STOP,
 };
 
-/// A private PostgreSQL with the users and the database of the shared one.
+/// A private PostgreSQL with the users and the database of the shared server.
 pub struct Postgres {
-    /// The process, to be paused, stopped and restarted.
+    /// The server's process.
     pub server: Server,
     port: u16,
     folder: TempDir,
 }
 
 impl Postgres {
-    /// Starts one with these further lines of `postgresql.conf`.
+    /// Starts a server with further lines of `postgresql.conf`.
     pub fn start(settings: &[&str]) -> Result<Self> {
         let port = port::free_port()?;
         let folder = private_folder("postgres")?;
@@ -60,33 +63,33 @@ impl Postgres {
         self.port
     }
 
-    /// The folder with `postgresql.conf`, `pg_hba.conf` and the data.
+    /// Returns the data folder, which contains `postgresql.conf` and `pg_hba.conf`.
     pub fn home(&self) -> PathBuf {
         home_in(&self.folder)
     }
 
-    /// Restarts it with these further lines of `postgresql.conf`.
+    /// Restarts the server with further lines of `postgresql.conf`.
     pub fn configure(&mut self, settings: &[&str]) -> Result<()> {
         configure(&self.home(), settings)?;
         self.server.restart()
     }
 
-    /// Writes a file into its folder, readable for the server alone; it is read at the next restart.
+    /// Writes a file into the data folder that only the server may read; it takes effect at the next restart.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.home().join(name);
-        crate::place::write_secret(&path, text)?;
-        give_to_account(&path)
+        crate::paths::write_secret(&path, text)?;
+        chown_to_account(&path)
     }
 
-    /// Starts a hot standby that follows this one.
+    /// Starts a hot standby of this server.
     pub fn replica(&self) -> Result<Self> {
         let port = port::free_port()?;
         let folder = private_folder("postgres-replica")?;
         let home = home_in(&folder);
-        crate::place::fresh(&home)?;
+        crate::paths::recreate(&home)?;
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700))
-            .context(|| format!("close {}", home.display()))?;
-        give_to_account(&home)?;
+            .context(|| format!("chmod {}", home.display()))?;
+        chown_to_account(&home)?;
         let primary = format!(
             "host=127.0.0.1 port={} user={ADMIN_USER} password={ADMIN_PASSWORD}",
             self.port
@@ -101,17 +104,17 @@ impl Postgres {
         Ok(Self { server, port, folder })
     }
 
-    /// Runs statements as the administrator in this database.
+    /// Runs statements in a database as the administrator, and returns their output with fields separated by `|`.
     pub fn sql(&self, database: &str, statements: &str) -> Result<String> {
         sql(self.port, database, statements)
     }
 }
 
-/// Runs statements as the administrator of the server on this port; gives what they print, fields separated by `|`.
+/// Runs statements as the administrator of the server on this port, and returns their output with fields separated by `|`.
 pub fn sql(port: u16, database: &str, statements: &str) -> Result<String> {
     let port = port.to_string();
     let flags = ["-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1"];
-    let mut psql = Command::new(program_of_any("psql")?)
+    let mut psql = Command::new(find_program("psql")?)
         .args(["-h", "127.0.0.1", "-p", &port, "-U", ADMIN_USER, "-d", database])
         .args(flags)
         .env("PGPASSWORD", ADMIN_PASSWORD)
@@ -121,7 +124,7 @@ pub fn sql(port: u16, database: &str, statements: &str) -> Result<String> {
         .spawn()
         .context(|| "start psql".to_owned())?;
     if let Some(mut stdin) = psql.stdin.take() {
-        // When psql ends early, its own message below says why.
+        // If psql exits early, its error output is returned below.
         drop(stdin.write_all(statements.as_bytes()));
     }
     let output = psql.wait_with_output().context(|| "wait for psql".to_owned())?;
@@ -135,9 +138,9 @@ fn home_in(folder: &TempDir) -> PathBuf {
     folder.path().join("data")
 }
 
-/// Nobody may connect to the database of the application, but the gateway's user as is printed for the shared server.
+/// Creates the application's database, to which only the gateway's user may connect, with the grants of the shared server.
 fn seed(port: u16) -> Result<()> {
-    let granted = permissions::of("PostgreSQL", &POSTGRES, HEALTH_USER)?;
+    let grants = permissions::statements("PostgreSQL", &POSTGRES, HEALTH_USER)?;
     sql(
         port,
         "postgres",
@@ -145,20 +148,20 @@ fn seed(port: u16) -> Result<()> {
             "CREATE ROLE {HEALTH_USER} LOGIN PASSWORD '{HEALTH_PASSWORD}';\n\
              CREATE DATABASE {POSTGRES_DATABASE};\n\
              REVOKE ALL ON DATABASE {POSTGRES_DATABASE} FROM PUBLIC;\n\
-             {granted}"
+             {grants}"
         ),
     )
     .map(drop)
 }
 
-/// Makes a new data folder and tells how to start the server on it.
+/// Creates a data folder, and returns the program that serves it.
 fn prepare(home: &Path, port: u16, settings: &[&str]) -> Result<Program> {
-    crate::place::fresh(home)?;
+    crate::paths::recreate(home)?;
     let bin = bin()?;
     let password = home.with_extension("password");
-    crate::place::write_secret(&password, ADMIN_PASSWORD)?;
-    give_to_account(home)?;
-    give_to_account(&password)?;
+    crate::paths::write_secret(&password, ADMIN_PASSWORD)?;
+    chown_to_account(home)?;
+    chown_to_account(&password)?;
     let mut initdb = Program::new("initdb", bin.join("initdb"), home).user(ACCOUNT);
     initdb = initdb.args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]);
     initdb = initdb.args(["--no-sync", "--username", ADMIN_USER]);
@@ -174,7 +177,7 @@ fn prepare(home: &Path, port: u16, settings: &[&str]) -> Result<Program> {
     program(home)
 }
 
-/// How to start the server on a data folder that is there already.
+/// Returns the program that serves an existing data folder.
 fn program(home: &Path) -> Result<Program> {
     let pidfile = home.join("postmaster.pid");
     Ok(Program::new("postgres", bin()?.join("postgres"), home)
@@ -184,7 +187,7 @@ fn program(home: &Path) -> Result<Program> {
         .stop(STOP))
 }
 
-/// Adds lines to `postgresql.conf`; a later line wins over an earlier one.
+/// Appends lines to `postgresql.conf`; a later line overrides an earlier one.
 fn configure(home: &Path, settings: &[&str]) -> Result<()> {
     let path = home.join("postgresql.conf");
     let lines = [settings, &[""]].concat().join("\n");
@@ -192,7 +195,7 @@ fn configure(home: &Path, settings: &[&str]) -> Result<()> {
     append(&path).context(|| format!("write {}", path.display()))
 }
 
-/// The server listens before it serves, and its own file says when it does; one that was killed leaves its file, but does not listen.
+/// Checks that the server accepts queries. It listens earlier than that, so its PID file is read; a killed server leaves the file, but does not listen.
 fn ready(pidfile: &Path) -> std::result::Result<(), String> {
     let text = fs::read_to_string(pidfile).unwrap_or_default();
     let lines: Vec<_> = text.lines().map(str::trim).collect();
@@ -202,20 +205,20 @@ fn ready(pidfile: &Path) -> std::result::Result<(), String> {
     }
 }
 
-/// The folder of the newest PostgreSQL that is installed.
+/// Returns the program folder of the newest PostgreSQL server that is installed.
 fn bin() -> Result<PathBuf> {
-    let initdb = program_of_any("initdb")?;
+    let initdb = find_program("initdb")?;
     Ok(initdb.parent().map(Path::to_owned).unwrap_or_default())
 }
 
-/// This program of the newest PostgreSQL that has it: the client may be there without a server.
-fn program_of_any(name: &str) -> Result<PathBuf> {
+/// Finds a program in the newest PostgreSQL that has it: the client may be installed without a server.
+fn find_program(name: &str) -> Result<PathBuf> {
     crate::install::find(&format!("/usr/lib/postgresql/*/bin/{name}")).ok_or_else(|| {
         Error::new(format!("PostgreSQL's `{name}` is not installed; `cargo xtask up` installs it"))
     })
 }
 
-fn give_to_account(path: &Path) -> Result<()> {
+fn chown_to_account(path: &Path) -> Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }
@@ -230,7 +233,7 @@ fn give_to_account(path: &Path) -> Result<()> {
     chown(path, Some(user), Some(group)).context(|| format!("chown {}", path.display()))
 }
 
-/// The shared server's address, once `cargo xtask up` has started it.
+/// Returns the shared server's address, or an error if `cargo xtask up` has not started it.
 pub fn shared() -> Result<SocketAddr> {
     crate::service::require(&SERVICE)
 }

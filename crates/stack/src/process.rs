@@ -1,4 +1,4 @@
-//! A running process by its id and its start time, so that a recycled id is never mistaken for it.
+//! Processes identified by their PID and start time, so that a reused PID is not mistaken.
 
 use std::fs;
 use std::thread;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How often something that is about to happen is looked at.
-pub(crate) const POLL: Duration = Duration::from_millis(10);
+/// How often a condition is polled.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// One process of this machine, which may be gone by now.
+/// A process of this machine, which may have exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
     pid: Pid,
@@ -17,19 +17,19 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The process that has this id right now.
-    pub(crate) fn now(pid: Pid) -> Option<Self> {
+    /// Returns the process that has this PID now.
+    pub(crate) fn find(pid: Pid) -> Option<Self> {
         Some(Self { pid, started: Stat::of(pid)?.started })
     }
 
-    /// The process that was written down with [`Process::record`].
+    /// Reads the output of [`Process::record`].
     pub(crate) fn from_record(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let pid = Pid::from_raw(words.next()?.parse().ok()?)?;
         Some(Self { pid, started: words.next()?.parse().ok()? })
     }
 
-    /// The process as text that survives this program.
+    /// Returns a text that identifies the process.
     pub(crate) fn record(self) -> String {
         format!("{} {}", self.id(), self.started)
     }
@@ -42,27 +42,27 @@ impl Process {
         self.pid.as_raw_pid()
     }
 
-    /// Whether it runs; one that ended and waits to be reaped does not.
+    /// Whether the process runs; a zombie does not.
     pub(crate) fn is_alive(self) -> bool {
         self.stat().is_some_and(|stat| stat.state != 'Z' && stat.state != 'X')
     }
 
-    /// Whether `SIGSTOP` holds it.
+    /// Whether the process is stopped by `SIGSTOP`.
     pub(crate) fn is_stopped(self) -> bool {
         self.stat().is_some_and(|stat| stat.state == 'T')
     }
 
-    /// Sends the signal if the process is still this one; a process that is gone needs none.
+    /// Sends a signal, unless the process has exited.
     pub(crate) fn signal(self, signal: Signal) {
         if self.is_alive() {
-            // The only failure left is that it ended in between, which is as good.
+            // This only fails if the process has exited in the meantime.
             kill_process(self.pid, signal).ok();
         }
     }
 
-    /// It and every process beneath it, parents first.
+    /// Returns the process and its descendants, parents first.
     pub(crate) fn tree(self) -> Vec<Self> {
-        let all: Vec<(Pid, Stat)> = every_process();
+        let all: Vec<(Pid, Stat)> = all_processes();
         let mut tree = vec![self];
         let mut next = 0;
         while let Some(parent) = tree.get(next).map(|process| process.id()) {
@@ -76,15 +76,15 @@ impl Process {
         tree
     }
 
-    /// Ends the whole tree: first its root with `signal`, and whatever is left after `patience` with `SIGKILL`.
-    pub(crate) fn end(self, signal: Signal, patience: Duration) {
+    /// Ends the process and its descendants: sends `signal` to the root, and after `timeout` `SIGKILL` to all that are left.
+    pub(crate) fn end(self, signal: Signal, timeout: Duration) {
         let tree = self.tree();
         signal_all(&tree, Signal::CONT);
         self.signal(signal);
-        // Who was killed cannot take anybody along.
-        if signal == Signal::KILL || !gone_within(&tree, patience) {
+        // A killed root cannot end its children.
+        if signal == Signal::KILL || !wait_for_exit(&tree, timeout) {
             signal_all(&tree, Signal::KILL);
-            gone_within(&tree, Duration::from_secs(10));
+            wait_for_exit(&tree, Duration::from_secs(10));
         }
     }
 
@@ -93,25 +93,26 @@ impl Process {
     }
 }
 
-/// Sends the signal to each of them.
+/// Sends a signal to each of the processes.
 pub(crate) fn signal_all(processes: &[Process], signal: Signal) {
     for process in processes {
         process.signal(signal);
     }
 }
 
-fn gone_within(tree: &[Process], patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
+/// Waits until all of the processes have exited, and returns whether they have.
+fn wait_for_exit(tree: &[Process], timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
     while tree.iter().any(|process| process.is_alive()) {
         if Instant::now() > deadline {
             return false;
         }
-        thread::sleep(POLL);
+        thread::sleep(POLL_INTERVAL);
     }
     true
 }
 
-fn every_process() -> Vec<(Pid, Stat)> {
+fn all_processes() -> Vec<(Pid, Stat)> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .filter_map(|entry| {
@@ -121,7 +122,7 @@ fn every_process() -> Vec<(Pid, Stat)> {
         .collect()
 }
 
-/// The three fields of `/proc/PID/stat` that matter here.
+/// The fields of `/proc/PID/stat` that are used here.
 struct Stat {
     state: char,
     parent: i32,
@@ -133,7 +134,7 @@ impl Stat {
         Self::parse(&fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?)
     }
 
-    /// The program's name, in parentheses, may hold blanks and parentheses itself; all else follows the last one.
+    /// The program's name, in parentheses, may contain blanks and parentheses; the other fields follow the last parenthesis.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?.chars().next()?;
@@ -157,8 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn a_recycled_id_is_another_process() {
-        let own = Process::now(rustix::process::getpid()).unwrap();
+    fn a_reused_pid_is_another_process() {
+        let own = Process::find(rustix::process::getpid()).unwrap();
         let other = Process { started: own.started + 1, ..own };
         assert!(own.is_alive());
         assert!(!other.is_alive());
@@ -166,12 +167,12 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_ends_with_its_children_even_when_stopped() {
+    fn a_stopped_process_ends_with_its_children() {
         let mut child =
             Command::new("sh").args(["-c", "trap '' TERM; sleep 100 & wait"]).spawn().unwrap();
-        let process = Process::now(Pid::from_child(&child)).unwrap();
+        let process = Process::find(Pid::from_child(&child)).unwrap();
         while process.tree().len() < 2 {
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
         let tree = process.tree();
         process.signal(Signal::STOP);

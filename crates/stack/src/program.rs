@@ -1,30 +1,31 @@
-//! How a server is started: its command line, the user it runs as, its log, and how to see that it is ready.
+//! Starts a server program: its command line, user, log and readiness check.
 //!
-//! The process outlives this one ([`Lifetime::Detached`], the shared stack) or ends with it ([`Lifetime::Bound`], a test's private instance).
+//! The process outlives this one ([`Lifetime::Detached`], the shared stack) or ends with it ([`Lifetime::Bound`], a private server).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, geteuid};
 
 use crate::error::{Context, Error, Result};
-use crate::process::{POLL, Process};
+use crate::process::{POLL_INTERVAL, Process};
 
-/// Longer than any of the servers ever took on a busy machine.
-const READY_WITHIN: Duration = Duration::from_mins(1);
-/// So much of a log explains why a server did not start.
+/// Longer than any server has taken to start on a busy machine.
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
+/// Enough of a log to explain why a server did not start.
 const LOG_LINES: usize = 12;
 
-/// Says why the server is not ready yet.
-pub(crate) type Ready = Arc<dyn Fn() -> std::result::Result<(), String> + Send + Sync>;
+/// Checks whether a server is ready; the error is the reason why it is not.
+pub(crate) type ReadyCheck = Arc<dyn Fn() -> std::result::Result<(), String> + Send + Sync>;
 
-/// A server that could be started, as often as one likes.
+/// A program that can be started repeatedly.
 #[derive(Clone)]
 pub struct Program {
     name: String,
@@ -34,22 +35,22 @@ pub struct Program {
     user: Option<&'static str>,
     home: PathBuf,
     log: PathBuf,
-    ready: Ready,
-    /// The signal that makes it end at once without leaving anything behind.
+    ready: ReadyCheck,
+    /// The signal that ends it at once without leaving processes or shared memory.
     pub(crate) stop: Signal,
 }
 
 /// How long a started process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// Until somebody ends it.
+    /// Until it is ended.
     Detached,
     /// At most as long as this process.
     Bound,
 }
 
 impl Program {
-    /// A program which keeps everything in `home`, with its log beside it.
+    /// A program with its files in `home`, and its log beside that folder.
     pub fn new(name: &str, executable: impl AsRef<OsStr>, home: &Path) -> Self {
         Self {
             name: name.to_owned(),
@@ -71,32 +72,32 @@ impl Program {
         self
     }
 
-    /// Sets a variable of its environment, which is clean otherwise.
+    /// Sets an environment variable; no others are inherited.
     #[must_use]
     pub fn env(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
         self.envs.push((name, value.as_ref().to_owned()));
         self
     }
 
-    /// Runs as this user when we are root, and as ourselves otherwise.
+    /// Runs the program as this user if we are root.
     #[must_use]
     pub fn user(mut self, user: &'static str) -> Self {
         self.user = geteuid().is_root().then_some(user);
         self
     }
 
-    /// Where what it prints is written, anew at each start.
+    /// Returns the path of its log, which is truncated at each start.
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Ready means that it accepts connections on this port of 127.0.0.1.
+    /// The program is ready once it accepts connections on this port of 127.0.0.1.
     #[must_use]
     pub fn ready_on(self, port: u16) -> Self {
         self.ready(move || listening(port))
     }
 
-    /// Ready means that this succeeds; its error says what is missing.
+    /// The program is ready once this check succeeds; its error is the reason why it is not.
     #[must_use]
     pub fn ready(
         mut self,
@@ -106,14 +107,14 @@ impl Program {
         self
     }
 
-    /// Ends with this signal first; `SIGKILL` alone is the default.
+    /// Sets the signal that ends the program; the default is `SIGKILL`.
     #[must_use]
     pub fn stop(mut self, signal: Signal) -> Self {
         self.stop = signal;
         self
     }
 
-    /// Runs it to its end, which must be a success.
+    /// Runs the program until it exits; a failure is an error.
     pub(crate) fn run(&self) -> Result<()> {
         let (_, mut child) = self.start(Lifetime::Bound)?;
         let status = child.wait().context(|| format!("{}: wait for its end", self.name))?;
@@ -127,7 +128,7 @@ impl Program {
         )))
     }
 
-    /// Starts it and tells whom we started, before it is ready.
+    /// Starts the program without waiting until it is ready.
     pub(crate) fn start(&self, lifetime: Lifetime) -> Result<(Process, Child)> {
         let log = File::create(&self.log)
             .context(|| format!("{}: create {}", self.name, self.log.display()))?;
@@ -136,54 +137,54 @@ impl Program {
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let child = spawn(command)
             .context(|| format!("{}: start {}", self.name, self.executable.display()))?;
-        let process = Process::now(Pid::from_child(&child))
-            .ok_or_else(|| Error::new(format!("{}: /proc does not show it", self.name)))?;
+        let process = Process::find(Pid::from_child(&child))
+            .ok_or_else(|| Error::new(format!("{}: not found in /proc", self.name)))?;
         Ok((process, child))
     }
 
-    /// Waits until it is ready; otherwise ends it and shows the end of its log.
+    /// Waits until the program is ready. If it is not in time, it is ended, and the error contains the end of its log.
     pub(crate) fn wait(&self, process: Process) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let deadline = Instant::now() + READY_TIMEOUT;
         loop {
-            let missing = match (self.ready)() {
+            let reason = match (self.ready)() {
                 Ok(()) => return Ok(()),
-                Err(_) if !process.is_alive() => "it ended by itself".to_owned(),
-                Err(missing) if Instant::now() > deadline => missing,
+                Err(_) if !process.is_alive() => "it exited".to_owned(),
+                Err(reason) if Instant::now() > deadline => reason,
                 Err(_) => {
-                    thread::sleep(POLL);
+                    thread::sleep(POLL_INTERVAL);
                     continue;
                 }
             };
             process.end(Signal::KILL, Duration::ZERO);
             return Err(Error::new(format!(
-                "{} did not start: {missing}; the end of its log:\n{}",
+                "{} did not start: {reason}; the end of its log:\n{}",
                 self.name,
                 log_end(&self.log)
             )));
         }
     }
 
-    /// The command line: `setpriv` binds its life to ours or changes the user, `setsid` detaches it; both become the server itself.
+    /// Returns the command line. `setpriv` sets the parent-death signal or the user, and `setsid` detaches the server; both then execute it.
     fn command(&self, lifetime: Lifetime) -> Command {
-        let mut words: Vec<OsString> = Vec::new();
+        let mut argv: Vec<OsString> = Vec::new();
         if lifetime == Lifetime::Detached {
-            words.push("setsid".into());
+            argv.push("setsid".into());
         }
         if let Some(user) = self.user {
-            words.extend(
+            argv.extend(
                 ["setpriv", "--init-groups", "--reuid", user, "--regid", user].map(Into::into),
             );
         }
         if lifetime == Lifetime::Bound {
-            words.extend(["setpriv", "--pdeathsig", "KILL"].map(Into::into));
+            argv.extend(["setpriv", "--pdeathsig", "KILL"].map(Into::into));
         }
-        words.push(self.executable.clone());
-        words.extend(self.args.iter().cloned());
-        let mut command = Command::new(&words[0]);
+        argv.push(self.executable.clone());
+        argv.extend(self.args.iter().cloned());
+        let mut command = Command::new(&argv[0]);
         command
-            .args(&words[1..])
+            .args(&argv[1..])
             .current_dir(&self.home)
-            // A clean environment: the developer's `PGDATA` or `VAULT_TOKEN` changes nothing.
+            // The developer's `PGDATA` or `VAULT_TOKEN` must not take effect.
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", &self.home)
@@ -193,7 +194,7 @@ impl Program {
     }
 }
 
-/// Whether somebody accepts connections on this port of 127.0.0.1.
+/// Checks that a server accepts connections on this port of 127.0.0.1.
 pub(crate) fn listening(port: u16) -> std::result::Result<(), String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpStream::connect_timeout(&address, Duration::from_secs(1))
@@ -211,24 +212,24 @@ fn log_end(log: &Path) -> String {
 
 type Job = (Command, mpsc::Sender<std::io::Result<Child>>);
 
-/// Starts processes on a thread that lives as long as this process.
+/// A thread that starts processes, and lives as long as this process.
 ///
 /// The kernel sends the parent-death signal when the *thread* that started the child ends, and a test's thread ends long before its process.
 static SPAWNER: LazyLock<Mutex<mpsc::Sender<Job>>> = LazyLock::new(|| {
     let (jobs, queue) = mpsc::channel::<Job>();
     thread::spawn(move || {
-        for (mut command, answer) in queue {
-            // Whoever asked waits for the answer, so the channel is open.
-            drop(answer.send(command.spawn()));
+        for (mut command, result) in queue {
+            // The caller waits for the result, so the channel is open.
+            drop(result.send(command.spawn()));
         }
     });
     Mutex::new(jobs)
 });
 
 fn spawn(command: Command) -> std::io::Result<Child> {
-    let (answer, child) = mpsc::channel();
-    let gone = || std::io::Error::other("the thread that starts processes is gone");
-    let jobs = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    jobs.send((command, answer)).map_err(|_| gone())?;
-    child.recv().map_err(|_| gone())?
+    let (result, child) = mpsc::channel();
+    let stopped = || std::io::Error::other("the thread that starts processes has stopped");
+    let jobs = SPAWNER.lock().clone();
+    jobs.send((command, result)).map_err(|_| stopped())?;
+    child.recv().map_err(|_| stopped())?
 }

@@ -1,4 +1,4 @@
-//! Python packages, in an environment of our own under `.stack`, installed by `uv`.
+//! Installs Python packages with `uv`, in a virtual environment below `.stack`.
 
 use std::fs;
 use std::io;
@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::error::{Context, Error, Result};
-use crate::place;
+use crate::paths;
 
-/// The Debian package that brings Python, and what it needs to make environments.
+/// The Debian package with Python and its `venv` module.
 pub(crate) const PACKAGE: &str = "python3-venv";
 
-/// Debian's own Python: one that a developer put before it may be of any version.
+/// Debian's Python, because another one in the developer's `PATH` may have any version.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
-/// `uv` knows nothing of pip's configuration, so we hand it over: how pip names a setting, and uv's variable for it.
+/// pip's settings, each with uv's variable for it, because `uv` does not read pip's configuration.
 const SETTINGS: &[(&str, &str)] = &[
     ("index-url", "UV_DEFAULT_INDEX"),
     ("extra-index-url", "UV_INDEX"),
@@ -24,32 +24,32 @@ const SETTINGS: &[(&str, &str)] = &[
     ("cert", "SSL_CERT_FILE"),
 ];
 
-/// The file of a program that a Python package brought.
+/// Returns the path of a program that a Python package provides.
 pub(crate) fn program(name: &str) -> PathBuf {
     environment().join("bin").join(name)
 }
 
-/// Whether exactly this requirement is installed, in an environment that will not be made anew.
+/// Whether exactly this requirement is installed, in an environment that is complete.
 pub(crate) fn has(requirement: &str) -> bool {
-    let marked = |requirement| {
-        fs::read(mark(requirement))
-            .is_ok_and(|place| place == environment().as_os_str().as_encoded_bytes())
+    let is_marked = |requirement| {
+        fs::read(marker(requirement))
+            .is_ok_and(|path| path == environment().as_os_str().as_encoded_bytes())
     };
-    marked(UV) && marked(requirement)
+    is_marked(UV) && is_marked(requirement)
 }
 
-/// Whether Python is there with its `venv` module.
-pub(crate) fn can_make_environments() -> bool {
-    let silent = Command::new(PYTHON)
+/// Whether Python is installed with its `venv` module.
+pub(crate) fn can_create_environments() -> bool {
+    let status = Command::new(PYTHON)
         .args(["-c", "import ensurepip, venv"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    silent.is_ok_and(|status| status.success())
+    status.is_ok_and(|status| status.success())
 }
 
-/// Installs the requirements into our environment, which is made when it is missing.
+/// Installs the requirements into the environment, which is created if it is missing.
 pub(crate) fn install(mut requirements: Vec<&str>) -> Result<()> {
     requirements.sort_unstable();
     requirements.dedup();
@@ -60,33 +60,33 @@ pub(crate) fn install(mut requirements: Vec<&str>) -> Result<()> {
     eprintln!("installing the Python packages {}", requirements.join(" "));
     uv.args(["pip", "install", "--python"]).arg(program("python")).args(&requirements);
     run(&mut uv, "uv")?;
-    requirements.into_iter().try_for_each(set_mark)
+    requirements.into_iter().try_for_each(write_marker)
 }
 
-/// A call of `uv` with pip's settings, after our environment with it was made if it was missing.
+/// Returns a command that runs `uv` with pip's settings, after creating the environment if it is missing.
 pub(crate) fn uv() -> Result<Command> {
     if !has(UV) {
-        make_environment()?;
+        create_environment()?;
     }
     let mut uv = Command::new(program("uv"));
     uv.envs(pip_settings()?);
     Ok(uv)
 }
 
-/// What makes the environment complete.
+/// The requirement whose marker shows that the environment is complete.
 const UV: &str = "uv==0.13.9";
 
-/// An environment does not survive being moved with its checkout, so an old one is made anew.
-fn make_environment() -> Result<()> {
-    eprintln!("making a Python environment with uv in .stack/venv");
+/// Creates the environment, replacing one that was moved with its checkout, because its programs do not find their Python.
+fn create_environment() -> Result<()> {
+    eprintln!("creating a Python environment with uv in .stack/venv");
     let folder = environment();
     run(Command::new(PYTHON).args(["-m", "venv", "--clear"]).arg(&folder), "python3 -m venv")?;
     run(Command::new(program("pip")).args(["install", UV]), "pip")?;
-    place::make(folder.join("installed"))?;
-    set_mark(UV)
+    paths::create(folder.join("installed"))?;
+    write_marker(UV)
 }
 
-/// pip's settings as variables for uv.
+/// Returns pip's settings as variables for uv.
 fn pip_settings() -> Result<Vec<(&'static str, String)>> {
     let output = Command::new(program("pip"))
         .args(["config", "list"])
@@ -95,7 +95,7 @@ fn pip_settings() -> Result<Vec<(&'static str, String)>> {
     Ok(as_uv_settings(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// Reads lines such as `global.index-url='https://...'`; a variable that is set for uv already stays as it is.
+/// Parses lines such as `global.index-url='https://...'`; a variable that is already set is kept.
 fn as_uv_settings(list: &str) -> Vec<(&'static str, String)> {
     let setting = |section: &str, line: &str| {
         let (key, value) = line.strip_prefix(section)?.split_once('=')?;
@@ -103,14 +103,14 @@ fn as_uv_settings(list: &str) -> Vec<(&'static str, String)> {
         let value = value.trim_matches('\'').replace("\\n", " ");
         std::env::var_os(variable).is_none().then(|| (*variable, value.trim().to_owned()))
     };
-    // The later section wins, as it does for pip.
+    // A later section overrides an earlier one, as in pip.
     ["global.", "install.", ":env:."]
         .iter()
         .flat_map(|section| list.lines().filter_map(|line| setting(section, line)))
         .collect()
 }
 
-/// Runs a command that must succeed, with its output on standard error.
+/// Runs a command with its output on standard error; a failure is an error.
 pub(crate) fn run(command: &mut Command, name: &str) -> Result<()> {
     let status = command
         .stdin(Stdio::null())
@@ -124,18 +124,18 @@ pub(crate) fn run(command: &mut Command, name: &str) -> Result<()> {
 }
 
 fn environment() -> PathBuf {
-    place::state().join("venv")
+    paths::state().join("venv")
 }
 
-/// The file that says a requirement is installed, and where: in a moved environment no program finds its Python.
-fn mark(requirement: &str) -> PathBuf {
+/// Returns the file that marks a requirement as installed, and contains the path of the environment.
+fn marker(requirement: &str) -> PathBuf {
     environment().join("installed").join(requirement)
 }
 
-fn set_mark(requirement: &str) -> Result<()> {
-    let mark = mark(requirement);
-    fs::write(&mark, environment().as_os_str().as_encoded_bytes())
-        .context(|| format!("write {}", mark.display()))
+fn write_marker(requirement: &str) -> Result<()> {
+    let marker = marker(requirement);
+    fs::write(&marker, environment().as_os_str().as_encoded_bytes())
+        .context(|| format!("write {}", marker.display()))
 }
 
 #[cfg(test)]
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn pip_settings_become_those_of_uv() {
-        // As `pip config list` prints them: a list's line breaks are two characters.
+        // The format of `pip config list`, which escapes the line breaks of a list.
         let list = [
             r":env:.default-timeout='9'",
             r":env:.find-links='/srv/wheels'",

@@ -1,4 +1,4 @@
-//! `RabbitMQ`: in the shared stack, and as a test's private server.
+//! `RabbitMQ`: shared and private servers.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use self::node::Node;
 use crate::error::{Error, Result};
-use crate::install::Need;
-use crate::process::POLL;
+use crate::install::Dependency;
+use crate::process::POLL_INTERVAL;
 use crate::server::{Server, private_folder};
 use crate::service::Service;
 use crate::{RABBIT_VHOST, port};
@@ -20,56 +20,56 @@ mod node;
 #[cfg(test)]
 pub(crate) use node::definitions_json;
 
-/// The user of the application and of the tests, who may do everything.
+/// The administrator, used by the application and the tests.
 pub const ADMIN_USER: &str = "admin";
 /// The password of [`ADMIN_USER`].
 pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
 
-/// Longer than a change ever took to show on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than the counts have taken to change on a busy machine.
+const COUNTS_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) const SERVICE: Service = Service {
     name: "rabbit",
     port: Some(crate::RABBIT.port()),
-    needs: &[Need::Debian {
+    dependencies: &[Dependency::Debian {
         package: "rabbitmq-server",
         file: "/usr/lib/rabbitmq/bin/rabbitmq-server",
     }],
     prepare: |_, home| {
         let port = crate::RABBIT.port();
-        Node { home: home.to_owned(), port, tools_port: port + 1 }.prepare(&[])
+        Node { home: home.to_owned(), port, distribution_port: port + 1 }.prepare(&[])
     },
     seed: |_| Ok(()),
     stop: Signal::KILL,
 };
 
-/// A private `RabbitMQ` with the users and the virtual host of the shared one.
+/// A private `RabbitMQ` with the users and the virtual hosts of the shared server.
 pub struct Rabbit {
-    /// The process, to be paused, stopped and restarted.
+    /// The server's process.
     pub server: Server,
     node: Node,
     _folder: TempDir,
 }
 
-/// What is open or there on a server.
+/// The numbers of objects on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Connections of clients.
+    /// Client connections.
     pub connections: usize,
-    /// Channels on them.
+    /// Channels.
     pub channels: usize,
-    /// Queues of all virtual hosts.
+    /// Queues in all virtual hosts.
     pub queues: usize,
 }
 
 impl Rabbit {
-    /// Starts one with these further lines of `rabbitmq.conf`.
+    /// Starts a server with further lines of `rabbitmq.conf`.
     pub fn start(settings: &[&str]) -> Result<Self> {
         let folder = private_folder("rabbit")?;
         let node = Node {
             home: folder.path().join("data"),
             port: port::free_port()?,
-            tools_port: port::free_port()?,
+            distribution_port: port::free_port()?,
         };
         let server = Server::start(node.prepare(settings)?)?;
         Ok(Self { server, node, _folder: folder })
@@ -80,48 +80,48 @@ impl Rabbit {
         self.node.port
     }
 
-    /// What `rabbitmqctl` prints.
-    pub fn ctl(&self, words: &[&str]) -> Result<String> {
-        self.node.ctl(words)
+    /// Runs `rabbitmqctl`, and returns its output.
+    pub fn ctl(&self, args: &[&str]) -> Result<String> {
+        self.node.ctl(args)
     }
 
-    /// Waits until so much is open or there.
+    /// Waits until the counts are these.
     pub fn wait_for(&self, wanted: Counts) -> Result<()> {
         self.wait_until(|counts| *counts == wanted)
     }
 
-    /// Waits until what is open or there is as wanted.
+    /// Waits until the counts satisfy a condition.
     pub fn wait_until(&self, wanted: impl Fn(&Counts) -> bool) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + COUNTS_TIMEOUT;
         loop {
             let counts = self.counts()?;
             if wanted(&counts) {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(Error::new(format!("rabbit: there are still {counts:?}")));
+                return Err(Error::new(format!("rabbit: timed out with {counts:?}")));
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// What is open or there.
+    /// Returns the current counts.
     pub fn counts(&self) -> Result<Counts> {
         self.node.counts()
     }
 
-    /// A URL for a user of this server, with the virtual host of the application.
+    /// Returns the URL of the application's virtual host for a user.
     pub fn url(&self, user: &str, password: &str) -> String {
         format!("amqp://{user}:{password}@127.0.0.1:{}/{RABBIT_VHOST}", self.port())
     }
 
-    /// The URL for the administrator, as workers use it.
+    /// Returns the URL of the application's virtual host for the administrator.
     pub fn admin_url(&self) -> String {
         self.url(ADMIN_USER, ADMIN_PASSWORD)
     }
 }
 
-/// The shared server's address, once `cargo xtask up` has started it.
+/// Returns the shared server's address, or an error if `cargo xtask up` has not started it.
 pub fn shared() -> Result<SocketAddr> {
     crate::service::require(&SERVICE)
 }

@@ -1,4 +1,4 @@
-//! The servers of the shared stack, one row each, and what is known about each of them.
+//! The servers of the shared stack: their definitions, state and records.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, WaitOptions, waitpid};
 
 use crate::error::{Context, Error, Result};
-use crate::install::Need;
-use crate::place;
-use crate::process::{POLL, Process};
+use crate::install::Dependency;
+use crate::paths;
+use crate::process::{POLL_INTERVAL, Process};
 use crate::program::{Lifetime, Program, listening};
 use crate::{
     celery, clickhouse, compose, edge, history, localstack, moto, postgres, rabbit, redis, vault,
     websocket,
 };
 
-/// Every server of the shared stack; a further one is a file of its own and a row here.
+/// All servers of the shared stack. To add one, write a module and add its row here.
 pub(crate) const SERVICES: &[Service] = &[
     postgres::SERVICE,
     redis::FIRST,
@@ -34,37 +34,37 @@ pub(crate) const SERVICES: &[Service] = &[
     edge::SERVICE,
 ];
 
-/// Who starts anew with whom: a worker would take seconds to find its broker again. The leader's row comes first.
-const FOLLOWERS: &[(&Service, &Service)] = &[(&celery::SERVICE, &rabbit::SERVICE)];
+/// The services that restart with another one, which comes first in [`SERVICES`]: a worker takes seconds to reconnect to its broker.
+const DEPENDS_ON: &[(&Service, &Service)] = &[(&celery::SERVICE, &rabbit::SERVICE)];
 
 /// One server of the shared stack.
 pub(crate) struct Service {
-    /// Its name on the terminal, and of its files.
+    /// Its name in messages and file names.
     pub(crate) name: &'static str,
-    /// Its port on 127.0.0.1, if it listens at all.
+    /// Its port on 127.0.0.1, if it listens.
     pub(crate) port: Option<u16>,
-    /// What must be installed for it.
-    pub(crate) needs: &'static [Need],
-    /// Makes a fresh folder for its data and tells how to start it there.
+    /// The packages that it dependencies natively.
+    pub(crate) dependencies: &'static [Dependency],
+    /// Creates its data folder, and returns the program that runs it.
     pub(crate) prepare: fn(&Self, &Path) -> Result<Program>,
-    /// Puts into the running server what the gateway and the tests expect of it.
+    /// Creates the users and the data that the gateway and the tests expect.
     pub(crate) seed: fn(&Self) -> Result<()>,
-    /// Ends it at once. Not every server listens to each: one that was started by a script in the background ignores `SIGQUIT`, unless it handles it itself.
+    /// The signal that ends it at once. A server that was started by a script in the background ignores `SIGQUIT`, unless it has a handler for it.
     pub(crate) stop: Signal,
 }
 
-/// Who is on a service's port.
+/// The state of a service.
 pub(crate) enum State {
-    /// Our server, started and seeded.
+    /// Our native server runs and is seeded.
     Up(Process),
-    /// The same in a container.
+    /// Our server runs in a container and is seeded.
     InContainer,
-    /// Our server, from a run that ended before the server was seeded.
-    Unfinished,
-    /// Nobody.
+    /// Our native server runs, but is not seeded, because the run that started it was interrupted.
+    Unseeded,
+    /// No server runs.
     Down,
-    /// Somebody else's server.
-    Taken,
+    /// Another server uses the port.
+    PortTaken,
 }
 
 impl Service {
@@ -73,29 +73,29 @@ impl Service {
         let seeded = record.trim_end().ends_with(SEEDED);
         match self.process() {
             Some(process) if seeded => State::Up(process),
-            Some(_) => State::Unfinished,
-            None if seeded && self.answers_in_container() => State::InContainer,
-            None if self.is_listening() => State::Taken,
+            Some(_) => State::Unseeded,
+            None if seeded && self.is_up_in_container() => State::InContainer,
+            None if self.is_listening() => State::PortTaken,
             None => State::Down,
         }
     }
 
-    /// Whether it starts anew because one of these does.
-    pub(crate) fn follows(&self, started: &[&Self]) -> bool {
-        FOLLOWERS.iter().any(|(follower, leader)| {
-            follower.name == self.name && started.iter().any(|one| one.name == leader.name)
+    /// Whether it must be restarted because one of these is started.
+    pub(crate) fn restarts_with(&self, started: &[&Self]) -> bool {
+        DEPENDS_ON.iter().any(|(service, base)| {
+            service.name == self.name && started.iter().any(|one| one.name == base.name)
         })
     }
 
-    /// Whether one of those that start anew with it is such.
-    pub(crate) fn leads(&self, such: impl Fn(&Self) -> bool) -> bool {
-        FOLLOWERS.iter().any(|(follower, leader)| leader.name == self.name && such(follower))
+    /// Whether a service that depends on it satisfies a condition.
+    pub(crate) fn is_required_by(&self, condition: impl Fn(&Self) -> bool) -> bool {
+        DEPENDS_ON.iter().any(|(service, base)| base.name == self.name && condition(service))
     }
 
-    /// Starts it on a fresh folder, waits until it is ready, and seeds it.
+    /// Starts it natively in a new data folder, waits until it is ready, and seeds it.
     pub(crate) fn start(&self) -> Result<()> {
-        let program = (self.prepare)(self, &place::data()?.join(self.name))?;
-        // Nobody waits for the child: it outlives us.
+        let program = (self.prepare)(self, &paths::data()?.join(self.name))?;
+        // The child is detached and outlives us.
         let (process, _) = program.start(Lifetime::Detached)?;
         self.write_record(&process.record())?;
         program.wait(process)?;
@@ -103,80 +103,80 @@ impl Service {
         self.write_record(&format!("{} {SEEDED}", process.record()))
     }
 
-    /// Ends our server, if it runs; nothing else is touched.
+    /// Ends our native server, if it runs, and returns its process.
     pub(crate) fn stop(&self) -> Result<Option<Process>> {
         let process = self.process();
         if let Some(process) = process {
-            process.end(self.stop, STOP_WITHIN);
-            // Reaps it when it is a child of this very run, and fails otherwise.
+            process.end(self.stop, STOP_TIMEOUT);
+            // Reaps it if it is a child of this process, and fails otherwise.
             waitpid(Some(process.pid()), WaitOptions::NOHANG).ok();
             // A process counts as ended when its first thread is gone; its sockets go with its last.
-            let deadline = Instant::now() + STOP_WITHIN;
+            let deadline = Instant::now() + STOP_TIMEOUT;
             while self.is_listening() && Instant::now() < deadline {
-                thread::sleep(POLL);
+                thread::sleep(POLL_INTERVAL);
             }
         }
-        self.forget()?;
+        self.remove_record()?;
         Ok(process)
     }
 
-    /// Our server's process, if it runs natively.
+    /// Returns the process of our native server, if it runs.
     pub(crate) fn process(&self) -> Option<Process> {
         Process::from_record(&self.read_record()).filter(|process| process.is_alive())
     }
 
-    /// Whether it was last started in a container.
+    /// Whether its record names a container.
     pub(crate) fn is_in_container(&self) -> bool {
         self.read_record().starts_with(CONTAINER)
     }
 
-    /// Whether it was started in a container, which runs: one without a port is as well as whom it follows.
-    pub(crate) fn answers_in_container(&self) -> bool {
-        let leader = FOLLOWERS.iter().find(|(follower, _)| follower.name == self.name);
-        let listens = || self.is_listening() || leader.is_some_and(|(_, one)| one.is_listening());
+    /// Whether it runs in a container. One without a port runs if the service that it depends on does.
+    pub(crate) fn is_up_in_container(&self) -> bool {
+        let base = DEPENDS_ON.iter().find(|(service, _)| service.name == self.name);
+        let listens = || self.is_listening() || base.is_some_and(|(_, one)| one.is_listening());
         self.is_in_container() && listens()
     }
 
-    /// Whether exactly this container holds what is expected of it.
+    /// Whether it was seeded in exactly this container.
     pub(crate) fn is_seeded_in(&self, container: &str) -> bool {
         self.read_record() == format!("{CONTAINER} {container} {SEEDED}")
     }
 
-    /// Writes down in which container it is, before it is seeded.
+    /// Records its container, before it is seeded.
     pub(crate) fn record_container(&self, container: &str) -> Result<()> {
         self.write_record(&format!("{CONTAINER} {container}"))
     }
 
-    /// Writes down that what is expected of it is in this container.
+    /// Records that it was seeded in this container.
     pub(crate) fn record_seeded_container(&self, container: &str) -> Result<()> {
         self.write_record(&format!("{CONTAINER} {container} {SEEDED}"))
     }
 
-    /// Removes what is written down about it.
-    pub(crate) fn forget(&self) -> Result<()> {
-        if !self.record().exists() {
+    /// Removes its record.
+    pub(crate) fn remove_record(&self) -> Result<()> {
+        if !self.record_file().exists() {
             return Ok(());
         }
-        fs::remove_file(self.record()).context(|| format!("{}: remove its record", self.name))
+        fs::remove_file(self.record_file()).context(|| format!("{}: remove its record", self.name))
     }
 
-    /// How this server reaches another one of the stack.
-    pub(crate) fn sees(&self, other: SocketAddrV4) -> String {
+    /// Returns the address of another service for this one, which may run in a container.
+    pub(crate) fn address_for(&self, other: SocketAddrV4) -> String {
         let address = other.to_string();
-        if self.is_in_container() { compose::seen_inside(&address) } else { address }
+        if self.is_in_container() { compose::with_container_addresses(&address) } else { address }
     }
 
-    /// Where it is, as messages say it.
-    pub(crate) fn place(&self) -> String {
+    /// Returns its address with a preposition, for messages.
+    pub(crate) fn port_suffix(&self) -> String {
         self.port.map(|port| format!(" on 127.0.0.1:{port}")).unwrap_or_default()
     }
 
-    /// Why it cannot be started, when somebody else is on its port.
-    pub(crate) fn taken(&self) -> Error {
+    /// Returns the error for a port that another process uses.
+    pub(crate) fn port_taken(&self) -> Error {
         Error::new(format!(
-            "{}: its port{} belongs to a process that this project did not start; nothing was touched",
+            "{}: its port{} is used by a process that this project did not start; nothing was changed",
             self.name,
-            self.place()
+            self.port_suffix()
         ))
     }
 
@@ -185,26 +185,26 @@ impl Service {
     }
 
     fn read_record(&self) -> String {
-        fs::read_to_string(self.record()).unwrap_or_default()
+        fs::read_to_string(self.record_file()).unwrap_or_default()
     }
 
     fn write_record(&self, text: &str) -> Result<()> {
-        fs::write(self.record(), text).context(|| format!("{}: write its record", self.name))
+        fs::write(self.record_file(), text).context(|| format!("{}: write its record", self.name))
     }
 
-    fn record(&self) -> PathBuf {
-        place::state().join("run").join(self.name)
+    fn record_file(&self) -> PathBuf {
+        paths::state().join("run").join(self.name)
     }
 }
 
 /// The first word of the record of a server in a container.
 const CONTAINER: &str = "container";
-/// The last word of a record, once the server is seeded.
+/// The last word of the record of a server that is seeded.
 const SEEDED: &str = "seeded";
-/// So long a server may take to end by itself before it is killed.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How long a server may take to exit before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The address of a service that runs and is seeded.
+/// Returns the address of a service that runs and is seeded.
 pub(crate) fn require(service: &Service) -> Result<SocketAddr> {
     match (service.state(), service.port) {
         (State::Up(_) | State::InContainer, Some(port)) => {
@@ -217,22 +217,22 @@ pub(crate) fn require(service: &Service) -> Result<SocketAddr> {
     }
 }
 
-/// Says on standard error what happens to a service.
-pub(crate) fn say(service: &Service, what: &str) {
-    eprintln!("{:>10}  {what}", service.name);
+/// Reports the progress of a service on standard error.
+pub(crate) fn report(service: &Service, message: &str) {
+    eprintln!("{:>10}  {message}", service.name);
 }
 
-/// Waits until another service is up, for one that needs it: all are started at once.
+/// Waits until a service is up that another one dependencies, because all services start at once.
 pub(crate) fn wait_for(service: &Service) -> Result<()> {
-    let deadline = Instant::now() + NEEDED_WITHIN;
+    let deadline = Instant::now() + NEEDED_TIMEOUT;
     while !matches!(service.state(), State::Up(_)) {
         if Instant::now() > deadline {
             return Err(Error::new(format!("{} did not come up", service.name)));
         }
-        thread::sleep(POLL);
+        thread::sleep(POLL_INTERVAL);
     }
     Ok(())
 }
 
-/// Longer than a service takes that others need.
-const NEEDED_WITHIN: Duration = Duration::from_mins(1);
+/// Longer than a service that others need takes to start.
+const NEEDED_TIMEOUT: Duration = Duration::from_mins(1);

@@ -1,4 +1,4 @@
-//! `up` and `down` of the shared stack.
+//! Starts and stops the shared stack.
 
 use std::fmt;
 use std::fs::File;
@@ -8,14 +8,14 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::compose::{self, Engine};
 use crate::error::{Context, Error, Result};
-use crate::service::{SERVICES, Service, State, say};
-use crate::{demo, install, place};
+use crate::service::{SERVICES, Service, State, report};
+use crate::{demo, install, paths};
 
-/// Servers of the shared stack, as [`up`] and [`down`] take them.
+/// A selection of the servers of the shared stack.
 #[derive(Clone)]
 pub struct Backends(Vec<&'static Service>);
 
-/// Says the names only.
+/// Formats the names only.
 impl fmt::Debug for Backends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|service| service.name)).finish()
@@ -23,129 +23,132 @@ impl fmt::Debug for Backends {
 }
 
 impl Backends {
-    /// All of them.
+    /// All servers.
     pub fn all() -> Self {
         Self(SERVICES.iter().collect())
     }
 
-    /// Those of these names, and those without which they do not start.
+    /// The servers with these names, and those that they depend on.
     pub fn named(names: &[String]) -> Self {
-        let named = |service: &Service| names.iter().any(|name| name == service.name);
-        let wanted = |service: &&Service| named(service) || service.leads(named);
-        Self(SERVICES.iter().filter(wanted).collect())
+        let is_named = |service: &Service| names.iter().any(|name| name == service.name);
+        let is_selected =
+            |service: &&Service| is_named(service) || service.is_required_by(is_named);
+        Self(SERVICES.iter().filter(is_selected).collect())
     }
 
-    /// Installs what this machine lacks to start private servers of these kinds, which are native always.
+    /// Installs what is missing for private servers of these kinds, which are always native.
     pub fn install(&self) -> Result<()> {
         let _lock = lock()?;
-        install(self.0.iter().flat_map(|service| service.needs).copied())
+        install(self.0.iter().flat_map(|service| service.dependencies).copied())
     }
 }
 
-/// What the servers of the shared stack are called.
+/// Returns the names of the servers of the shared stack.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SERVICES.iter().map(|service| service.name)
 }
 
-/// Where the servers run.
+/// How the servers run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Way {
-    /// Where those are that are up already; otherwise in containers if an engine can pull images, and natively if none can.
+pub enum Mode {
+    /// As those that are already up; if none is, in containers if an engine can pull images, and natively otherwise.
     #[default]
     Automatic,
-    /// On this machine itself.
+    /// As processes of this machine.
     Native,
-    /// In containers, by `docker-compose.yml`.
+    /// In the containers of `docker-compose.yml`.
     Compose,
 }
 
-/// Installs what is missing, starts those servers that are not up, and seeds them; says on standard error what it does, and gives those that it had to start.
-pub fn up(backends: &Backends, way: Way) -> Result<Backends> {
+/// Installs what is missing, starts and seeds the servers that are not up, and returns those that it started.
+///
+/// Reports progress on standard error.
+pub fn up(backends: &Backends, mode: Mode) -> Result<Backends> {
     let _lock = lock()?;
-    let engine = engine(way)?;
+    let engine = engine(mode)?;
     let started = match &engine {
         Some(engine) => compose::up(engine, &backends.0)?,
-        None => native(&backends.0)?,
+        None => up_native(&backends.0)?,
     };
-    // The demo asks all of them.
+    // The demo's configuration contains all of them.
     if backends.0.len() == SERVICES.len() {
         demo::write()?;
-        engine.map_or(Ok(()), |_| compose::write_gateway())?;
+        engine.map_or(Ok(()), |_| compose::write_gateway_config())?;
     }
     Ok(Backends(started))
 }
 
-/// Ends those of the servers that [`up`] started, and waits until they are gone.
+/// Stops the servers that [`up`] started, and waits until they have exited.
 pub fn down(backends: &Backends) -> Result<()> {
     let _lock = lock()?;
-    let (contained, native): (Vec<_>, Vec<_>) =
+    let (in_containers, native): (Vec<_>, Vec<_>) =
         backends.0.iter().partition(|service| service.is_in_container());
-    if !contained.is_empty() {
-        compose::down(&contained)?;
+    if !in_containers.is_empty() {
+        compose::down(&in_containers)?;
     }
     for service in native {
         match service.stop()? {
-            Some(process) => say(service, &format!("has ended (process {})", process.id())),
-            None => say(service, "was not up"),
+            Some(process) => report(service, &format!("stopped (process {})", process.id())),
+            None => report(service, "was not up"),
         }
     }
     Ok(())
 }
 
-/// The engine in whose containers the servers are to run, if they are.
-fn engine(way: Way) -> Result<Option<Engine>> {
-    let contained = SERVICES.iter().any(Service::answers_in_container);
+/// Returns the engine to run the servers with, or `None` to run them natively.
+fn engine(mode: Mode) -> Result<Option<Engine>> {
+    let in_containers = SERVICES.iter().any(Service::is_up_in_container);
     let native = SERVICES.iter().any(|service| service.process().is_some());
-    match way {
-        Way::Native if contained => Err(other_way("in containers")),
-        Way::Compose if native => Err(other_way("natively")),
-        Way::Native => Ok(None),
-        Way::Automatic if native => Ok(None),
-        Way::Automatic | Way::Compose if contained => Engine::running().map(Some),
-        Way::Compose => Engine::that_can_pull().map(Some),
-        Way::Automatic => Ok(Engine::that_can_pull()
-            .inspect_err(|why| eprintln!("{why}; the backends run natively"))
+    match mode {
+        Mode::Native if in_containers => Err(mode_conflict("in containers")),
+        Mode::Compose if native => Err(mode_conflict("natively")),
+        Mode::Native => Ok(None),
+        Mode::Automatic if native => Ok(None),
+        Mode::Automatic | Mode::Compose if in_containers => Engine::running().map(Some),
+        Mode::Compose => Engine::able_to_pull().map(Some),
+        Mode::Automatic => Ok(Engine::able_to_pull()
+            .inspect_err(|error| eprintln!("{error}; the backends run natively"))
             .ok()),
     }
 }
 
-fn other_way(way: &str) -> Error {
-    Error::new(format!("the backends are up {way}; `cargo xtask down` ends them"))
+fn mode_conflict(current: &str) -> Error {
+    Error::new(format!("the backends are up {current}; `cargo xtask down` stops them"))
 }
 
-fn native(services: &[&'static Service]) -> Result<Vec<&'static Service>> {
-    install(services.iter().flat_map(|service| service.needs).copied())?;
+fn up_native(services: &[&'static Service]) -> Result<Vec<&'static Service>> {
+    install(services.iter().flat_map(|service| service.dependencies).copied())?;
     let mut to_start = Vec::new();
-    let mut taken = Vec::new();
+    let mut errors = Vec::new();
     for &service in services {
         match service.state() {
-            State::Up(_) if service.follows(&to_start) => to_start.push(service),
+            State::Up(_) if service.restarts_with(&to_start) => to_start.push(service),
             State::Up(process) => {
-                let held = if process.is_stopped() { ", held by SIGSTOP" } else { "" };
-                say(service, &format!("is up (process {}{held})", process.id()));
+                let paused = if process.is_stopped() { ", stopped by SIGSTOP" } else { "" };
+                report(service, &format!("is up (process {}{paused})", process.id()));
             }
-            State::Taken | State::InContainer => taken.push(service.taken().to_string()),
-            State::Unfinished | State::Down => to_start.push(service),
+            State::PortTaken | State::InContainer => errors.push(service.port_taken().to_string()),
+            State::Unseeded | State::Down => to_start.push(service),
         }
     }
-    if !taken.is_empty() {
-        return Err(Error::new(taken.join("\n")));
+    if !errors.is_empty() {
+        return Err(Error::new(errors.join("\n")));
     }
     if let Err(error) = start_all(&to_start) {
-        // All or nothing: those that did start would be left behind by a run that failed.
+        // All or nothing: a failed run leaves no servers behind.
         to_start.iter().try_for_each(|service| service.stop().map(drop))?;
         return Err(error);
     }
     Ok(to_start)
 }
 
-/// Starts all at once: the slowest one decides how long it takes.
+/// Starts all services concurrently.
 fn start_all(services: &[&'static Service]) -> Result<()> {
     let start = |service: &'static Service| {
         service.stop()?;
-        say(service, &format!("starts{}", service.place()));
+        report(service, &format!("starting{}", service.port_suffix()));
         service.start()?;
-        say(service, "is up");
+        report(service, "is up");
         Ok(())
     };
     let threads: Vec<_> = services
@@ -163,9 +166,9 @@ fn start_all(services: &[&'static Service]) -> Result<()> {
     if failures.is_empty() { Ok(()) } else { Err(Error::new(failures.join("\n"))) }
 }
 
-/// Two runs at once would start every server twice.
+/// Locks the stack, because two concurrent runs would start every server twice.
 fn lock() -> Result<File> {
-    let path = place::make(place::state().join("run"))?.join("lock");
+    let path = paths::create(paths::state().join("run"))?.join("lock");
     let file = File::create(&path).context(|| format!("create {}", path.display()))?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         eprintln!("waiting for another `cargo xtask` to finish");

@@ -1,16 +1,16 @@
-"""A WebSocket server for tests: it echoes what it is told, and misbehaves on some paths.
+"""A WebSocket server for tests, which echoes messages, and misbehaves on some paths.
 
 /                   echoes
-/private            echoes, for who shows `X-Api-Key` or the Basic user `health`
-/origin             echoes, for pages of https://app.example
-/subprotocol/NAME   echoes, and selects this subprotocol if any is offered
-/talk/TEXT          sends messages of its own before it reads any, then echoes
-/ramble             sends messages without end
-/silent             upgrades, and neither reads nor writes anything for half a minute
-/close/CODE/REASON  closes at once with this code, and a reason if there is one
-/status/CODE        answers this status in place of the upgrade
+/private            echoes; requires `X-Api-Key`, or Basic authentication as `health`
+/origin             echoes; requires the origin https://app.example
+/subprotocol/NAME   echoes; selects this subprotocol if any is offered
+/greet/TEXT         sends messages of its own before it reads, then echoes
+/flood              sends messages without end
+/silent             upgrades, and neither reads nor writes for half a minute
+/close/CODE/REASON  closes at once with this code, and optionally with a reason
+/status/CODE        responds with this status instead of upgrading
 
-`connections.json` in its folder says how many are open, and with which codes the others were closed.
+`connections.json` in its folder contains the number of open connections, and of closed ones by close code.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ def count(**changes):
 
 
 def path(connection):
-    """The path in its parts, without the query."""
+    """Returns the segments of the path, without the query."""
     return connection.request.path.partition("?")[0].split("/")[1:]
 
 
@@ -47,11 +47,11 @@ def process_request(connection, request):
     headers = request.headers
     match path(connection):
         case ["private"] if SECRET != headers.get("X-Api-Key") and BASIC != headers.get("Authorization"):
-            return connection.respond(http.HTTPStatus.UNAUTHORIZED, "Who are you?\n")
+            return connection.respond(http.HTTPStatus.UNAUTHORIZED, "Credentials are required.\n")
         case ["origin"] if headers.get("Origin") != "https://app.example":
-            return connection.respond(http.HTTPStatus.FORBIDDEN, "Not from there.\n")
+            return connection.respond(http.HTTPStatus.FORBIDDEN, "This origin is not allowed.\n")
         case ["status", code]:
-            response = connection.respond(http.HTTPStatus(int(code)), "Not here.\n")
+            response = connection.respond(http.HTTPStatus(int(code)), "No WebSocket here.\n")
             response.headers["Location"] = "/"
             return response
 
@@ -77,19 +77,19 @@ async def handle(connection):
 
 async def misbehave(connection):
     match path(connection):
-        case ["talk", text]:
+        case ["greet", text]:
             connection.transport.pause_reading()
             for message in ["", text, text.encode(), [text, text]]:
                 await connection.send(message)
             await connection.ping()
             await connection.pong(b"unasked")
             connection.transport.resume_reading()
-        case ["ramble"]:
+        case ["flood"]:
             while True:
                 await connection.send("and another thing")
         case ["silent"]:
             connection.transport.pause_reading()
-            # Longer than anybody waits; only who reads sees that the client is gone.
+            # Longer than any client waits. Without reading, the server does not notice that the client is gone.
             await asyncio.sleep(30)
             connection.transport.resume_reading()
         case ["close", code, *reason]:

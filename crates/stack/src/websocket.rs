@@ -1,4 +1,4 @@
-//! A WebSocket server, in the shared stack and as a test's private one: it echoes, and misbehaves on the paths that its script lists.
+//! A WebSocket server that echoes, and misbehaves on some paths: shared and private servers.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,21 +11,21 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
-use crate::install::Need;
-use crate::process::POLL;
+use crate::install::Dependency;
+use crate::process::POLL_INTERVAL;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
 use crate::service::Service;
 use crate::{HEALTH_PASSWORD, port};
 
 const SCRIPT: &str = include_str!("websocket.py");
-/// Longer than a connection ever took to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than a connection has taken to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) const SERVICE: Service = Service {
     name: "websocket",
     port: Some(crate::WEBSOCKET.port()),
-    needs: &[Need::Python { requirement: "websockets==17.4" }],
+    dependencies: &[Dependency::Python { requirement: "websockets==17.4" }],
     prepare: |_, home| prepare(home, crate::WEBSOCKET.port(), None),
     seed: |_| Ok(()),
     stop: Signal::KILL,
@@ -33,7 +33,7 @@ pub(crate) const SERVICE: Service = Service {
 
 /// A private server.
 pub struct Websocket {
-    /// The process, to be paused, stopped and restarted.
+    /// The server's process.
     pub server: Server,
     port: u16,
     home: PathBuf,
@@ -52,7 +52,7 @@ pub struct Tls {
 }
 
 impl Websocket {
-    /// Starts one, with TLS or without.
+    /// Starts a server, with or without TLS.
     pub fn start(tls: Option<&Tls>) -> Result<Self> {
         let port = port::free_port()?;
         let folder = private_folder("websocket")?;
@@ -66,9 +66,9 @@ impl Websocket {
         self.port
     }
 
-    /// Waits until no WebSocket is open, and tells how many were closed with each code; 1006 is one that broke.
+    /// Waits until no WebSocket is open, and returns how many were closed with each code; 1006 is a lost connection.
     pub fn closed(&self) -> Result<Value> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
         loop {
             let text = fs::read_to_string(self.home.join("connections.json")).unwrap_or_default();
             let mut counts: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -77,20 +77,22 @@ impl Websocket {
                 return Ok(counts);
             }
             if Instant::now() > deadline {
-                return Err(Error::new(format!("websocket: some stay open: {text}")));
+                return Err(Error::new(format!(
+                    "websocket: timed out with open connections: {text}"
+                )));
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 }
 
-/// The shared server's address, once `cargo xtask up` has started it.
+/// Returns the shared server's address, or an error if `cargo xtask up` has not started it.
 pub fn shared() -> Result<SocketAddr> {
     crate::service::require(&SERVICE)
 }
 
 fn prepare(home: &Path, port: u16, tls: Option<&Tls>) -> Result<Program> {
-    crate::place::fresh(home)?;
+    crate::paths::recreate(home)?;
     let write = |name: &str, text: Option<&String>| {
         let path = home.join(name);
         let Some(text) = text else { return Ok(PathBuf::new()) };

@@ -84,7 +84,7 @@ fn a_gateway_that_drains_is_alive_and_not_ready() {
     redis.server.pause();
     let caller = send(gateway.address, "GET", &format!("/api/health/{TOKEN}/"), &[]).unwrap();
     assert_eq!(get(own, "/readyz").status, 200);
-    gateway.server.ask_to_end();
+    gateway.server.terminate();
     let answer = wait_for("draining", || match get(own, "/readyz") {
         answer if answer.status == 503 => Ok(answer),
         answer => Err(format!("{answer:?}")),

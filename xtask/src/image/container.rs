@@ -1,4 +1,4 @@
-//! The image as a container: started as an operator would, asked for the report, and stopped.
+//! Runs the image as a container, gets its report, and stops it.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,37 +9,37 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use stack::{Error, Result};
 
-use super::{LIMITS, ask, podman};
+use super::{LIMITS, podman, podman_output};
 use crate::{cargo, files};
 
-const POLL: Duration = Duration::from_millis(50);
-/// Orders of magnitude more than it takes.
-const READY_WITHIN: Duration = Duration::from_secs(30);
-/// The name of this machine in the container, so that the static binary has to resolve one.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Much longer than the container takes to become ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The name of this machine in the container, so that the static binary must resolve a name.
 const BACKENDS: &str = "backends";
-/// Where slirp4netns lets a container find this machine's 127.0.0.1.
+/// The address at which slirp4netns exposes this machine's 127.0.0.1 to a container.
 const HOST: &str = "10.0.2.2";
 
-/// What a container said and took.
-pub(super) struct Outcome {
-    /// The whole report.
+/// The results of running a container.
+pub(super) struct ContainerRun {
+    /// The report.
     pub(super) report: Value,
-    /// The most memory that the gateway had, in bytes.
+    /// The gateway's peak resident memory, in bytes.
     pub(super) memory: u64,
 }
 
-/// Starts the image with the demo's configuration and gets the report; the gateway must say that it is healthy, and end by itself when it is asked to.
-pub(super) fn run(image: &str, configuration: &Path) -> Result<Outcome> {
+/// Starts the image with the demo's configuration, gets the report, runs the health check, and stops the container.
+pub(super) fn run(image: &str, configuration: &Path) -> Result<ContainerRun> {
     configure(configuration)?;
     let container = Container::start(image, configuration)?;
     let report = container.report()?;
     container.check_health(image)?;
     let memory = container.memory()?;
-    container.end()?;
-    Ok(Outcome { report, memory })
+    container.stop()?;
+    Ok(ContainerRun { report, memory })
 }
 
-/// Writes the demo's configuration as the container sees the backends, with the files that it refers to.
+/// Writes the demo's configuration with the backends' addresses for the container, and the files that it refers to.
 fn configure(folder: &Path) -> Result<()> {
     let failure = |error| Error::new(format!("write {}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(failure)?;
@@ -47,7 +47,7 @@ fn configure(folder: &Path) -> Result<()> {
     let text = files::read(&demo)?.replace("127.0.0.1:", &format!("{BACKENDS}:"));
     fs::write(folder.join("demo.toml"), text).map_err(failure)?;
     for name in ["role-id", "secret-id"] {
-        // Written anew, since ours may only be read by us, and the container's user is another.
+        // The originals are readable by their owner only, and the container runs as another user.
         fs::write(folder.join(name), files::read(&demo.with_file_name(name))?).map_err(failure)?;
     }
     Ok(())
@@ -56,16 +56,16 @@ fn configure(folder: &Path) -> Result<()> {
 /// A running container, which is removed when this value is dropped.
 struct Container {
     id: String,
-    /// Where its endpoint is published.
+    /// The published address of the report's endpoint.
     endpoint: SocketAddr,
-    /// Where it answers for itself.
-    own: SocketAddr,
+    /// The published address of the gateway's own health endpoints.
+    health: SocketAddr,
 }
 
 impl Container {
     fn start(image: &str, configuration: &Path) -> Result<Self> {
         let endpoint = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port()?));
-        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port()?));
+        let health = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port()?));
         let mut create = podman(&["create"]);
         create
             .args(["--read-only", "--read-only-tmpfs=false", "--cap-drop", "all"])
@@ -73,50 +73,54 @@ impl Container {
             .args(["--network", "slirp4netns:allow_host_loopback=true"])
             .args(["--add-host", &format!("{BACKENDS}:{HOST}")])
             .args(["--publish", &format!("{endpoint}:8080")])
-            .args(["--publish", &format!("{own}:8081")])
+            .args(["--publish", &format!("{health}:8081")])
             .args(["--volume", &format!("{}:/etc/health-gateway:ro", configuration.display())])
-            // Podman leaves the repetition of a health check to systemd, which is not everywhere; we call it ourselves.
+            // Podman needs systemd to schedule health checks; this task runs the check itself.
             .arg("--no-healthcheck")
             .args(LIMITS)
             .arg(image);
-        let container = Self { id: cargo::output(&mut create)?.trim().to_owned(), endpoint, own };
-        // What was created is removed even if it cannot be started.
-        ask(&["start", &container.id])?;
+        let container =
+            Self { id: cargo::output(&mut create)?.trim().to_owned(), endpoint, health };
+        // The value exists before the start, so that the container is removed if the start fails.
+        podman_output(&["start", &container.id])?;
         container.wait_until_ready()?;
         Ok(container)
     }
 
     fn wait_until_ready(&self) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let deadline = Instant::now() + READY_TIMEOUT;
         loop {
-            match stack::http::request(self.own, "GET", "/readyz", &[], "") {
-                Ok(answer) if answer.status == 200 => return Ok(()),
+            match stack::http::request(self.health, "GET", "/readyz", &[], "") {
+                Ok(response) if response.status == 200 => return Ok(()),
                 _ if self.inspect("{{.State.Status}}")? != "running" => {
-                    // The log of the gateway is on its standard error, and so it comes to ours.
-                    ask(&["logs", &self.id])?;
-                    return Err(Error::new("the container ended by itself; its log is above"));
+                    // This prints the gateway's log, which is on standard error.
+                    podman_output(&["logs", &self.id])?;
+                    return Err(Error::new("the container exited; its log is above"));
                 }
-                Ok(answer) if Instant::now() > deadline => {
-                    return Err(Error::new(format!("the container answers {}", answer.status)));
+                Ok(response) if Instant::now() > deadline => {
+                    return Err(Error::new(format!(
+                        "the container responds with {}",
+                        response.status
+                    )));
                 }
                 Err(error) if Instant::now() > deadline => return Err(error),
-                _ => thread::sleep(POLL),
+                _ => thread::sleep(POLL_INTERVAL),
             }
         }
     }
 
     fn report(&self) -> Result<Value> {
         let path = format!("/api/health/{}/", stack::access_token()?);
-        let answer =
+        let response =
             stack::http::request(self.endpoint, "GET", &path, &["Accept: application/json"], "")?;
-        if answer.status != 200 {
-            return Err(Error::new(format!("the container answers {}", answer.status)));
+        if response.status != 200 {
+            return Err(Error::new(format!("the container responds with {}", response.status)));
         }
-        serde_json::from_str(&answer.body)
+        serde_json::from_str(&response.body)
             .map_err(|error| Error::new(format!("read the report: {error}")))
     }
 
-    /// The peak so far, from a line such as `VmHWM:     24680 kB`.
+    /// Returns the peak resident memory, from a line such as `VmHWM:     24680 kB`.
     fn memory(&self) -> Result<u64> {
         let file = format!("/proc/{}/status", self.inspect("{{.State.Pid}}")?);
         let text = files::read(Path::new(&file))?;
@@ -124,41 +128,42 @@ impl Container {
             let amount = line.strip_prefix("VmHWM:")?.strip_suffix("kB")?;
             amount.trim().parse::<u64>().ok()
         });
-        peak.map(|peak| peak * 1024).ok_or_else(|| Error::new(format!("{file} tells no memory")))
+        peak.map(|peak| peak * 1024).ok_or_else(|| Error::new(format!("{file}: no `VmHWM`")))
     }
 
-    /// Runs what the image names as its `HEALTHCHECK` in the container.
+    /// Runs the image's `HEALTHCHECK` in the container.
     fn check_health(&self, image: &str) -> Result<()> {
-        let test = ask(&["image", "inspect", "--format", "{{json .HealthCheck.Test}}", image])?;
+        let test =
+            podman_output(&["image", "inspect", "--format", "{{json .HealthCheck.Test}}", image])?;
         let test: Vec<String> = serde_json::from_str(&test)
             .map_err(|error| Error::new(format!("read the image's health check: {error}")))?;
         let Some(("CMD", command)) = test.split_first().map(|(kind, rest)| (kind.as_str(), rest))
         else {
-            return Err(Error::new(format!("the image's health check is no command: {test:?}")));
+            return Err(Error::new(format!("the image's health check is not a command: {test:?}")));
         };
         cargo::output(podman(&["exec", &self.id]).args(command)).map(drop)
     }
 
-    /// Asks it to end, and expects that it does so in time and in order.
-    fn end(&self) -> Result<()> {
-        ask(&["stop", "--time", "20", &self.id])?;
+    /// Stops the container, which must exit with status 0.
+    fn stop(&self) -> Result<()> {
+        podman_output(&["stop", "--time", "20", &self.id])?;
         match self.inspect("{{.State.ExitCode}}")?.as_str() {
             "0" => Ok(()),
             code => {
-                Err(Error::new(format!("the container was asked to end, and did so with {code}")))
+                Err(Error::new(format!("the container was stopped, and exited with status {code}")))
             }
         }
     }
 
     fn inspect(&self, format: &str) -> Result<String> {
-        let text = ask(&["container", "inspect", "--format", format, &self.id])?;
+        let text = podman_output(&["container", "inspect", "--format", format, &self.id])?;
         Ok(text.trim().to_owned())
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        if let Err(error) = ask(&["rm", "--force", "--time", "0", &self.id]) {
+        if let Err(error) = podman_output(&["rm", "--force", "--time", "0", &self.id]) {
             eprintln!("{error}");
         }
     }

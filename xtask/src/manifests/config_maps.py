@@ -1,6 +1,6 @@
-"""Writes what the config maps among the given manifests hold: each into a folder, one file for each key, as the kubelet does.
+"""Writes the config maps among the given manifests to folders, one file for each key, as the kubelet does.
 
-Usage: config_maps.py TARGET MANIFEST... It prints the folders.
+Usage: config_maps.py TARGET MANIFEST... Prints the folders.
 """
 
 import sys

@@ -1,6 +1,6 @@
-//! The floor: the gateway's own questions on raw sockets that are open already, all at once, without any library and without HTTP.
+//! The floor: the gateway's requests on open raw sockets, all at once, without HTTP.
 //!
-//! Whoever asks these backends these questions cannot be faster than this, whatever it is written in.
+//! No client that sends these requests to these backends can be faster, in any language.
 
 mod amqp;
 mod celery;
@@ -16,73 +16,77 @@ use std::thread;
 use crate::backends::Backends;
 use crate::error::{Context, Error, Result};
 
-/// Which questions are asked.
+/// Which requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Questions {
-    /// Those that the gateway asks, because of what `working` promises.
-    Same,
-    /// The smallest that these protocols know, which promise less: `SELECT 1`, `PING`, a passive declaration, Celery's `ping`.
+pub(crate) enum Requests {
+    /// Those of the gateway, which verify what `working` promises.
+    OfGateway,
+    /// The smallest of each protocol, which verify less: `SELECT 1`, `PING`, a passive declaration, Celery's `ping`.
     Smallest,
 }
 
-/// One open connection with a question that never changes.
-trait Line: Send {
-    /// Sends the question.
-    fn put(&mut self) -> io::Result<()>;
+/// An open connection that repeats the same requests.
+trait FloorConnection: Send {
+    /// Sends the requests.
+    fn send_requests(&mut self) -> io::Result<()>;
 
-    /// Waits for the whole answer, which must be the right one.
-    fn take(&mut self) -> io::Result<()>;
+    /// Reads the responses, and verifies them.
+    fn read_responses(&mut self) -> io::Result<()>;
 }
 
-type Open = Box<dyn FnOnce() -> io::Result<Box<dyn Line>> + Send>;
+type Connector = Box<dyn FnOnce() -> io::Result<Box<dyn FloorConnection>> + Send>;
 
-/// See the module.
-pub(crate) struct Floor(Vec<Box<dyn Line>>);
+/// Connector connections to all backends.
+pub(crate) struct Floor(Vec<Box<dyn FloorConnection>>);
 
 impl Floor {
     /// Opens all connections at once.
-    pub(crate) fn connect(backends: &Backends, questions: Questions) -> Result<Self> {
-        let opening: Vec<_> = lines(backends, questions)
+    pub(crate) fn connect(backends: &Backends, requests: Requests) -> Result<Self> {
+        let opening: Vec<_> = connectors(backends, requests)
             .into_iter()
             .map(|(name, open)| (name, thread::spawn(open)))
             .collect();
-        let mut lines = Vec::new();
-        for (name, line) in opening {
-            let line = line.join().map_err(|_| Error::new(format!("{name}: it panicked")))?;
-            lines.push(line.context(name)?);
+        let mut connections = Vec::new();
+        for (name, connection) in opening {
+            let connection = connection
+                .join()
+                .map_err(|_| Error::new(format!("{name}: opening it panicked")))?;
+            connections.push(connection.context(name)?);
         }
-        Ok(Self(lines))
+        Ok(Self(connections))
     }
 
-    /// Puts all questions, and waits until all are answered.
-    pub(crate) fn ask(&mut self) -> Result<()> {
-        for line in &mut self.0 {
-            line.put().context("the floor's question")?;
+    /// Sends all requests, and waits for all responses.
+    pub(crate) fn run(&mut self) -> Result<()> {
+        for connection in &mut self.0 {
+            connection.send_requests().context("send the floor's requests")?;
         }
-        // The order does not matter: what is there already does not wait.
-        self.0.iter_mut().try_for_each(|line| line.take().context("the floor's answer"))
+        // The order does not matter: a response that has arrived does not wait.
+        self.0.iter_mut().try_for_each(|connection| {
+            connection.read_responses().context("read the floor's responses")
+        })
     }
 }
 
-/// All lines, that of the slowest answer first.
-fn lines(backends: &Backends, questions: Questions) -> Vec<(&'static str, Open)> {
+/// Returns functions that open the connections, the slowest backend first.
+fn connectors(backends: &Backends, requests: Requests) -> Vec<(&'static str, Connector)> {
     let Backends { postgres, redis, redis2, caches, rabbit, celery } = *backends;
-    let mut lines: Vec<(&'static str, Open)> = vec![
-        ("celery", Box::new(move || Ok(Box::new(celery::Celery::open(celery, questions)?)))),
-        ("rabbit", Box::new(move || Ok(Box::new(rabbit::Rabbit::open(rabbit, questions)?)))),
-        (
-            "postgres",
-            Box::new(move || Ok(Box::new(postgres::Postgres::open(postgres, questions)?))),
-        ),
+    let mut connectors: Vec<(&'static str, Connector)> = vec![
+        ("celery", Box::new(move || Ok(Box::new(celery::Celery::open(celery, requests)?)))),
+        ("rabbit", Box::new(move || Ok(Box::new(rabbit::Rabbit::open(rabbit, requests)?)))),
+        ("postgres", Box::new(move || Ok(Box::new(postgres::Postgres::open(postgres, requests)?)))),
     ];
     for address in [redis, redis2] {
-        let ask = redis::Question::server(questions);
-        lines.push(("redis", Box::new(move || Ok(Box::new(redis::Redis::open(address, 0, ask)?)))));
+        let commands = redis::Commands::for_server(requests);
+        connectors.push((
+            "redis",
+            Box::new(move || Ok(Box::new(redis::Redis::open(address, 0, commands)?))),
+        ));
     }
     for (address, database) in caches.into_iter().zip(1..) {
-        let ask = redis::Question::cache();
-        let open = move || redis::Redis::open(address, database, ask);
-        lines.push(("cache", Box::new(move || Ok(Box::new(open()?)))));
+        let commands = redis::Commands::Canary;
+        let open = move || redis::Redis::open(address, database, commands);
+        connectors.push(("cache", Box::new(move || Ok(Box::new(open()?)))));
     }
-    lines
+    connectors
 }

@@ -1,4 +1,4 @@
-//! The floor's PostgreSQL: a login by SCRAM, then one simple query.
+//! The floor's PostgreSQL connection: a SCRAM login, then one simple query.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,40 +6,40 @@ use std::net::SocketAddr;
 use stack::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES_DATABASE};
 
 use super::scram::Scram;
-use super::socket::{Socket, unique};
-use super::{Line, Questions};
+use super::socket::{Socket, random_hex};
+use super::{FloorConnection, Requests};
 use crate::error::unexpected;
 
-/// The gateway's question, and the smallest one.
+/// The gateway's query, and the smallest one.
 const STATE: &str =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
 const ONE: &str = "SELECT 1";
 
-/// See the module.
+/// A connection with a query.
 pub(super) struct Postgres {
     socket: Socket,
-    question: Vec<u8>,
+    query_message: Vec<u8>,
 }
 
 impl Postgres {
-    pub(super) fn open(address: SocketAddr, questions: Questions) -> io::Result<Self> {
+    pub(super) fn open(address: SocketAddr, requests: Requests) -> io::Result<Self> {
         let mut socket = Socket::open(address)?;
         socket.send(&startup())?;
         log_in(&mut socket)?;
-        let query = match questions {
-            Questions::Same => STATE,
-            Questions::Smallest => ONE,
+        let query = match requests {
+            Requests::OfGateway => STATE,
+            Requests::Smallest => ONE,
         };
-        let mut opened = Self { socket, question: message(b'Q', &[query.as_bytes(), &[0]]) };
+        let mut opened = Self { socket, query_message: message(b'Q', &[query.as_bytes(), &[0]]) };
         opened.until_ready()?;
         Ok(opened)
     }
 
-    /// Waits until the server waits for a query; tells how many rows came before.
+    /// Reads until `ReadyForQuery`, and returns the number of rows.
     fn until_ready(&mut self) -> io::Result<usize> {
         let mut rows = 0;
         loop {
-            match next(&mut self.socket)? {
+            match next_message(&mut self.socket)? {
                 (b'Z', _) => return Ok(rows),
                 (b'D', _) => rows += 1,
                 (b'E', text) => return Err(unexpected(String::from_utf8_lossy(&text))),
@@ -49,12 +49,12 @@ impl Postgres {
     }
 }
 
-impl Line for Postgres {
-    fn put(&mut self) -> io::Result<()> {
-        self.socket.send(&self.question)
+impl FloorConnection for Postgres {
+    fn send_requests(&mut self) -> io::Result<()> {
+        self.socket.send(&self.query_message)
     }
 
-    fn take(&mut self) -> io::Result<()> {
+    fn read_responses(&mut self) -> io::Result<()> {
         match self.until_ready()? {
             1 => Ok(()),
             rows => Err(unexpected(format!("{rows} rows"))),
@@ -63,10 +63,10 @@ impl Line for Postgres {
 }
 
 fn log_in(socket: &mut Socket) -> io::Result<()> {
-    let nonce = unique()?;
+    let nonce = random_hex()?;
     let mut scram = None;
     loop {
-        let (kind, body) = next(socket)?;
+        let (kind, body) = next_message(socket)?;
         let (code, text) = match (kind, body.split_at_checked(4)) {
             (b'R', Some((code, text))) => (code, String::from_utf8_lossy(text)),
             _ => return Err(unexpected(String::from_utf8_lossy(&body))),
@@ -74,20 +74,20 @@ fn log_in(socket: &mut Socket) -> io::Result<()> {
         match (code, scram.take()) {
             ([0, 0, 0, 0], _) => return Ok(()),
             ([0, 0, 0, 10], _) => {
-                let begun = Scram::begin(&nonce);
-                let first = begun.first();
+                let login = Scram::start(&nonce);
+                let first = login.client_first();
                 let length = u32::try_from(first.len()).unwrap_or_default().to_be_bytes();
                 socket.send(&message(b'p', &[b"SCRAM-SHA-256\0", &length, first.as_bytes()]))?;
-                scram = Some(begun);
+                scram = Some(login);
             }
-            ([0, 0, 0, 11], Some(begun)) => {
-                let proof = begun.proof(&text, HEALTH_PASSWORD);
+            ([0, 0, 0, 11], Some(login)) => {
+                let proof = login.client_final(&text, HEALTH_PASSWORD);
                 let proof = proof.ok_or_else(|| unexpected("an unreadable challenge"))?;
                 socket.send(&message(b'p', &[proof.as_bytes()]))?;
             }
-            // The server shows that it knows the password as well; the bench trusts its own server.
+            // The server's signature is not verified, because the server is the bench's own.
             ([0, 0, 0, 12], _) => {}
-            _ => return Err(unexpected("another way to log in than SCRAM")),
+            _ => return Err(unexpected("an authentication method other than SCRAM-SHA-256")),
         }
     }
 }
@@ -106,8 +106,8 @@ fn message(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     [&[kind], &length[..], &body].concat()
 }
 
-fn next(socket: &mut Socket) -> io::Result<(u8, Vec<u8>)> {
-    socket.take(|received| {
+fn next_message(socket: &mut Socket) -> io::Result<(u8, Vec<u8>)> {
+    socket.read_message(|received| {
         let Some((&[kind, a, b, c, d], rest)) = received.split_first_chunk::<5>() else {
             return Ok(None);
         };

@@ -1,4 +1,4 @@
-//! The floor's Redis: one pipeline, and the answers to it byte by byte.
+//! The floor's Redis connection: one pipeline, and its exact replies.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,103 +6,98 @@ use std::net::SocketAddr;
 use stack::redis::{ADMIN_PASSWORD, ADMIN_USER};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
-use super::socket::{Socket, unique};
-use super::{Line, Questions};
+use super::socket::{Socket, random_hex};
+use super::{FloorConnection, Requests};
 use crate::error::unexpected;
 
-/// What is asked of a server.
+/// The commands of a pipeline.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Question {
+pub(super) enum Commands {
     /// `PING`.
     Ping,
-    /// A key is written and removed.
+    /// Writes and deletes a key.
     Write,
-    /// A key is written, read and removed.
-    Keep,
+    /// Writes, reads and deletes a key.
+    Canary,
 }
 
-impl Question {
-    /// What is asked of a Redis that must take writes.
-    pub(super) fn server(questions: Questions) -> Self {
-        match questions {
-            Questions::Same => Self::Write,
-            Questions::Smallest => Self::Ping,
+impl Commands {
+    /// Returns the commands for a server that must be writable.
+    pub(super) fn for_server(requests: Requests) -> Self {
+        match requests {
+            Requests::OfGateway => Self::Write,
+            Requests::Smallest => Self::Ping,
         }
     }
 
-    /// Who may ask it.
+    /// Returns the user and password for the commands.
     fn credentials(self) -> (&'static str, &'static str) {
         match self {
-            // The gateway's user may do only what the gateway does.
+            // The gateway's user may only run the gateway's commands.
             Self::Ping => (ADMIN_USER, ADMIN_PASSWORD),
-            Self::Write | Self::Keep => (HEALTH_USER, HEALTH_PASSWORD),
+            Self::Write | Self::Canary => (HEALTH_USER, HEALTH_PASSWORD),
         }
     }
 
-    /// What is asked of a cache.
-    pub(super) fn cache() -> Self {
-        Self::Keep
-    }
-
-    /// The pipeline, and its answers if all is well.
-    fn dialogue(self, id: &str) -> (Vec<u8>, Vec<u8>) {
+    /// Returns the pipeline, and its replies on success.
+    fn pipeline(self, id: &str) -> (Vec<u8>, Vec<u8>) {
         let key = format!("health-gateway:{id}");
-        let set = words(&["SET", &key, id, "EX", "60"]);
-        let del = words(&["DEL", &key]);
+        let set = command(&["SET", &key, id, "EX", "60"]);
+        let del = command(&["DEL", &key]);
         match self {
-            Self::Ping => (words(&["PING"]), b"+PONG\r\n".into()),
+            Self::Ping => (command(&["PING"]), b"+PONG\r\n".into()),
             Self::Write => ([set, del].concat(), b"+OK\r\n:1\r\n".into()),
-            Self::Keep => {
+            Self::Canary => {
                 let read = format!("+OK\r\n${}\r\n{id}\r\n:1\r\n", id.len());
-                ([set, words(&["GET", &key]), del].concat(), read.into_bytes())
+                ([set, command(&["GET", &key]), del].concat(), read.into_bytes())
             }
         }
     }
 }
 
-/// One connection to one database.
+/// A connection to one database, with a pipeline.
 pub(super) struct Redis {
     socket: Socket,
-    question: Vec<u8>,
-    answer: Vec<u8>,
+    pipeline: Vec<u8>,
+    replies: Vec<u8>,
 }
 
 impl Redis {
-    pub(super) fn open(address: SocketAddr, database: u16, ask: Question) -> io::Result<Self> {
+    pub(super) fn open(address: SocketAddr, database: u16, commands: Commands) -> io::Result<Self> {
         let mut socket = Socket::open(address)?;
-        let (user, password) = ask.credentials();
-        socket.send(&words(&["AUTH", user, password]))?;
+        let (user, password) = commands.credentials();
+        socket.send(&command(&["AUTH", user, password]))?;
         expect(&mut socket, b"+OK\r\n")?;
-        // Who only uses database 0 may not be allowed to select it.
+        // The user may lack the permission to select database 0, which is the default.
         if database != 0 {
-            socket.send(&words(&["SELECT", &database.to_string()]))?;
+            socket.send(&command(&["SELECT", &database.to_string()]))?;
             expect(&mut socket, b"+OK\r\n")?;
         }
-        let (question, answer) = ask.dialogue(&unique()?);
-        Ok(Self { socket, question, answer })
+        let (pipeline, replies) = commands.pipeline(&random_hex()?);
+        Ok(Self { socket, pipeline, replies })
     }
 }
 
-impl Line for Redis {
-    fn put(&mut self) -> io::Result<()> {
-        self.socket.send(&self.question)
+impl FloorConnection for Redis {
+    fn send_requests(&mut self) -> io::Result<()> {
+        self.socket.send(&self.pipeline)
     }
 
-    fn take(&mut self) -> io::Result<()> {
-        expect(&mut self.socket, &self.answer)
+    fn read_responses(&mut self) -> io::Result<()> {
+        expect(&mut self.socket, &self.replies)
     }
 }
 
-fn expect(socket: &mut Socket, answer: &[u8]) -> io::Result<()> {
-    socket.take(|received| match received {
-        _ if received == answer => Ok(Some(((), answer.len()))),
-        _ if answer.starts_with(received) => Ok(None),
+fn expect(socket: &mut Socket, replies: &[u8]) -> io::Result<()> {
+    socket.read_message(|received| match received {
+        _ if received == replies => Ok(Some(((), replies.len()))),
+        _ if replies.starts_with(received) => Ok(None),
         _ => Err(unexpected(String::from_utf8_lossy(received))),
     })
 }
 
-/// A command in Redis's protocol.
-fn words(words: &[&str]) -> Vec<u8> {
-    let parts: Vec<_> = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-    format!("*{}\r\n{}", words.len(), parts.concat()).into_bytes()
+/// Encodes a command in RESP.
+fn command(args: &[&str]) -> Vec<u8> {
+    let parts: Vec<_> = args.iter().map(|arg| format!("${}\r\n{arg}\r\n", arg.len())).collect();
+    format!("*{}\r\n{}", args.len(), parts.concat()).into_bytes()
 }

@@ -1,4 +1,4 @@
-//! A socket of the floor, and what came on it.
+//! A blocking socket of the floor, with a receive buffer.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::error::unexpected;
 
-/// Longer than any answer takes, so that a bench that waits for nothing ends.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any response takes, so that the bench ends if one is missing.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// See the module.
+/// A connected socket.
 pub(crate) struct Socket {
     stream: TcpStream,
     received: Vec<u8>,
@@ -18,9 +18,9 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self { stream, received: Vec::new(), chunk: vec![0; 16 * 1024].into() })
     }
 
@@ -28,27 +28,27 @@ impl Socket {
         self.stream.write_all(bytes)
     }
 
-    /// Waits until `read` finds something at the beginning of what came, which is then taken away; it gives its length.
-    pub(crate) fn take<T>(
+    /// Reads until `parse` finds a message at the start of the buffer, and removes it; `parse` returns the message and its length.
+    pub(crate) fn read_message<T>(
         &mut self,
-        read: impl Fn(&[u8]) -> io::Result<Option<(T, usize)>>,
+        parse: impl Fn(&[u8]) -> io::Result<Option<(T, usize)>>,
     ) -> io::Result<T> {
         loop {
-            if let Some((found, length)) = read(&self.received)? {
+            if let Some((message, length)) = parse(&self.received)? {
                 self.received.drain(..length);
-                return Ok(found);
+                return Ok(message);
             }
-            let more = self.stream.read(&mut self.chunk)?;
-            if more == 0 {
+            let count = self.stream.read(&mut self.chunk)?;
+            if count == 0 {
                 return Err(unexpected("the end of the connection"));
             }
-            self.received.extend_from_slice(&self.chunk[..more]);
+            self.received.extend_from_slice(&self.chunk[..count]);
         }
     }
 }
 
-/// A number that nobody else has, in hexadecimal.
-pub(crate) fn unique() -> io::Result<String> {
+/// Returns 128 random bits in hexadecimal.
+pub(crate) fn random_hex() -> io::Result<String> {
     let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))

@@ -1,4 +1,4 @@
-//! The limit of the HTTP face: a bare hyper server in a process of its own, which answers a fixed body.
+//! The limit for HTTP: a bare hyper server with a fixed response, in its own process.
 
 use std::convert::Infallible;
 use std::fs;
@@ -18,61 +18,61 @@ use tokio::net::TcpListener;
 
 use crate::error::{Context, Error, Result};
 
-/// The server as a child process, which ends when this is dropped.
-pub(crate) struct Bare {
+/// The server as a child process, which ends when this value is dropped.
+pub(crate) struct BareServer {
     server: Server,
-    listen: SocketAddr,
+    address: SocketAddr,
     _folder: TempDir,
 }
 
-impl Bare {
-    /// Starts this very program as a server of `body`.
+impl BareServer {
+    /// Starts this executable as a server that responds with `body`.
     pub(crate) fn start(body: &[u8]) -> Result<Self> {
-        let folder = tempfile::tempdir().context("make a folder")?;
+        let folder = tempfile::tempdir().context("create a folder")?;
         let file = folder.path().join("body");
         fs::write(&file, body).context("write the body")?;
         let home = folder.path().join("bare");
-        fs::create_dir(&home).context("make a folder")?;
+        fs::create_dir(&home).context("create a folder")?;
         let port = free_port()?;
-        let listen = SocketAddr::from(([127, 0, 0, 1], port));
-        let own = std::env::current_exe().context("find our own program")?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let own = std::env::current_exe().context("find our own executable")?;
         let program = Program::new("bare", own, &home)
-            .args(["bare", "--listen", &listen.to_string(), "--body"])
+            .args(["bare", "--listen", &address.to_string(), "--body"])
             .args([file])
             .ready_on(port);
-        Ok(Self { server: Server::start(program)?, listen, _folder: folder })
+        Ok(Self { server: Server::start(program)?, address, _folder: folder })
     }
 
     pub(crate) fn pid(&self) -> Result<i32> {
-        self.server.pid().ok_or_else(|| Error::new("the bare server has ended"))
+        self.server.pid().ok_or_else(|| Error::new("the bare server has exited"))
     }
 
-    pub(crate) fn listen(&self) -> SocketAddr {
-        self.listen
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
-/// Serves until it is ended.
-pub(crate) fn serve(listen: SocketAddr, body: &Path) -> Result<()> {
+/// Serves until the process is killed.
+pub(crate) fn serve(address: SocketAddr, body: &Path) -> Result<()> {
     let body = Bytes::from(fs::read(body).context("read the body")?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_io().build();
     runtime.context("start the runtime")?.block_on(async {
-        let listener = TcpListener::bind(listen).await.context("listen")?;
+        let listener = TcpListener::bind(address).await.context("listen")?;
         loop {
             let (stream, _) = listener.accept().await.context("accept")?;
             stream.set_nodelay(true).context("accept")?;
-            tokio::spawn(answer(stream, body.clone()));
+            tokio::spawn(serve_connection(stream, body.clone()));
         }
     })
 }
 
-async fn answer(stream: tokio::net::TcpStream, body: Bytes) {
+async fn serve_connection(stream: tokio::net::TcpStream, body: Bytes) {
     let service = service_fn(|_: Request<hyper::body::Incoming>| {
         let mut response = Response::new(Full::new(body.clone()));
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, json);
         async { Ok::<_, Infallible>(response) }
     });
-    // A caller that hangs up ends its connection, which is as it should be.
-    let _over = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    // An error means that the client has closed the connection.
+    let _closed = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -1,4 +1,4 @@
-//! Many callers at once, on one thread: each asks again as soon as it is answered.
+//! A load generator: many clients on one thread, which send a request after each response.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -12,67 +12,67 @@ use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
 use crate::error::{Context, Error, Result, unexpected};
-use crate::http::caller::{Request, length};
+use crate::http::client::{Request, response_length};
 use crate::measure::ms;
 
-/// How the callers go about it.
+/// The parameters of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    pub(crate) callers: usize,
-    /// So long new questions are asked.
-    pub(crate) lasting: Duration,
-    /// Whether each question has a connection of its own.
+    pub(crate) clients: usize,
+    /// How long new requests are sent.
+    pub(crate) duration: Duration,
+    /// Whether each request opens a new connection.
     pub(crate) fresh_connections: bool,
 }
 
-/// When an answer was complete, and how long its caller had waited, in milliseconds.
+/// A response: its time, and its latency in milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answered {
+pub(crate) struct Sample {
     pub(crate) at: Instant,
-    pub(crate) waited: f64,
+    pub(crate) latency: f64,
 }
 
-/// What all callers heard.
+/// The results of a load.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Heard {
-    pub(crate) answers: Vec<Answered>,
-    /// Connections that ended before the answer; their callers have asked again on others.
+pub(crate) struct LoadResult {
+    pub(crate) samples: Vec<Sample>,
+    /// Connections lost before a response; their clients have repeated the request on new ones.
     pub(crate) lost: usize,
-    /// Callers whose last question was never answered.
+    /// Clients whose last request had no response.
     pub(crate) unanswered: usize,
 }
 
-/// So long the last answers may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last responses may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Load {
-    /// Asks, and waits for the last answers; every answer must be a 200, and every question answered.
-    pub(crate) fn run(self, address: SocketAddr, request: &Request) -> Result<Vec<Answered>> {
+    /// Runs the load. Every request must have a response, which must be a 200.
+    pub(crate) fn run(self, address: SocketAddr, request: &Request) -> Result<Vec<Sample>> {
         match self.try_run(address, request)? {
-            Heard { answers, lost: 0, unanswered: 0 } => Ok(answers),
-            Heard { lost, unanswered, .. } => Err(Error::new(format!(
-                "the callers: {lost} connections lost, {unanswered} questions unanswered"
+            LoadResult { samples, lost: 0, unanswered: 0 } => Ok(samples),
+            LoadResult { lost, unanswered, .. } => Err(Error::new(format!(
+                "load: {lost} connections lost, {unanswered} requests without a response"
             ))),
         }
     }
 
-    /// The same, but connections may be lost and questions unanswered.
-    pub(crate) fn try_run(self, address: SocketAddr, request: &Request) -> Result<Heard> {
-        self.exchange(address, request).context("the callers")
+    /// Runs the load. Connections may be lost, and requests may have no response.
+    pub(crate) fn try_run(self, address: SocketAddr, request: &Request) -> Result<LoadResult> {
+        self.exchange(address, request).context("load")
     }
 
-    fn exchange(self, address: SocketAddr, request: &Request) -> io::Result<Heard> {
+    fn exchange(self, address: SocketAddr, request: &Request) -> io::Result<LoadResult> {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let begun = Instant::now();
-        let end = begun + self.lasting;
-        let mut heard = Heard::default();
-        let connect = |at| Caller::connect(address, &poll, at);
-        let mut callers: Vec<_> = (0..self.callers).map(connect).collect::<io::Result<_>>()?;
-        let mut open = callers.len();
+        let started_at = Instant::now();
+        let end = started_at + self.duration;
+        let mut result = LoadResult::default();
+        let connect = |at| Connection::connect(address, &poll, at);
+        let mut connections: Vec<_> = (0..self.clients).map(connect).collect::<io::Result<_>>()?;
+        let mut open = connections.len();
         let mut events = Vec::with_capacity(256);
         while open > 0 {
-            if Instant::now() > end + PATIENCE {
-                heard.unanswered = open;
+            if Instant::now() > end + DRAIN_TIMEOUT {
+                result.unanswered = open;
                 break;
             }
             events.clear();
@@ -80,32 +80,32 @@ impl Load {
             epoll::wait(&poll, spare_capacity(&mut events), Some(&second))?;
             for event in &events {
                 let at = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
-                let Some(caller) = callers.get_mut(at) else { continue };
-                let answered = match caller.go_on(&poll, at, request) {
+                let Some(connection) = connections.get_mut(at) else { continue };
+                let sample = match connection.advance(&poll, at, request) {
                     Ok(None) => continue,
-                    Ok(Some(answered)) => answered,
+                    Ok(Some(sample)) => sample,
                     Err(error) if is_lost(&error) && Instant::now() < end => {
-                        heard.lost += 1;
-                        *caller = connect(at)?;
+                        result.lost += 1;
+                        *connection = connect(at)?;
                         continue;
                     }
                     Err(error) => return Err(error),
                 };
-                heard.answers.push(answered);
-                if answered.at >= end {
-                    epoll::delete(&poll, &caller.stream)?;
-                    // Others may wait for the place.
-                    caller.stream.shutdown(Shutdown::Both)?;
+                result.samples.push(sample);
+                if sample.at >= end {
+                    epoll::delete(&poll, &connection.stream)?;
+                    // Another client may be waiting to be accepted.
+                    connection.stream.shutdown(Shutdown::Both)?;
                     open -= 1;
                 } else if self.fresh_connections {
-                    caller.hang_up()?;
-                    *caller = connect(at)?;
+                    connection.set_reset_on_close()?;
+                    *connection = connect(at)?;
                 } else {
-                    caller.ask(request)?;
+                    connection.send(request)?;
                 }
             }
         }
-        Ok(heard)
+        Ok(result)
     }
 }
 
@@ -113,19 +113,19 @@ fn is_lost(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::TimedOut)
 }
 
-struct Caller {
+struct Connection {
     stream: TcpStream,
     connected: bool,
     received: Vec<u8>,
-    /// The answer's length, once its head is there.
-    whole: Option<usize>,
-    asked: Instant,
+    /// The response's length, once its head is complete.
+    length: Option<usize>,
+    sent_at: Instant,
 }
 
-impl Caller {
-    /// Begins to connect; the socket can be written to when it is done.
+impl Connection {
+    /// Starts to connect; the socket becomes writable once it is connected.
     fn connect(address: SocketAddr, poll: &OwnedFd, at: usize) -> io::Result<Self> {
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
         match connect(&socket, &address) {
@@ -134,24 +134,24 @@ impl Caller {
         }
         epoll::add(poll, &socket, data(at), epoll::EventFlags::OUT)?;
         let stream = TcpStream::from(socket);
-        Ok(Self { stream, connected: false, received: Vec::new(), whole: None, asked })
+        Ok(Self { stream, connected: false, received: Vec::new(), length: None, sent_at })
     }
 
-    /// Does what can be done now; the answer, if all of it is there.
-    fn go_on(
+    /// Handles an event, and returns the response if it is complete.
+    fn advance(
         &mut self,
         poll: &OwnedFd,
         at: usize,
         request: &Request,
-    ) -> io::Result<Option<Answered>> {
+    ) -> io::Result<Option<Sample>> {
         if self.connected {
-            return self.answer();
+            return self.read();
         }
-        self.begin(poll, at, request).map(|()| None)
+        self.start(poll, at, request).map(|()| None)
     }
 
-    /// Asks for the first time on this connection; whoever waits for the connection waits for the answer.
-    fn begin(&mut self, poll: &OwnedFd, at: usize, request: &Request) -> io::Result<()> {
+    /// Sends the first request on the connection; its latency includes the time to connect.
+    fn start(&mut self, poll: &OwnedFd, at: usize, request: &Request) -> io::Result<()> {
         if let Some(error) = self.stream.take_error()? {
             return Err(error);
         }
@@ -161,16 +161,16 @@ impl Caller {
         self.stream.write_all(request.bytes())
     }
 
-    /// Asks again. A request is far smaller than what a socket takes at once.
-    fn ask(&mut self, request: &Request) -> io::Result<()> {
+    /// Sends a request, which is far smaller than the socket's send buffer.
+    fn send(&mut self, request: &Request) -> io::Result<()> {
         self.received.clear();
-        self.whole = None;
-        self.asked = Instant::now();
+        self.length = None;
+        self.sent_at = Instant::now();
         self.stream.write_all(request.bytes())
     }
 
-    /// The answer, if all of it is there.
-    fn answer(&mut self) -> io::Result<Option<Answered>> {
+    /// Reads from the socket, and returns the response if it is complete.
+    fn read(&mut self) -> io::Result<Option<Sample>> {
         let mut chunk = [0; 16 * 1024];
         match self.stream.read(&mut chunk) {
             Ok(0) => return Err(unexpected("the end of a connection")),
@@ -178,18 +178,18 @@ impl Caller {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error),
         }
-        if self.whole.is_none() {
-            self.whole = length(&self.received)?.map(|(_, whole)| whole);
+        if self.length.is_none() {
+            self.length = response_length(&self.received)?.map(|(_, length)| length);
         }
-        if self.whole.is_none_or(|whole| self.received.len() < whole) {
+        if self.length.is_none_or(|length| self.received.len() < length) {
             return Ok(None);
         }
         let at = Instant::now();
-        Ok(Some(Answered { at, waited: ms(at - self.asked) }))
+        Ok(Some(Sample { at, latency: ms(at - self.sent_at) }))
     }
 
-    /// Closes the connection by a reset: thousands of closed ones would use up the ports otherwise.
-    fn hang_up(&self) -> io::Result<()> {
+    /// Makes the connection end with a reset, because thousands in `TIME_WAIT` would exhaust the ports.
+    fn set_reset_on_close(&self) -> io::Result<()> {
         Ok(set_socket_linger(&self.stream, Some(Duration::ZERO))?)
     }
 }

@@ -1,4 +1,4 @@
-"""The application of the peer: django-health-check with a check for each that the gateway has; the environment says where."""
+"""The peer's application: django-health-check with the checks of the gateway, configured by environment variables."""
 
 import datetime
 import os
@@ -16,7 +16,7 @@ settings.configure(
     ALLOWED_HOSTS=["*"],
     SECRET_KEY="of a throw-away bench",
     ROOT_URLCONF=__name__,
-    # It tells the length of an answer.
+    # It sets Content-Length.
     MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
     DATABASES={
         "default": {

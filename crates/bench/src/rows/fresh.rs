@@ -1,74 +1,74 @@
-//! A fresh run, asked by one caller again and again: beside the floor, and beside the peer.
+//! Latency and CPU of fresh runs for one client, against the floor and the peer.
 
 use std::time::Duration;
 
 use crate::backends::Backends;
 use crate::error::Result;
 use crate::figure::{Bound, Figure};
-use crate::floor::{Floor, Questions};
+use crate::floor::{Floor, Requests};
 use crate::gateway::Gateway;
-use crate::http::caller::Caller;
-use crate::measure::{Blocks, Measured, median, ms, number, percentile, ratio};
+use crate::http::client::Client;
+use crate::measure::{Blocks, Measurement, median, ms, number, percentile, ratio};
 use crate::peer::{Peer, Setup};
 use crate::proc;
 use crate::rows::Bench;
 
-/// The sides take turns in blocks; a block's 99th percentile needs some hundred asks.
+/// The contenders take turns with their blocks; a block's 99th percentile needs some hundred requests.
 const BLOCKS: usize = 10;
-const ASKS: usize = 300;
+const REQUESTS: usize = 300;
 /// The peer is slow: with its defaults it takes more than a second.
-const TUNED_ASKS: usize = 20;
-const DEFAULT_ASKS: usize = 2;
+const TUNED_REQUESTS: usize = 20;
+const DEFAULT_REQUESTS: usize = 2;
 
-/// One side of the comparison.
-struct Side {
-    ask: Box<dyn FnMut() -> Result<f64>>,
-    asks: usize,
+/// A contender of the comparison.
+struct Contender {
+    request: Box<dyn FnMut() -> Result<f64>>,
+    count: usize,
     pid: Option<i32>,
     times: Blocks,
-    /// Milliseconds of the CPU for each ask, block by block.
+    /// CPU time for each request in milliseconds, block by block.
     cpu: Vec<f64>,
 }
 
-impl Side {
-    fn floor(questions: Questions) -> Result<Self> {
-        let mut floor = Floor::connect(&Backends::default(), questions)?;
-        let ask = move || {
-            let asked = std::time::Instant::now();
-            floor.ask()?;
-            Ok(ms(asked.elapsed()))
+impl Contender {
+    fn floor(requests: Requests) -> Result<Self> {
+        let mut floor = Floor::connect(&Backends::default(), requests)?;
+        let request = move || {
+            let started_at = std::time::Instant::now();
+            floor.run()?;
+            Ok(ms(started_at.elapsed()))
         };
-        Ok(Self::new(Box::new(ask), ASKS, None))
+        Ok(Self::new(Box::new(request), REQUESTS, None))
     }
 
-    fn http(mut caller: Caller, asks: usize, pid: i32) -> Self {
-        Self::new(Box::new(move || caller.time()), asks, Some(pid))
+    fn http(mut client: Client, count: usize, pid: i32) -> Self {
+        Self::new(Box::new(move || client.timed_get()), count, Some(pid))
     }
 
-    fn new(ask: Box<dyn FnMut() -> Result<f64>>, asks: usize, pid: Option<i32>) -> Self {
-        Self { ask, asks, pid, times: Blocks::default(), cpu: Vec::new() }
+    fn new(request: Box<dyn FnMut() -> Result<f64>>, count: usize, pid: Option<i32>) -> Self {
+        Self { request, count, pid, times: Blocks::default(), cpu: Vec::new() }
     }
 
-    fn block(&mut self) -> Result<()> {
+    fn run_block(&mut self) -> Result<()> {
         let cpu = |pid: Option<i32>| pid.map_or(Ok(Duration::ZERO), proc::cpu);
         let before = cpu(self.pid)?;
-        let times: Result<Vec<_>> = (0..self.asks).map(|_| (self.ask)()).collect();
+        let times: Result<Vec<_>> = (0..self.count).map(|_| (self.request)()).collect();
         let used = cpu(self.pid)?.saturating_sub(before);
         self.times.push(times?);
-        self.cpu.push(ms(used) / number(self.asks));
+        self.cpu.push(ms(used) / number(self.count));
         Ok(())
     }
 
     fn medians(&self) -> Vec<f64> {
-        self.times.each(median)
+        self.times.per_block(median)
     }
 
-    fn slow(&self) -> Vec<f64> {
-        self.times.each(|block| percentile(block, 99))
+    fn p99s(&self) -> Vec<f64> {
+        self.times.per_block(|block| percentile(block, 99))
     }
 
-    /// The median, and the span of four fifths of all answers.
-    fn told(&self) -> String {
+    /// Formats the median, and the 10th and 90th percentiles.
+    fn summary(&self) -> String {
         let all = self.times.all();
         let [low, middle, high] = [10, 50, 90].map(|percent| percentile(&all, percent));
         format!("{middle:.2} ms ({low:.2} to {high:.2})")
@@ -77,18 +77,20 @@ impl Side {
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     let gateway = Gateway::start(bench.gateway(), "", &Backends::default().sections())?;
-    let mut floor = Side::floor(Questions::Same)?;
-    let mut smallest = Side::floor(Questions::Smallest)?;
-    let mut ours = Side::http(gateway.fresh_caller()?, ASKS, gateway.pid()?);
+    let mut floor = Contender::floor(Requests::OfGateway)?;
+    let mut smallest = Contender::floor(Requests::Smallest)?;
+    let mut ours = Contender::http(gateway.fresh_client()?, REQUESTS, gateway.pid()?);
     let peers = (Peer::start(Setup::Tuned)?, Peer::start(Setup::Defaults)?);
-    let mut tuned = Side::http(peers.0.caller()?, TUNED_ASKS, peers.0.pid()?);
-    let mut defaults = Side::http(peers.1.caller()?, DEFAULT_ASKS, peers.1.pid()?);
+    let mut tuned = Contender::http(peers.0.client()?, TUNED_REQUESTS, peers.0.pid()?);
+    let mut defaults = Contender::http(peers.1.client()?, DEFAULT_REQUESTS, peers.1.pid()?);
     for _ in 0..BLOCKS {
-        for side in [&mut floor, &mut ours, &mut smallest, &mut tuned, &mut defaults] {
-            side.block()?;
+        for contender in [&mut floor, &mut ours, &mut smallest, &mut tuned, &mut defaults] {
+            contender.run_block()?;
         }
     }
-    let p99 = |side: &Side| format!("{:.2} ms", Measured::of(&side.slow()).value);
+    let p99 = |contender: &Contender| {
+        format!("{:.2} ms", Measurement::median_of(&contender.p99s()).value)
+    };
     Ok(vec![
         Figure {
             name: "a fresh run, median, against the floor".to_owned(),
@@ -96,19 +98,19 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
             unit: "×",
             bound: Bound::AtMost(1.3),
             detail: format!(
-                "gateway {}, floor {}, floor of the smallest questions {}",
-                ours.told(),
-                floor.told(),
-                smallest.told()
+                "gateway {}, floor {}, floor of the smallest requests {}",
+                ours.summary(),
+                floor.summary(),
+                smallest.summary()
             ),
         },
         Figure {
             name: "a fresh run, 99th percentile, against the floor's".to_owned(),
-            measured: ratio(&ours.slow(), &floor.slow()),
+            measured: ratio(&ours.p99s(), &floor.p99s()),
             unit: "×",
             bound: Bound::AtMost(1.5),
             detail: format!(
-                "gateway {}, floor {}, floor of the smallest questions {}",
+                "gateway {}, floor {}, floor of the smallest requests {}",
                 p99(&ours),
                 p99(&floor),
                 p99(&smallest)
@@ -119,8 +121,8 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-fn cpu(setup: &str, peer: &Side, ours: &Side) -> Figure {
-    let used = |side: &Side| Measured::of(&side.cpu).value;
+fn cpu(setup: &str, peer: &Contender, ours: &Contender) -> Figure {
+    let used = |contender: &Contender| Measurement::median_of(&contender.cpu).value;
     Figure {
         name: format!("CPU of a fresh run: django-health-check's, {setup}, against ours"),
         measured: ratio(&peer.cpu, &ours.cpu),
@@ -130,7 +132,7 @@ fn cpu(setup: &str, peer: &Side, ours: &Side) -> Figure {
             "gateway {:.2} ms of CPU; peer {:.1} ms of CPU, {}",
             used(ours),
             used(peer),
-            peer.told()
+            peer.summary()
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of the table, each with what it measures.
+//! The rows: measurements, each of which produces some lines of the table.
 
 mod faults;
 mod fresh;
@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::figure::Figure;
 
-/// What every row needs.
+/// The input of every row.
 pub(crate) struct Bench {
     gateway: PathBuf,
 }
 
 impl Bench {
-    /// Measures this binary of the gateway.
+    /// Measures a binary of the gateway.
     pub(crate) fn new(gateway: PathBuf) -> Self {
         Self { gateway }
     }
@@ -30,14 +30,14 @@ impl Bench {
     }
 }
 
-/// One or several lines of the table that are measured together.
+/// A measurement, which produces one or more figures.
 pub(crate) struct Row {
-    /// As `--only` names it.
+    /// Its name for `--only`.
     pub(crate) name: &'static str,
     pub(crate) run: fn(&Bench) -> Result<Vec<Figure>>,
 }
 
-/// All of them, in the order of the table.
+/// All rows, in the order of the table.
 pub(crate) const ROWS: &[Row] = &[
     Row { name: "fresh", run: fresh::run },
     Row { name: "rate", run: rate::run },

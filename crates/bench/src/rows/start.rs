@@ -1,4 +1,4 @@
-//! From the start of the process to its first complete report, beside the floor as a process of its own.
+//! Time from the start of the process to its first report, against the floor as a process.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -11,31 +11,31 @@ use stack::free_port;
 use crate::backends::Backends;
 use crate::error::{Context, Error, Result};
 use crate::figure::{Bound, Figure};
-use crate::floor::{Floor, Questions};
+use crate::floor::{Floor, Requests};
 use crate::gateway::{TOKEN, request};
-use crate::http::caller::Caller;
+use crate::http::client::Client;
 use crate::measure::{median, ms, ratio};
 use crate::rows::Bench;
 
 const STARTS: usize = 20;
-/// How often somebody looks whether the gateway listens.
-const LOOK: Duration = Duration::from_micros(200);
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a connection to the starting gateway is attempted.
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
-    let folder = tempfile::tempdir().context("make a folder")?;
+    let folder = tempfile::tempdir().context("create a folder")?;
     let config = folder.path().join("bench.toml");
     let head = format!("namespace = \"bench\"\naccess_token = \"{TOKEN}\"\n");
     fs::write(&config, head + &Backends::default().sections())
         .context("write the configuration")?;
-    let own = std::env::current_exe().context("find our own program")?;
+    let own = std::env::current_exe().context("find our own executable")?;
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let mut serve = Command::new(bench.gateway());
-        serve.args(["serve", "--listen", &listen.to_string(), "--config"]).arg(&config);
-        ours.push(gateway(&mut serve, listen)?);
-        floor.push(once(Command::new(&own).arg("floor"))?);
+        serve.args(["serve", "--listen", &address.to_string(), "--config"]).arg(&config);
+        ours.push(time_to_report(&mut serve, address)?);
+        floor.push(time_to_exit(Command::new(&own).arg("floor"))?);
     }
     Ok(vec![Figure {
         name: "start to the first complete report, against the floor's".to_owned(),
@@ -50,35 +50,35 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     }])
 }
 
-/// What the floor does as a process of its own: it connects, asks once, and ends.
+/// Runs the floor: connects, sends the requests once, and closes the connections.
 pub(crate) fn floor() -> Result<()> {
-    Floor::connect(&Backends::default(), Questions::Same)?.ask()
+    Floor::connect(&Backends::default(), Requests::OfGateway)?.run()
 }
 
-/// Milliseconds until the gateway has given a report in which everything works.
-fn gateway(serve: &mut Command, listen: SocketAddr) -> Result<f64> {
-    let begun = Instant::now();
-    let mut child = Ended(spawn(serve)?);
-    while TcpStream::connect(listen).is_err() {
-        let ended = child.0.try_wait().context("wait for the gateway")?;
-        if let Some(status) = ended {
-            return Err(Error::new(format!("the gateway ended by itself: {status}")));
+/// Returns the milliseconds until the gateway responds with a report in which every check is working.
+fn time_to_report(serve: &mut Command, address: SocketAddr) -> Result<f64> {
+    let started_at = Instant::now();
+    let mut child = KillOnDrop(spawn(serve)?);
+    while TcpStream::connect(address).is_err() {
+        let exited = child.0.try_wait().context("wait for the gateway")?;
+        if let Some(status) = exited {
+            return Err(Error::new(format!("the gateway exited: {status}")));
         }
-        if begun.elapsed() > PATIENCE {
-            return Err(Error::new("the gateway does not listen"));
+        if started_at.elapsed() > TIMEOUT {
+            return Err(Error::new("the gateway does not listen in time"));
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
-    Caller::connect(listen, request(&[]))?.report()?;
-    Ok(ms(begun.elapsed()))
+    Client::connect(address, request(&[]))?.get_report()?;
+    Ok(ms(started_at.elapsed()))
 }
 
-/// Milliseconds until the process has ended, which must be a success.
-fn once(command: &mut Command) -> Result<f64> {
-    let begun = Instant::now();
+/// Returns the milliseconds until the process exits, which must be with success.
+fn time_to_exit(command: &mut Command) -> Result<f64> {
+    let started_at = Instant::now();
     let status = spawn(command)?.wait().context("wait for the floor")?;
     if status.success() {
-        return Ok(ms(begun.elapsed()));
+        return Ok(ms(started_at.elapsed()));
     }
     Err(Error::new(format!("the floor: {status}")))
 }
@@ -88,12 +88,12 @@ fn spawn(command: &mut Command) -> Result<Child> {
     command.spawn().context("start a process")
 }
 
-/// A process that is ended with this.
-struct Ended(Child);
+/// A process that is killed when this value is dropped.
+struct KillOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // Either fails if it has already exited.
         drop(self.0.kill());
         drop(self.0.wait());
     }

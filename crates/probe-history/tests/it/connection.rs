@@ -13,7 +13,7 @@ async fn a_connection_must_be_authorized() {
         "event_bridge.api_destination: api destination: inactive: its connection is not authorized ({at})"
     );
 
-    bus.make_connection_wait().unwrap();
+    bus.leave_connection_authorizing().unwrap();
     let waiting =
         format!("event_bridge.connection: connection: not authorized yet (AUTHORIZING) ({at})");
     assert_lines(&failures_without_event(&component).await, &[LOST, &inactive, &waiting]);

@@ -59,7 +59,7 @@ async fn a_server_that_shuts_down_refuses_new_sessions_and_serves_old_ones() {
     let kept = check(&url(server.port()), "");
     run(&kept).await.expect_working();
     // A smart shutdown waits for the sessions to end.
-    server.server.ask_to_end();
+    server.server.terminate();
     let expected = "connect: the database system is shutting down, SQLSTATE 57P03 (127.0.0.1:PORT)";
     let fresh = check(&url(server.port()), "connection = 'fresh'");
     // The server takes a moment to notice the signal.

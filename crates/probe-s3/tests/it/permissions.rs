@@ -62,7 +62,7 @@ async fn wrong_keys_fail_in_the_authenticate_step() {
 
 #[tokio::test]
 async fn a_clock_skew_is_reported_with_its_size() {
-    let moto = Moto::start_ahead().unwrap();
+    let moto = Moto::start_with_clock_ahead().unwrap();
     let at = ([127, 0, 0, 1], moto.port()).into();
     let lines = format!("bucket = '{APP_BUCKET}'\naccess = ['list']\n{}", connection_settings(at));
     let outcome = outcome(&lines).await;

@@ -12,7 +12,7 @@ use crate::{DEADLINE, check};
 async fn a_hundred_runs_leave_no_connection_and_each_sends_a_close_frame() {
     let server = Websocket::start(None).unwrap();
     let proxy = FaultProxy::start(([127, 0, 0, 1], server.port()).into());
-    let check = check(proxy.address(), "/talk/news", "");
+    let check = check(proxy.address(), "/greet/news", "");
     for _ in 0..100 {
         run(&check, DEADLINE).await.expect_working();
     }

@@ -42,16 +42,16 @@ async fn the_answer_must_match_exactly() {
 
 #[tokio::test]
 async fn other_messages_are_skipped() {
-    run_once("/talk/news", "").await.expect_working();
-    run_once("/talk/news", MESSAGE).await.expect_working();
+    run_once("/greet/news", "").await.expect_working();
+    run_once("/greet/news", MESSAGE).await.expect_working();
     let long = "x".repeat(5000);
-    run_once(&format!("/talk/{long}"), "").await.expect_working();
+    run_once(&format!("/greet/{long}"), "").await.expect_working();
 }
 
 #[tokio::test]
 async fn too_many_other_messages_are_a_failure() {
     let more = "send = 'hello'\nexpect = 'hello'";
-    let outcome = run_once("/ramble", more).await;
+    let outcome = run_once("/flood", more).await;
     assert_fails(&outcome, "message: 1000 other messages came in place of the answer");
 }
 

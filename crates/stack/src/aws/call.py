@@ -1,6 +1,6 @@
-"""Calls AWS for the tests: reads one request per line, and writes one answer per line.
+"""Calls AWS through boto3: reads one request per line and writes one response per line.
 
-A request is {"service": ..., "operation": ..., "parameters": {...}}, an answer {"result": ...} or {"error": ...}.
+A request is {"service": ..., "operation": ..., "parameters": {...}}, a response {"result": ...} or {"error": ...}.
 """
 
 import functools
@@ -32,14 +32,14 @@ def client(service):
     )
 
 
-def plain(value):
-    """What JSON has no word for, as a text."""
+def to_string(value):
+    """Returns a value that JSON cannot represent as a string."""
     if isinstance(value, StreamingBody):
         value = value.read()
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def answer(request):
+def respond(request):
     try:
         call = getattr(client(request["service"]), request["operation"])
         result = call(**request["parameters"])
@@ -50,4 +50,4 @@ def answer(request):
 
 
 for line in sys.stdin:
-    print(json.dumps(answer(json.loads(line)), default=plain), flush=True)
+    print(json.dumps(respond(json.loads(line)), default=to_string), flush=True)

@@ -1,4 +1,4 @@
-"""The Celery application of the stack's workers; the environment says which broker it serves."""
+"""The Celery application of the stack's workers, configured by environment variables."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ from kombu import Exchange, Queue
 
 app = Celery("stack", broker=os.environ["BROKER"], backend=os.environ.get("RESULTS"))
 
-# Without an exchange and a routing key of its own, each queue would be bound to the default ones.
+# Without its own exchange and routing key, each queue would be bound to the default ones.
 app.conf.task_queues = [
     Queue(name, Exchange(name), routing_key=name) for name in os.environ["QUEUES"].split(",")
 ]
@@ -20,25 +20,25 @@ app.conf.broker_connection_retry_on_startup = True
 
 @app.task(name="nothing", ignore_result=True)
 def nothing():
-    """Ends at once."""
+    """Returns at once."""
 
 
 @app.task(name="hold", ignore_result=True)
 def hold(path):
-    """Keeps its process busy for as long as the file is there, and its worker."""
-    Path(path + ".begun").touch()
+    """Blocks its process while the file exists and the parent process is the same."""
+    Path(path + ".started").touch()
     parent = os.getppid()
     while os.path.exists(path) and os.getppid() == parent:
         time.sleep(0.005)
 
 
 @worker_ready.connect
-def say_when_it_answers(sender, **_):
-    """A worker calls itself ready before it has asked its broker for questions."""
+def log_when_it_replies(sender, **_):
+    """Celery sends `worker_ready` before the worker consumes from its pidbox."""
 
-    def ask():
+    def ping():
         while not app.control.ping(destination=[sender.hostname], timeout=0.5):
             pass
-        print("it answers", flush=True)
+        print("worker replies to ping", flush=True)
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=ping, daemon=True).start()

@@ -1,4 +1,4 @@
-//! One server: its places, how it is started, and its own tools.
+//! One `RabbitMQ` node: its files, its environment and `rabbitmqctl`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,30 +10,30 @@ use serde_json::json;
 use super::{ADMIN_PASSWORD, ADMIN_USER, Counts};
 use crate::error::{Context, Error, Result};
 use crate::program::Program;
-use crate::{HEALTH_PASSWORD, HEALTH_USER, RABBIT, RABBIT_VHOST, permissions, place};
+use crate::{HEALTH_PASSWORD, HEALTH_USER, RABBIT, RABBIT_VHOST, paths, permissions};
 
-/// The programs themselves: Debian's wrappers in the path want to be root or `rabbitmq`.
+/// The folder of the programs, because Debian's wrappers in `PATH` only run as root or `rabbitmq`.
 const BIN: &str = "/usr/lib/rabbitmq/bin";
-/// The node's name, which need not be unique: nodes are told apart by their ports.
+/// The node's name, which need not be unique, because nodes have distinct distribution ports.
 const NODE: &str = "rabbit@localhost";
-/// What the server says last when it starts.
-const STARTED: &str = "Server startup complete";
+/// The last line that the server logs when it starts.
+const STARTUP_COMPLETE: &str = "Server startup complete";
 
-/// See the module.
+/// A node's folder and ports.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) home: PathBuf,
     pub(super) port: u16,
-    /// Where the server listens for its own tools.
-    pub(super) tools_port: u16,
+    /// The port of Erlang's distribution protocol, which `rabbitmqctl` connects to.
+    pub(super) distribution_port: u16,
 }
 
 impl Node {
-    /// Makes a new folder for the server and tells how to start it there.
+    /// Creates the node's folder, and returns the program that runs it.
     pub(super) fn prepare(&self, settings: &[&str]) -> Result<Program> {
-        place::fresh(&self.home)?;
+        paths::recreate(&self.home)?;
         let definitions = self.home.join("definitions.json");
-        place::write_secret(&definitions, &definitions_json()?)?;
+        paths::write_secret(&definitions, &definitions_json()?)?;
         let conf = self.home.join("rabbitmq.conf");
         let text = format!(
             "listeners.tcp.1 = 127.0.0.1:{}\n\
@@ -56,11 +56,11 @@ impl Node {
         Ok(program.ready(move || ready(&log)))
     }
 
-    /// What `rabbitmqctl` prints.
-    pub(super) fn ctl(&self, words: &[&str]) -> Result<String> {
+    /// Runs `rabbitmqctl`, and returns its output.
+    pub(super) fn ctl(&self, args: &[&str]) -> Result<String> {
         let output = Command::new(Path::new(BIN).join("rabbitmqctl"))
             .args(["--quiet", "--node", NODE])
-            .args(words)
+            .args(args)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", &self.home)
@@ -73,10 +73,10 @@ impl Node {
             return Ok(printed);
         }
         let errors = String::from_utf8_lossy(&output.stderr);
-        Err(Error::new(format!("rabbitmqctl {}: {printed} {}", words.join(" "), errors.trim_end())))
+        Err(Error::new(format!("rabbitmqctl {}: {printed} {}", args.join(" "), errors.trim_end())))
     }
 
-    /// What is open or there.
+    /// Returns the current counts.
     pub(super) fn counts(&self) -> Result<Counts> {
         let printed = self.ctl(&[
             "eval",
@@ -92,30 +92,30 @@ impl Node {
         }
     }
 
-    /// What the server and its tools have in common.
+    /// Returns the environment of the server and its tools.
     ///
-    /// Erlang starts a port mapper unless it is told not to, one that outlives the server; without one, the tools find the server by its fixed port.
+    /// By default, Erlang starts a port mapper (epmd) that outlives the server. Without it, the tools use the fixed distribution port.
     fn environment(&self) -> Vec<(&'static str, OsString)> {
         let file = |name: &str| self.home.join(name).into_os_string();
-        let port = self.tools_port;
+        let port = self.distribution_port;
         vec![
             ("RABBITMQ_NODENAME", NODE.into()),
-            // Its script becomes the server then, in place of watching over it.
+            // With this, the script executes the server, and does not supervise it.
             ("RUNNING_UNDER_SYSTEMD", "true".into()),
             ("RABBITMQ_MNESIA_BASE", file("mnesia")),
             ("RABBITMQ_LOG_BASE", file("log")),
             ("RABBITMQ_LOGS", "-".into()),
             ("RABBITMQ_CONFIG_FILE", file("rabbitmq.conf")),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", file("plugins")),
-            // These do not exist, and keep those of the machine away.
+            // These files do not exist, and replace those of the machine.
             ("RABBITMQ_CONFIG_FILES", file("conf.d")),
             ("RABBITMQ_ADVANCED_CONFIG_FILE", file("advanced.config")),
             ("RABBITMQ_CONF_ENV_FILE", file("rabbitmq-env.conf")),
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", server_args(port).into()),
             ("RABBITMQ_CTL_ERL_ARGS", format!("-erl_epmd_port {port} -dist_listen false").into()),
-            // Reaches the helpers that the server starts, too: every minute, one of them would start a port mapper.
+            // This also applies to the server's helper processes, one of which would start epmd every minute.
             ("ERL_FLAGS", "-start_epmd false".into()),
-            // Where nobody listens: who asks for a port mapper all the same learns at once that there is none.
+            // A port without a listener, so that any lookup in epmd fails at once.
             ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
             ("ERL_EPMD_PORT", "1".into()),
             ("ERL_CRASH_DUMP_SECONDS", "0".into()),
@@ -123,9 +123,9 @@ impl Node {
     }
 }
 
-/// Named here, the node needs no port mapper to choose its name.
+/// Returns the server's Erlang arguments. With its name set here, the node dependencies no epmd to choose one.
 ///
-/// By Debian's settings, an idle thread of Erlang sleeps at once, and the thousand modules are read in a thousand naps: 9 s. Threads that wait a moment first start the server in 3 s, at less work for the processor.
+/// With Debian's settings, Erlang's schedulers do not busy-wait, and loading the thousand modules takes 9 s. A short busy wait starts the server in 3 s and uses less CPU time.
 fn server_args(port: u16) -> String {
     format!(
         "-sname {NODE} -erl_epmd_port {port} -kernel inet_dist_use_interface {{127,0,0,1}} \
@@ -133,9 +133,9 @@ fn server_args(port: u16) -> String {
     )
 }
 
-/// The users and the virtual hosts, which are there before the server listens.
+/// Returns the definitions of users and virtual hosts, which are imported before the server listens.
 pub(crate) fn definitions_json() -> Result<String> {
-    let granted = permissions::of("RabbitMQ", &RABBIT, HEALTH_USER)?;
+    let grants = permissions::statements("RabbitMQ", &RABBIT, HEALTH_USER)?;
     let permission = |user: &str, host: &str, [configure, write, read]: [&str; 3]| json!({"user": user, "vhost": host, "configure": configure, "write": write, "read": read});
     let definitions = json!({
         "users": [
@@ -146,26 +146,30 @@ pub(crate) fn definitions_json() -> Result<String> {
         "permissions": [
             permission(ADMIN_USER, "/", [".*"; 3]),
             permission(ADMIN_USER, RABBIT_VHOST, [".*"; 3]),
-            permission(HEALTH_USER, RABBIT_VHOST, health_permissions(&granted)?),
+            permission(HEALTH_USER, RABBIT_VHOST, health_permissions(&grants)?),
         ],
     });
     Ok(definitions.to_string())
 }
 
-/// The three patterns of the command that is printed for the gateway's user, who is there before any command could be given.
+/// Extracts the three patterns of the printed command, because definitions contain permissions and not commands.
 fn health_permissions(command: &str) -> Result<[&str; 3]> {
-    let begin = format!("rabbitmqctl set_permissions -p {RABBIT_VHOST} {HEALTH_USER} ");
+    let prefix = format!("rabbitmqctl set_permissions -p {RABBIT_VHOST} {HEALTH_USER} ");
     let words: Vec<_> = command.trim_end().split('\'').collect();
     match words.as_slice() {
-        [first, configure, " ", write, " ", read, ""] if *first == begin => {
+        [first, configure, " ", write, " ", read, ""] if *first == prefix => {
             Ok([configure, write, read])
         }
-        _ => Err(Error::new(format!("permissions.txt: expected `{begin}'' '' ''`: {command}"))),
+        _ => Err(Error::new(format!("permissions.txt: expected `{prefix}'' '' ''`: {command}"))),
     }
 }
 
-/// Everything listens and takes orders when the server says so, and not when its first port accepts.
+/// Checks the log, because the first port accepts connections before the server and its tools are usable.
 fn ready(log: &Path) -> std::result::Result<(), String> {
     let text = fs::read_to_string(log).map_err(|error| format!("read its log: {error}"))?;
-    if text.contains(STARTED) { Ok(()) } else { Err(format!("its log does not say `{STARTED}`")) }
+    if text.contains(STARTUP_COMPLETE) {
+        Ok(())
+    } else {
+        Err(format!("its log does not contain `{STARTUP_COMPLETE}`"))
+    }
 }

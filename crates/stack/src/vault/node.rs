@@ -1,4 +1,4 @@
-//! A private Vault as in production: with storage that outlives a restart, sealed until it is given its key.
+//! A private Vault as in production: with persistent storage, and sealed after each start.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{ROOT_TOKEN, ask, header};
+use super::{ROOT_TOKEN, call, token_header};
 use crate::error::{Context, Error, Result};
-use crate::process::POLL;
+use crate::process::POLL_INTERVAL;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
 use crate::{http, port};
 
-/// Longer than a node ever took to become active or to join its cluster.
-const WITHIN: Duration = Duration::from_mins(1);
+/// Longer than a node has taken to become active or to join a cluster.
+const STATE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One node, alone or in a cluster; not initialized at first.
+/// A node, alone or in a cluster, which is not initialized at first.
 pub struct Node {
-    /// The process, to be paused, stopped and restarted (which seals it).
+    /// The server's process; a restart seals the server.
     pub server: Server,
     port: u16,
     tls_port: u16,
@@ -41,10 +41,10 @@ pub struct Tls {
 }
 
 impl Node {
-    /// Starts one that listens on [`Node::port`], and with `tls` on [`Node::tls_port`] as well.
+    /// Starts a node that listens on [`Node::port`], and with `tls` also on [`Node::tls_port`].
     pub fn start(tls: Option<&Tls>) -> Result<Self> {
         let folder = private_folder("vault-node")?;
-        let home = crate::place::make(home(&folder))?;
+        let home = crate::paths::create(home(&folder))?;
         let (port, tls_port) = (port::free_port()?, port::free_port()?);
         let mut config = config(&home, port, port::free_port()?);
         if let Some(tls) = tls {
@@ -56,44 +56,44 @@ impl Node {
         Ok(Self { server, port, tls_port, key: String::new(), folder })
     }
 
-    /// Starts a second node of the cluster of `active`, and waits until it stands by.
+    /// Starts a second node of the cluster of `active`, and waits until it is a standby.
     pub fn start_standby(active: &Self) -> Result<Self> {
         let mut node = Self::start(None)?;
         node.key.clone_from(&active.key);
         let leader = format!("http://127.0.0.1:{}", active.port);
         node.api("PUT", "sys/storage/raft/join", &json!({"leader_api_addr": leader}))?;
-        node.give_key()?;
-        // Before it has heard of the active node, it forwards nothing.
+        node.submit_key()?;
+        // It forwards requests only once it knows the active node.
         node.wait_for("a standby", |health| {
             health["standby"] == true && health["replication_performance_mode"] == "primary"
         })?;
         Ok(node)
     }
 
-    /// Initializes it, unseals it, and makes [`ROOT_TOKEN`] its root token.
+    /// Initializes and unseals the node, and creates [`ROOT_TOKEN`].
     pub fn initialize(&mut self) -> Result<()> {
         let shares = json!({"secret_shares": 1, "secret_threshold": 1});
         let init = self.api("PUT", "sys/init", &shares)?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         self.key = text(&init["keys"][0]);
         self.unseal()?;
-        let root = header(&text(&init["root_token"]));
+        let root = token_header(&text(&init["root_token"]));
         let token = json!({"id": ROOT_TOKEN, "policies": ["root"]}).to_string();
-        let address = super::local(self.port);
-        let answer = http::request(address, "PUT", "/v1/auth/token/create", &[&root], &token)?;
-        match answer.status {
+        let address = super::localhost(self.port);
+        let response = http::request(address, "PUT", "/v1/auth/token/create", &[&root], &token)?;
+        match response.status {
             200 => Ok(()),
-            status => Err(Error::new(format!("vault: {status} {}", answer.body.trim()))),
+            status => Err(Error::new(format!("vault: {status} {}", response.body.trim()))),
         }
     }
 
-    /// Unseals it, and waits until it is active.
+    /// Unseals the node, and waits until it is active.
     pub fn unseal(&self) -> Result<()> {
-        self.give_key()?;
+        self.submit_key()?;
         self.wait_for("active", |health| health["standby"] == false && health["sealed"] == false)
     }
 
-    /// Starts it again in recovery mode, in which it has next to no API.
+    /// Restarts the node in recovery mode, in which almost all of the API is unavailable.
     pub fn restart_in_recovery_mode(&mut self) -> Result<()> {
         self.server.stop();
         self.server = Server::start(program(&home(&self.folder), self.port, &["-recovery"]))?;
@@ -110,31 +110,34 @@ impl Node {
         self.tls_port
     }
 
-    /// Asks its API with the root token.
+    /// Calls its API with the root token.
     pub fn api(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         super::api(self.port, method, path, body)
     }
 
-    fn give_key(&self) -> Result<()> {
+    fn submit_key(&self) -> Result<()> {
         self.api("PUT", "sys/unseal", &json!({"key": self.key})).map(drop)
     }
 
-    fn wait_for(&self, what: &str, reached: impl Fn(&Value) -> bool) -> Result<()> {
-        let deadline = Instant::now() + WITHIN;
+    fn wait_for(&self, state: &str, reached: impl Fn(&Value) -> bool) -> Result<()> {
+        let deadline = Instant::now() + STATE_TIMEOUT;
         loop {
-            let health = ask(self.port, "GET", "sys/health", &Value::Null)?.body;
+            let health = call(self.port, "GET", "sys/health", &Value::Null)?.body;
             if serde_json::from_str(&health).is_ok_and(|health| reached(&health)) {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(Error::new(format!("vault: not {what} yet: {}", health.trim())));
+                return Err(Error::new(format!(
+                    "vault: timed out before it was {state}: {}",
+                    health.trim()
+                )));
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 }
 
-/// Its log is beside it, and goes with the folder as well.
+/// Returns the data folder; the log is beside it, and is removed with the temporary folder.
 fn home(folder: &TempDir) -> PathBuf {
     folder.path().join("data")
 }
@@ -143,8 +146,8 @@ fn program(home: &Path, port: u16, args: &[&str]) -> Program {
     Program::new("vault", crate::python::program("bao"), home)
         .args(["server", "-config", "node.hcl"])
         .args(args)
-        // Sealed or not, a node that says so is ready.
-        .ready(move || match ask(port, "GET", "sys/health", &Value::Null) {
+        // A node is ready once it reports its health, even if it is sealed.
+        .ready(move || match call(port, "GET", "sys/health", &Value::Null) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         })

@@ -1,4 +1,4 @@
-//! Private brokers and the workers on them: both consist of several processes.
+//! Tests of private brokers and workers, each of which has several processes.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -16,7 +16,7 @@ use stack::redis::Redis;
 const QUEUE: &str = "high_priority";
 
 #[test]
-fn a_broker_has_its_own_users_and_no_guest() {
+fn a_broker_has_the_stacks_users_and_no_guest() {
     let broker = Rabbit::start(&[]).unwrap();
     let users = broker.ctl(&["list_users"]).unwrap();
     assert!(users.contains("admin") && users.contains("health"), "{users}");
@@ -24,7 +24,7 @@ fn a_broker_has_its_own_users_and_no_guest() {
 }
 
 #[test]
-fn a_broker_listens_on_this_machine_alone() {
+fn a_broker_listens_on_the_loopback_interface_only() {
     let broker = Rabbit::start(&[]).unwrap();
     let sockets = sockets(broker.server.pid().unwrap());
     let listening = |family: &str| {
@@ -43,40 +43,40 @@ fn a_broker_listens_on_this_machine_alone() {
 }
 
 #[test]
-fn a_paused_broker_accepts_and_answers_only_when_it_is_resumed() {
+fn a_paused_broker_accepts_connections_and_responds_when_it_is_resumed() {
     let broker = Rabbit::start(&[]).unwrap();
     broker.server.pause();
-    let mut asked = greet(broker.port()).unwrap();
-    asked.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    assert!(asked.read(&mut [0]).is_err());
+    let mut stream = connect(broker.port()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert!(stream.read(&mut [0]).is_err());
     broker.server.resume();
-    asked.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    asked.read_exact(&mut [0]).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.read_exact(&mut [0]).unwrap();
 }
 
 #[test]
-fn a_restarted_broker_has_kept_its_durable_queues() {
+fn durable_queues_survive_a_restart_of_the_broker() {
     let mut broker = Rabbit::start(&[]).unwrap();
     let app = App::new(&broker.admin_url(), "rpc://").unwrap();
     app.send(QUEUE, 3, 0).unwrap();
     broker.server.stop();
-    assert!(greet(broker.port()).is_err());
+    assert!(connect(broker.port()).is_err());
     broker.server.restart().unwrap();
     let queues = broker.ctl(&["list_queues", "--vhost", "app", "name"]).unwrap();
     assert!(queues.contains(QUEUE), "{queues}");
 }
 
 #[test]
-fn nothing_of_a_broker_outlives_its_value() {
+fn all_processes_of_a_broker_end_when_it_is_dropped() {
     let broker = Rabbit::start(&[]).unwrap();
     let (port, processes) = (broker.port(), processes(&broker.server));
     drop(broker);
-    assert!(greet(port).is_err());
-    wait_for_the_end(&processes);
+    assert!(connect(port).is_err());
+    wait_for_exit(&processes);
 }
 
 #[test]
-fn a_worker_holds_a_task_for_as_long_as_it_is_told() {
+fn a_held_task_ends_when_it_is_dropped() {
     let (broker, redis) = (Rabbit::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let redis_url = format!("redis://127.0.0.1:{}/0", redis.port());
     for (url, results) in [(broker.admin_url(), "rpc://"), (redis_url.clone(), &*redis_url)] {
@@ -84,14 +84,14 @@ fn a_worker_holds_a_task_for_as_long_as_it_is_told() {
         let worker = app.worker("w1", Pool::Prefork, &[QUEUE]).unwrap();
         let hold = app.hold(QUEUE).unwrap();
         drop(hold);
-        // Its only child is free again.
+        // The only child is idle again.
         app.hold(QUEUE).unwrap();
         assert_eq!(worker.name(), "w1@localhost");
     }
 }
 
 #[test]
-fn a_paused_worker_is_stopped_with_its_children_and_works_when_it_is_resumed() {
+fn a_paused_worker_stops_with_its_children_and_executes_tasks_when_it_is_resumed() {
     let redis = Redis::start(&[]).unwrap();
     let url = format!("redis://127.0.0.1:{}/0", redis.port());
     let app = App::new(&url, &url).unwrap();
@@ -105,7 +105,7 @@ fn a_paused_worker_is_stopped_with_its_children_and_works_when_it_is_resumed() {
 }
 
 #[test]
-fn nothing_of_a_killed_worker_stays_even_when_it_is_busy() {
+fn all_processes_of_a_killed_busy_worker_end() {
     let redis = Redis::start(&[]).unwrap();
     let url = format!("redis://127.0.0.1:{}/0", redis.port());
     let app = App::new(&url, &url).unwrap();
@@ -115,16 +115,16 @@ fn nothing_of_a_killed_worker_stays_even_when_it_is_busy() {
     assert!(processes.len() > 1, "{processes:?}");
     let parent = worker.server.pid().unwrap().to_string();
     assert!(Command::new("kill").args(["-KILL", &parent]).status().unwrap().success());
-    wait_for_the_end(&processes);
+    wait_for_exit(&processes);
 }
 
-fn greet(port: u16) -> io::Result<TcpStream> {
+fn connect(port: u16) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.write_all(b"AMQP\0\0\x09\x01")?;
     Ok(stream)
 }
 
-/// The folders that the kernel shows for the server's process and its children.
+/// Returns the `/proc` folders of the server's main process and its children.
 #[expect(clippy::unwrap_used, reason = "a helper of tests, which fail by panicking")]
 fn processes(server: &Server) -> Vec<PathBuf> {
     let pid = server.pid().unwrap();
@@ -135,28 +135,28 @@ fn processes(server: &Server) -> Vec<PathBuf> {
     ids.chain([pid.to_string()]).map(|id| PathBuf::from("/proc").join(id)).collect()
 }
 
-/// The letter that the kernel has for what a process does.
+/// Returns the state of a process, as in `/proc/PID/stat`.
 fn state(process: &Path) -> Option<char> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
-/// The numbers of the sockets that this process has open.
+/// Returns the inodes of the sockets that a process has open.
 #[expect(clippy::unwrap_used, reason = "a helper of tests, which fail by panicking")]
 fn sockets(pid: i32) -> Vec<String> {
     let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    // One that is closed in between has no link any more.
+    // A file that is closed in the meantime has no link.
     let links = files.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
-    let number = |link: PathBuf| {
+    let inode = |link: PathBuf| {
         Some(link.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned())
     };
-    links.filter_map(number).collect()
+    links.filter_map(inode).collect()
 }
 
-fn wait_for_the_end(processes: &[PathBuf]) {
+fn wait_for_exit(processes: &[PathBuf]) {
     let deadline = Instant::now() + Duration::from_secs(10);
-    while processes.iter().any(|process| crate::runs(process)) {
-        assert!(Instant::now() < deadline, "one of {processes:?} still runs");
+    while processes.iter().any(|process| crate::is_running(process)) {
+        assert!(Instant::now() < deadline, "one of {processes:?} is still running");
         thread::sleep(Duration::from_millis(10));
     }
 }

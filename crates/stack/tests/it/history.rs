@@ -1,4 +1,4 @@
-//! The way of an event: bus, rule, API destination, history service, `ClickHouse`.
+//! Tests of the event pipeline: bus, rule, API destination, history service, `ClickHouse`.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ fn an_event_on_the_bus_becomes_a_row() {
 }
 
 #[test]
-fn an_event_of_another_source_stays_on_the_bus() {
+fn an_event_of_another_source_is_not_delivered() {
     let clickhouse = Clickhouse::start().unwrap();
     let history = History::start(clickhouse.port(), Behaviour::Works).unwrap();
     let localstack = Localstack::start().unwrap();
@@ -31,20 +31,20 @@ fn an_event_of_another_source_stays_on_the_bus() {
 }
 
 #[test]
-fn the_history_service_is_as_well_as_its_database() {
+fn the_history_service_is_healthy_if_its_database_is() {
     let mut clickhouse = Clickhouse::start().unwrap();
     let history = History::start(clickhouse.port(), Behaviour::Works).unwrap();
     let address = ([127, 0, 0, 1], history.port()).into();
-    let ask = || request(address, "GET", "/health", &[], "").unwrap();
-    assert_eq!((ask().status, ask().body.as_str()), (200, r#"{"status": "ok"}"#));
+    let health = || request(address, "GET", "/health", &[], "").unwrap();
+    assert_eq!((health().status, health().body.as_str()), (200, r#"{"status": "ok"}"#));
     clickhouse.server.stop();
-    assert_eq!(ask().status, 503);
+    assert_eq!(health().status, 503);
     clickhouse.server.restart().unwrap();
-    assert_eq!(ask().status, 200);
+    assert_eq!(health().status, 200);
 }
 
 #[test]
-fn the_history_service_refuses_and_fails_as_told() {
+fn the_history_service_has_the_configured_behaviour() {
     let post = |behaviour, key: &str| {
         let history = History::start(1, behaviour).unwrap();
         let address = ([127, 0, 0, 1], history.port()).into();
@@ -57,20 +57,20 @@ fn the_history_service_refuses_and_fails_as_told() {
 }
 
 #[test]
-fn the_reader_reads_one_database_and_writes_nothing() {
+fn the_gateways_user_may_only_read_its_database() {
     let clickhouse = Clickhouse::start().unwrap();
-    let ask = |statement| {
+    let query = |statement| {
         let address = ([127, 0, 0, 1], clickhouse.port()).into();
         let user = format!("X-ClickHouse-User: {}", stack::HEALTH_USER);
         let key = format!("X-ClickHouse-Key: {}", stack::HEALTH_PASSWORD);
         request(address, "POST", "/", &[&user, &key], statement).unwrap()
     };
-    assert_eq!(ask("SELECT count() FROM history.events").body, "0\n");
-    let write = ask("INSERT INTO history.events (id) VALUES ('a')");
+    assert_eq!(query("SELECT count() FROM history.events").body, "0\n");
+    let write = query("INSERT INTO history.events (id) VALUES ('a')");
     assert!(write.body.contains("readonly"), "{}", write.body);
     clickhouse.make_read_only().unwrap();
     let replica = "SELECT is_readonly FROM system.replicas WHERE table = 'events'";
-    assert_eq!(ask(replica).body, "1\n");
+    assert_eq!(query(replica).body, "1\n");
 }
 
 #[expect(clippy::unwrap_used, reason = "a helper of tests, which fail by panicking")]
@@ -78,11 +78,11 @@ fn put(bus: &Bus<'_>, source: &str) -> String {
     let event = json!({
         "EventBusName": BUS, "Source": source, "DetailType": "check", "Detail": "{\"a\": 1}",
     });
-    let answer = bus.call("put_events", &json!({"Entries": [event]})).unwrap();
-    answer["Entries"][0]["EventId"].as_str().unwrap().to_owned()
+    let response = bus.call("put_events", &json!({"Entries": [event]})).unwrap();
+    response["Entries"][0]["EventId"].as_str().unwrap().to_owned()
 }
 
-/// Waits until there are rows, which must be this one.
+/// Waits until the table is not empty, and asserts that it contains only this row.
 #[expect(clippy::unwrap_used, reason = "a helper of tests, which fail by panicking")]
 fn wait_for(clickhouse: &Clickhouse, row: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -92,7 +92,7 @@ fn wait_for(clickhouse: &Clickhouse, row: &str) {
         if !rows.is_empty() {
             return assert_eq!(rows, row);
         }
-        assert!(Instant::now() < deadline, "the event never arrived");
+        assert!(Instant::now() < deadline, "timed out without a row");
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use probe::{Failure, Steps, step};
 use tokio::net::UnixStream;
-use tokio_postgres::config::Host;
 
 use crate::stream::Stream;
 
@@ -17,13 +16,6 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(host: &Host, port: u16) -> Self {
-        match host {
-            Host::Tcp(host) => Self::Tcp { host: host.clone(), port },
-            Host::Unix(folder) => Self::Unix(folder.join(format!(".s.PGSQL.{port}"))),
-        }
-    }
-
     /// Connects in plain text.
     pub(crate) async fn connect(&self, steps: &Steps) -> Result<Box<dyn Stream>, Failure> {
         match self {

@@ -2,7 +2,6 @@
 
 use net::{TlsSettings, Verification};
 use probe::config::Fields;
-use tokio_postgres::config;
 
 /// The modes of libpq, without `allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +19,16 @@ pub(crate) enum SslMode {
 }
 
 impl SslMode {
-    /// The mode as parsed by the client library, which knows three of them.
-    pub(crate) fn from_config(mode: config::SslMode) -> Option<Self> {
-        match mode {
-            config::SslMode::Disable => Some(Self::Disable),
-            config::SslMode::Prefer => Some(Self::Prefer),
-            config::SslMode::Require => Some(Self::Require),
-            _ => None,
-        }
+    /// The mode of this name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "disable" => Self::Disable,
+            "prefer" => Self::Prefer,
+            "require" => Self::Require,
+            "verify-ca" => Self::VerifyCa,
+            "verify-full" => Self::VerifyFull,
+            _ => return None,
+        })
     }
 
     /// How much of the server's certificate is verified.

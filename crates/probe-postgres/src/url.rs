@@ -1,11 +1,12 @@
-//! Parses the setting `url` as libpq does.
+//! Parses the setting `url` as libpq does: <https://www.postgresql.org/docs/current/libpq-connect.html>.
 
 use std::error::Error;
+use std::path::Path;
 
 use probe::Secret;
-use probe::config::Fields;
+use probe::config::{Fields, UrlParts, percent_decode};
 use tokio_postgres::Config;
-use tokio_postgres::config::{ChannelBinding, Host, SslNegotiation};
+use tokio_postgres::config::{ChannelBinding, SslNegotiation};
 
 use crate::endpoint::Endpoint;
 use crate::sslmode::SslMode;
@@ -20,7 +21,7 @@ pub(crate) struct ConnectParams {
     pub(crate) password: Option<Secret>,
 }
 
-/// Reads `url`. The errors of the library quote parts of it, so they are not shown.
+/// Reads `url`. The client library never sees it, since the errors of the library quote parts of it.
 pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ConnectParams> {
     let url: Secret = fields.required("url")?;
     parse(url.expose()).map_err(|message| fields.error("url", message)).ok()
@@ -30,79 +31,147 @@ fn parse(url: &str) -> Result<ConnectParams, String> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err("expected a URL that begins with `postgres://` or `postgresql://`".to_owned());
     }
-    let (url, verifying_mode) = take_verifying_mode(url);
-    let mut config: Config = url.parse().map_err(|error| explain(&error))?;
-    let sslmode = verifying_mode.or_else(|| SslMode::from_config(config.get_ssl_mode()));
-    let password = match config.get_password() {
-        Some(password) => {
-            let text = std::str::from_utf8(password).map_err(|_| "expected a password in UTF-8")?;
-            Some(Secret::new(text))
+    let parts = UrlParts::split(url)?;
+    if parts.path.contains('@') {
+        return Err("expected every `@` before the parameters to be written as `%40`, and `/`, `?` and `#` in the user or the password as `%2F`, `%3F` and `%23`".to_owned());
+    }
+    let parameters = parts.query.split('&').filter(|parameter| !parameter.is_empty());
+    let has_user = |parameter: &str| parameter.starts_with("user=") && parameter != "user=";
+    if parts.username.is_empty() && !parameters.clone().any(has_user) {
+        let mut message = "expected a user, as in `postgres://user@host`".to_owned();
+        // The host may be the beginning of a user-info that a `?` in the password has cut off.
+        if parts.query.contains('@') {
+            message +=
+                ", and `/`, `?` and `#` in the password to be written as `%2F`, `%3F` and `%23`";
         }
-        None => None,
-    };
-    if config.get_user().is_none_or(str::is_empty) {
-        return Err("expected a user, as in `postgres://user@host`".to_owned());
+        return Err(message);
     }
-    for (unsupported, option) in [
-        (config.get_channel_binding() == ChannelBinding::Require, "channel_binding=require"),
-        (config.get_ssl_negotiation() == SslNegotiation::Direct, "sslnegotiation=direct"),
-        (!config.get_hostaddrs().is_empty(), "hostaddr"),
-    ] {
-        if unsupported {
-            return Err(format!("`{option}` is not supported here"));
-        }
+    let mut settings = Settings::from_parts(&parts)?;
+    for parameter in parameters {
+        let (name, value) = parameter
+            .split_once('=')
+            .ok_or("expected every parameter to be written as `name=value`")?;
+        settings.set(name, percent_decode(value, "parameters")?)?;
     }
-    if config.get_application_name().is_none() {
-        config.application_name("health-gateway");
-    }
-    // TLS is negotiated by `server`: the library would fall back to plain text silently.
-    config.ssl_mode(tokio_postgres::config::SslMode::Disable);
-    let endpoints = endpoints(&config)?;
-    let sslmode = sslmode.ok_or("expected another `sslmode`")?;
-    Ok(ConnectParams { config, endpoints, sslmode, password })
+    settings.into_params()
 }
 
-/// Removes `sslmode=verify-ca` and `sslmode=verify-full` from the URL: the library does not know them.
-fn take_verifying_mode(url: &str) -> (String, Option<SslMode>) {
-    // A question mark before the last `@` is part of the password.
-    let host = url.rfind('@').unwrap_or(0);
-    let Some(query) = url[host..].find('?').map(|at| host + at) else {
-        return (url.to_owned(), None);
-    };
-    let mut mode = None;
-    let others: Vec<_> = url[query + 1..]
-        .split('&')
-        .filter(|option| {
-            let value = match *option {
-                "sslmode=verify-ca" => SslMode::VerifyCa,
-                "sslmode=verify-full" => SslMode::VerifyFull,
-                _ => return true,
-            };
-            mode = Some(value);
-            false
+/// The settings of a URL, of which a parameter replaces what is before the query.
+struct Settings {
+    user: String,
+    password: Option<Secret>,
+    database: String,
+    hosts: Vec<String>,
+    ports: Vec<String>,
+    sslmode: SslMode,
+    /// Settings that the client library validates, as `name='value'`.
+    others: String,
+}
+
+impl Settings {
+    fn from_parts(parts: &UrlParts<'_>) -> Result<Self, String> {
+        let hosts = parts.hosts.split(',').map(split_port);
+        let (hosts, ports): (Vec<_>, Vec<_>) = hosts.unzip();
+        let hosts = hosts.into_iter().map(|host| percent_decode(host, "hosts"));
+        let password = parts.password.map(|password| percent_decode(password, "user-info"));
+        let database = parts.path.strip_prefix('/').unwrap_or_default();
+        Ok(Self {
+            user: percent_decode(parts.username, "user-info")?,
+            password: password.transpose()?.map(Secret::new),
+            database: percent_decode(database, "a path")?,
+            hosts: hosts.collect::<Result<_, _>>()?,
+            ports: ports.into_iter().map(str::to_owned).collect(),
+            sslmode: SslMode::Prefer,
+            others: String::new(),
         })
-        .collect();
-    (format!("{}?{}", &url[..query], others.join("&")), mode)
+    }
+
+    fn set(&mut self, name: &str, value: String) -> Result<(), String> {
+        match name {
+            "user" => self.user = value,
+            "password" => self.password = Some(Secret::new(value)),
+            "dbname" => self.database = value,
+            "host" => self.hosts = value.split(',').map(str::to_owned).collect(),
+            "port" => self.ports = value.split(',').map(str::to_owned).collect(),
+            "sslmode" => {
+                self.sslmode = SslMode::parse(&value).ok_or("expected `sslmode` to be `disable`, `prefer`, `require`, `verify-ca` or `verify-full`")?;
+            }
+            name if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
+                let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+                self.others.extend([name, "='", &value, "' "]);
+            }
+            _ => return Err(UNSUPPORTED_PARAMETER.to_owned()),
+        }
+        Ok(())
+    }
+
+    fn into_params(self) -> Result<ConnectParams, String> {
+        let endpoints = self.endpoints()?;
+        let mut config: Config = self.others.parse().map_err(|error| explain(&error))?;
+        for (unsupported, option) in [
+            (config.get_channel_binding() == ChannelBinding::Require, "channel_binding=require"),
+            (config.get_ssl_negotiation() == SslNegotiation::Direct, "sslnegotiation=direct"),
+            (!config.get_hostaddrs().is_empty(), "hostaddr"),
+        ] {
+            if unsupported {
+                return Err(format!("`{option}` is not supported here"));
+            }
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("health-gateway");
+        }
+        // TLS is negotiated by `server`: the library would fall back to plain text silently.
+        config.ssl_mode(tokio_postgres::config::SslMode::Disable);
+        config.user(self.user);
+        if let Some(password) = &self.password {
+            config.password(password.expose());
+        }
+        if !self.database.is_empty() {
+            config.dbname(self.database);
+        }
+        Ok(ConnectParams { config, endpoints, sslmode: self.sslmode, password: self.password })
+    }
+
+    fn endpoints(&self) -> Result<Vec<Endpoint>, String> {
+        if self.hosts.iter().any(String::is_empty) {
+            return Err("expected a host, as in `postgres://user@host`".to_owned());
+        }
+        if self.ports.len() > 1 && self.ports.len() != self.hosts.len() {
+            return Err("expected one port for all hosts, or one for each".to_owned());
+        }
+        let endpoint = |(index, host): (usize, &String)| {
+            let port = self.ports.get(index).or(self.ports.first()).map_or("", String::as_str);
+            let port = match port {
+                "" => 5432,
+                port => port
+                    .parse()
+                    .ok()
+                    .filter(|port| *port != 0)
+                    .ok_or("expected another value for `port`")?,
+            };
+            Ok(if Path::new(host).is_absolute() {
+                Endpoint::Unix(Path::new(host).join(format!(".s.PGSQL.{port}")))
+            } else {
+                Endpoint::Tcp { host: host.clone(), port }
+            })
+        };
+        self.hosts.iter().enumerate().map(endpoint).collect()
+    }
 }
 
-fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
-    let ports = config.get_ports();
-    let hosts = config.get_hosts();
-    if hosts.is_empty() || hosts.iter().any(|host| *host == Host::Tcp(String::new())) {
-        return Err("expected a host, as in `postgres://user@host`".to_owned());
+/// Splits `host:port`, `[address]:port` and each of them without a port.
+fn split_port(text: &str) -> (&str, &str) {
+    if let Some((address, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        return (address, rest.strip_prefix(':').unwrap_or(rest));
     }
-    if ports.len() > 1 && ports.len() != hosts.len() {
-        return Err("expected one port for all hosts, or one for each".to_owned());
-    }
-    let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
-    Ok(hosts.iter().enumerate().map(|(at, host)| Endpoint::new(host, port(at))).collect())
+    text.split_once(':').unwrap_or((text, ""))
 }
+
+const UNSUPPORTED_PARAMETER: &str = "it has a parameter that is not supported here; certificates are set with `ca`, `certificate` and `private_key`";
 
 /// Explains an error of the library without quoting the URL.
 fn explain(error: &tokio_postgres::Error) -> String {
-    const OPTIONS: [&str; 11] = [
-        "host",
-        "port",
+    const OPTIONS: [&str; 9] = [
         "hostaddr",
         "connect_timeout",
         "tcp_user_timeout",
@@ -115,23 +184,16 @@ fn explain(error: &tokio_postgres::Error) -> String {
     ];
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     let is_about = |option: &&str| cause == format!("invalid value for option `{option}`");
-    if is_about(&"sslmode") {
-        return "expected `sslmode` to be `disable`, `prefer`, `require`, `verify-ca` or `verify-full`"
-            .to_owned();
-    }
     if let Some(option) = OPTIONS.into_iter().find(is_about) {
         return format!("expected another value for `{option}`");
     }
-    if cause.starts_with("unknown option") {
-        return "it has a parameter that is not supported here; certificates are set with `ca`, `certificate` and `private_key`"
-            .to_owned();
-    }
-    "expected a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`, percent-encoded"
-        .to_owned()
+    UNSUPPORTED_PARAMETER.to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(url: &str, targets: &[&str], sslmode: SslMode) {
@@ -163,7 +225,8 @@ mod tests {
             ("verify-full", SslMode::VerifyFull),
         ] {
             check(&format!("postgres://u@db/app?sslmode={word}"), &["db:5432"], mode);
-            let url = format!("postgres://u:a?b@db?connect_timeout=3&sslmode={word}&keepalives=1");
+            let url =
+                format!("postgres://u:a%3Fb@db?connect_timeout=3&sslmode={word}&keepalives=1");
             check(&url, &["db:5432"], mode);
         }
         for word in ["allow", "hunter2", "VERIFY-FULL", ""] {
@@ -171,6 +234,46 @@ mod tests {
                 &format!("postgres://u@db?sslmode={word}"),
                 "expected `sslmode` to be `disable`, `prefer`, `require`, `verify-ca` or `verify-full`",
             );
+        }
+    }
+
+    #[test]
+    fn parameters_replace_what_is_before_them() {
+        let url = "postgresql://localhost:5432/app?user=app@myserver&password=Top+Secret99&sslmode=require";
+        let params = parse(url).expect("psql accepts it");
+        assert_eq!(params.endpoints[0].to_string(), "localhost:5432");
+        assert_eq!(params.config.get_user(), Some("app@myserver"));
+        assert_eq!(params.config.get_password(), Some(&b"Top+Secret99"[..]));
+        assert_eq!(params.config.get_dbname(), Some("app"));
+        check(
+            "postgres://u:p@dummy/db?host=/cloudsql/a",
+            &["/cloudsql/a/.s.PGSQL.5432"],
+            SslMode::Prefer,
+        );
+        check("postgres://u@dummy?host=a,::1&port=1,2", &["a:1", "[::1]:2"], SslMode::Prefer);
+        let params = parse("postgres://u@db/a?dbname=b&application_name=it%27s\\").expect("a URL");
+        assert_eq!(params.config.get_dbname(), Some("b"));
+        assert_eq!(params.config.get_application_name(), Some("it's\\"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_password_is_part_of_a_target_or_an_error(
+            before in "[a-z:@/?#%&=,]{0,6}",
+            after in "[a-z:@/?#%&=,]{0,6}",
+            position in 0..3_u8,
+        ) {
+            let secret = format!("{before}XsecretX{after}");
+            let url = match position {
+                0 => format!("postgres://u:{secret}@db:1/app?sslmode=require"),
+                1 => format!("postgres://db:1/app?user=a@b&password={secret}&sslmode=require"),
+                _ => format!("postgres://u@db/app?password={secret}"),
+            };
+            let shown = match parse(&url) {
+                Err(message) => message,
+                Ok(params) => params.endpoints.iter().map(ToString::to_string).collect(),
+            };
+            prop_assert!(!shown.contains("XsecretX"), "{url}: {shown}");
         }
     }
 
@@ -183,7 +286,6 @@ mod tests {
 
     #[test]
     fn an_error_is_explained_without_quoting_the_url() {
-        let syntax = "expected a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`, percent-encoded";
         check_error(
             "mysql://u:hunter2@db",
             "expected a URL that begins with `postgres://` or `postgresql://`",
@@ -193,7 +295,26 @@ mod tests {
             "expected a URL that begins with `postgres://` or `postgresql://`",
         );
         check_error("postgres://u:hunter2@db:port", "expected another value for `port`");
-        check_error("postgres://u:hunter2@db?hunter2", syntax);
+        check_error(
+            "postgres://u:hunter2@db?hunter2",
+            "expected every parameter to be written as `name=value`",
+        );
+        check_error(
+            "postgres://app:Top@Secret99@host/app",
+            "expected every `@` in the user or the password to be written as `%40`",
+        );
+        check_error(
+            "postgres://u:hun?ter2@db",
+            "expected a user, as in `postgres://user@host`, and `/`, `?` and `#` in the password to be written as `%2F`, `%3F` and `%23`",
+        );
+        check_error(
+            "postgres://u:hun/ter2@db",
+            "expected every `@` before the parameters to be written as `%40`, and `/`, `?` and `#` in the user or the password as `%2F`, `%3F` and `%23`",
+        );
+        check_error(
+            "postgres://u@db?keepalives=hunter2",
+            "expected another value for `keepalives`",
+        );
         check_error(
             "postgres://u@db?hunter2=1",
             "it has a parameter that is not supported here; certificates are set with `ca`, `certificate` and `private_key`",

@@ -124,11 +124,11 @@ fn is_secret(name: &str) -> bool {
 
 /// Decodes a parameter as HTML forms encode it, like every URL library: `+` is a space.
 fn decode_parameter(text: &str) -> Result<String, String> {
-    decode(&text.replace('+', " "), "parameters")
+    percent_decode(&text.replace('+', " "), "parameters")
 }
 
-/// Decodes percent-encoded `text`, a part of a URL that the error names.
-fn decode(text: &str, part: &str) -> Result<String, String> {
+/// Decodes percent-encoded `text`. The error names it as a `part` of a URL and quotes nothing.
+pub fn percent_decode(text: &str, part: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text).decode_utf8().map(Cow::into_owned);
     decoded.map_err(|_| format!("expected a URL with {part} in percent-encoded UTF-8"))
 }
@@ -154,8 +154,8 @@ impl Url {
         if !parsed.has_host() || parsed.host_str().is_some_and(str::is_empty) {
             return Err("expected a URL such as `scheme://host:port`: it has no host".to_owned());
         }
-        let username = decode(parsed.username(), "user-info")?;
-        let password = parsed.password().map(|password| decode(password, "user-info"));
+        let username = percent_decode(parsed.username(), "user-info")?;
+        let password = parsed.password().map(|password| percent_decode(password, "user-info"));
         let password = password.transpose()?.map(Secret::new);
         let encoded_password = parsed.password().map(Secret::new);
         Ok(Self {
@@ -210,7 +210,7 @@ impl Url {
 
     /// The path, decoded. The error says what is wrong and quotes nothing.
     pub fn decoded_path(&self) -> Result<String, String> {
-        decode(self.path(), "a path")
+        percent_decode(self.path(), "a path")
     }
 
     /// The parameters of the query, decoded and in order.

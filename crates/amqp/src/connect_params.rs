@@ -93,7 +93,7 @@ fn virtual_host(url: &Url) -> Result<String, String> {
 }
 
 fn expect_no_query(fields: &mut Fields<'_>, key: &'static str, url: &Url) -> bool {
-    let is_empty = url.query().is_empty();
+    let is_empty = url.parameters().is_empty();
     if !is_empty {
         fields.error(key, "expected no `?` and no parameters");
     }

@@ -68,7 +68,8 @@ fn endpoint(fields: &mut Fields<'_>) -> Result<Option<Url>, ()> {
         return Ok(None);
     }
     let url = url.ok_or(())?;
-    let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_empty();
+    let is_bare =
+        url.username().is_empty() && url.password().is_none() && url.parameters().is_empty();
     if !is_bare || url.text().expose().contains(['?', '#']) {
         fields.error("endpoint_url", "expected a URL without user, query and fragment");
         return Err(());

@@ -1,7 +1,7 @@
 //! Parses a Redis URL and its TLS settings into connection parameters.
 
 use probe::Secret;
-use probe::config::{Fields, Url};
+use probe::config::{Fields, Parameter, Url};
 
 use crate::deployment::{Credentials, Deployment, Layout, Node};
 
@@ -41,17 +41,17 @@ pub fn is_encrypted(url: &Url) -> bool {
 
 /// Returns the layout, its nodes and the database; the error quotes nothing of the URL.
 fn parse(url: &Url) -> Result<(Layout, Vec<Node>, u16), String> {
-    let query = url.query();
+    let query = url.parameters();
     let (layout, default_port) = match url.scheme() {
         "redis" | "rediss" => (Layout::Single, 6379),
         "redis-cluster" | "rediss-cluster" => (Layout::Cluster, 6379),
-        _ => (sentinel(&query)?, 26379),
+        _ => (sentinel(query)?, 26379),
     };
-    expect_only(&query, parameters(&layout))?;
+    expect_only(query, parameters(&layout))?;
     let mut nodes =
         vec![Node { host: url.host().to_owned(), port: url.port().unwrap_or(default_port) }];
-    for (_, value) in query.iter().filter(|(name, _)| name == "node") {
-        nodes.push(node(value).ok_or("expected `node=host:port`")?);
+    for parameter in query.iter().filter(|parameter| parameter.name == "node") {
+        nodes.push(node(parameter.expose()).ok_or("expected `node=host:port`")?);
     }
     let database = database(url.path())
         .ok_or("expected nothing but a database number after the host, such as `/1`")?;
@@ -72,8 +72,8 @@ fn parameters(layout: &Layout) -> &'static [&'static str] {
     }
 }
 
-fn expect_only(query: &[(String, String)], known: &[&str]) -> Result<(), String> {
-    if query.iter().all(|(name, _)| known.contains(&name.as_str())) {
+fn expect_only(query: &[Parameter], known: &[&str]) -> Result<(), String> {
+    if query.iter().all(|parameter| known.contains(&parameter.name.as_str())) {
         return Ok(());
     }
     Err(match known {
@@ -82,14 +82,14 @@ fn expect_only(query: &[(String, String)], known: &[&str]) -> Result<(), String>
     })
 }
 
-fn sentinel(query: &[(String, String)]) -> Result<Layout, String> {
-    let find = |wanted: &str| query.iter().find(|(name, _)| name == wanted).map(|(_, text)| text);
+fn sentinel(query: &[Parameter]) -> Result<Layout, String> {
+    let find = |name: &str| query.iter().find(|it| it.name == name).map(Parameter::expose);
     let service = find("sentinelServiceName").ok_or(
         "expected the parameter `sentinelServiceName`, such as `?sentinelServiceName=mymaster`",
     )?;
-    let username = find("sentinelUsername").map_or("", String::as_str);
+    let username = find("sentinelUsername").unwrap_or_default();
     let credentials = Credentials::new(username, find("sentinelPassword").map(Secret::new));
-    Ok(Layout::Sentinel { service: service.clone(), credentials })
+    Ok(Layout::Sentinel { service: service.to_owned(), credentials })
 }
 
 fn node(text: &str) -> Option<Node> {

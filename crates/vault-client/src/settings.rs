@@ -55,7 +55,8 @@ impl Settings {
 
 fn url(fields: &mut Fields<'_>) -> Option<Url> {
     let url = fields.url("url", &["http", "https"])?;
-    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_empty();
+    let plain =
+        url.username().is_empty() && url.password().is_none() && url.parameters().is_empty();
     if !plain {
         fields.error("url", "expected a URL without user-info and query");
     }

@@ -11,5 +11,5 @@ mod values;
 pub use diagnostics::{Diagnostics, KeyUsage, Requirement};
 pub use fields::Fields;
 pub use node::{Diagnostic, Node, Value};
-pub use url::{Parameter, ParameterValue, Url, UrlParts, percent_decode};
+pub use url::{Parameter, Url, UrlParts, percent_decode};
 pub use values::{FromNode, ValueError};

@@ -83,16 +83,13 @@ fn is_scheme(text: &str) -> bool {
 pub struct Parameter {
     /// Its name.
     pub name: String,
-    /// Its value.
-    pub value: ParameterValue,
+    value: ParameterValue,
 }
 
-/// The value of a parameter, which prints unless its name says that it is a secret.
+/// A value prints unless the name of its parameter suggests that it is a secret.
 #[derive(Clone, Debug)]
-pub enum ParameterValue {
-    /// A value that may be shown.
+enum ParameterValue {
     Plain(String),
-    /// A password, a token or a key.
     Secret(Secret),
 }
 
@@ -216,12 +213,6 @@ impl Url {
     /// The parameters of the query, decoded and in order.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
-    }
-
-    /// The parameters of the query, decoded and in order.
-    pub fn query(&self) -> Vec<(String, String)> {
-        let pair = |parameter: &Parameter| (parameter.name.clone(), parameter.expose().to_owned());
-        self.parameters.iter().map(pair).collect()
     }
 
     /// `host:port`, with `default_port` if the URL has no port.

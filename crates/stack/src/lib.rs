@@ -34,6 +34,7 @@ pub mod redis;
 mod seed;
 mod server;
 mod service;
+mod tls;
 mod updown;
 pub mod vault;
 pub mod websocket;
@@ -47,6 +48,7 @@ pub use port::free_port;
 pub use program::Program;
 pub use seed::access_token;
 pub use server::Server;
+pub use tls::Tls;
 pub use updown::{Backends, Mode, down, names, up};
 
 /// PostgreSQL.

@@ -17,7 +17,8 @@ use crate::{port, seed};
 
 mod node;
 
-pub use node::{Node, Tls};
+pub use crate::tls::Tls;
+pub use node::Node;
 
 /// The root token.
 pub const ROOT_TOKEN: &str = "root-of-a-throw-away-stack";

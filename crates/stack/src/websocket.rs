@@ -16,6 +16,7 @@ use crate::process::POLL_INTERVAL;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
 use crate::service::Service;
+pub use crate::tls::Tls;
 use crate::{HEALTH_PASSWORD, port};
 
 const SCRIPT: &str = include_str!("websocket.py");
@@ -38,17 +39,6 @@ pub struct Websocket {
     port: u16,
     home: PathBuf,
     _folder: TempDir,
-}
-
-/// How a private server speaks TLS; everything is PEM.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// The server's certificate.
-    pub certificate: String,
-    /// Its private key.
-    pub private_key: String,
-    /// Demands client certificates that this authority has issued.
-    pub client_ca: Option<String>,
 }
 
 impl Websocket {
@@ -93,19 +83,16 @@ pub fn shared() -> Result<SocketAddr> {
 
 fn prepare(home: &Path, port: u16, tls: Option<&Tls>) -> Result<Program> {
     crate::paths::recreate(home)?;
-    let write = |name: &str, text: Option<&String>| {
-        let path = home.join(name);
-        let Some(text) = text else { return Ok(PathBuf::new()) };
-        fs::write(&path, text).context(|| format!("write {}", path.display()))?;
-        Ok(path)
-    };
-    let script = write("server.py", Some(&SCRIPT.to_owned()))?;
-    let certificate = write("server.pem", tls.map(|tls| &tls.certificate))?;
-    let key = write("server.key", tls.map(|tls| &tls.private_key))?;
-    let client_ca = write("client-ca.pem", tls.and_then(|tls| tls.client_ca.as_ref()))?;
+    let script = home.join("server.py");
+    fs::write(&script, SCRIPT).context(|| format!("write {}", script.display()))?;
+    let files = tls.map(|tls| tls.write(home)).transpose()?;
+    // The script takes empty arguments for files that do not exist.
+    let [certificate, private_key, client_ca] = files.map_or_else(Default::default, |files| {
+        [files.certificate, files.private_key, files.client_ca.unwrap_or_default()]
+    });
     Ok(Program::new("websocket", crate::python::program("python"), home)
         .args([script])
         .args(["127.0.0.1", &port.to_string(), HEALTH_PASSWORD])
-        .args([certificate, key, client_ca])
+        .args([certificate, private_key, client_ca])
         .ready_on(port))
 }

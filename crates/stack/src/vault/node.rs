@@ -14,6 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::process::POLL_INTERVAL;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
+use crate::tls::Tls;
 use crate::{http, port};
 
 /// Longer than a node has taken to become active or to join a cluster.
@@ -27,17 +28,6 @@ pub struct Node {
     tls_port: u16,
     key: String,
     folder: TempDir,
-}
-
-/// A second listener, with TLS; everything is PEM.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// The server's certificate.
-    pub certificate: String,
-    /// Its private key.
-    pub private_key: String,
-    /// Demands client certificates that this authority has issued.
-    pub client_ca: Option<String>,
 }
 
 impl Node {
@@ -175,22 +165,18 @@ disable_mlock = true
 }
 
 fn tls_listener(home: &Path, port: u16, tls: &Tls) -> Result<String> {
-    let file = |name: &str, pem: &str| {
-        let path = home.join(name);
-        fs::write(&path, pem).context(|| format!("write {}", path.display()))?;
-        Ok(path.display().to_string())
-    };
+    let files = tls.write(home)?;
     let mut lines = format!(
         "  address = \"127.0.0.1:{port}\"\n  tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"\n",
-        file("server.pem", &tls.certificate)?,
-        file("server.key", &tls.private_key)?,
+        files.certificate.display(),
+        files.private_key.display(),
     );
-    if let Some(ca) = &tls.client_ca {
-        let ca = file("client-ca.pem", ca)?;
+    if let Some(ca) = &files.client_ca {
         // Writing to a string cannot fail.
         let _infallible = writeln!(
             lines,
-            "  tls_client_ca_file = \"{ca}\"\n  tls_require_and_verify_client_cert = true"
+            "  tls_client_ca_file = \"{}\"\n  tls_require_and_verify_client_cert = true",
+            ca.display()
         );
     }
     Ok(format!("listener \"tcp\" {{\n{lines}}}\n"))

@@ -104,12 +104,16 @@ fn main() -> ExitCode {
         Command::Healthcheck { health_listen } => healthcheck(health_listen),
         Command::Probe { files, only, json } => {
             // The results are printed, so only errors are logged.
-            log::start(LevelFilter::ERROR);
+            let _log = log::start(LevelFilter::ERROR);
             run(probe(&files.config, &only, json))
         }
         Command::Serve { files, listen, health_listen } => {
-            log::start(LevelFilter::INFO);
-            run(serve(&files.config, listen, health_listen))
+            let log = log::start(LevelFilter::INFO);
+            let dropped = log.report_dropped();
+            run(async move {
+                tokio::spawn(dropped);
+                serve(&files.config, listen, health_listen).await
+            })
         }
     }
 }

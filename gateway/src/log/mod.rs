@@ -1,17 +1,24 @@
 //! The log: one event a line on standard error, as JSON unless that is a terminal.
 
-use std::io::{self, IsTerminal as _, Write};
+mod writer;
+
+use std::io::{self, IsTerminal as _};
 use std::panic;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+pub use self::writer::Log;
+
 /// Starts the log with the gateway's own events from `level` on, and those of libraries from `warn` on.
-pub fn start(level: LevelFilter) {
+///
+/// Lines are written as long as the returned [`Log`] exists.
+#[must_use]
+pub fn start(level: LevelFilter) -> Log {
+    let (writer, log) = writer::start();
     let own_targets = ["gateway", "health_gateway", "vault_client", "redis_client", "http_client"];
     let filter = own_targets
         .iter()
@@ -20,7 +27,7 @@ pub fn start(level: LevelFilter) {
         })
         // Their failures are part of the report; their own events repeat them, and may hold whole responses.
         .with_targets([("fred", LevelFilter::OFF), ("aws_config", LevelFilter::OFF)]);
-    let lines = tracing_subscriber::fmt::layer().with_writer(Scrubbed);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = if io::stderr().is_terminal() {
         lines.boxed()
     } else {
@@ -33,29 +40,5 @@ pub fn start(level: LevelFilter) {
         let payload = panic.payload_as_str().unwrap_or("no message");
         tracing::error!(location, payload, "panicked");
     }));
-}
-
-/// Removes secrets from every line, in case a value is logged in spite of its type.
-#[derive(Clone, Copy, Debug)]
-struct Scrubbed;
-
-impl<'a> MakeWriter<'a> for Scrubbed {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        *self
-    }
-}
-
-impl Write for Scrubbed {
-    /// Each event arrives in a single call, so no secret is split.
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let scrubbed = probe::scrub(&String::from_utf8_lossy(event));
-        io::stderr().lock().write_all(scrubbed.as_bytes())?;
-        Ok(event.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().lock().flush()
-    }
+    log
 }

@@ -1,0 +1,82 @@
+//! Writes log lines from a thread of its own, so that a slow reader delays nothing else.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How many lines wait to be written before further ones are dropped.
+const QUEUED_LINES: usize = 1024;
+
+/// The longest line in bytes; the rest of a longer one is cut off, so that the queue is bounded in memory.
+const MAX_LINE: usize = 16 * 1024;
+
+/// How often dropped lines are reported.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Queues lines for standard error, without secrets, in case a value is logged in spite of its type.
+#[derive(Clone, Debug)]
+pub(super) struct Writer(NonBlocking);
+
+/// The thread that writes. It writes what is queued when this is dropped, and gives up after a second.
+#[derive(Debug)]
+pub struct Log {
+    _worker: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+/// Starts the thread that writes to standard error.
+pub(super) fn start() -> (Writer, Log) {
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_LINES);
+    let (queue, worker) = builder.thread_name("log").finish(io::stderr());
+    let dropped = queue.error_counter();
+    (Writer(queue), Log { _worker: worker, dropped })
+}
+
+impl Log {
+    /// Returns a task that logs how many lines were dropped because the queue was full. It never completes.
+    pub fn report_dropped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let dropped = self.dropped.clone();
+        async move {
+            let mut reported = 0;
+            loop {
+                sleep(REPORT_INTERVAL).await;
+                let count = dropped.dropped_lines();
+                if count > reported {
+                    tracing::warn!(lines = count - reported, "log lines dropped");
+                    // If this line was dropped itself, the next one has all of them.
+                    if dropped.dropped_lines() == count {
+                        reported = count;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Writer {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for Writer {
+    /// Each event arrives in a single call, so no secret is split.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let mut line = probe::scrub(&String::from_utf8_lossy(event));
+        if line.len() > MAX_LINE {
+            line.truncate(line.floor_char_boundary(MAX_LINE));
+            line.push('\n');
+        }
+        self.0.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

@@ -12,6 +12,7 @@ mod configuration;
 mod contract;
 mod documentation;
 mod history;
+mod log;
 mod oneshot;
 mod permissions;
 mod reloading;

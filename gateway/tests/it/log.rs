@@ -1,0 +1,85 @@
+//! The log never delays the gateway, whatever reads it.
+
+use std::cell::RefCell;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::running::{FILE, TOKEN, get, receive, send, wait_for};
+
+/// So many refused requests fill a pipe of 64 KiB, the queue, and more.
+const REFUSED_REQUESTS: usize = 3000;
+
+/// A gateway whose standard error is a pipe that the test does not read.
+struct Unread {
+    child: Child,
+    address: SocketAddr,
+    own: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Unread {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tests.toml"), FILE).unwrap();
+        let free = || SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().unwrap()));
+        let (address, own) = (free(), free());
+        let child = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+            .args(["serve", "--listen", &address.to_string()])
+            .args(["--health-listen", &own.to_string(), "--config"])
+            .arg(folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let unread = Self { child, address, own, _folder: folder };
+        wait_for("the endpoint", || {
+            send(address, "GET", "/", &[]).map(drop).ok_or_else(|| "refused".to_owned())
+        });
+        unread
+    }
+
+    /// Sends requests for an unknown path, each of which is logged.
+    fn fill_the_log(&self) {
+        for _ in 0..REFUSED_REQUESTS {
+            let response = send(self.address, "GET", "/nothing", &[]).and_then(receive);
+            assert_eq!(response.expect("a response").status, 404);
+        }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn a_log_that_is_not_read_stops_nothing_and_says_how_much_it_dropped() {
+    let mut gateway = Unread::start();
+    gateway.fill_the_log();
+    assert_eq!(get(gateway.address, TOKEN, &[]).status, 200);
+    let livez = receive(send(gateway.own, "GET", "/livez", &[]).expect("it listens"));
+    assert_eq!(livez.expect("a response").status, 200);
+
+    let log = BufReader::new(gateway.child.stderr.take().unwrap());
+    let mut lines = log.lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("\"log lines dropped\"")), "the log ended");
+}
+
+#[test]
+fn a_log_that_is_not_read_does_not_delay_the_end() {
+    let mut gateway = Unread::start();
+    gateway.fill_the_log();
+    let pid = Pid::from_child(&gateway.child);
+    kill_process(pid, Signal::TERM).unwrap();
+    // The pipe stays open: a closed one would end the wait of a blocked writer.
+    let child = RefCell::new(&mut gateway.child);
+    wait_for("the end", || {
+        let ended = child.borrow_mut().try_wait().map_err(|error| error.to_string())?;
+        ended.ok_or_else(|| "it is running".to_owned()).map(|status| assert!(status.success()))
+    });
+}

@@ -1,4 +1,4 @@
-//! Answers a request that has passed every layer: with a report, or a description of the endpoint.
+//! Answers a request that has passed every layer.
 
 use std::convert::Infallible;
 

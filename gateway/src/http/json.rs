@@ -1,4 +1,4 @@
-//! JSON as Django REST framework writes it: keys in their order, nothing but the necessary escaped.
+//! JSON as Django REST framework writes it: ordered keys, minimal escaping.
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! `serve` accepts connections, `connection` serves one, and `layers` passes its requests to `handler`.
 //! `target`, `format` and `preferences` read requests; `response`, `json` and `page` write responses.
-//! This module knows nothing of checks: reports come from a [`ReportSource`].
+//! This module does not depend on checks: reports come from a [`ReportSource`].
 
 mod connection;
 mod format;

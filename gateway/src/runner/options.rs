@@ -1,4 +1,4 @@
-//! What a caller wants of a report, and how long the report waits for its checks.
+//! The options of a report: what the caller requests, and when the report stops waiting.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 pub struct RunOptions {
     /// Run every check, even if its last result has not expired.
     pub fresh: bool,
-    /// How long the caller waits. A check that is not done by then says so in its place.
+    /// How long the caller waits. A check that has not completed by then reports this as its status.
     pub wait: Option<Duration>,
     /// When the report must be complete, and how long that was from the start of the answer.
-    /// A check that is not done by then says so in its place.
+    /// A check that has not completed by then reports this as its status.
     pub deadline: Option<(Instant, Duration)>,
 }
 

@@ -1,4 +1,4 @@
-//! A caller's share in a run: it waits for the outcome, and keeps the run in progress until it is dropped.
+//! A caller's share in a run: waits for the outcome, and keeps the run in progress.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The gateway's own health: on a second listener, independent of the backends, until the process ends.
+//! The gateway's own health, on a second listener and independent of the backends.
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

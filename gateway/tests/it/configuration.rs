@@ -1,4 +1,4 @@
-//! Configuration files: every error is reported at once, with its line and key, and without its value.
+//! Configuration files: all errors are reported at once, with line and key, without values.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The event that `history.e2e` sends through a real pipeline: its rate, and runs without a caller.
+//! The event that `history.e2e` sends through a pipeline: its rate, and runs without callers.
 
 use serde_json::{Value, json};
 use stack::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};

@@ -1,4 +1,4 @@
-//! Changes while the gateway runs: of files, of the files they refer to, of secrets, of folders.
+//! Changes while the gateway runs: of files, referenced files, secrets and folders.
 
 use std::fs;
 

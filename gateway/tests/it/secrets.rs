@@ -1,4 +1,4 @@
-//! No secret is shown in a response, the log or an error, wherever it is configured and whatever fails.
+//! No secret appears in a response, the log or an error, whatever fails.
 
 use std::fs;
 use std::net::TcpListener;

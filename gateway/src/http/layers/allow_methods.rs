@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 use super::{MaybeEarly, extension, respond_early};
 use crate::http::response::{self, Body};
 
-/// The methods that the handler knows.
+/// The methods that the handler supports.
 const ALLOWED: [Method; 3] = [Method::GET, Method::HEAD, Method::OPTIONS];
 
 /// Applies [`AllowMethods`].

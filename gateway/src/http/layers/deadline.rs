@@ -24,7 +24,7 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// When the answer is due.
 ///
-/// The runner meets it: a check that is not done by then reports that as its result.
+/// The runner meets it: a check that has not completed by then reports this as its status.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) struct AnswerDeadline {
     /// The instant.

@@ -1,4 +1,4 @@
-//! A check that behaves as a test says, and counts its runs.
+//! A check that behaves as a test configures it, and counts its runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

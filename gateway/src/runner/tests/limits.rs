@@ -1,4 +1,4 @@
-//! Reports that do not wait for all of their checks: `Prefer: wait` and the deadline of an answer.
+//! Reports that do not wait for all checks: `Prefer: wait` and the answer deadline.
 
 use super::*;
 

@@ -39,7 +39,7 @@ impl Server {
         Self { address, stop: Some(stop), task }
     }
 
-    /// Asks the server to shut down.
+    /// Requests the shutdown of the server.
     pub(super) fn stop(&mut self) {
         self.stop.take().expect("it is stopped once").send(()).expect("it is running");
     }

@@ -1,4 +1,4 @@
-//! A source of reports for these tests: fixed tokens, and a report that each test chooses.
+//! A source of reports: fixed tokens, and a report that each test chooses.
 
 use std::net::IpAddr;
 use std::sync::Arc;

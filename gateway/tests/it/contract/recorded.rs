@@ -39,7 +39,7 @@ const DEVIATIONS: [Deviation; 6] = [
         },
     ),
     (
-        "`format` knows no value but `json`, though the framework's page is `api`",
+        "`format` accepts no value but `json`, though the framework's page is `api`",
         |row| row.target.contains("format=api"),
         |row, _| error(row, 404, "Not found.", true),
     ),

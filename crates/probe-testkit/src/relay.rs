@@ -80,8 +80,8 @@ async fn relay(
     let _slower = client.set_nodelay(true);
     let (from_client, to_client) = client.split();
     let mut requests = Requests { client: from_client, pending: Vec::new(), counts };
-    let mut gate = Gate(mode);
-    if !requests.hold(&mut gate).await {
+    let mut modes = ModeReceiver(mode);
+    if !requests.hold(&mut modes).await {
         return false;
     }
     let Ok(mut server) = TcpStream::connect(upstream).await else {
@@ -90,8 +90,8 @@ async fn relay(
     let _slower = server.set_nodelay(true);
     let (from_server, to_server) = server.split();
     tokio::select! {
-        () = requests.forward(to_server, gate.clone()) => {}
-        () = forward_responses(from_server, to_client, gate, counts) => {}
+        () = requests.forward(to_server, modes.clone()) => {}
+        () = forward_responses(from_server, to_client, modes, counts) => {}
     }
     false
 }
@@ -105,12 +105,12 @@ struct Requests<'a> {
 
 impl Requests<'_> {
     /// Forwards until the client closes the connection.
-    async fn forward(mut self, mut server: WriteHalf<'_>, mut gate: Gate) {
+    async fn forward(mut self, mut server: WriteHalf<'_>, mut modes: ModeReceiver) {
         loop {
             if self.pending.is_empty() && !self.read().await {
                 return;
             }
-            let goes_on = self.hold(&mut gate).await;
+            let goes_on = self.hold(&mut modes).await;
             let sent = server.write_all(&self.pending).await;
             if !goes_on || sent.is_err() {
                 return;
@@ -119,9 +119,9 @@ impl Requests<'_> {
         }
     }
 
-    /// Waits for the gate and keeps reading, so that a closed connection is noticed: then it returns false.
-    async fn hold(&mut self, gate: &mut Gate) -> bool {
-        let opened = gate.open();
+    /// Waits until the mode lets data pass, and reads meanwhile, so that a closed connection is noticed: then it returns `false`.
+    async fn hold(&mut self, modes: &mut ModeReceiver) -> bool {
+        let opened = modes.open();
         tokio::pin!(opened);
         loop {
             tokio::select! {
@@ -145,23 +145,23 @@ impl Requests<'_> {
 async fn forward_responses(
     mut server: ReadHalf<'_>,
     mut client: WriteHalf<'_>,
-    mut gate: Gate,
+    mut modes: ModeReceiver,
     counts: &watch::Sender<Counts>,
 ) {
     let mut sent = 0;
     let mut chunk = Vec::new();
     loop {
-        let room = gate.room(sent);
+        let room = modes.room(sent);
         if room == Some(0) {
             return;
         }
         chunk.clear();
         tokio::select! {
             read = server.read_buf(&mut chunk) => if !matches!(read, Ok(1..)) { return },
-            () = gate.changed() => continue,
+            () = modes.changed() => continue,
         }
-        gate.open().await;
-        chunk.truncate(gate.room(sent).unwrap_or(usize::MAX));
+        modes.open().await;
+        chunk.truncate(modes.room(sent).unwrap_or(usize::MAX));
         if client.write_all(&chunk).await.is_err() {
             return;
         }
@@ -172,9 +172,9 @@ async fn forward_responses(
 
 /// Holds bytes back for as long as the mode requires.
 #[derive(Clone)]
-struct Gate(watch::Receiver<Mode>);
+struct ModeReceiver(watch::Receiver<Mode>);
 
-impl Gate {
+impl ModeReceiver {
     /// Waits until bytes may pass.
     async fn open(&mut self) {
         let now = Instant::now();

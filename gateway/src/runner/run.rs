@@ -163,7 +163,7 @@ async fn run_check(
     check: Arc<dyn DynCheck>,
     history: Arc<BlockingHistory>,
     steps: Arc<Steps>,
-    deadline: Duration,
+    limit: Duration,
     cancelled: CancellationToken,
 ) -> Option<Completion> {
     let started = Instant::now();
@@ -176,13 +176,13 @@ async fn run_check(
             longest_poll = longest_poll.max(begun.elapsed());
             polled
         });
-        cancelled.run_until_cancelled(timeout(deadline, timed)).await
+        cancelled.run_until_cancelled(timeout(limit, timed)).await
     };
     // Not reached by a check that panics, so its history stays.
     history.does_not_block.store(longest_poll < MAX_POLL_TIME, Ordering::Relaxed);
     let (result, timed_out) = match ended? {
         Ok(result) => (result, false),
-        Err(_) => (Err(steps.timed_out(deadline)), true),
+        Err(_) => (Err(steps.timed_out(limit)), true),
     };
     Some(Completion { result, timed_out, response_time: started.elapsed() })
 }

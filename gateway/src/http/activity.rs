@@ -57,7 +57,8 @@ impl Activity {
     /// Whether the connection may be closed for another. `is_crowding`: its address has its share of the places.
     pub(super) fn is_evictable(&self, limits: &ServerLimits, is_crowding: bool) -> bool {
         let state = self.state.lock();
-        if state.stalled_since.is_some_and(|since| since.elapsed() >= limits.stalled_grace) {
+        let stalled_grace = if is_crowding { limits.idle_grace } else { limits.stalled_grace };
+        if state.stalled_since.is_some_and(|since| since.elapsed() >= stalled_grace) {
             return true;
         }
         let grace = match state.phase {

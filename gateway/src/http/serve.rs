@@ -34,7 +34,7 @@ pub struct ServerLimits {
     pub max_connections: u16,
     /// How many accepted connections wait for a place. Further ones wait in the system's backlog: a monitor prefers a late answer to a refusal.
     pub max_waiting: u16,
-    /// How long a connection may be idle while others wait. It is also the time for a first head if the address has its share of the places.
+    /// How long a connection may be idle while others wait. It also bounds a first head and a stalled response if the address has its share of the places.
     pub idle_grace: Duration,
     /// How long a connection may take to send its first head while others wait.
     pub first_head_grace: Duration,

@@ -6,7 +6,8 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use probe::Cause;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
@@ -28,16 +29,37 @@ const JSON: &str = "application/json";
 
 const DRAINING: &str = "draining: asked to end, finishing the answers under way\n";
 
-/// Serves until the process ends, so that probes are answered while the endpoint drains.
+/// The limits of its connections, which have places of their own.
+const LIMITS: ServerLimits = ServerLimits {
+    max_connections: 8,
+    max_waiting: 2,
+    idle_grace: Duration::from_millis(250),
+    first_head_grace: Duration::from_secs(2),
+    stalled_grace: Duration::from_secs(5),
+    header_timeout: Duration::from_secs(30),
+    max_connection_age: Duration::from_mins(5),
+    drain_timeout: Duration::ZERO,
+};
+
+/// Serves on a thread until the process ends, so that probes are answered while the endpoint drains.
 ///
+/// The thread has a runtime of its own: neither a flood of the endpoint nor a check that blocks delays it.
 /// The configuration must be loaded and the endpoint open, because `/readyz` reports both; until then, connections wait in the backlog.
 /// `draining` is cancelled when the process is asked to end.
-pub async fn serve(listener: TcpListener, draining: CancellationToken) {
+pub fn start(listener: TcpListener, draining: CancellationToken) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _entered = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
     let app = service_fn(move |request: Request<()>| {
         let response = respond(request.method(), request.uri().path(), draining.is_cancelled());
         async { Ok::<_, Infallible>(response) }
     });
-    server::serve(listener, app, ServerLimits::default(), pending()).await;
+    let serve = move || runtime.block_on(server::serve(listener, app, LIMITS, pending()));
+    thread::Builder::new().name("admin".to_owned()).spawn(serve)?;
+    Ok(())
 }
 
 /// Requests `/livez` from a gateway on this machine, or in this container. Returns a message if it does not serve.
@@ -110,4 +132,28 @@ fn respond(method: &Method, path: &str, draining: bool) -> Response<Full<Bytes>>
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_answers_while_the_workers_of_the_caller_are_blocked() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        start(listener, CancellationToken::new()).expect("a thread");
+        // This blocks the only worker of the test.
+        assert_eq!(healthcheck(address), Ok(()));
+    }
+
+    #[test]
+    fn connections_without_a_request_make_room() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        start(listener, CancellationToken::new()).expect("a thread");
+        let idle: Vec<_> = (0..20).map(|_| TcpStream::connect(address)).collect();
+        assert_eq!(healthcheck(address), Ok(()));
+        drop(idle);
+    }
 }

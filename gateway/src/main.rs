@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use gateway::config::ConfigError;
 use gateway::namespaces::Namespaces;
-use gateway::{admin, config, http as server, log, oneshot, permissions, runtime};
+use gateway::{admin, config, http as server, log, oneshot, open_files, permissions, runtime};
 use probe::Cause;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -196,6 +196,7 @@ async fn serve(
     listen: SocketAddr,
     health_listen: Option<SocketAddr>,
 ) -> Result<ExitCode, String> {
+    let open_files = open_files::raise_limit();
     let admin = match health_listen {
         Some(address) => Some((address, bind(address)?)),
         None => None,
@@ -207,8 +208,9 @@ async fn serve(
     // The endpoint opens last: once it accepts connections, the configuration is loaded and the other listener is open.
     if let Some((address, socket)) = admin {
         let listener = start_listening(address, socket)?;
+        let started = listener.into_std().and_then(|it| admin::start(it, draining.clone()));
+        started.map_err(|error| cannot_listen(address, error))?;
         tracing::info!(listen = %address, "health listener opened");
-        tokio::spawn(admin::serve(listener, draining.clone()));
     }
     let stop = async move {
         stop.await;
@@ -216,7 +218,7 @@ async fn serve(
     };
     let listener = start_listening(listen, endpoint)?;
     tracing::info!(%listen, "endpoint opened");
-    let limits = server::ServerLimits::default();
+    let limits = server::ServerLimits::within(open_files);
     let serving = server::serve(listener, server::app(Arc::clone(&namespaces)), limits, stop);
     // In a task, so that connections are accepted on the runtime's workers, which serve them.
     tokio::spawn(serving).await.map_err(|error| format!("the endpoint ended: {error}"))?;

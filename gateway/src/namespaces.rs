@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use crate::blocking;
 use crate::config::{ConfigError, check_unique, list_files, load_all};
 use crate::namespace::Namespace;
+use crate::rate_limit::RateLimit;
 use crate::reloader::Reloader;
 use crate::runner::ConcurrencyLimit;
 use crate::throttle::Throttle;
@@ -28,6 +29,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many requests with unknown tokens may wait at a time, so that they never take all connections.
 const MAX_WAITING: usize = 128;
+/// How many wrong tokens are logged each second.
+const LINES_PER_SECOND: u32 = 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ pub struct Namespaces {
     by_file: Mutex<BTreeMap<PathBuf, OpenNamespace>>,
     throttle: Throttle,
     waiting: Semaphore,
+    wrong_token_lines: Mutex<RateLimit>,
     shared: Arc<SharedResources>,
     limit: ConcurrencyLimit,
 }
@@ -55,6 +59,7 @@ impl Namespaces {
             by_file: Mutex::default(),
             throttle: Throttle::default(),
             waiting: Semaphore::new(MAX_WAITING),
+            wrong_token_lines: Mutex::new(RateLimit::new(Instant::now())),
             shared: Arc::default(),
             limit: ConcurrencyLimit::default(),
         });
@@ -74,7 +79,7 @@ impl Namespaces {
     ///
     /// `header` is the credential of an `Authorization: JWT` header.
     /// An unknown token may have been set in Vault a moment ago, so secrets are read again before it is rejected.
-    /// Repeated wrong tokens from one address are answered more and more slowly.
+    /// Repeated wrong tokens from one address are answered more and more slowly, and beyond a number each second not judged any further.
     pub async fn authorize(
         &self,
         token: &str,
@@ -97,21 +102,26 @@ impl Namespaces {
         header: Option<&Digest>,
         peer: IpAddr,
     ) -> Option<Arc<Namespace>> {
+        // Counted before anything is awaited, so that hanging up early does not reset the pace.
+        let delay = self.throttle.record_failure(peer)?;
         let since = Instant::now();
         let all = self.all();
         // Soon after the start, a namespace may not have read its token yet.
         join_all(all.iter().filter(|it| !it.has_token()).map(|it| it.wait_for_first_load())).await;
         if let Some(found) = self.find(token, header) {
+            self.throttle.forgive(peer);
             return Some(found);
         }
         // Beyond the limit, requests are rejected at once; those that wait refresh the secrets for all.
         let _permit = self.waiting.try_acquire().ok()?;
         join_all(all.iter().map(|namespace| namespace.wait_for_refresh(since))).await;
         if let Some(found) = self.find(token, header) {
+            self.throttle.forgive(peer);
             return Some(found);
         }
-        let delay = self.throttle.record_failure(peer);
-        tracing::warn!(%peer, delay_seconds = delay.as_secs_f64(), "wrong access token");
+        if self.wrong_token_lines.lock().admit(LINES_PER_SECOND, Instant::now()) {
+            tracing::warn!(%peer, delay_seconds = delay.as_secs_f64(), "wrong access token");
+        }
         sleep(delay).await;
         None
     }

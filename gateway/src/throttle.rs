@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::rate_limit::RateLimit;
+
 /// How many wrong tokens are answered without delay, such as a typo, or a monitor with an old token.
 const FREE_FAILURES: u32 = 3;
 /// The first delay; each one after it is twice as long.
@@ -14,41 +16,65 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(3);
 /// The failures of an address expire after this time without another.
 const EXPIRY: Duration = Duration::from_mins(5);
+/// How many wrong tokens of one network are judged each second; further ones are refused at once.
+const JUDGED_PER_SECOND: u32 = 10;
 /// How many addresses are stored, the latest.
 const MAX_ADDRESSES: usize = 4096;
 
 /// The recent failures of each address.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
-    failures: Mutex<HashMap<IpAddr, (u32, Instant)>>,
+    failures: Mutex<HashMap<IpAddr, Failures>>,
+}
+
+#[derive(Debug)]
+struct Failures {
+    count: u32,
+    last: Instant,
+    rate: RateLimit,
 }
 
 impl Throttle {
-    /// Records a wrong token from `peer`, and returns the delay of its answer.
-    pub(crate) fn record_failure(&self, peer: IpAddr) -> Duration {
+    /// Records a token of `peer` that is not known. Returns the delay of its answer, or `None` if its network sends too many.
+    ///
+    /// It is called before anything is awaited, so that a caller that hangs up is counted as well.
+    pub(crate) fn record_failure(&self, peer: IpAddr) -> Option<Duration> {
+        let now = Instant::now();
         let mut failures = self.failures.lock();
         let peer = network(peer);
         if failures.len() >= MAX_ADDRESSES && !failures.contains_key(&peer) {
             // Half of them are evicted at once, so that the cost for each address is small.
-            let mut times: Vec<_> = failures.values().map(|(_, last)| *last).collect();
+            let mut times: Vec<_> = failures.values().map(|entry| entry.last).collect();
             let (_, median, _) = times.select_nth_unstable(MAX_ADDRESSES / 2);
-            failures.retain(|_, (_, last)| *last > *median);
+            failures.retain(|_, entry| entry.last > *median);
         }
-        let (count, last) = failures.entry(peer).or_insert((0, Instant::now()));
-        if last.elapsed() >= EXPIRY {
-            *count = 0;
+        let entry = failures.entry(peer).or_insert_with(|| Failures {
+            count: 0,
+            last: now,
+            rate: RateLimit::new(now),
+        });
+        if now.duration_since(entry.last) >= EXPIRY {
+            entry.count = 0;
         }
-        *last = Instant::now();
-        *count += 1;
-        match count.checked_sub(FREE_FAILURES + 1) {
+        entry.last = now;
+        entry.count = entry.count.saturating_add(1);
+        let is_judged = entry.rate.admit(JUDGED_PER_SECOND, now);
+        is_judged.then(|| match entry.count.checked_sub(FREE_FAILURES + 1) {
             None => Duration::ZERO,
             Some(doublings) => FIRST_DELAY.saturating_mul(1 << doublings.min(10)).min(MAX_DELAY),
+        })
+    }
+
+    /// Takes back a failure of `peer`, whose token was found in the end.
+    pub(crate) fn forgive(&self, peer: IpAddr) {
+        if let Some(entry) = self.failures.lock().get_mut(&network(peer)) {
+            entry.count = entry.count.saturating_sub(1);
         }
     }
 }
 
 /// Returns the network of an IPv6 address, of which a single host usually has a whole /64.
-fn network(peer: IpAddr) -> IpAddr {
+pub(crate) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -66,8 +92,29 @@ mod tests {
     fn delays_double_up_to_a_maximum() {
         let throttle = Throttle::default();
         let peer = IpAddr::from([10, 0, 0, 1]);
-        let delays: Vec<_> = (0..12).map(|_| throttle.record_failure(peer).as_millis()).collect();
-        assert_eq!(delays, [0, 0, 0, 100, 200, 400, 800, 1600, 3000, 3000, 3000, 3000]);
+        let delay = |_| throttle.record_failure(peer).map(|delay| delay.as_millis());
+        let delays: Vec<_> = (0..10).map_while(delay).collect();
+        assert_eq!(delays, [0, 0, 0, 100, 200, 400, 800, 1600, 3000, 3000]);
+    }
+
+    #[test]
+    fn more_than_ten_a_second_are_not_judged() {
+        let throttle = Throttle::default();
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        let begun = Instant::now();
+        let judged = (0..1000).filter(|_| throttle.record_failure(peer).is_some()).count();
+        let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+        assert!((10..=10 * (seconds + 1)).contains(&judged), "{judged} in {seconds} s");
+    }
+
+    #[test]
+    fn a_token_that_is_found_in_the_end_is_no_failure() {
+        let throttle = Throttle::default();
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        for _ in 0..8 {
+            assert_eq!(throttle.record_failure(peer), Some(Duration::ZERO));
+            throttle.forgive(peer);
+        }
     }
 
     #[test]
@@ -76,18 +123,18 @@ mod tests {
         for _ in 0..10 {
             throttle.record_failure(IpAddr::from([10, 0, 0, 1]));
         }
-        assert_eq!(throttle.record_failure(IpAddr::from([10, 0, 0, 2])), Duration::ZERO);
+        assert_eq!(throttle.record_failure(IpAddr::from([10, 0, 0, 2])), Some(Duration::ZERO));
     }
 
     #[test]
     fn an_ipv6_network_counts_as_one_address() {
         let throttle = Throttle::default();
-        for host in 0..10_u16 {
+        for host in 0..9_u16 {
             throttle.record_failure(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, host).into());
         }
         assert!(
             throttle.record_failure(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 9, 9, 9, 9).into())
-                > Duration::ZERO
+                > Some(Duration::ZERO)
         );
     }
 

@@ -35,8 +35,10 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     /// Replaces the current token, which stays valid for `grace`.
+    ///
+    /// A line break at its end, which files often have, is not part of it: no caller could send it.
     pub(crate) fn replace(&mut self, token: &Secret, grace: Duration) {
-        let token = Digest::of(token.expose().as_bytes());
+        let token = Digest::of(token.expose().trim_end_matches(['\r', '\n']).as_bytes());
         let previous = self.current.replace(token);
         if let Some(previous) = previous.filter(|previous| !bool::from(previous.0.ct_eq(&token.0)))
         {
@@ -73,6 +75,13 @@ mod tests {
         tokens.replace(&Secret::new("first"), Duration::ZERO);
         assert!(accepts(&tokens, "first"));
         assert!(!accepts(&tokens, "firs") && !accepts(&tokens, "first ") && !accepts(&tokens, ""));
+    }
+
+    #[test]
+    fn a_line_break_at_the_end_is_no_part_of_a_token() {
+        let mut tokens = Tokens::default();
+        tokens.replace(&Secret::new("first\r\n"), Duration::ZERO);
+        assert!(accepts(&tokens, "first") && !accepts(&tokens, "first\r\n"));
     }
 
     #[test]

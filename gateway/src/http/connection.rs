@@ -11,14 +11,15 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service, ServiceExt};
 
 use super::ServerLimits;
+use super::activity::{Activity, Phase, TrackedStream};
 
 /// The largest request head in bytes; a larger one is answered with 431.
 const MAX_HEAD: usize = 16 * 1024;
@@ -33,16 +34,20 @@ const IN_TRANSIT_WAIT: Duration = Duration::from_secs(1);
 /// Reports have deadlines of their own, so this is for callers that never read.
 const LAST_RESPONSE_TIMEOUT: Duration = Duration::from_mins(5);
 
+/// How often to look whether a connection that has to make room can be closed.
+const EVICTION_INTERVAL: Duration = Duration::from_millis(100);
+
 /// The address that a request came from, as a request extension.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub IpAddr);
 
-/// Serves a connection until it ends by itself, is too old, or `end` is cancelled.
+/// Serves a connection until it ends by itself, is too old, has to make room, or `end` is cancelled.
 pub(super) async fn serve_connection<S, B>(
     stream: TcpStream,
     peer: IpAddr,
     app: S,
     limits: ServerLimits,
+    activity: Arc<Activity>,
     end: CancellationToken,
 ) where
     S: Service<Request<()>, Response = Response<B>, Error = Infallible, Future: Send>,
@@ -54,12 +59,13 @@ pub(super) async fn serve_connection<S, B>(
         return;
     }
     let first_request = Arc::new(Notify::new());
-    let received = first_request.clone();
+    let (received, answering) = (first_request.clone(), activity.clone());
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         received.notify_one();
+        answering.enter(Phase::Answering);
         let (mut head, body) = request.into_parts();
         head.extensions.insert(PeerAddress(peer));
-        respond(app.clone().oneshot(Request::from_parts(head, ())), body)
+        respond(app.clone().oneshot(Request::from_parts(head, ())), body, answering.clone())
     });
     // Reports are small: copying one behind its head costs less than a vectored write.
     let connection = http1::Builder::new()
@@ -67,7 +73,7 @@ pub(super) async fn serve_connection<S, B>(
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(MAX_HEAD)
         .writev(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TrackedStream::new(stream, activity.clone()), service);
     let mut connection = pin!(connection);
     let time_to_end = async {
         // The connection has to end after either result of these waits.
@@ -75,15 +81,33 @@ pub(super) async fn serve_connection<S, B>(
         // hyper closes a connection from which it has read nothing yet, though a request may be in transit.
         drop(timeout(IN_TRANSIT_WAIT, first_request.notified()).await);
     };
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = time_to_end => {
-            connection.as_mut().graceful_shutdown();
-            timeout(LAST_RESPONSE_TIMEOUT, connection).await.unwrap_or(Ok(()))
+    tokio::select! {
+        result = connection.as_mut() => return log_failure(peer, result),
+        () = time_to_end => {}
+        () = activity.evicted() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        // First, so that an idle connection closes by itself.
+        biased;
+        result = timeout(LAST_RESPONSE_TIMEOUT, connection) => {
+            log_failure(peer, result.unwrap_or(Ok(())));
         }
-    };
+        () = forced_to_close(&activity, &limits) => {}
+    }
+}
+
+fn log_failure(peer: IpAddr, result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "connection failed");
+    }
+}
+
+/// Waits until the connection has to make room and its peer does not let it end: by half a head, or a response that it does not take.
+async fn forced_to_close(activity: &Activity, limits: &ServerLimits) {
+    activity.evicted().await;
+    while !activity.is_evictable(limits, true) {
+        sleep(EVICTION_INTERVAL).await;
     }
 }
 
@@ -91,10 +115,12 @@ pub(super) async fn serve_connection<S, B>(
 async fn respond<R>(
     response: impl Future<Output = Result<R, Infallible>>,
     body: Incoming,
+    activity: Arc<Activity>,
 ) -> Result<R, hyper::Error> {
     // Without a body, hyper itself notices that the caller hangs up.
     if body.is_end_stream() {
         let Ok(response) = response.await;
+        activity.enter(Phase::Writing);
         return Ok(response);
     }
     let mut response = pin!(response);
@@ -102,7 +128,11 @@ async fn respond<R>(
     let Ok(response) = tokio::select! {
         response = &mut response => {
             // The system resets a connection that is closed with unread bytes, and the response may be lost.
-            drop(timeout(IN_TRANSIT_WAIT, draining).await);
+            activity.enter(Phase::Draining);
+            tokio::select! {
+                _ = timeout(IN_TRANSIT_WAIT, draining) => {}
+                () = activity.evicted() => {}
+            }
             response
         }
         drained = &mut draining => {
@@ -110,6 +140,7 @@ async fn respond<R>(
             response.await
         }
     };
+    activity.enter(Phase::Writing);
     Ok(response)
 }
 

@@ -59,7 +59,7 @@ pub fn app<R: ReportSource>(
         // Before anything that compares or names the method, which Django does in upper case.
         .map_request(normalize_method)
         // Around every layer that may refuse, so that each refusal is logged; panics are logged by their own layer.
-        .layer(AccessLogLayer)
+        .layer(AccessLogLayer::default())
         // 404: a path that is not the endpoint's has neither formats nor a token.
         .layer(RouteLayer)
         // 404 for an unknown format, 406 for `Accept`: Django REST framework judges both before the token.

@@ -1,10 +1,12 @@
 //! The HTTP server and its one endpoint, which behaves as Django REST framework would.
 //!
-//! `serve` accepts connections, `connection` serves one, and `layers` passes its requests to `handler`.
+//! `serve` accepts connections, `connection_table` says which make room for others, `connection` serves one, and `layers` passes its requests to `handler`.
 //! `target`, `format` and `preferences` read requests; `response`, `json` and `page` write responses.
 //! This module does not depend on checks: reports come from a [`ReportSource`].
 
+mod activity;
 mod connection;
+mod connection_table;
 mod format;
 mod handler;
 mod header_list;
@@ -12,6 +14,7 @@ mod json;
 mod layers;
 mod page;
 mod preferences;
+mod refusal_log;
 mod response;
 mod serve;
 mod source;

@@ -10,25 +10,36 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Body;
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
+use super::activity::Activity;
 use super::connection::serve_connection;
+use super::connection_table::ConnectionTable;
 
-/// How long to wait after a failed accept, for instance because the process is out of file descriptors.
+/// How long to wait after a failed accept, unless a connection ends before.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
+
+/// How often to look for connections that may make room, while others wait.
+const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The limits of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {
-    /// How many connections are served at a time. Further ones wait in the system's backlog: a monitor prefers a late answer to a refusal.
+    /// How many connections are served at a time.
     pub max_connections: u16,
-    /// How long an accepted connection waits for its turn. After that, idle connections are closed, and the others after the response in flight.
-    pub accept_wait: Duration,
+    /// How many accepted connections wait for a place. Further ones wait in the system's backlog: a monitor prefers a late answer to a refusal.
+    pub max_waiting: u16,
+    /// How long a connection may be idle while others wait. It also bounds a first head and a stalled response if the address has its share of the places.
+    pub idle_grace: Duration,
+    /// How long a connection may take to send its first head while others wait.
+    pub first_head_grace: Duration,
+    /// How long a peer may take nothing of its response while others wait.
+    pub stalled_grace: Duration,
     /// How long a connection may take to send a request's head; the time between two requests counts.
     pub header_timeout: Duration,
     /// The age at which a connection is closed, after the response in flight.
@@ -41,11 +52,28 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             max_connections: 512,
-            accept_wait: Duration::from_secs(1),
+            max_waiting: 64,
+            idle_grace: Duration::from_millis(250),
+            first_head_grace: Duration::from_secs(2),
+            stalled_grace: Duration::from_secs(5),
             header_timeout: Duration::from_secs(30),
             max_connection_age: Duration::from_mins(5),
             drain_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+impl ServerLimits {
+    /// The default limits, within half of the file descriptors: the others are kept back for backends, files and the gateway's own health.
+    pub fn within(open_files: u64) -> Self {
+        let default = Self::default();
+        let bounded = |wanted: u16, part: u64| {
+            u16::try_from(part).map_or(wanted, |part| part.clamp(1, wanted))
+        };
+        let max_waiting = bounded(default.max_waiting, open_files / 16);
+        let max_connections =
+            bounded(default.max_connections, (open_files / 2).saturating_sub(max_waiting.into()));
+        Self { max_connections, max_waiting, ..default }
     }
 }
 
@@ -62,64 +90,83 @@ pub async fn serve<S, B>(
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(limits.max_connections.into()));
     let stopped = CancellationToken::new();
-    // Ends the connections that were opened so far.
-    let mut make_room = stopped.child_token();
+    let mut table = ConnectionTable::new(limits);
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    let waiting = loop {
-        let (stream, peer) = tokio::select! {
-            accepted = accept(&listener) => accepted,
-            () = &mut shutdown => break None,
-        };
-        // One accepted connection at most waits for a permit; the rest stay in the backlog.
-        let permit = async {
-            let mut permit = pin!(permits.clone().acquire_owned());
-            if let Ok(permit) = timeout(limits.accept_wait, &mut permit).await {
-                return permit;
-            }
-            std::mem::replace(&mut make_room, stopped.child_token()).cancel();
-            permit.await
-        };
-        let permit = tokio::select! {
-            permit = permit => permit,
-            () = &mut shutdown => break Some((stream, peer)),
-        };
-        let connection = serve_connection(stream, peer, app.clone(), limits, make_room.clone());
-        connections.spawn(async move {
-            connection.await;
-            drop(permit);
-        });
-        while connections.try_join_next().is_some() {}
+    let serve_waiting = |table: &mut ConnectionTable, connections: &mut JoinSet<()>| {
+        while let Some((stream, peer)) = table.next() {
+            let activity = Arc::new(Activity::new());
+            let (app, end) = (app.clone(), stopped.clone());
+            let serving = serve_connection(stream, peer, app, limits, activity.clone(), end);
+            table.insert(connections.spawn(serving).id(), peer, activity);
+        }
     };
-    stopped.cancel();
-    for (stream, peer) in waiting.into_iter().chain(backlog(listener)) {
-        let connection = serve_connection(stream, peer, app.clone(), limits, stopped.clone());
-        let permits = permits.clone();
-        connections.spawn(async move {
-            let permit = permits.acquire_owned().await;
-            connection.await;
-            drop(permit);
-        });
+    let mut acceptor = Acceptor { listener, retry_at: None, failing: false, out_of_files: false };
+    let mut shutdown = pin!(shutdown);
+    loop {
+        serve_waiting(&mut table, &mut connections);
+        table.make_room(acceptor.out_of_files);
+        tokio::select! {
+            accepted = acceptor.accept(), if table.accepts() => {
+                if let Some((stream, peer)) = accepted {
+                    table.enqueue(stream, peer);
+                }
+            }
+            Some(ended) = connections.join_next_with_id() => {
+                table.remove(task_id(ended));
+                acceptor.retry_at = None;
+            }
+            () = sleep(ROOM_INTERVAL), if table.is_full() || acceptor.out_of_files => {}
+            () = &mut shutdown => break,
+        }
     }
-    let drained = async { while connections.join_next().await.is_some() {} };
+    stopped.cancel();
+    for (stream, peer) in backlog(acceptor.listener) {
+        table.enqueue(stream, peer);
+    }
+    let drained = async {
+        serve_waiting(&mut table, &mut connections);
+        while let Some(ended) = connections.join_next_with_id().await {
+            table.remove(task_id(ended));
+            serve_waiting(&mut table, &mut connections);
+        }
+    };
     if timeout(limits.drain_timeout, drained).await.is_err() {
         tracing::warn!(connections = connections.len(), "drain timed out, closing connections");
     }
 }
 
-/// Returns the next connection. An error neither ends the server nor makes it spin, and is logged once.
-async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
-    let mut failed = false;
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer.ip().to_canonical()),
+fn task_id(ended: Result<(Id, ()), JoinError>) -> Id {
+    ended.map_or_else(|error| error.id(), |(id, ())| id)
+}
+
+/// Accepts connections. An error neither ends the server nor makes it spin, and is logged once.
+struct Acceptor {
+    listener: TcpListener,
+    retry_at: Option<Instant>,
+    failing: bool,
+    out_of_files: bool,
+}
+
+impl Acceptor {
+    /// Returns the next connection, or `None` after an error. May be cancelled.
+    async fn accept(&mut self) -> Option<(TcpStream, IpAddr)> {
+        if let Some(at) = self.retry_at {
+            sleep_until(at).await;
+        }
+        match self.listener.accept().await {
+            Ok((stream, peer)) => {
+                (self.retry_at, self.failing, self.out_of_files) = (None, false, false);
+                Some((stream, peer.ip().to_canonical()))
+            }
             Err(error) => {
-                if !std::mem::replace(&mut failed, true) {
+                if !std::mem::replace(&mut self.failing, true) {
                     tracing::warn!(%error, "accept failed");
                 }
-                sleep(ACCEPT_BACKOFF).await;
+                let errno = Errno::from_io_error(&error);
+                self.out_of_files = matches!(errno, Some(Errno::MFILE | Errno::NFILE));
+                self.retry_at = Some(Instant::now() + ACCEPT_BACKOFF);
+                None
             }
         }
     }
@@ -137,4 +184,17 @@ fn backlog(listener: TcpListener) -> Vec<(TcpStream, IpAddr)> {
         |_| Vec::new(),
         |listener| std::iter::from_fn(|| next(&listener).ok()).collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_file_descriptors_are_kept_back() {
+        for (open_files, expected) in [(64, (28, 4)), (1024, (448, 64)), (u64::MAX, (512, 64))] {
+            let limits = ServerLimits::within(open_files);
+            assert_eq!((limits.max_connections, limits.max_waiting), expected, "{open_files}");
+        }
+    }
 }

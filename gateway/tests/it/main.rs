@@ -11,6 +11,7 @@ mod command;
 mod configuration;
 mod contract;
 mod documentation;
+mod floods;
 mod history;
 mod log;
 mod oneshot;

@@ -50,6 +50,18 @@ impl Gateway {
 
     /// Starts a gateway with several files and additional arguments.
     pub(crate) fn start_with_arguments(files: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::start_by(files, &[env!("CARGO_BIN_EXE_health-gateway")], arguments)
+    }
+
+    /// Starts a gateway that may have this number of open files.
+    pub(crate) fn start_with_open_files(text: &str, limit: u16) -> Self {
+        let script = format!("ulimit -n {limit} && exec \"$@\"");
+        let command = ["sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_health-gateway")];
+        Self::start_by(&[("tests.toml", text)], &command, &[])
+    }
+
+    /// Starts a gateway by a command to which its arguments are added.
+    fn start_by(files: &[(&str, &str)], command: &[&str], arguments: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("health-gateway-").tempdir().unwrap();
         let (home, config) = (folder.path().join("home"), folder.path().join("config"));
         fs::create_dir(&home).unwrap();
@@ -58,7 +70,8 @@ impl Gateway {
             fs::write(config.join(name), text).unwrap();
         }
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().unwrap()));
-        let program = Program::new("health-gateway", env!("CARGO_BIN_EXE_health-gateway"), &home)
+        let program = Program::new("health-gateway", command[0], &home)
+            .args(&command[1..])
             .args(["serve", "--listen", &address.to_string()])
             .args(arguments)
             .args(["--config"])

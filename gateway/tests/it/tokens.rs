@@ -1,11 +1,12 @@
 //! Access tokens in a real Vault that change, expire, or cannot be read.
 
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use stack::vault::{ROOT_TOKEN, Vault};
 
-use crate::running::{FILE, Gateway, TOKEN, get, status, wait_for};
+use crate::running::{FILE, Gateway, TOKEN, get, send, status, wait_for};
 
 fn file(vault: &Vault) -> String {
     format!(
@@ -138,6 +139,24 @@ fn repeated_wrong_tokens_are_delayed_and_the_right_one_is_not() {
     let begun = Instant::now();
     assert_eq!(code(&gateway, TOKEN), 200);
     assert!(begun.elapsed() < Duration::from_millis(700), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn hanging_up_early_does_not_reset_the_pace() {
+    let vault = Vault::start().unwrap();
+    put_token(&vault, "first-token");
+    let gateway = Gateway::start(&file(&vault));
+    assert_eq!(code(&gateway, "first-token"), 200);
+    vault.server.pause();
+    for _ in 0..8 {
+        // The gateway asks for the body once it waits for Vault; the caller hangs up then.
+        let headers = ["Content-Length: 1", "Expect: 100-continue"];
+        let guess = send(gateway.address, "GET", "/api/health/wrong-token/", &headers);
+        guess.expect("it listens").read_exact(&mut [0; 12]).unwrap();
+    }
+    assert_eq!(code(&gateway, "wrong-token"), 405);
+    gateway.wait_for_log("\"delay_seconds\":3");
+    vault.server.resume();
 }
 
 #[test]

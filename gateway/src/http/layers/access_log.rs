@@ -1,4 +1,4 @@
-//! Logs each request whose response is not a success.
+//! Logs requests whose responses are not a success, without a valid token only some.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -14,27 +14,31 @@ use super::authenticate::NamespaceName;
 use super::extension;
 use super::record_arrival::ReceivedAt;
 use crate::http::connection::PeerAddress;
+use crate::http::refusal_log::RefusalLog;
 use crate::http::response::Body;
 
 /// The methods that the log names. A method can be any word, and a caller's own word does not get into the log.
 const LOGGED_METHODS: [&str; 6] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
 
 /// Applies [`AccessLog`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AccessLogLayer;
+#[derive(Clone, Debug, Default)]
+pub(super) struct AccessLogLayer {
+    refusals: RefusalLog,
+}
 
 impl<S> Layer<S> for AccessLogLayer {
     type Service = AccessLog<S>;
 
     fn layer(&self, inner: S) -> AccessLog<S> {
-        AccessLog { inner }
+        AccessLog { inner, refusals: self.refusals.clone() }
     }
 }
 
 /// Logs unsuccessful requests: never their path, query or headers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AccessLog<S> {
     inner: S,
+    refusals: RefusalLog,
 }
 
 impl<S> Service<Request<()>> for AccessLog<S>
@@ -56,6 +60,7 @@ where
         ResponseFuture {
             inner: self.inner.call(request),
             entry: Entry { method, peer, received_at },
+            refusals: self.refusals.clone(),
         }
     }
 }
@@ -66,6 +71,7 @@ pin_project! {
         #[pin]
         inner: F,
         entry: Entry,
+        refusals: RefusalLog,
     }
 }
 
@@ -80,7 +86,9 @@ where
         let Ok(response) = ready!(this.inner.poll(cx));
         if !response.status().is_success() {
             let namespace = response.extensions().get().map(|NamespaceName(name)| name.as_str());
-            this.entry.log(response.status(), namespace);
+            if namespace.is_some() || this.refusals.admit(this.entry.peer) {
+                this.entry.log(response.status(), namespace);
+            }
         }
         Poll::Ready(Ok(response))
     }

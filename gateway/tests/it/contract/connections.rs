@@ -1,9 +1,12 @@
 //! Connections that are slow, many, malformed or hostile, on real sockets.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use gateway::http::ServerLimits;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
 
 use super::client::{Caller, RIGHT, Server, get, request, soon};
 use super::fake_source::FakeSource;
@@ -214,7 +217,7 @@ async fn an_endless_body_is_cut_off() {
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
     let limits =
-        ServerLimits { max_connections: 2, accept_wait: Duration::MAX, ..ServerLimits::default() };
+        ServerLimits { max_connections: 2, idle_grace: Duration::MAX, ..ServerLimits::default() };
     let server = server(limits).await;
     let mut first = server.connect().await;
     let mut second = server.connect().await;
@@ -233,10 +236,9 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn idle_connections_make_room_and_responses_in_flight_are_finished() {
+async fn idle_connections_make_room_and_responses_in_flight_do_not() {
     let (source, started, release) = FakeSource::held();
-    let limits = ServerLimits { max_connections: 2, accept_wait: SHORT, ..ServerLimits::default() };
-    let server = Server::start(&source, limits).await;
+    let server = Server::start(&source, ServerLimits { max_connections: 2, ..EAGER }).await;
     let mut waits = server.connect().await;
     waits.send(get(RIGHT)).await;
     soon(started.acquire()).await.expect("it stays open").forget();
@@ -252,8 +254,96 @@ async fn idle_connections_make_room_and_responses_in_flight_are_finished() {
     assert_eq!(idle.closed().await, b"");
     release.add_permits(1);
     let response = waits.response().await;
-    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
-    assert_eq!(waits.closed().await, b"");
+    assert_eq!((response.status, response.header("connection")), (200, None));
+}
+
+#[tokio::test]
+async fn a_connection_without_a_whole_head_makes_room_at_any_phase() {
+    let keep_alive = get("/") + "GET / HT";
+    for sent in ["", "G", "GET /api/health/right-token/ HTTP/1.1\r\nHost: h", &keep_alive] {
+        let server = server(EAGER).await;
+        let mut slow = server.connect().await;
+        slow.send(sent).await;
+        if sent == keep_alive {
+            assert_eq!(slow.response().await.status, 404);
+        }
+        server.assert_serving().await;
+        assert_eq!(slow.closed().await, b"", "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_connection_makes_room() {
+    let server = server(ServerLimits { max_connections: 2, ..EAGER }).await;
+    let mut oldest = server.connect().await;
+    let second = server.connect().await;
+    server.assert_serving().await;
+    assert_eq!(oldest.closed().await, b"");
+    let read = second.stream.try_read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(read, Err(std::io::ErrorKind::WouldBlock), "it is still open");
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_for_its_body_makes_room() {
+    let (source, started, release) = FakeSource::held();
+    let server = Server::start(&source, EAGER).await;
+    let mut slow = server.connect().await;
+    slow.send(request("GET", RIGHT, &[("Content-Length", "5")]) + "h").await;
+    soon(started.acquire()).await.expect("it stays open").forget();
+    release.add_permits(2);
+    server.assert_serving().await;
+    assert_eq!(slow.response().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_that_takes_nothing_of_its_response_makes_room() {
+    let server = server(EAGER).await;
+    let mut stalled = server.connect().await;
+    // Until the system takes no more in either direction.
+    let requests = get("/").repeat(1000);
+    while timeout(SHORT, stalled.stream.write_all(requests.as_bytes())).await.is_ok() {}
+    server.assert_serving().await;
+}
+
+#[tokio::test]
+async fn an_address_with_more_than_a_quarter_of_the_places_makes_room_for_others() {
+    let limits = ServerLimits {
+        max_connections: 8,
+        first_head_grace: Duration::MAX,
+        idle_grace: SHORT,
+        ..ServerLimits::default()
+    };
+    let server = server(limits).await;
+    let mut other = connect_from("127.0.0.2", &server).await;
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        crowd.push(server.connect().await);
+    }
+    // Neither the connections of the crowd nor those behind them take a place from the other address.
+    let mut newcomer = connect_from("127.0.0.3", &server).await;
+    newcomer.send(get(RIGHT)).await;
+    assert_eq!(newcomer.response().await.status, 200);
+    other.send(get(RIGHT)).await;
+    assert_eq!(other.response().await.status, 200);
+}
+
+/// A server's limits that are reached at once.
+const EAGER: ServerLimits = ServerLimits {
+    max_connections: 1,
+    max_waiting: 1,
+    idle_grace: Duration::ZERO,
+    first_head_grace: Duration::ZERO,
+    stalled_grace: SHORT,
+    header_timeout: Duration::from_secs(30),
+    max_connection_age: Duration::from_mins(5),
+    drain_timeout: Duration::from_secs(10),
+};
+
+/// Connects from another address of the loopback network.
+async fn connect_from(address: &str, server: &Server) -> Caller {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::new(address.parse().expect("an address"), 0)).expect("it is local");
+    Caller::new(socket.connect(server.address).await.expect("the server listens"))
 }
 
 async fn server(limits: ServerLimits) -> Server {

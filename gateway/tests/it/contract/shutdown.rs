@@ -90,7 +90,7 @@ async fn callers_in_the_backlog_are_answered_a_few_at_a_time() {
 async fn an_accepted_connection_that_waits_for_its_turn_is_answered() {
     let (source, started, release) = FakeSource::held();
     let limits =
-        ServerLimits { max_connections: 1, accept_wait: Duration::MAX, ..ServerLimits::default() };
+        ServerLimits { max_connections: 1, idle_grace: Duration::MAX, ..ServerLimits::default() };
     let mut server = Server::start(&source, limits).await;
     let mut callers = [server.connect().await, server.connect().await];
     for caller in &mut callers {

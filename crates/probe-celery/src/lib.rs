@@ -32,6 +32,7 @@ mod session;
 mod settings;
 mod task;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
@@ -52,10 +53,11 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
         Arc::new(Inquiries::new(broker, queues))
     });
     let names = settings.names(&mut fields);
+    let queues: HashMap<_, _> =
+        settings.queues.iter().map(|queue| (queue.check_name(), queue)).collect();
     fields.group(names, |name| {
         let inquiries = inquiries.clone()?;
-        let queue = settings.queues.iter().find(|queue| queue.check_name() == name.as_str());
-        Some(match queue {
+        Some(match queues.get(name.as_str()) {
             None => CeleryCheck::Ping(Ping::new(inquiries, settings.workers.clone())),
             Some(queue) => {
                 let canary = if queue.canary { Some(settings.canary_of(queue)?) } else { None };

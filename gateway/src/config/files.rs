@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use probe::{Cause, SharedResources};
+use rustix::fs::OFlags;
 
 use super::{ConfigError, Configuration, Document, LoadContext, SecretCache};
 
@@ -104,11 +106,18 @@ pub(crate) fn list_files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(files)
 }
 
-/// Returns the text of a file, or an error if it is larger than 1 MiB.
+/// Returns the text of a regular file, or an error if it is larger than 1 MiB.
+///
+/// It may block for as long as the mount does not answer.
 pub(crate) fn read_bounded(path: &Path) -> Result<String, String> {
     let cause = |error: io::Error| Cause::from(error).text().to_owned();
     let mut text = String::new();
-    let file = File::open(path).map_err(cause)?;
+    // Otherwise opening a pipe would wait for a writer.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(cause)?;
+    if !file.metadata().map_err(cause)?.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
     file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(cause)?;
     if text.len() as u64 > MAX_FILE {
         return Err(format!("it is larger than {MAX_FILE} bytes"));

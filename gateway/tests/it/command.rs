@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use stack::redis::Redis;
 use tempfile::TempDir;
 
@@ -127,4 +129,29 @@ fn sigterm_finishes_the_requests_in_flight() {
         assert_eq!(status, format!("write: no answer within 1s (127.0.0.1:{port})"));
     }
     assert!(gateway.log().contains("stopped"), "{}", gateway.log());
+}
+
+#[test]
+fn a_reference_to_anything_but_a_regular_file_is_an_error_at_once() {
+    let folder = folder(&[]);
+    let path = |name: &str| folder.path().join(name);
+    mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    symlink("loop", path("loop")).unwrap();
+    let cases = [
+        ("pipe", "it is not a regular file"),
+        ("/dev/zero", "it is not a regular file"),
+        (".", "it is not a regular file"),
+        ("loop", "too many levels of symbolic links"),
+    ];
+    for (name, expected) in cases {
+        let file = path("a.toml");
+        fs::write(&file, format!("namespace = \"a\"\naccess_token = \"${{file:{name}}}\"\n"))
+            .unwrap();
+        let output = run(&["check-config", file.to_str().unwrap()]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let prefix =
+            format!("{}:2: access_token: cannot read `{name}`: {expected}", file.display());
+        assert!(errors.starts_with(&prefix), "{errors}");
+        assert_eq!(output.status.code(), Some(1));
+    }
 }

@@ -12,6 +12,7 @@ use gateway::config::{Checked, ConfigError};
 use gateway::namespaces::Namespaces;
 use gateway::{admin, config, http as server, log, oneshot, permissions, runtime, signals};
 use probe::Cause;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -99,6 +100,8 @@ struct Files {
 const CANNOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
+    // A core dump would hold every secret. Not all kernels have this, and none needs it to work.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     match Arguments::parse().command {
         Command::CheckConfig { files } => check_config(&files),
         Command::Permissions { files } => permissions(&files),

@@ -1,9 +1,11 @@
 //! The command line: its output and its exit codes.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
-use std::process::{Command, Output};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -221,4 +223,23 @@ fn errors_are_told_by_the_exit_code_if_nothing_can_be_printed() {
     assert_eq!(code(&format!("check-config {missing} 2>/dev/full")), Some(1));
     assert_eq!(code(&format!("serve --config {missing} 2>/dev/full")), Some(2));
     assert_eq!(code(&format!("check-config {file} <&- >&- 2>&-")), Some(0));
+}
+
+#[test]
+fn a_crash_dumps_no_core() {
+    let folder = folder(&[("a.toml", FILE)]);
+    let program = env!("CARGO_BIN_EXE_health-gateway");
+    let shell =
+        format!("ulimit -c unlimited; exec {program} serve --config . --listen 127.0.0.1:0");
+    let mut gateway = Command::new("sh")
+        .args(["-c", &shell])
+        .current_dir(folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(gateway.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("endpoint opened")));
+    kill_process(Pid::from_child(&gateway), Signal::ABORT).unwrap();
+    let status = gateway.wait().unwrap();
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
 }

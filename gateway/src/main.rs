@@ -1,5 +1,6 @@
 //! The command line of `health-gateway`.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,12 +8,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use gateway::config::ConfigError;
+use gateway::config::{Checked, ConfigError};
 use gateway::namespaces::Namespaces;
-use gateway::{admin, config, http as server, log, oneshot, open_files, permissions, runtime};
+use gateway::{
+    admin, config, http as server, log, oneshot, open_files, permissions, runtime, signals,
+};
 use probe::Cause;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
@@ -98,6 +102,8 @@ struct Files {
 const CANNOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
+    // A core dump would hold every secret. Not all kernels have this, and none needs it to work.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     match Arguments::parse().command {
         Command::CheckConfig { files } => check_config(&files),
         Command::Permissions { files } => permissions(&files),
@@ -121,17 +127,24 @@ fn main() -> ExitCode {
 fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
     let ended = runtime::run(command)
         .map_err(|error| format!("cannot start threads: {}", Cause::from(error).text()));
-    ended.flatten().unwrap_or_else(|message| {
-        eprintln!("{message}");
-        ExitCode::from(CANNOT_RUN)
-    })
+    ended.flatten().unwrap_or_else(|message| cannot_run(&message))
+}
+
+fn cannot_run(message: &str) -> ExitCode {
+    print_error(message);
+    ExitCode::from(CANNOT_RUN)
+}
+
+/// Prints a line on standard error. `eprintln` would panic if that is closed, or a file on a full disk.
+fn print_error(message: impl Display) {
+    drop(writeln!(io::stderr(), "{message}"));
 }
 
 fn healthcheck(address: SocketAddr) -> ExitCode {
     match admin::healthcheck(address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("{message}");
+            print_error(message);
             ExitCode::FAILURE
         }
     }
@@ -140,10 +153,17 @@ fn healthcheck(address: SocketAddr) -> ExitCode {
 fn check_config(files: &[PathBuf]) -> ExitCode {
     match config::check(files) {
         Ok(namespaces) => {
-            for (file, namespace) in namespaces {
-                println!("{}: namespace `{namespace}`, nothing wrong", file.display());
+            let mut lines = Vec::new();
+            for (file, Checked { namespace, notes }) in namespaces {
+                let file = file.display();
+                let notes = notes.diagnostics.iter().map(|note| format!("note: {file}:{note}\n"));
+                lines.extend(notes);
+                lines.push(format!("{file}: namespace `{namespace}`, nothing wrong\n"));
             }
-            ExitCode::SUCCESS
+            match print(&lines.concat()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(message) => cannot_run(&message),
+            }
         }
         Err(errors) => {
             print_errors(&errors);
@@ -161,18 +181,17 @@ fn permissions(files: &[PathBuf]) -> ExitCode {
         }
     };
     if let Err(message) = print(&permissions.to_string()) {
-        eprintln!("{message}");
-        return ExitCode::from(CANNOT_RUN);
+        return cannot_run(&message);
     }
     for line in permissions.unknown() {
-        eprintln!("{line}");
+        print_error(line);
     }
     if permissions.unknown().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn print_errors(errors: &[ConfigError]) {
     for error in errors {
-        eprintln!("{error}");
+        print_error(error);
     }
 }
 
@@ -197,29 +216,32 @@ async fn serve(
     health_listen: Option<SocketAddr>,
 ) -> Result<ExitCode, String> {
     let open_files = open_files::raise_limit();
+    let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
+    signals::watch(stop.clone(), reload.clone())
+        .map_err(|error| format!("cannot wait for signals: {}", Cause::from(error).text()))?;
     let admin = match health_listen {
         Some(address) => Some((address, bind(address)?)),
         None => None,
     };
     let endpoint = bind(listen)?;
     let namespaces = open(config)?;
-    let stop = stop_signal().map_err(|error| format!("cannot wait for signals: {error}"))?;
-    let draining = CancellationToken::new();
+    tokio::spawn(reload_when_notified(namespaces.clone(), reload));
     // The endpoint opens last: once it accepts connections, the configuration is loaded and the other listener is open.
     if let Some((address, socket)) = admin {
         let listener = start_listening(address, socket)?;
-        let started = listener.into_std().and_then(|it| admin::start(it, draining.clone()));
+        let started = listener.into_std().and_then(|it| admin::start(it, stop.clone()));
         started.map_err(|error| cannot_listen(address, error))?;
         tracing::info!(listen = %address, "health listener opened");
     }
-    let stop = async move {
-        stop.await;
-        draining.cancel();
-    };
     let listener = start_listening(listen, endpoint)?;
     tracing::info!(%listen, "endpoint opened");
     let limits = server::ServerLimits::within(open_files);
-    let serving = server::serve(listener, server::app(Arc::clone(&namespaces)), limits, stop);
+    let serving = server::serve(
+        listener,
+        server::app(Arc::clone(&namespaces)),
+        limits,
+        stop.cancelled_owned(),
+    );
     // In a task, so that connections are accepted on the runtime's workers, which serve them.
     tokio::spawn(serving).await.map_err(|error| format!("the endpoint ended: {error}"))?;
     namespaces.close().await;
@@ -257,15 +279,10 @@ fn open(config: &[PathBuf]) -> Result<Arc<Namespaces>, String> {
     })
 }
 
-/// Returns a future that completes on SIGTERM or SIGINT.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        let signal = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        tracing::info!(signal, "shutting down");
-    })
+/// Reloads all `namespaces` whenever `reload` is notified.
+async fn reload_when_notified(namespaces: Arc<Namespaces>, reload: Arc<Notify>) {
+    loop {
+        reload.notified().await;
+        namespaces.reload();
+    }
 }

@@ -144,6 +144,11 @@ impl Namespace {
         }
     }
 
+    /// Requests that the secrets and the files are read again.
+    pub(crate) fn reload(&self) {
+        self.refresh.request();
+    }
+
     /// Whether any access token is known yet.
     pub(crate) fn has_token(&self) -> bool {
         self.tokens().is_known()

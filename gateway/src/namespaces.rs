@@ -1,6 +1,6 @@
 //! All namespaces of this process: opened from files and folders, found by their access tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -8,17 +8,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
-use probe::SharedResources;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::blocking;
-use crate::config::{ConfigError, check_unique, list_files, load_all};
+use crate::config::{ConfigError, list_followed, load_all};
 use crate::namespace::Namespace;
 use crate::rate_limit::RateLimit;
-use crate::reloader::Reloader;
-use crate::runner::ConcurrencyLimit;
+use crate::reloader::{Loaded, ReloadContext, Reloader, SharedPath};
 use crate::throttle::Throttle;
 use crate::tokens::Digest;
 
@@ -39,8 +37,9 @@ pub struct Namespaces {
     throttle: Throttle,
     waiting: Semaphore,
     wrong_token_lines: Mutex<RateLimit>,
-    shared: Arc<SharedResources>,
-    limit: ConcurrencyLimit,
+    context: ReloadContext,
+    /// Notified when folders are to be listed at once.
+    list_folders: Arc<Notify>,
 }
 
 /// A namespace and the task that reloads it.
@@ -48,6 +47,7 @@ pub struct Namespaces {
 struct OpenNamespace {
     namespace: Arc<Namespace>,
     reloader: AbortHandle,
+    file: SharedPath,
 }
 
 impl Namespaces {
@@ -60,17 +60,21 @@ impl Namespaces {
             throttle: Throttle::default(),
             waiting: Semaphore::new(MAX_WAITING),
             wrong_token_lines: Mutex::new(RateLimit::new(Instant::now())),
-            shared: Arc::default(),
-            limit: ConcurrencyLimit::default(),
+            context: ReloadContext::default(),
+            list_folders: Arc::default(),
         });
-        let load =
-            |file: &Path| Reloader::open(file, namespaces.shared.clone(), namespaces.limit.clone());
-        for (file, loaded) in load_all(paths, load, |(_, namespace)| namespace.name())? {
-            start(&mut namespaces.lock(), file, loaded);
+        let context = &namespaces.context;
+        let load = |file: &Path| {
+            let (reloader, namespace) = Reloader::open(Loaded::read(file, context)?, context)?;
+            Ok((namespace.name(), (reloader, namespace)))
+        };
+        for (file, opened) in load_all(paths, load)? {
+            start(&mut namespaces.lock(), file, opened);
         }
-        let folders: Vec<_> = paths.iter().filter(|path| path.is_dir()).cloned().collect();
-        if !folders.is_empty() {
-            tokio::spawn(follow_folders(Arc::downgrade(&namespaces), folders));
+        let folders: BTreeSet<_> = paths.iter().filter(|path| path.is_dir()).collect();
+        for folder in folders {
+            let list = namespaces.list_folders.clone();
+            tokio::spawn(follow_folder(Arc::downgrade(&namespaces), list, folder.clone()));
         }
         Ok(namespaces)
     }
@@ -138,26 +142,50 @@ impl Namespaces {
         }
     }
 
-    /// Opens a file that was added to a folder.
-    async fn add_file(&self, file: &Path) -> Result<(), ConfigError> {
-        let (shared, limit, path) = (self.shared.clone(), self.limit.clone(), file.to_owned());
-        let loaded = blocking::run(move || Reloader::open(&path, shared, limit)).await?;
-        let mut by_file = self.lock();
-        let names: Vec<_> =
-            by_file.iter().map(|(file, open)| (open.namespace.name(), file.as_path())).collect();
-        let names = names.iter().map(|(name, file)| (name.as_str(), *file));
-        check_unique(file, &loaded.1.name(), names)?;
-        start(&mut by_file, file.to_owned(), loaded);
+    /// Requests that all secrets, files and folders are read again.
+    pub fn reload(&self) {
+        self.list_folders.notify_waiters();
+        self.all().iter().for_each(|namespace| namespace.reload());
+    }
+
+    /// Opens a file that was added to a folder. If it has the namespace of a file that is `missing`, that one was renamed.
+    async fn add_file(&self, file: &Path, missing: &BTreeSet<PathBuf>) -> Result<(), ConfigError> {
+        let (context, path) = (self.context.clone(), file.to_owned());
+        let loaded = blocking::run(move || Loaded::read(&path, &context)).await?;
+        let renamed = self.context.registry.file_of(loaded.name());
+        if let Some(from) = renamed.filter(|from| missing.contains(from)) {
+            self.rename(&from, file);
+            return Ok(());
+        }
+        let opened = Reloader::open(loaded, &self.context)?;
+        start(&mut self.lock(), file.to_owned(), opened);
         Ok(())
     }
 
-    /// Opens the files that were added to folders. A rejected file is logged once for each change of its diagnostics.
-    async fn add_new(&self, files: &[PathBuf], rejected: &mut BTreeMap<PathBuf, String>) {
+    /// Lets a namespace, which keeps its tokens and results, follow another file.
+    fn rename(&self, from: &Path, to: &Path) {
+        let mut by_file = self.lock();
+        let Some(open) = by_file.remove(from) else { return };
+        let mut file = open.file.lock();
+        self.context.registry.rename(from, to);
+        to.clone_into(&mut file);
+        drop(file);
+        tracing::info!(namespace = open.namespace.name(), file = %to.display(), "config renamed");
+        by_file.insert(to.to_owned(), open);
+    }
+
+    /// Opens the files that were added to a folder. A rejected file is logged once for each change of its diagnostics.
+    async fn add_new(
+        &self,
+        files: &[PathBuf],
+        missing: &BTreeSet<PathBuf>,
+        rejected: &mut BTreeMap<PathBuf, String>,
+    ) {
         for file in files {
             if self.lock().contains_key(file) {
                 continue;
             }
-            match self.add_file(file).await {
+            match self.add_file(file, missing).await {
                 Ok(()) => drop(rejected.remove(file)),
                 Err(error) => {
                     let diagnostics = error.to_string();
@@ -170,14 +198,20 @@ impl Namespaces {
         }
     }
 
-    /// Closes the namespaces whose files were removed from `folders`, which hold these `files` now.
-    async fn remove_missing(&self, folders: &[PathBuf], files: &[PathBuf]) {
-        let is_missing = |file: &PathBuf| {
-            folders.iter().any(|folder| file.parent() == Some(folder)) && !files.contains(file)
-        };
-        let removed: Vec<_> = self.lock().extract_if(.., |file, _| is_missing(file)).collect();
+    /// The open files of `folder` that are not among the `files` that it holds now.
+    fn missing(&self, folder: &Path, files: &[PathBuf]) -> BTreeSet<PathBuf> {
+        let by_file = self.lock();
+        let of_folder = by_file.keys().filter(|file| file.parent() == Some(folder));
+        of_folder.filter(|file| !files.contains(file)).cloned().collect()
+    }
+
+    /// Closes the namespaces whose files were removed from their folder.
+    async fn remove_missing(&self, missing: &BTreeSet<PathBuf>) {
+        let removed: Vec<_> =
+            self.lock().extract_if(.., |file, _| missing.contains(file)).collect();
         for (file, open) in removed {
             open.reloader.abort();
+            self.context.registry.release(&file);
             open.namespace.close().await;
             let namespace = open.namespace.name();
             tracing::info!(namespace, file = %file.display(), "namespace closed");
@@ -212,23 +246,40 @@ fn start(
     (reloader, namespace): (Reloader, Namespace),
 ) {
     tracing::info!(namespace = namespace.name(), file = %file.display(), "namespace opened");
-    let namespace = Arc::new(namespace);
+    let (namespace, path) = (Arc::new(namespace), reloader.file());
     let reloader = tokio::spawn(reloader.run(namespace.clone())).abort_handle();
-    by_file.insert(file, OpenNamespace { namespace, reloader });
+    by_file.insert(file, OpenNamespace { namespace, reloader, file: path });
 }
 
-/// Opens the files that are added to `folders`, and closes those that are removed, until `namespaces` is dropped.
-async fn follow_folders(namespaces: Weak<Namespaces>, folders: Vec<PathBuf>) {
+/// Opens the files that are added to `folder`, and closes those that are removed, until `namespaces` is dropped.
+///
+/// Each folder has a task of its own, so that one whose mount does not answer delays no other.
+async fn follow_folder(namespaces: Weak<Namespaces>, list: Arc<Notify>, folder: PathBuf) {
     let mut rejected = BTreeMap::new();
+    let mut unreadable = None;
     loop {
-        sleep(FOLDER_INTERVAL).await;
+        tokio::select! {
+            () = sleep(FOLDER_INTERVAL) => {}
+            () = list.notified() => {}
+        }
+        let path = folder.clone();
+        let files = match blocking::run(move || list_followed(&path)).await {
+            Ok(files) => files,
+            // The files of a folder that cannot be listed at the moment are not missing.
+            Err(error) => {
+                if unreadable.as_ref() != Some(&error) {
+                    tracing::warn!(folder = %folder.display(), error, "config folder unreadable");
+                    unreadable = Some(error);
+                }
+                continue;
+            }
+        };
+        if unreadable.take().is_some() {
+            tracing::info!(folder = %folder.display(), "config folder readable again");
+        }
         let Some(namespaces) = namespaces.upgrade() else { return };
-        let paths = folders.clone();
-        let list = move || paths.iter().map(|path| list_files(path)).collect::<Result<Vec<_>, _>>();
-        // The files of a folder that cannot be listed at the moment are not missing.
-        let Ok(files) = blocking::run(list).await else { continue };
-        let files = files.concat();
-        namespaces.add_new(&files, &mut rejected).await;
-        namespaces.remove_missing(&folders, &files).await;
+        let missing = namespaces.missing(&folder, &files);
+        namespaces.add_new(&files, &missing, &mut rejected).await;
+        namespaces.remove_missing(&missing).await;
     }
 }

@@ -1,18 +1,21 @@
 //! Reloads a namespace when its file, a file that it refers to or a secret in Vault changes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use probe::{Failure, Secret, SharedResources, Steps};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, sleep_until, timeout};
 use vault_client::Session;
 
-use crate::blocking;
+use crate::blocking::{self, READ_TIMEOUT};
 use crate::config::{ConfigError, Configuration, Document, LoadContext, SecretCache, read_bounded};
 use crate::namespace::Namespace;
 use crate::refresh::RefreshHandle;
+use crate::registry::Registry;
 use crate::runner::ConcurrencyLimit;
 
 /// How often files are compared.
@@ -28,11 +31,47 @@ const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(crate) struct Reloader {
+    file: SharedPath,
     active: Arc<Source>,
     rejected: Option<Rejected>,
+    /// Why the active file cannot be used with the secrets as they are now.
+    rejected_secrets: Option<String>,
+    /// A comparison of files that did not end in time.
+    overdue: Option<JoinHandle<FileState>>,
     refresh: RefreshHandle,
+    context: ReloadContext,
+}
+
+/// The path of a namespace's file, which may be renamed.
+pub(crate) type SharedPath = Arc<Mutex<PathBuf>>;
+
+/// What the reloaders of all namespaces share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReloadContext {
+    pub(crate) registry: Arc<Registry>,
     shared: Arc<SharedResources>,
     limit: ConcurrencyLimit,
+}
+
+/// A file that was read for the first time.
+pub(crate) struct Loaded {
+    file: PathBuf,
+    source: Source,
+    configuration: Configuration,
+}
+
+impl Loaded {
+    /// Reads `file`, without any secrets from Vault. Blocks on file I/O.
+    pub(crate) fn read(file: &Path, context: &ReloadContext) -> Result<Self, ConfigError> {
+        let source = Source::new(Document::open(file)?, &context.shared);
+        let configuration = source.build(&context.shared)?;
+        Ok(Self { file: file.to_owned(), source, configuration })
+    }
+
+    /// The name of the namespace.
+    pub(crate) fn name(&self) -> &str {
+        &self.configuration.namespace
+    }
 }
 
 /// A change that could not be used; it is tried again when its files or its secrets change.
@@ -59,17 +98,31 @@ enum FileState {
 }
 
 impl Reloader {
-    /// Reads `file` for the first time, without any secrets from Vault. Blocks on file I/O.
+    /// Makes a namespace of a file, unless another file has the same name or token.
     pub(crate) fn open(
-        file: &Path,
-        shared: Arc<SharedResources>,
-        limit: ConcurrencyLimit,
+        loaded: Loaded,
+        context: &ReloadContext,
     ) -> Result<(Self, Namespace), ConfigError> {
-        let source = Source::new(Document::open(file)?, &shared);
-        let configuration = source.build(&shared)?;
+        let Loaded { file, source, configuration } = loaded;
+        context.registry.claim(&file, &configuration)?;
+        log_notes(&configuration);
         let refresh = RefreshHandle::default();
-        let namespace = Namespace::new(configuration, &limit, refresh.clone());
-        Ok((Self { active: Arc::new(source), rejected: None, refresh, shared, limit }, namespace))
+        let namespace = Namespace::new(configuration, &context.limit, refresh.clone());
+        let reloader = Self {
+            file: Arc::new(Mutex::new(file)),
+            active: Arc::new(source),
+            rejected: None,
+            rejected_secrets: None,
+            overdue: None,
+            refresh,
+            context: context.clone(),
+        };
+        Ok((reloader, namespace))
+    }
+
+    /// The path of its file.
+    pub(crate) fn file(&self) -> SharedPath {
+        self.file.clone()
     }
 
     /// Follows the files and the secrets of `namespace` until it is aborted.
@@ -97,11 +150,22 @@ impl Reloader {
 
     /// Reads every secret again, and reloads if any has changed.
     async fn refresh_secrets(&mut self, namespace: &Namespace, began: Instant) {
-        if Arc::make_mut(&mut self.active).read_secrets().await {
-            match self.build(&self.active).await {
-                Ok(configuration) => self.install(namespace, configuration, "secret"),
-                Err(error) => log_rejected(namespace, "secret", &error.to_string()),
+        let changed = Arc::make_mut(&mut self.active).read_secrets().await;
+        // What rejected them may have been another namespace, which may have changed.
+        if changed || self.rejected_secrets.is_some() {
+            let rejected = match self.build(&self.active).await {
+                Ok(configuration) => {
+                    self.install(namespace, configuration, "secret");
+                    None
+                }
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(diagnostics) = &rejected
+                && rejected != self.rejected_secrets
+            {
+                log_rejected(namespace, "secret", diagnostics);
             }
+            self.rejected_secrets = rejected;
         }
         self.refresh.complete(began);
         if let Some(rejected) = &mut self.rejected
@@ -114,10 +178,7 @@ impl Reloader {
 
     /// Reloads if the file, or one that it refers to, has changed.
     async fn follow_files(&mut self, namespace: &Namespace) {
-        let active = self.active.clone();
-        let rejected = self.rejected.as_ref().map(|rejected| rejected.source.clone());
-        let shared = self.shared.clone();
-        let state = blocking::run(move || file_state(&active, rejected.as_deref(), &shared)).await;
+        let Some(state) = self.compare_files(namespace).await else { return };
         match state {
             FileState::Active => self.rejected = None,
             FileState::Rejected => {}
@@ -129,12 +190,33 @@ impl Reloader {
         }
     }
 
+    /// Compares the files with the sources; `None` while their mount does not answer.
+    async fn compare_files(&mut self, namespace: &Namespace) -> Option<FileState> {
+        let was_overdue = self.overdue.is_some();
+        let mut comparison = self.overdue.take().unwrap_or_else(|| {
+            let (file, active) = (self.file.lock().clone(), self.active.clone());
+            let rejected = self.rejected.as_ref().map(|rejected| rejected.source.clone());
+            let shared = self.context.shared.clone();
+            spawn_blocking(move || file_state(&file, &active, rejected.as_deref(), &shared))
+        });
+        let limit = if was_overdue { Duration::ZERO } else { READ_TIMEOUT };
+        if let Ok(state) = timeout(limit, &mut comparison).await {
+            // After a panic, which the log has, it is tried again.
+            return state.ok();
+        }
+        if !was_overdue {
+            tracing::warn!(namespace = namespace.name(), "reading config files timed out");
+        }
+        self.overdue = Some(comparison);
+        None
+    }
+
     /// Makes `source` the active one if it can be built.
     async fn try_source(&mut self, namespace: &Namespace, source: Arc<Source>) {
         match self.build(&source).await {
             Ok(configuration) => {
                 self.active = source;
-                self.rejected = None;
+                (self.rejected, self.rejected_secrets) = (None, None);
                 self.install(namespace, configuration, "file");
             }
             Err(error) => {
@@ -148,26 +230,39 @@ impl Reloader {
         }
     }
 
-    /// Builds a configuration. Settings such as the system's certificates are read from files, so this may block.
+    /// Builds a configuration, unless another file has the same namespace or token. Settings such as the system's certificates are read from files, so this may block.
     async fn build(&self, source: &Arc<Source>) -> Result<Configuration, ConfigError> {
-        let (source, shared) = (source.clone(), self.shared.clone());
-        blocking::run(move || source.build(&shared)).await
+        let (source, shared) = (source.clone(), self.context.shared.clone());
+        let configuration = blocking::run(move || source.build(&shared)).await?;
+        self.context.registry.claim(&self.file.lock(), &configuration)?;
+        Ok(configuration)
     }
 
     fn install(&self, namespace: &Namespace, configuration: Configuration, changed: &str) {
-        namespace.install(configuration, &self.limit);
+        log_notes(&configuration);
+        namespace.install(configuration, &self.context.limit);
         tracing::info!(namespace = namespace.name(), changed, "config reloaded");
     }
 }
 
+fn log_notes(configuration: &Configuration) {
+    for note in &configuration.notes {
+        tracing::warn!(namespace = configuration.namespace, %note, "config note");
+    }
+}
+
 /// Compares the files on disk with the sources. A file that cannot be read at the moment counts as unchanged.
-fn file_state(active: &Source, rejected: Option<&Source>, shared: &SharedResources) -> FileState {
+fn file_state(
+    file: &Path,
+    active: &Source,
+    rejected: Option<&Source>,
+    shared: &SharedResources,
+) -> FileState {
     let latest = if rejected.is_some() { FileState::Rejected } else { FileState::Active };
-    let file = active.document.path();
     match read_bounded(file) {
         Err(_) => latest,
-        Ok(text) if active.document.is_current(&text) => FileState::Active,
-        Ok(text) if rejected.is_some_and(|it| it.document.is_current(&text)) => latest,
+        Ok(text) if active.document.is_current(file, &text) => FileState::Active,
+        Ok(text) if rejected.is_some_and(|it| it.document.is_current(file, &text)) => latest,
         Ok(text) => {
             let source = Source::new(Document::parse(file, text), shared);
             FileState::Changed(source.with_known_secrets(active))

@@ -33,6 +33,7 @@ mod result_backend;
 mod settings;
 mod task;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
@@ -53,10 +54,11 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
         Arc::new(Broadcasts::new(broker, queues))
     });
     let names = settings.names(&mut fields);
+    let queues: HashMap<_, _> =
+        settings.queues.iter().map(|queue| (queue.check_name(), queue)).collect();
     fields.group(names, |name| {
         let broadcasts = broadcasts.clone()?;
-        let queue = settings.queues.iter().find(|queue| queue.check_name() == name.as_str());
-        Some(match queue {
+        Some(match queues.get(name.as_str()) {
             None => CeleryCheck::Ping(PingCheck::new(broadcasts, settings.workers.clone())),
             Some(queue) => {
                 let canary = if queue.canary { Some(settings.canary_of(queue)?) } else { None };

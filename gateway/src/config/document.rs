@@ -7,6 +7,8 @@ use probe::SharedResources;
 use probe::config::{Diagnostic, Diagnostics, Fields, Node, Value};
 use vault_client::Session;
 
+use crate::blocking::{READ_TIMEOUT, read_within};
+
 use super::references::{self, Placeholders, References, Sources};
 use super::{ConfigError, Configuration, LoadContext, SecretCache, VAULT, files};
 
@@ -21,12 +23,13 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads and parses the file at `path`.
+    /// Reads and parses the file at `path`. Blocks until [`READ_TIMEOUT`] at most.
     pub(crate) fn open(path: &Path) -> Result<Self, ConfigError> {
-        let text = files::read_bounded(path).map_err(|error| {
-            ConfigError::of_file(path, format!("cannot read the file: {error}"))
-        })?;
-        Ok(Self::parse(path, text))
+        let file = path.to_owned();
+        let read = move || files::read_bounded(&file).map(|text| Self::parse(&file, text));
+        read_within(READ_TIMEOUT, path, read)
+            .flatten()
+            .map_err(|error| ConfigError::of_file(path, format!("cannot read the file: {error}")))
     }
 
     /// Parses the `text` of the file at `path`, and reads the files that it refers to. Every error is left to [`Self::build`].
@@ -44,25 +47,20 @@ impl Document {
         Self { path: path.to_owned(), text, root, references }
     }
 
-    /// The path of the file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The references to other files and to Vault.
     pub(crate) fn references(&self) -> &References {
         &self.references
     }
 
-    /// Whether the file has this `text`, and each file that it refers to still has the same content.
+    /// Whether the file is at this `path` and has this `text`, and each file that it refers to still has the same content.
     ///
     /// A file that cannot be read at the moment counts as unchanged.
-    pub(crate) fn is_current(&self, text: &str) -> bool {
+    pub(crate) fn is_current(&self, path: &Path, text: &str) -> bool {
         let is_same = |(path, content): (&PathBuf, &Result<String, String>)| {
             let current = files::read_bounded(path);
             current.is_err() || current == *content
         };
-        text == self.text && self.references.files.iter().all(is_same)
+        path == self.path && text == self.text && self.references.files.iter().all(is_same)
     }
 
     /// The session that secrets are read with. The section `[vault]` cannot itself refer to Vault.

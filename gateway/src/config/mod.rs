@@ -17,15 +17,17 @@ use probe::{Secret, SharedResources};
 use vault_client::Session;
 
 pub(crate) use self::document::Document;
-pub use self::files::check;
-pub(crate) use self::files::{
-    check_unique, list_files, load_all, load_without_secrets, read_bounded,
-};
+pub use self::files::{Checked, check};
+pub(crate) use self::files::{list_followed, load_all, load_without_secrets, read_bounded};
 pub use self::references::SecretCache;
 pub use self::sections::{CheckLimits, Component, ConfiguredCheck, REPORT_ORDER};
 
 /// The section with the settings of the Vault that references are read from.
 const VAULT: &str = "vault";
+/// The key of the access token.
+const ACCESS_TOKEN: &str = "access_token";
+/// A shorter token can be guessed, since no other protection of the endpoint slows down the right one.
+const MIN_TOKEN: usize = 16;
 
 /// What a configuration is built from besides its file.
 #[derive(Clone, Copy)]
@@ -55,6 +57,8 @@ pub struct Configuration {
     pub session: Option<Arc<Session>>,
     /// Every path in Vault that the file refers to.
     pub vault_paths: BTreeSet<String>,
+    /// What could be better, without being an error.
+    pub notes: Vec<Diagnostic>,
 }
 
 /// Which requests for a namespace's report are authorized.
@@ -115,6 +119,15 @@ impl ConfigError {
         );
         Self::of_file(file, message)
     }
+
+    /// Two files have the same access token, so that it would be chance which namespace a request is for.
+    pub(crate) fn duplicate_token(file: &Path, namespace: &str, other: &Path) -> Self {
+        let other = other.display();
+        let message =
+            format!("it is that of `{namespace}` in {other} already: each namespace has its own");
+        let diagnostics = vec![Diagnostic { line: 1, key: ACCESS_TOKEN.to_owned(), message }];
+        Self { file: file.to_owned(), diagnostics }
+    }
 }
 
 impl Configuration {
@@ -144,6 +157,7 @@ fn build(
     let mut fields = Fields::new(String::new(), &settings, diagnostics);
     let namespace = fields.required::<String>("namespace");
     let access = access(&mut fields);
+    let token_line = settings.get(ACCESS_TOKEN).map_or(1, |node| node.line);
     let failure_status = failure_status(&mut fields);
     let limits = limits(&mut fields);
     let answer_timeout = answer_timeout(&mut fields);
@@ -151,6 +165,8 @@ fn build(
     let components = sections::components(&sections, limits, shared, diagnostics);
     let answer_timeout = answer_timeout.unwrap_or_else(|| default_answer_timeout(&components));
     let (namespace, access, failure_status) = (namespace?, access?, failure_status?);
+    let notes = access.token.as_ref().and_then(|token| token_note(token, token_line));
+    let notes = notes.into_iter().collect();
     diagnostics.is_clean().then_some(Configuration {
         namespace,
         access,
@@ -159,6 +175,7 @@ fn build(
         components,
         session,
         vault_paths,
+        notes,
     })
 }
 
@@ -174,9 +191,17 @@ fn split(root: Node) -> (Node, Vec<(String, Node)>) {
 }
 
 fn access(fields: &mut Fields<'_>) -> Option<Access> {
-    let token = fields.optional::<Secret>("access_token");
-    if token.as_ref().is_some_and(|token| token.expose().is_empty()) {
-        fields.error("access_token", "expected a token, found an empty string");
+    // The last newline of a text that was stored from a file belongs to no token.
+    let token = fields
+        .optional::<Secret>(ACCESS_TOKEN)
+        .map(|token| Secret::new(token.expose().trim_end_matches(['\r', '\n'])));
+    match token.as_ref().map(Secret::expose) {
+        Some("") => fields.error(ACCESS_TOKEN, "expected a token, found an empty string"),
+        Some(token) if token.contains('/') => {
+            let message = "expected a token without `/`, which ends it in a request's path";
+            fields.error(ACCESS_TOKEN, message);
+        }
+        _ => {}
     }
     let grace = fields.with_default("access_token_grace", Duration::ZERO);
     let authorization = fields.one_of(
@@ -188,6 +213,16 @@ fn access(fields: &mut Fields<'_>) -> Option<Access> {
         ],
     )?;
     Some(Access { token, grace, authorization })
+}
+
+fn token_note(token: &Secret, line: usize) -> Option<Diagnostic> {
+    (token.expose().chars().count() < MIN_TOKEN).then(|| Diagnostic {
+        line,
+        key: ACCESS_TOKEN.to_owned(),
+        message: format!(
+            "it has less than {MIN_TOKEN} characters and may be guessed: `openssl rand -hex 32` makes a good one"
+        ),
+    })
 }
 
 fn failure_status(fields: &mut Fields<'_>) -> Option<StatusCode> {

@@ -105,6 +105,14 @@ pub(super) fn replace(
     diagnostics: &Diagnostics,
 ) {
     match &mut node.value {
+        // Nothing is granted to the access token, so it needs no placeholder.
+        Value::String(text)
+            if has_reference(text)
+                && path == super::ACCESS_TOKEN
+                && sources.placeholders.is_some() =>
+        {
+            node.value = Value::Unknown(Failure::msg("read reference", "it is not needed"));
+        }
         Value::String(text) if has_reference(text) => {
             let template = Template::parse(text);
             match template.and_then(|template| template.value(node.line, sources)) {

@@ -1,5 +1,6 @@
 //! Turns each section of a file into a component of the report.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,9 @@ pub const REPORT_ORDER: &[&str] = &[
     "vault",
     "websocket",
 ];
+
+/// The most names in a message that says what is expected: with all of them, errors of one file could fill the memory.
+const MAX_LISTED: usize = 30;
 
 /// The limits of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,11 +161,13 @@ fn component(
                     (name, ConfiguredCheck { check, limits })
                 })
                 .collect();
+            let mut limits_by_name: HashMap<_, _> =
+                checks.iter_mut().map(|(name, check)| (name.as_str(), &mut check.limits)).collect();
             fields.tables("checks", |name, table| {
                 // The table of an unknown check is read as well, so that its keys are checked.
                 let mut unused = limits;
-                let check = checks.iter_mut().find(|(known, _)| known.as_str() == name);
-                let limits = check.map_or(&mut unused, |(_, check)| &mut check.limits);
+                let limits =
+                    limits_by_name.get_mut(name).map_or(&mut unused, |limits| &mut **limits);
                 *limits = self::limits(table, *limits);
             });
             Checks::Group(checks)
@@ -179,13 +185,16 @@ fn report_unknown_checks(
     checks: &[(CheckName, Arc<dyn DynCheck>)],
     diagnostics: &Diagnostics,
 ) {
+    let names: HashSet<_> = checks.iter().map(|(name, _)| name.as_str()).collect();
+    let listed = checks.iter().take(MAX_LISTED).map(|(name, _)| format!("`{}`", name.as_str()));
+    let others = checks.len().saturating_sub(MAX_LISTED);
+    let others = (others > 0).then(|| format!("or {others} others"));
+    let expected = listed.chain(others).collect::<Vec<_>>().join(", ");
     for (key, node) in tables.map(Node::entries).unwrap_or_default() {
-        if checks.iter().any(|(known, _)| known.as_str() == key) {
+        if names.contains(key.as_str()) {
             continue;
         }
-        let known: Vec<_> =
-            checks.iter().map(|(known, _)| format!("`{}`", known.as_str())).collect();
-        let message = format!("no check is called `{key}`, expected one of {}", known.join(", "));
+        let message = format!("no check is called `{key}`, expected one of {expected}");
         let key = format!("{name}.checks");
         diagnostics.push(Diagnostic { line: node.line, key, message });
     }

@@ -1,11 +1,16 @@
 //! The command line: its output and its exit codes.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
 use stack::redis::Redis;
 use tempfile::TempDir;
 
@@ -29,7 +34,8 @@ fn check_config_prints_every_error_of_every_file_and_fails() {
         ("a.toml", "namespace = \"a\"\naccess_token = \"t\"\ncolour = \"blue\"\n"),
         ("b.toml", "namespace = \"b\"\naccess_token = \"hunter2"),
         ("c.toml", "namespace = \"c\"\naccess_token = \"t\"\n"),
-        ("d.toml", "namespace = \"c\"\naccess_token = \"t\"\n"),
+        ("d.toml", "namespace = \"c\"\naccess_token = \"u\"\n"),
+        ("e.toml", "namespace = \"e\"\naccess_token = \"t\"\n"),
         ("notes.txt", "no configuration"),
     ]);
     let output = run(&["check-config", folder.path().to_str().unwrap()]);
@@ -37,23 +43,36 @@ fn check_config_prints_every_error_of_every_file_and_fails() {
     let errors = String::from_utf8(output.stderr).unwrap();
     let prefix = format!("{}/", folder.path().display());
     let lines: Vec<_> = errors.lines().map(|line| line.replace(&prefix, "")).collect();
-    assert_eq!(lines.len(), 3, "{errors}");
+    assert_eq!(lines.len(), 4, "{errors}");
     assert!(lines[0].starts_with("a.toml:3: unknown key `colour`, expected one of"), "{errors}");
     assert_eq!(lines[1], "b.toml:2: invalid basic string, expected `\"`");
     assert_eq!(
         lines[2],
         "d.toml:1: the namespace `c` is that of c.toml already: each file has its own"
     );
+    assert_eq!(
+        lines[3],
+        "e.toml:1: access_token: it is that of `c` in c.toml already: each namespace has its own"
+    );
 }
 
 #[test]
 fn check_config_accepts_a_valid_file() {
-    let folder = folder(&[("a.toml", "namespace = \"a\"\naccess_token = \"t\"\n")]);
-    let file = folder.path().join("a.toml");
+    let folder =
+        folder(&[("a.toml", FILE), ("b.toml", "namespace = \"b\"\naccess_token = \"token\"\n")]);
+    let (file, short) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
+    let output = run(&["check-config", short.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let expected = format!(
+        "note: {0}:2: access_token: it has less than 16 characters and may be guessed: `openssl rand -hex 32` makes a good one\n\
+         {0}: namespace `b`, nothing wrong\n",
+        short.display()
+    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     let output = run(&["check-config", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0));
     let output = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output, format!("{}: namespace `a`, nothing wrong\n", file.display()));
+    assert_eq!(output, format!("{}: namespace `tests`, nothing wrong\n", file.display()));
 }
 
 #[test]
@@ -127,4 +146,100 @@ fn sigterm_finishes_the_requests_in_flight() {
         assert_eq!(status, format!("write: no answer within 1s (127.0.0.1:{port})"));
     }
     assert!(gateway.log().contains("stopped"), "{}", gateway.log());
+}
+
+#[test]
+fn a_reference_to_anything_but_a_regular_file_is_an_error_at_once() {
+    let folder = folder(&[]);
+    let path = |name: &str| folder.path().join(name);
+    mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    symlink("loop", path("loop")).unwrap();
+    let cases = [
+        ("pipe", "it is not a regular file"),
+        ("/dev/zero", "it is not a regular file"),
+        (".", "it is not a regular file"),
+        ("loop", "too many levels of symbolic links"),
+    ];
+    for (name, expected) in cases {
+        let file = path("a.toml");
+        fs::write(&file, format!("namespace = \"a\"\naccess_token = \"${{file:{name}}}\"\n"))
+            .unwrap();
+        let output = run(&["check-config", file.to_str().unwrap()]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let prefix =
+            format!("{}:2: access_token: cannot read `{name}`: {expected}", file.display());
+        assert!(errors.starts_with(&prefix), "{errors}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn the_second_signal_ends_the_gateway_at_once() {
+    let redis = Redis::start(&[]).unwrap();
+    let file = format!("{FILE}[redis]\nurl = \"redis://127.0.0.1:{}\"\n", redis.port());
+    let mut gateway = Gateway::start(&file);
+    assert_eq!(gateway.status("/redis"), "working");
+    redis.server.pause();
+    let address = gateway.address;
+    let caller = thread::spawn(move || try_get(address, TOKEN, &[]));
+    wait_for("the report to begin", || match gateway.connections(&[redis.port()]) {
+        counts if counts == [1] => Ok(()),
+        counts => Err(format!("{counts:?}")),
+    });
+    signal(&gateway, Signal::TERM);
+    gateway.wait_for_log("shutting down");
+    signal(&gateway, Signal::TERM);
+    gateway.wait_for_log("second signal, exiting at once");
+    gateway.server.stop();
+    assert!(!gateway.log().contains("\"stopped\""), "{}", gateway.log());
+    drop(caller.join());
+}
+
+#[test]
+fn sighup_reloads_and_sigusr1_and_sigusr2_do_nothing() {
+    let gateway = Gateway::start(FILE);
+    for number in [Signal::USR1, Signal::USR2, Signal::HUP] {
+        signal(&gateway, number);
+    }
+    gateway.wait_for_log("reload requested");
+    gateway.report();
+}
+
+fn signal(gateway: &Gateway, signal: Signal) {
+    let pid = gateway.server.pid().unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn errors_are_told_by_the_exit_code_if_nothing_can_be_printed() {
+    let good = folder(&[("a.toml", FILE)]);
+    let (file, missing) = (good.path().join("a.toml"), good.path().join("none"));
+    let code = |arguments: &str| {
+        let shell = format!("exec {} {arguments}", env!("CARGO_BIN_EXE_health-gateway"));
+        Command::new("sh").args(["-c", &shell]).status().unwrap().code()
+    };
+    let (file, missing) = (file.display(), missing.display());
+    assert_eq!(code(&format!("check-config {file} >/dev/full")), Some(2));
+    assert_eq!(code(&format!("check-config {missing} 2>/dev/full")), Some(1));
+    assert_eq!(code(&format!("serve --config {missing} 2>/dev/full")), Some(2));
+    assert_eq!(code(&format!("check-config {file} <&- >&- 2>&-")), Some(0));
+}
+
+#[test]
+fn a_crash_dumps_no_core() {
+    let folder = folder(&[("a.toml", FILE)]);
+    let program = env!("CARGO_BIN_EXE_health-gateway");
+    let shell =
+        format!("ulimit -c unlimited; exec {program} serve --config . --listen 127.0.0.1:0");
+    let mut gateway = Command::new("sh")
+        .args(["-c", &shell])
+        .current_dir(folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(gateway.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("endpoint opened")));
+    kill_process(Pid::from_child(&gateway), Signal::ABORT).unwrap();
+    let status = gateway.wait().unwrap();
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
 }

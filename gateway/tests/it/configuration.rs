@@ -1,6 +1,7 @@
 //! Configuration files: all errors are reported at once, with line and key, without values.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use gateway::config::{Configuration, LoadContext, SecretCache};
 use gateway::kinds::KINDS;
@@ -232,4 +233,38 @@ fn an_empty_access_token_is_an_error() {
         "namespace = \"production\"\naccess_token = \"\"\n",
         &["production.toml:2: access_token: expected a token, found an empty string"],
     );
+}
+
+#[test]
+fn fifty_thousand_names_and_as_many_errors_are_read_in_moments() {
+    let names: Vec<_> = (0..50_000).map(|number| format!("\"queue{number}\"")).collect();
+    let queues = format!("queues = [{}]\n", names.join(","));
+    let rabbit = format!("{GOOD}[rabbit]\nurl = \"amqp://mq/\"\n{queues}");
+    let celery = format!("{GOOD}[celery]\nbroker = \"redis://mq/\"\n{queues}");
+    let unknown: Vec<_> =
+        (0..10_000).map(|number| format!("[celery.checks.none{number}]")).collect();
+    let unknown = unknown.join("\n");
+    // A search through the list for each name takes more than half a minute for each of these.
+    let begun = Instant::now();
+    assert!(read(&rabbit).is_ok() && read(&celery).is_ok());
+    let errors = read(&format!("{celery}{unknown}")).expect_err("these checks are unknown");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(errors.lines().count(), 10_000);
+    let first = errors.lines().next().unwrap_or_default();
+    assert!(first.ends_with("`queues.queue28`, or 49971 others"), "{first}");
+}
+
+#[test]
+fn a_token_that_no_path_can_hold_is_an_error_and_its_last_newline_is_ignored() {
+    check(
+        "namespace = \"production\"\naccess_token = \"hunter2/hunter2\"\n",
+        &[
+            "production.toml:2: access_token: expected a token without `/`, which ends it in a request's path",
+        ],
+    );
+    let empty = "namespace = \"production\"\naccess_token = \"\\n\"\n";
+    check(empty, &["production.toml:2: access_token: expected a token, found an empty string"]);
+    let file = "namespace = \"production\"\naccess_token = \"token\\r\\n\"\n";
+    let token = read(file).expect("the file is valid").access.token.expect("it has one");
+    assert_eq!(token.expose(), "token");
 }

@@ -95,11 +95,13 @@ fn the_json_is_that_of_the_endpoint() {
 #[test]
 fn several_namespaces_are_reported_by_name() {
     let redis = Redis::start(&[]).unwrap();
-    let (port, token) = (redis.port(), "access_token = \"t\"");
-    let one =
-        format!("namespace = \"one\"\n{token}\n[redis]\nurl = \"redis://127.0.0.1:{port}\"\n");
-    let two =
-        format!("namespace = \"two\"\n{token}\n[cache]\ndata = \"redis://127.0.0.1:{port}\"\n");
+    let port = redis.port();
+    let one = format!(
+        "namespace = \"one\"\naccess_token = \"1\"\n[redis]\nurl = \"redis://127.0.0.1:{port}\"\n"
+    );
+    let two = format!(
+        "namespace = \"two\"\naccess_token = \"2\"\n[cache]\ndata = \"redis://127.0.0.1:{port}\"\n"
+    );
     let folder = folder(&[("1.toml", &one), ("2.toml", &two)]);
     let table = printed(folder.path(), &[], 0);
     let expected = "namespace  check        seconds  status\n\

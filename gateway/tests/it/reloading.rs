@@ -1,7 +1,9 @@
 //! Changes while the gateway runs: of files, referenced files, secrets and folders.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
 use stack::redis::Redis;
 use stack::vault::{ROOT_TOKEN, Vault};
@@ -157,4 +159,121 @@ fn a_file_rejected_for_a_secret_is_tried_again_when_the_secret_changes() {
     // An unknown token makes the gateway read its secrets again.
     assert_eq!(get(gateway.address, "wrong-token", &[]).status, 405);
     wait_for_names(&gateway, &["redis2", "vault"]);
+}
+
+#[test]
+fn an_emptied_folder_closes_its_namespaces_and_other_folders_are_followed() {
+    let other = tempfile::tempdir().unwrap();
+    let path = other.path().to_str().unwrap();
+    let file = other.path().join("other.toml");
+    let text = |token: &str| format!("namespace = \"other\"\naccess_token = \"{token}\"\n");
+    fs::write(&file, text("token-of-the-other")).unwrap();
+    let gateway = Gateway::start_with_arguments(&[("tests.toml", FILE)], &["--config", path]);
+    let wait = |token: &str, expected: u16| {
+        wait_for("a status code", || match get(gateway.address, token, &[]).status {
+            code if code == expected => Ok(()),
+            code => Err(code.to_string()),
+        });
+    };
+    wait("token-of-the-other", 200);
+    fs::remove_file(gateway.file("tests.toml")).unwrap();
+    gateway.wait_for_log("namespace closed");
+    wait(TOKEN, 405);
+    fs::write(
+        other.path().join("third.toml"),
+        text("token-of-the-third").replace("other", "third"),
+    )
+    .unwrap();
+    wait("token-of-the-third", 200);
+    // A folder that is gone holds no files either.
+    fs::remove_dir_all(other.path()).unwrap();
+    wait("token-of-the-other", 405);
+}
+
+#[test]
+fn a_reload_that_takes_the_namespace_or_the_token_of_another_is_rejected() {
+    let other = "namespace = \"other\"\naccess_token = \"token-of-the-other\"\n";
+    let gateway = Gateway::start_with(&[("other.toml", other), ("tests.toml", FILE)]);
+    gateway.write("other.toml", &other.replace("\"other\"", "\"tests\""));
+    gateway.wait_for_log("each file has its own");
+    gateway.write("other.toml", &other.replace("token-of-the-other", TOKEN));
+    gateway.wait_for_log("each namespace has its own");
+    assert_eq!(get(gateway.address, "token-of-the-other", &[]).status, 200);
+    assert_eq!(get(gateway.address, TOKEN, &[]).status, 200);
+    // The token is free as soon as the other namespace has another one.
+    gateway.write("tests.toml", &FILE.replace(TOKEN, "token-after-the-tests"));
+    wait_for("the other token", || {
+        match get(gateway.address, "token-after-the-tests", &[]).status {
+            200 => Ok(()),
+            code => Err(code.to_string()),
+        }
+    });
+}
+
+#[test]
+fn a_renamed_file_is_answered_without_a_gap() {
+    let mut vault = Vault::start().unwrap();
+    let secret = json!({"data": {"access_token": "token-in-vault"}});
+    vault.api("POST", "secret/data/tests/health", &secret).unwrap();
+    let text = format!(
+        "namespace = \"tests\"\n[vault]\nurl = \"http://127.0.0.1:{}\"\ntoken = \"{ROOT_TOKEN}\"\n",
+        vault.port()
+    );
+    let gateway = Gateway::start_with(&[("tests.toml", &text)]);
+    let code = || get(gateway.address, "token-in-vault", &[]).status;
+    assert_eq!(code(), 200);
+    // A namespace that was opened anew could not read its token any more.
+    vault.server.stop();
+    fs::rename(gateway.file("tests.toml"), gateway.file("renamed.toml")).unwrap();
+    gateway.wait_for_log("config renamed");
+    assert_eq!(code(), 200);
+    gateway.write("renamed.toml", &format!("failure_status = 503\n{text}"));
+    wait_for("the new file", || match code() {
+        503 => Ok(()),
+        code => Err(code.to_string()),
+    });
+    assert!(!gateway.log().contains("namespace closed"), "{}", gateway.log());
+}
+
+#[test]
+fn files_swapped_by_a_symbolic_link_take_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let publish = |version: &str, token: &str| {
+        fs::create_dir(path(version)).unwrap();
+        let text = format!("namespace = \"linked\"\naccess_token = \"{token}\"\n");
+        fs::write(path(version).join("linked.toml"), text).unwrap();
+        symlink(version, path("..data_tmp")).unwrap();
+        fs::rename(path("..data_tmp"), path("..data")).unwrap();
+    };
+    publish("..first", "first-linked-token");
+    symlink("..data/linked.toml", path("linked.toml")).unwrap();
+    let arguments = ["--config", folder.path().to_str().unwrap()];
+    let gateway = Gateway::start_with_arguments(&[("tests.toml", FILE)], &arguments);
+    assert_eq!(get(gateway.address, "first-linked-token", &[]).status, 200);
+    publish("..second", "second-linked-token");
+    fs::remove_dir_all(path("..first")).unwrap();
+    wait_for("the second token", || {
+        match get(gateway.address, "second-linked-token", &[]).status {
+            200 => Ok(()),
+            code => Err(code.to_string()),
+        }
+    });
+    assert!(!gateway.log().contains("namespace closed"), "{}", gateway.log());
+}
+
+#[test]
+fn a_pipe_in_a_followed_folder_stops_nothing() {
+    let gateway = Gateway::start(FILE);
+    mknodat(CWD, gateway.file("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    mknodat(CWD, gateway.file("pipe.toml"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    gateway.wait_for_log("pipe.toml:1: cannot read the file: it is not a regular file");
+    gateway.write("other.toml", "namespace = \"other\"\naccess_token = \"${file:pipe}\"\n");
+    gateway.wait_for_log("cannot read `pipe`: it is not a regular file");
+    gateway.write("other.toml", "namespace = \"other\"\naccess_token = \"token-of-the-other\"\n");
+    wait_for("the token", || match get(gateway.address, "token-of-the-other", &[]).status {
+        200 => Ok(()),
+        code => Err(code.to_string()),
+    });
+    gateway.report();
 }

@@ -1,5 +1,6 @@
 //! Reads a table of the configuration key by key.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -173,10 +174,9 @@ impl<'a> Fields<'a> {
             }
         }
         let mut all = Vec::new();
-        for (place, (name, _)) in entries.iter().enumerate() {
-            if entries[..place].iter().any(|(earlier, _)| earlier == name) {
-                self.error(key, "expected each name once");
-            }
+        let mut names = HashSet::new();
+        if !entries.iter().all(|(name, _)| names.insert(name.as_str())) {
+            self.error(key, "expected each name once");
         }
         for (name, mut fields) in entries {
             all.push(read(&name, &mut fields));

@@ -1,0 +1,61 @@
+//! SIGTERM and SIGINT stop the gateway, SIGHUP reloads, SIGUSR1 and SIGUSR2 do nothing.
+
+use std::io;
+use std::process;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Added to a signal's number, it is the exit code of a process that the signal ended.
+const ENDED_BY_SIGNAL: i32 = 128;
+
+/// Cancels `stop` at the first SIGTERM or SIGINT, exits at the second, and notifies `reload` at each SIGHUP.
+pub fn watch(stop: CancellationToken, reload: Arc<Notify>) -> io::Result<()> {
+    let stops = (
+        stopping("SIGTERM", SignalKind::terminate())?,
+        stopping("SIGINT", SignalKind::interrupt())?,
+    );
+    let hangup = signal(SignalKind::hangup())?;
+    // Without a handler, these two end the process. A handler stays when its stream is dropped.
+    drop((signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?));
+    tokio::spawn(handle(stops, hangup, stop, reload));
+    Ok(())
+}
+
+/// A signal that stops the gateway.
+struct Stopping {
+    name: &'static str,
+    kind: SignalKind,
+    stream: Signal,
+}
+
+fn stopping(name: &'static str, kind: SignalKind) -> io::Result<Stopping> {
+    Ok(Stopping { name, kind, stream: signal(kind)? })
+}
+
+async fn handle(
+    (mut terminate, mut interrupt): (Stopping, Stopping),
+    mut hangup: Signal,
+    stop: CancellationToken,
+    reload: Arc<Notify>,
+) {
+    loop {
+        let (signal, kind) = tokio::select! {
+            _ = terminate.stream.recv() => (terminate.name, terminate.kind),
+            _ = interrupt.stream.recv() => (interrupt.name, interrupt.kind),
+            _ = hangup.recv() => {
+                tracing::info!("reload requested");
+                reload.notify_one();
+                continue;
+            }
+        };
+        if stop.is_cancelled() {
+            tracing::warn!(signal, "second signal, exiting at once");
+            process::exit(ENDED_BY_SIGNAL + kind.as_raw_value());
+        }
+        tracing::info!(signal, "shutting down");
+        stop.cancel();
+    }
+}

@@ -1,16 +1,22 @@
 //! Encodes and decodes frames with the codec of `amq_protocol`.
 
-use amq_protocol::frame::{AMQPFrame, gen_frame, parse_frame};
+use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, gen_frame, parse_frame};
+use amq_protocol::protocol::BasicProperties;
 use bytes::{Buf, BytesMut};
 use probe::Cause;
 
-use crate::error::not_amqp;
+use crate::error::{not_amqp, unexpected};
+use crate::field_tables::{MAX_DEPTH, TableError, verify_header, verify_method};
 
 /// The largest frame in both directions, as negotiated with the broker.
 pub(crate) const MAX_FRAME: u32 = 128 * 1024;
 
 /// The size of a frame's header: type, channel, payload size.
 const HEADER: usize = 7;
+
+/// The types of frames that may have a field table.
+const METHOD: u8 = 1;
+const CONTENT_HEADER: u8 = 2;
 
 /// Received bytes that are not decoded yet.
 #[derive(Default)]
@@ -26,6 +32,9 @@ impl FrameDecoder {
         {
             return Err(not_amqp());
         }
+        if let Some(header) = self.verify_tables()? {
+            return Ok(Some(header));
+        }
         let (frame, used) = match parse_frame(&self.buffer[..]) {
             Ok((rest, frame)) => (frame, self.buffer.len() - rest.len()),
             Err(error) if error.is_incomplete() => return Ok(None),
@@ -35,10 +44,49 @@ impl FrameDecoder {
         Ok(Some(frame))
     }
 
+    /// Verifies the field table of the next frame, if that is complete, before the parser recurses into it.
+    ///
+    /// Any client of the broker can send a message to the reply queue. If its headers are too deep, this takes the frame from the buffer and returns it without properties, so that the message has no receiver.
+    fn verify_tables(&mut self) -> Result<Option<AMQPFrame>, Cause> {
+        let size = self.payload_size().and_then(|size| usize::try_from(size).ok());
+        let frame = size.and_then(|size| self.buffer.get(..HEADER + size + 1));
+        let Some(frame) = frame else { return Ok(None) };
+        let (used, payload) = (frame.len(), &frame[HEADER..frame.len() - 1]);
+        let verified = match frame[0] {
+            METHOD => verify_method(payload),
+            CONTENT_HEADER => verify_header(payload),
+            _ => Ok(()),
+        };
+        match verified {
+            Ok(()) => Ok(None),
+            Err(TableError::TooDeep) if frame[0] == CONTENT_HEADER => {
+                let header = without_properties(frame);
+                self.buffer.advance(used);
+                Ok(Some(header))
+            }
+            Err(TableError::TooDeep) => {
+                Err(unexpected(&format!("tables of more than {MAX_DEPTH} levels")))
+            }
+            Err(TableError::Malformed) => Err(not_amqp()),
+        }
+    }
+
     fn payload_size(&self) -> Option<u32> {
         let size = self.buffer.get(HEADER - 4..HEADER)?;
         size.try_into().ok().map(u32::from_be_bytes)
     }
+}
+
+/// The header frame `bytes` without its properties. It has the fields before them, which `verify_header` has read.
+fn without_properties(mut bytes: &[u8]) -> AMQPFrame {
+    let _type = bytes.get_u8();
+    let channel = bytes.get_u16();
+    let _size = bytes.get_u32();
+    let class_id = bytes.get_u16();
+    let _weight = bytes.get_u16();
+    let body_size = bytes.get_u64();
+    let properties = BasicProperties::default();
+    AMQPFrame::Header(channel, AMQPContentHeader { class_id, body_size, properties })
 }
 
 /// Appends `frame` to `buffer`.

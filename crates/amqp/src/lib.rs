@@ -15,6 +15,7 @@ mod connect_params;
 mod connection;
 mod deliveries;
 mod error;
+mod field_tables;
 mod frames;
 mod grants;
 mod handshake;

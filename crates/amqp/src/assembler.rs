@@ -6,10 +6,10 @@ use amq_protocol::frame::AMQPContentHeader;
 use probe::Cause;
 
 use crate::Message;
-use crate::error::unexpected;
+use crate::error::{too_large, unexpected};
 
-/// The largest body of a message; a valid reply is far smaller.
-const MAX_BODY: u64 = 4 * 1024 * 1024;
+/// The largest body of a message, and of all incomplete messages together; a valid reply is far smaller.
+const MAX_BODY: usize = 4 * 1024 * 1024;
 
 /// The incomplete messages by channel.
 #[derive(Default)]
@@ -35,10 +35,8 @@ impl MessageAssembler {
         header: AMQPContentHeader,
     ) -> Result<Option<Message>, Cause> {
         let partial = self.0.get_mut(&channel).ok_or_else(|| unexpected("a header"))?;
-        if header.body_size > MAX_BODY {
-            return Err(unexpected("a message of more than 4 MiB"));
-        }
-        let size = usize::try_from(header.body_size).unwrap_or(usize::MAX);
+        let size = usize::try_from(header.body_size).ok().filter(|size| *size <= MAX_BODY);
+        let size = size.ok_or_else(too_large)?;
         let message = Message { properties: header.properties, body: Vec::new() };
         partial.message = Some((message, size));
         Ok(self.take_complete(channel))
@@ -46,6 +44,11 @@ impl MessageAssembler {
 
     /// Adds a part of the body. Returns the message if it is a delivery and now complete.
     pub(crate) fn add_body(&mut self, channel: u16, part: &[u8]) -> Result<Option<Message>, Cause> {
+        let incomplete = self.0.values().filter_map(|partial| partial.message.as_ref());
+        let buffered: usize = incomplete.map(|(message, _)| message.body.len()).sum();
+        if buffered + part.len() > MAX_BODY {
+            return Err(too_large());
+        }
         let message = self.0.get_mut(&channel).and_then(|partial| partial.message.as_mut());
         let (message, size) = message.ok_or_else(|| unexpected("a body"))?;
         if message.body.len() + part.len() > *size {

@@ -9,12 +9,18 @@ use crate::channel_ids::ChannelIds;
 use crate::command::{Command, ConnectionState};
 use crate::error::{ChannelError, CloseReason, connection_closed, unexpected};
 
+/// The largest number of methods that are kept for the receiver; an operation asks for at most [`MAX_PIPELINED`].
+pub(crate) const MAX_EVENTS: usize = 4096;
+
+/// The largest number of questions in one batch.
+pub(crate) const MAX_PIPELINED: usize = 1024;
+
 /// An open channel in confirm mode. It is closed when it is dropped.
 pub(crate) struct Channel {
     pub(crate) id: u16,
     /// The number of messages published on it, which is the delivery tag of the last one: the broker counts as well, and confirms by tag.
     pub(crate) published: u64,
-    events: mpsc::UnboundedReceiver<AMQPClass>,
+    events: mpsc::Receiver<AMQPClass>,
     commands: mpsc::UnboundedSender<Command>,
     state: watch::Receiver<ConnectionState>,
     closed_by_broker: bool,
@@ -28,7 +34,7 @@ impl Channel {
     ) -> Result<Self, ChannelError> {
         let none_left = || Cause::msg("the connection has no channel left");
         let id = ids.allocate().ok_or_else(none_left)?;
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::channel(MAX_EVENTS);
         let mut opened = Self {
             id,
             published: 0,

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 /// A command to the I/O loop.
 pub(crate) enum Command {
     /// Sends the frames that open a channel, and forwards the methods on it to `events`.
-    OpenChannel { channel: u16, events: mpsc::UnboundedSender<AMQPClass>, frames: Vec<AMQPFrame> },
+    OpenChannel { channel: u16, events: mpsc::Sender<AMQPClass>, frames: Vec<AMQPFrame> },
     /// Sends frames of an open channel.
     Send(Vec<AMQPFrame>),
     /// Closes a channel. Its id is released when the broker has confirmed that.

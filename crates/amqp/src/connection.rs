@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use probe::{Cause, Connect, Failure, Steps};
 use tokio::sync::{mpsc, watch};
 
-use crate::channel::Channel;
+use crate::channel::{Channel, MAX_PIPELINED};
 use crate::channel_ids::ChannelIds;
 use crate::command::{Command, ConnectionState};
 use crate::connect_params::ConnectParams;
@@ -113,6 +113,7 @@ impl Connection {
         while depths.len() < names.len() {
             let mut channel = self.take_channel().await?;
             let remaining = &names[depths.len()..];
+            let remaining = &remaining[..remaining.len().min(MAX_PIPELINED)];
             let methods: Result<Vec<_>, _> =
                 remaining.iter().map(|name| passive_declare(name)).collect();
             channel.send(methods?);

@@ -51,6 +51,11 @@ pub(crate) fn not_amqp() -> Cause {
     Cause::msg("the server does not speak AMQP 0-9-1").connection_lost()
 }
 
+/// The broker sent more, or more deeply nested, than a valid answer has.
+pub(crate) fn too_large() -> Cause {
+    Cause::msg("the server's answer is too large").connection_lost()
+}
+
 /// The broker sent a frame or a method that the protocol does not allow here.
 pub(crate) fn unexpected(what: &str) -> Cause {
     Cause::msg(format!("the broker sent {what}, which does not belong here")).connection_lost()

@@ -10,13 +10,14 @@ use amq_protocol::protocol::{AMQPClass, basic, channel, connection};
 use bytes::BytesMut;
 use probe::Cause;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::assembler::MessageAssembler;
 use crate::channel_ids::ChannelIds;
 use crate::command::{Command, ConnectionState};
-use crate::error::{connection_closed, unexpected};
+use crate::error::{connection_closed, too_large, unexpected};
 use crate::frames::{FrameDecoder, encode};
 use crate::handshake::OpenConnection;
 use crate::message::short_string;
@@ -24,6 +25,8 @@ use crate::reply_queue::Dispatcher;
 
 /// The time that the broker has to confirm `connection.close`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The largest number of unsent bytes with which another method of the broker is answered.
+const MAX_UNSENT: usize = 1024 * 1024;
 /// The reply code of a normal close.
 const REPLY_SUCCESS: u16 = 200;
 
@@ -39,7 +42,7 @@ pub(crate) struct IoLoop {
     channel_ids: ChannelIds,
     assembler: MessageAssembler,
     /// The receiver of each open channel, `None` for a channel that is being closed.
-    channels: HashMap<u16, Option<mpsc::UnboundedSender<AMQPClass>>>,
+    channels: HashMap<u16, Option<mpsc::Sender<AMQPClass>>>,
     heartbeat: Duration,
     last_read: Instant,
 }
@@ -204,7 +207,9 @@ impl IoLoop {
                 self.assembler.begin(channel, true);
                 return Ok(());
             }
-            AMQPClass::Basic(basic::AMQPMethod::Return(_)) => self.assembler.begin(channel, false),
+            AMQPClass::Basic(basic::AMQPMethod::Return(_)) => {
+                self.assembler.begin(channel, false);
+            }
             AMQPClass::Basic(basic::AMQPMethod::Cancel(_)) => {
                 return Err(Cause::msg("the broker cancelled the consumer of the reply queue"));
             }
@@ -216,19 +221,30 @@ impl IoLoop {
                 let ok = AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {}));
                 encode(&AMQPFrame::Method(channel, ok), &mut self.write_buffer)?;
                 // If both sides close the channel at once, its id is released by the broker's `close-ok`.
-                if let Some(Some(events)) = self.channels.get(&channel) {
-                    let _dropped = events.send(method);
+                if let Some(Some(_)) = self.channels.get(&channel) {
+                    self.forward(channel, method)?;
                     self.remove_channel(channel);
                 }
-                return Ok(());
+                return self.verify_unsent();
             }
             _ => {}
         }
-        if let Some(Some(events)) = self.channels.get(&channel) {
+        self.forward(channel, method)
+    }
+
+    /// Forwards a method to the receiver of its channel, and fails if too many wait there.
+    fn forward(&self, channel: u16, method: AMQPClass) -> Result<(), Cause> {
+        let Some(Some(events)) = self.channels.get(&channel) else { return Ok(()) };
+        match events.try_send(method) {
+            Err(TrySendError::Full(_)) => Err(too_large()),
             // The receiver may have been dropped: the command to close the channel follows.
-            let _dropped = events.send(method);
+            Err(TrySendError::Closed(_)) | Ok(()) => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Fails if the broker sends methods that are answered, and does not read the answers.
+    fn verify_unsent(&self) -> Result<(), Cause> {
+        if self.write_buffer.len() > MAX_UNSENT { Err(too_large()) } else { Ok(()) }
     }
 
     fn remove_channel(&mut self, channel: u16) {

@@ -35,8 +35,12 @@ async fn check_line(replies: Vec<Vec<u8>>, expected: &str) {
 
 /// A frame of a method on channel 0.
 fn method(payload: &[u8]) -> Vec<u8> {
+    method_on(0, payload)
+}
+
+fn method_on(channel: u8, payload: &[u8]) -> Vec<u8> {
     let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&[1, 0, 0][..], &size, payload, &[0xce]].concat()
+    [&[1, 0, channel][..], &size, payload, &[0xce]].concat()
 }
 
 /// `connection.start` with an empty table, this mechanism and one locale.
@@ -78,4 +82,51 @@ async fn an_unexpected_method_is_a_failure() {
     // `connection.open-ok` in place of `connection.tune`.
     let expected = "authenticate: the broker sent a method, which does not belong here";
     check_line(vec![start(b"PLAIN"), method(b"\0\x0a\0\x29\0")], expected).await;
+}
+
+/// What a broker answers until the connection is open and has its reply queue, and to the channel of a publication.
+fn open_connection() -> Vec<Vec<u8>> {
+    let channel = |id| {
+        let select_ok = method_on(id, b"\0\x55\0\x0b");
+        [method_on(id, b"\0\x14\0\x0b\0\0\0\0"), select_ok].concat()
+    };
+    let consume_ok = method_on(1, b"\0\x3c\0\x15\0");
+    vec![
+        start(b"PLAIN"),
+        method(b"\0\x0a\0\x1e\0\0\0\x02\0\0\0\x0a"),
+        method(b"\0\x0a\0\x29\0"),
+        channel(1),
+        [method_on(1, &[&b"\0\x32\0\x0b\0"[..], &[0; 8]].concat()), consume_ok].concat(),
+        channel(2),
+    ]
+}
+
+#[tokio::test]
+async fn methods_without_end_are_a_failure() {
+    let ack = method_on(1, &[&b"\0\x3c\0\x50"[..], &[0; 9]].concat());
+    let replies = [open_connection(), vec![ack.repeat(5_000), Vec::new()]].concat();
+    check_line(replies, "publish: the server's answer is too large").await;
+}
+
+#[tokio::test]
+async fn a_message_of_2_to_the_62_bytes_is_a_failure() {
+    let deliver = method_on(1, &[&b"\0\x3c\0\x3c\0"[..], &[0; 11]].concat());
+    let size = (1_u64 << 62).to_be_bytes();
+    let header = [&[2, 0, 1, 0, 0, 0, 14][..], &[0, 60, 0, 0], &size, &[0, 0], &[0xce]].concat();
+    let replies = [open_connection(), vec![[deliver, header].concat(), Vec::new()]].concat();
+    check_line(replies, "publish: the server's answer is too large").await;
+}
+
+#[tokio::test]
+async fn nested_server_properties_are_a_failure() {
+    let mut table: Vec<u8> = Vec::new();
+    for _ in 0..5_000 {
+        let size = u32::try_from(table.len()).unwrap().to_be_bytes();
+        table = [b"\x01nF", &size[..], &table].concat();
+    }
+    let size = u32::try_from(table.len()).unwrap().to_be_bytes();
+    let start = method(&[&[0, 10, 0, 10, 0, 9][..], &size, &table].concat());
+    let expected =
+        "handshake: the broker sent tables of more than 32 levels, which does not belong here";
+    check_line(vec![start], expected).await;
 }

@@ -135,7 +135,7 @@ fn no_response(error: hyper::Error, repeatable: bool) -> Cause {
 /// The head of the response was read, and the body was not.
 fn incomplete_body(error: Box<dyn Error + Send + Sync>, repeatable: bool) -> Cause {
     if error.is::<LengthLimitError>() {
-        return Cause::msg(format!("the answer is larger than {} KiB", MAX_BODY / 1024));
+        return Cause::msg("the server's answer is too large");
     }
     match error.downcast::<hyper::Error>() {
         Ok(error) => no_response(*error, repeatable),

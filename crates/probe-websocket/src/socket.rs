@@ -91,7 +91,7 @@ fn cause(error: Error) -> Cause {
             Cause::msg(NO_CLOSE_FRAME)
         }
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-            Cause::msg(format!("a message is larger than {} KiB", MAX_MESSAGE / 1024))
+            Cause::msg("the server's answer is too large")
         }
         Error::Utf8(_) => Cause::msg("a text message is not UTF-8"),
         Error::Protocol(error) => {

@@ -113,7 +113,7 @@ async fn frames_that_violate_the_protocol_are_reported() {
             b"\x81\x82\0\0\0\0hi",
             "the server breaks the protocol: received a masked frame from server",
         ),
-        (b"\x82\x7f\0\0\x00\x01\0\0\0\0", "a message is larger than 1024 KiB"),
+        (b"\x82\x7f\0\0\x00\x01\0\0\0\0", "the server's answer is too large"),
         (b"\x81\x02\xff\xff", "a text message is not UTF-8"),
     ] {
         assert_fails(UPGRADE, frames, &format!("ping: {expected}")).await;

@@ -217,7 +217,7 @@ async fn serve(
 ) -> Result<ExitCode, String> {
     let open_files = open_files::raise_limit();
     let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
-    signals::watch(stop.clone(), reload.clone())
+    let exit_at_once = signals::watch(stop.clone(), reload.clone())
         .map_err(|error| format!("cannot wait for signals: {}", Cause::from(error).text()))?;
     let admin = match health_listen {
         Some(address) => Some((address, bind(address)?)),
@@ -242,11 +242,18 @@ async fn serve(
         limits,
         stop.cancelled_owned(),
     );
-    // In a task, so that connections are accepted on the runtime's workers, which serve them.
-    tokio::spawn(serving).await.map_err(|error| format!("the endpoint ended: {error}"))?;
-    namespaces.close().await;
-    tracing::info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    let drained = async {
+        // In a task, so that connections are accepted on the runtime's workers, which serve them.
+        tokio::spawn(serving).await.map_err(|error| format!("the endpoint ended: {error}"))?;
+        namespaces.close().await;
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    };
+    tokio::select! {
+        result = drained => result,
+        // Not `process::exit`, which would lose the lines of the log that are not written yet.
+        Ok(code) = exit_at_once => Ok(code),
+    }
 }
 
 /// How many connections the kernel queues until they are accepted.

@@ -1,18 +1,23 @@
 //! SIGTERM and SIGINT stop the gateway, SIGHUP reloads, SIGUSR1 and SIGUSR2 do nothing.
 
 use std::io;
-use std::process;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Added to a signal's number, it is the exit code of a process that the signal ended.
-const ENDED_BY_SIGNAL: i32 = 128;
+const ENDED_BY_SIGNAL: u8 = 128;
 
-/// Cancels `stop` at the first SIGTERM or SIGINT, exits at the second, and notifies `reload` at each SIGHUP.
-pub fn watch(stop: CancellationToken, reload: Arc<Notify>) -> io::Result<()> {
+/// Cancels `stop` at the first SIGTERM or SIGINT, and notifies `reload` at each SIGHUP.
+///
+/// At the second SIGTERM or SIGINT, the receiver gets the code to exit with at once.
+pub fn watch(
+    stop: CancellationToken,
+    reload: Arc<Notify>,
+) -> io::Result<oneshot::Receiver<ExitCode>> {
     let stops = (
         stopping("SIGTERM", SignalKind::terminate())?,
         stopping("SIGINT", SignalKind::interrupt())?,
@@ -20,8 +25,9 @@ pub fn watch(stop: CancellationToken, reload: Arc<Notify>) -> io::Result<()> {
     let hangup = signal(SignalKind::hangup())?;
     // Without a handler, these two end the process. A handler stays when its stream is dropped.
     drop((signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?));
-    tokio::spawn(handle(stops, hangup, stop, reload));
-    Ok(())
+    let (exit, exiting) = oneshot::channel();
+    tokio::spawn(handle(stops, hangup, stop, reload, exit));
+    Ok(exiting)
 }
 
 /// A signal that stops the gateway.
@@ -40,6 +46,7 @@ async fn handle(
     mut hangup: Signal,
     stop: CancellationToken,
     reload: Arc<Notify>,
+    exit: oneshot::Sender<ExitCode>,
 ) {
     loop {
         let (signal, kind) = tokio::select! {
@@ -53,7 +60,10 @@ async fn handle(
         };
         if stop.is_cancelled() {
             tracing::warn!(signal, "second signal, exiting at once");
-            process::exit(ENDED_BY_SIGNAL + kind.as_raw_value());
+            let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
+            // The receiver is gone if the process is exiting anyway.
+            drop(exit.send(ExitCode::from(ENDED_BY_SIGNAL + number)));
+            return;
         }
         tracing::info!(signal, "shutting down");
         stop.cancel();

@@ -41,11 +41,12 @@ impl Unread {
         unread
     }
 
-    /// Sends requests for an unknown path, each of which is logged.
+    /// Sends requests with a wrong method and the right token, each of which is logged.
     fn fill_the_log(&self) {
+        let path = format!("/api/health/{TOKEN}/");
         for _ in 0..REFUSED_REQUESTS {
-            let response = send(self.address, "GET", "/nothing", &[]).and_then(receive);
-            assert_eq!(response.expect("a response").status, 404);
+            let response = send(self.address, "POST", &path, &[]).and_then(receive);
+            assert_eq!(response.expect("a response").status, 405);
         }
     }
 }

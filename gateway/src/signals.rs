@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Added to a signal's number, it is the exit code of a process that the signal ended.
+/// The exit code of a process that a signal ended is this plus the number of the signal.
 const ENDED_BY_SIGNAL: i32 = 128;
 
 /// Cancels `stop` at the first SIGTERM or SIGINT, exits at the second, and notifies `reload` at each SIGHUP.
@@ -18,7 +18,7 @@ pub fn watch(stop: CancellationToken, reload: Arc<Notify>) -> io::Result<()> {
         stopping("SIGINT", SignalKind::interrupt())?,
     );
     let hangup = signal(SignalKind::hangup())?;
-    // Without a handler, these two end the process. A handler stays when its stream is dropped.
+    // Without a handler, these two end the process. A handler stays installed when its stream is dropped.
     drop((signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?));
     tokio::spawn(handle(stops, hangup, stop, reload));
     Ok(())

@@ -99,18 +99,18 @@ impl Namespace {
     }
 
     /// Runs the components and checks that have one of these `names`.
-    pub(crate) async fn ask_only(&self, names: &[String], ask: RunOptions) -> Report {
-        self.snapshot().runner.only(names).run(ask).await.report
+    pub(crate) async fn ask_only(&self, names: &[String], options: RunOptions) -> Report {
+        self.snapshot().runner.only(names).run(options).await.report
     }
 
     /// Runs every check.
-    pub async fn ask(&self, ask: RunOptions) -> Report {
+    pub async fn ask(&self, options: RunOptions) -> Report {
         let snapshot = self.snapshot();
-        let answered = snapshot.runner.run(ask).await;
-        if answered.refused && snapshot.session.is_some() {
+        let run = snapshot.runner.run(options).await;
+        if run.refused && snapshot.session.is_some() {
             self.refresh_rejected();
         }
-        answered.report
+        run.report
     }
 
     /// Whether a request with this token in its path, and this one in its header, is authorized.

@@ -26,7 +26,7 @@ pub use self::sections::{CheckLimits, Component, ConfiguredCheck, REPORT_ORDER};
 const VAULT: &str = "vault";
 /// The key of the access token.
 const ACCESS_TOKEN: &str = "access_token";
-/// The length below which a token can be guessed. Only its length protects it, since attempts are not locked out.
+/// The length below which a token may be guessed: the right one is never delayed, so only its length protects the report.
 const MIN_TOKEN: usize = 16;
 
 /// What a configuration is built from besides its file.
@@ -115,7 +115,7 @@ impl ConfigError {
     pub(crate) fn duplicate_namespace(file: &Path, namespace: &str, other: &Path) -> Self {
         let other = other.display();
         let message = format!(
-            "the namespace `{namespace}` is that of {other} already: each file has its own"
+            "the namespace `{namespace}` is already used by {other}: each file needs its own"
         );
         Self::of_file(file, message)
     }
@@ -124,7 +124,7 @@ impl ConfigError {
     pub(crate) fn duplicate_token(file: &Path, namespace: &str, other: &Path) -> Self {
         let other = other.display();
         let message =
-            format!("it is that of `{namespace}` in {other} already: each namespace has its own");
+            format!("it is already used by `{namespace}` in {other}: each namespace needs its own");
         let diagnostics = vec![Diagnostic { line: 1, key: ACCESS_TOKEN.to_owned(), message }];
         Self { file: file.to_owned(), diagnostics }
     }
@@ -222,7 +222,7 @@ fn token_note(token: &Secret, line: usize) -> Option<Diagnostic> {
         line,
         key: ACCESS_TOKEN.to_owned(),
         message: format!(
-            "it has less than {MIN_TOKEN} characters and may be guessed: `openssl rand -hex 32` makes a good one"
+            "it has fewer than {MIN_TOKEN} characters and may be guessed: `openssl rand -hex 32` makes a good one"
         ),
     })
 }

@@ -145,7 +145,7 @@ fn component(
             if fields.has("checks") {
                 fields.error(
                     "checks",
-                    "this component is a single check, its limits are set in the section itself",
+                    "this component is a single check, so its limits are set in the section itself",
                 );
             }
             let limits =

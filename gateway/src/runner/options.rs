@@ -10,7 +10,7 @@ pub struct RunOptions {
     pub fresh: bool,
     /// How long the caller waits. A check that has not completed by then reports this as its status.
     pub wait: Option<Duration>,
-    /// When the report must be complete, and the time limit that ends then, for the status.
+    /// When the report must be complete, and how long after the start of the answer that is.
     /// A check that has not completed by then reports this as its status.
     pub deadline: Option<(Instant, Duration)>,
 }

@@ -25,7 +25,7 @@ impl<S> Layer<S> for AllowMethodsLayer {
     }
 }
 
-/// Responds with 405 to a method that the handler does not know.
+/// Responds with 405 to a method that the handler does not support.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AllowMethods<S> {
     inner: S,

@@ -1,4 +1,4 @@
-//! Judges the access token: 405 for a wrong one, as for a wrong method.
+//! Verifies the access token: 405 for a wrong one, as for a wrong method.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) struct AuthenticateLayer<R> {
 }
 
 impl<R> AuthenticateLayer<R> {
-    /// Has tokens judged by `source`.
+    /// Verifies tokens with `source`.
     pub(super) fn new(source: Arc<R>) -> Self {
         Self { source }
     }
@@ -65,7 +65,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    /// The only box on a request's way: everything below is part of it.
+    /// The only boxed future of a request, which contains the futures of all inner layers.
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
@@ -147,7 +147,7 @@ mod tests {
         }
     }
 
-    /// The response to a token; a request that is let through gets this status, and its namespace as the body.
+    /// The response to a token. A request that is let through gets this status, and its namespace as the body.
     async fn respond(token: &str, authorization: &str, status: StatusCode) -> Response<Body> {
         let inner = service_fn(move |request: Request<()>| async move {
             let AuthorizedNamespace(namespace) = *extension::<AuthorizedNamespace<u8>>(&request);

@@ -97,7 +97,7 @@ async fn an_accepted_connection_that_waits_for_its_turn_is_answered() {
         caller.send(closing()).await;
     }
     soon(started.acquire()).await.expect("it stays open").forget();
-    // The server gets the time to accept the second connection.
+    // This gives the server time to accept the second connection.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

@@ -29,7 +29,7 @@ const JSON: &str = "application/json";
 
 const DRAINING: &str = "draining: asked to end, finishing the answers under way\n";
 
-/// The limits of this listener, whose connections take no places of the endpoint.
+/// The limits of this listener, whose connections do not count towards those of the endpoint.
 const LIMITS: ServerLimits = ServerLimits {
     max_connections: 8,
     max_waiting: 2,

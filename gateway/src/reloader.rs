@@ -1,4 +1,4 @@
-//! Reloads a namespace when its file, a file that it refers to or a secret in Vault changes.
+//! Reloads a namespace when its configuration file, a referenced file or a secret changes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::rate_limit::RateLimit;
 
-/// How many wrong tokens are answered without delay, such as a typo, or a monitor with an old token.
+/// How many wrong tokens are answered without delay, for typos and monitors with an old token.
 const FREE_FAILURES: u32 = 3;
 /// The first delay. Each further delay is twice as long as the one before.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -18,8 +18,8 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(3);
 /// The failures of an address expire after this time without another.
 const EXPIRY: Duration = Duration::from_mins(5);
-/// How many wrong tokens of one network are judged each second. Further ones are refused at once.
-const JUDGED_PER_SECOND: u32 = 10;
+/// How many unknown tokens of one network are processed each second. Further ones are refused at once.
+const UNKNOWN_PER_SECOND: u32 = 10;
 /// How many addresses are stored before the older half of them is evicted.
 const MAX_ADDRESSES: usize = 4096;
 
@@ -60,8 +60,8 @@ impl Throttle {
         }
         entry.last = now;
         entry.count = entry.count.saturating_add(1);
-        let is_judged = entry.rate.admit(JUDGED_PER_SECOND, now);
-        is_judged.then(|| match entry.count.checked_sub(FREE_FAILURES + 1) {
+        let is_admitted = entry.rate.admit(UNKNOWN_PER_SECOND, now);
+        is_admitted.then(|| match entry.count.checked_sub(FREE_FAILURES + 1) {
             None => Duration::ZERO,
             Some(doublings) => FIRST_DELAY.saturating_mul(1 << doublings.min(10)).min(MAX_DELAY),
         })
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn more_than_ten_a_second_are_not_judged() {
+    fn more_than_ten_a_second_are_refused_at_once() {
         let throttle = Throttle::default();
         let peer = IpAddr::from([10, 0, 0, 1]);
         let begun = Instant::now();
-        let judged = (0..1000).filter(|_| throttle.record_failure(peer).is_some()).count();
+        let admitted = (0..1000).filter(|_| throttle.record_failure(peer).is_some()).count();
         let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
-        assert!((10..=10 * (seconds + 1)).contains(&judged), "{judged} in {seconds} s");
+        assert!((10..=10 * (seconds + 1)).contains(&admitted), "{admitted} in {seconds} s");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Access tokens: compared in constant time, and valid for a grace period after they are replaced.
+//! Access tokens, compared in constant time and valid for a grace period after their replacement.
 
 use std::fmt;
 use std::sync::LazyLock;

@@ -174,7 +174,7 @@ impl Document {
     }
 }
 
-/// The access token is kept in Vault unless the file says otherwise.
+/// Adds a reference to the access token in Vault, unless the file sets a token.
 fn add_default_token(root: &mut Node) {
     let (Some(Value::String(namespace)), None) =
         (root.get("namespace").map(|node| &node.value), root.get("access_token"))

@@ -1,4 +1,4 @@
-//! The configuration of one namespace: built from a file, or rejected with everything that is wrong.
+//! The configuration of one namespace, built from a file or rejected with all its errors.
 
 mod document;
 mod files;
@@ -64,7 +64,7 @@ pub struct Configuration {
 /// Which requests for a namespace's report are authorized.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// The access token; `None` until it has been read from Vault.
+    /// The access token, or `None` until it has been read from Vault.
     pub token: Option<Secret>,
     /// How long a replaced token stays valid.
     pub grace: Duration,

@@ -91,7 +91,7 @@ pub(super) fn components(
     components
 }
 
-/// Reads the limits in a table; those that are absent are inherited from `outer`.
+/// Reads the limits in a table. Absent ones are inherited from `outer`.
 fn limits(fields: &mut Fields<'_>, outer: CheckLimits) -> CheckLimits {
     let limits = CheckLimits {
         timeout: fields.optional("timeout").unwrap_or(outer.timeout),

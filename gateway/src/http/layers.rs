@@ -62,7 +62,7 @@ pub fn app<R: ReportSource>(
         .layer(AccessLogLayer::default())
         // 404: a path that is not the endpoint's has neither formats nor a token.
         .layer(RouteLayer)
-        // 404 for an unknown format, 406 for `Accept`: Django REST framework judges both before the token.
+        // 404 for an unknown format, 406 for `Accept`: Django REST framework checks both before the token.
         .layer(NegotiateLayer)
         // 405 for a wrong token, the same response as for a wrong method, so that neither reveals the other.
         .layer(AuthenticateLayer::new(source))

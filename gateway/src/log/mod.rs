@@ -1,4 +1,4 @@
-//! The log: one event a line on standard error, as JSON unless that is a terminal.
+//! Logs one event per line to standard error, as JSON unless that is a terminal.
 
 mod writer;
 

@@ -20,7 +20,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct Writer(NonBlocking);
 
-/// The thread that writes the log. When this is dropped, it writes the queued lines, and gives up after a second.
+/// A handle to the thread that writes the log. Dropping it writes the queued lines, for at most a second.
 #[derive(Debug)]
 pub struct Log {
     _worker: WorkerGuard,

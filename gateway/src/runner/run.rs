@@ -32,7 +32,7 @@ const MAX_POLL_TIME: Duration = Duration::from_millis(10);
 /// Whether a check blocked its thread when it ran last.
 #[derive(Debug, Default)]
 pub(super) struct BlockingHistory {
-    /// Whether every poll of the last run was short; `false` before the first run.
+    /// Whether every poll of the last run was short, or `false` before the first run.
     does_not_block: AtomicBool,
 }
 

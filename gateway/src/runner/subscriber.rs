@@ -1,4 +1,4 @@
-//! Waits for the outcome of a run on behalf of one caller, and keeps the run alive.
+//! Awaits the outcome of a run for one caller, and keeps the run alive.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

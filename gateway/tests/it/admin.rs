@@ -76,7 +76,7 @@ fn other_paths_are_not_found_and_other_methods_not_allowed() {
 }
 
 #[test]
-fn a_gateway_that_drains_is_alive_and_not_ready() {
+fn a_draining_gateway_is_alive_and_not_ready() {
     let redis = Redis::start(&[]).unwrap();
     let section = format!("[redis]\nurl = \"redis://127.0.0.1:{}\"\n", redis.port());
     let (mut gateway, own) = start(&format!("{FILE}timeout = \"8s\"\n{section}"));

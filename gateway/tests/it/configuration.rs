@@ -34,7 +34,7 @@ pub(crate) fn sections(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Fails if a probe has no section in this text; `place` is where to add it.
+/// Panics if a probe has no section in this text. The message names the `place` of the text.
 pub(crate) fn expect_every_kind(text: &str, place: &str) {
     let sections = sections(text);
     let has_section = |kind: &str| sections.iter().any(|(_, other)| other == kind);

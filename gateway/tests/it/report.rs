@@ -112,7 +112,7 @@ fn the_demo_works_in_the_order_of_the_report() {
         rest = rest.split_once(&key).unwrap_or_else(|| panic!("no `{name}` in {rest}")).1;
     }
 
-    // Each server has one connection, however many checks use it; Celery shares that of RabbitMQ.
+    // Each server has one connection, however many checks use it. Celery shares that of RabbitMQ.
     for _ in 0..20 {
         assert_eq!(failures(&gateway.report_with(&token, &["Cache-Control: no-cache"])), [""; 0]);
     }
@@ -135,7 +135,7 @@ fn only_the_first_caller_waits_for_the_timeout_of_a_silent_redis() {
     let first_wait = begun.elapsed();
     let port = first.port();
     assert_eq!(silent, [format!("redis: write: no answer within 1s (127.0.0.1:{port})")]);
-    // The bound is the timeout plus 50 ms; the rest is a margin for a busy machine.
+    // The bound is the timeout plus 50 ms. The rest is a margin for a busy machine.
     assert!(first_wait < Duration::from_millis(1500), "{first_wait:?}");
 
     for _ in 0..20 {

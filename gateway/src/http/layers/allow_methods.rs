@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_method_is_refused_by_its_name() {
+    async fn another_method_is_refused_with_its_name() {
         let response = respond("BREW").await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(response.headers()[header::ALLOW], "GET, HEAD, OPTIONS");

@@ -73,7 +73,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<()>) -> Self::Future {
-        // The clone may not be ready, so the service that is takes this request.
+        // The clone may not be ready, so this request is passed to the service that is.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let source = self.source.clone();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_token_is_refused_by_the_method() {
+    async fn a_wrong_token_is_refused_like_a_wrong_method() {
         for (token, authorization) in [("wrong", "JWT wrong"), ("right", "JWT wrong")] {
             let response = respond(token, authorization, StatusCode::OK).await;
             assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);

@@ -81,7 +81,7 @@ async fn a_result_is_served_again_with_its_age_until_it_expires() {
 }
 
 #[tokio::test]
-async fn a_fresh_report_is_a_run_of_every_check() {
+async fn a_fresh_report_runs_every_check() {
     let check = FakeCheck::new(Behavior::Work);
     let runner = runner(&[("it", &check)], LIMITS);
     assert_eq!(status(&runner, PLAIN).await, "working");
@@ -118,7 +118,7 @@ async fn a_rate_limited_run_continues_without_callers() {
 }
 
 #[tokio::test]
-async fn without_max_age_every_request_is_a_run() {
+async fn without_max_age_every_request_starts_a_run() {
     let check = FakeCheck::new(Behavior::Work);
     let runner = runner(&[("it", &check)], CheckLimits { max_age: Duration::ZERO, ..LIMITS });
     for _ in 0..100 {
@@ -247,14 +247,14 @@ async fn a_run_is_cancelled_when_its_last_caller_disconnects() {
 async fn a_run_continues_while_one_caller_waits() {
     let check = FakeCheck::new(Behavior::Wait);
     let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON, ..LIMITS });
-    let (leaves, stays) = (runner.clone(), runner.clone());
-    let leaves = tokio::spawn(async move { status(&leaves, PLAIN).await });
-    let stays = tokio::spawn(async move { status(&stays, PLAIN).await });
+    let (leaving, staying) = (runner.clone(), runner.clone());
+    let leaving = tokio::spawn(async move { status(&leaving, PLAIN).await });
+    let staying = tokio::spawn(async move { status(&staying, PLAIN).await });
     check.wait_for_run().await;
-    leaves.abort();
-    assert!(leaves.await.is_err());
+    leaving.abort();
+    assert!(leaving.await.is_err());
     check.behavior.send_replace(Behavior::Work);
-    assert_eq!(stays.await.unwrap(), "working");
+    assert_eq!(staying.await.unwrap(), "working");
     assert_eq!(check.runs(), 1);
 }
 

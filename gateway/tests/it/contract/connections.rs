@@ -158,9 +158,9 @@ async fn a_caller_may_disconnect_halfway_through_its_request() {
     let mut caller = server.connect().await;
     caller.send("GET /api/hea").await;
     drop(caller);
-    let resets = server.connect().await;
-    resets.stream.set_zero_linger().expect("a socket's option");
-    drop(resets);
+    let resetting = server.connect().await;
+    resetting.stream.set_zero_linger().expect("a socket's option");
+    drop(resetting);
     server.assert_serving().await;
 }
 
@@ -239,8 +239,8 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
 async fn idle_connections_make_room_and_responses_in_flight_do_not() {
     let (source, started, release) = FakeSource::held();
     let server = Server::start(&source, ServerLimits { max_connections: 2, ..EAGER }).await;
-    let mut waits = server.connect().await;
-    waits.send(get(RIGHT)).await;
+    let mut waiting = server.connect().await;
+    waiting.send(get(RIGHT)).await;
     soon(started.acquire()).await.expect("it stays open").forget();
     let mut idle = server.connect().await;
     idle.send(get("/")).await;
@@ -253,12 +253,12 @@ async fn idle_connections_make_room_and_responses_in_flight_do_not() {
     }
     assert_eq!(idle.closed().await, b"");
     release.add_permits(1);
-    let response = waits.response().await;
+    let response = waiting.response().await;
     assert_eq!((response.status, response.header("connection")), (200, None));
 }
 
 #[tokio::test]
-async fn a_connection_without_a_whole_head_makes_room_at_any_phase() {
+async fn a_connection_without_a_complete_head_makes_room_in_any_phase() {
     let keep_alive = get("/") + "GET / HT";
     for sent in ["", "G", "GET /api/health/right-token/ HTTP/1.1\r\nHost: h", &keep_alive] {
         let server = server(EAGER).await;

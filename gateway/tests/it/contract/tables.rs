@@ -29,7 +29,7 @@ async fn the_last_slash_of_the_path_is_optional() {
 }
 
 #[tokio::test]
-async fn the_format_json_wins_over_accept() {
+async fn the_format_json_takes_precedence_over_accept() {
     let json = "/api/health/right-token/?format=json";
     assert_report(request("GET", json, &[("Accept", "text/html,*/*")]), REPORT).await;
 }

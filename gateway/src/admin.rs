@@ -29,7 +29,7 @@ const JSON: &str = "application/json";
 
 const DRAINING: &str = "draining: asked to end, finishing the answers under way\n";
 
-/// The limits of its connections, which have places of their own.
+/// The limits of this listener, whose connections do not count towards those of the endpoint.
 const LIMITS: ServerLimits = ServerLimits {
     max_connections: 8,
     max_waiting: 2,
@@ -43,9 +43,10 @@ const LIMITS: ServerLimits = ServerLimits {
 
 /// Serves on a thread until the process ends, so that probes are answered while the endpoint drains.
 ///
-/// The thread has a runtime of its own: neither a flood of the endpoint nor a check that blocks delays it.
-/// The configuration must be loaded and the endpoint open, because `/readyz` reports both; until then, connections wait in the backlog.
-/// `draining` is cancelled when the process is asked to end.
+/// The thread has its own runtime, so that neither a flood of the endpoint nor a check that blocks delays it.
+/// The configuration must be loaded and the endpoint open, because `/readyz` reports both.
+/// Until then, connections wait in the backlog.
+/// `draining` is cancelled when the shutdown begins.
 pub fn start(listener: TcpListener, draining: CancellationToken) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -68,7 +69,7 @@ pub fn start(listener: TcpListener, draining: CancellationToken) -> io::Result<(
 pub fn healthcheck(address: SocketAddr) -> Result<(), String> {
     let address = reachable(address);
     let response = exchange(address).map_err(|error| match error.kind() {
-        // A timeout of a socket is either of these, depending on the system.
+        // A socket's timeout is either of these, depending on the system.
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
             format!("no answer from {address} within {} s", HEALTHCHECK_TIMEOUT.as_secs())
         }
@@ -106,7 +107,7 @@ fn exchange(address: SocketAddr) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&response).into_owned())
 }
 
-/// Responds to `HEAD` as to `GET`; the server leaves out the body.
+/// Responds to `HEAD` as to `GET`. The server leaves out the body.
 fn respond(method: &Method, path: &str, draining: bool) -> Response<Full<Bytes>> {
     let known = ["/livez", "/readyz", "/version"].contains(&path);
     let allowed = matches!(*method, Method::GET | Method::HEAD);
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_answers_while_the_workers_of_the_caller_are_blocked() {
+    async fn the_listener_answers_while_the_workers_of_the_caller_are_blocked() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         start(listener, CancellationToken::new()).expect("a thread");

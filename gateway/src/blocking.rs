@@ -24,9 +24,10 @@ pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
 /// How long reading a namespace's files may take.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs `work`, which reads `path`, on a thread of its own, and returns its result or why there is none.
+/// Runs `work`, which reads `path`, on a dedicated thread, and returns its result or the reason why there is none.
 ///
-/// A call to a mount that does not answer cannot be cancelled, so its thread stays; no second one is started for the same path.
+/// A call to a mount that does not respond cannot be cancelled, so its thread stays blocked.
+/// No second thread is started for the same path.
 pub(crate) fn read_within<T: Send + 'static>(
     limit: Duration,
     path: &Path,
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_read_that_hangs_ends_at_its_deadline_and_has_one_thread_only() {
+    fn a_read_that_hangs_ends_at_its_deadline_and_has_only_one_thread() {
         let path = Path::new("/hangs");
         let (release, hangs) = mpsc::channel::<()>();
         let (ended, wait) = mpsc::channel::<()>();

@@ -1,6 +1,6 @@
 //! health-gateway as a library: everything but the command line.
 //!
-//! A request goes from [`http`] (the endpoint) through [`namespaces`] (which one has this token) and [`runner`] (run its checks) to the check of a probe.
+//! [`http`] serves a request, [`namespaces`] finds the namespace of its token, and [`runner`] runs the checks of the probes.
 
 pub mod admin;
 mod blocking;

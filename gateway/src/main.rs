@@ -102,7 +102,7 @@ struct Files {
 const CANNOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
-    // A core dump would hold every secret. Not all kernels have this, and none needs it to work.
+    // A core dump would contain every secret. The gateway also runs on kernels that do not support this.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     match Arguments::parse().command {
         Command::CheckConfig { files } => check_config(&files),
@@ -135,7 +135,7 @@ fn cannot_run(message: &str) -> ExitCode {
     ExitCode::from(CANNOT_RUN)
 }
 
-/// Prints a line on standard error. `eprintln` would panic if that is closed, or a file on a full disk.
+/// Prints a line to standard error. `eprintln!` would panic if that is closed, or is a file on a full disk.
 fn print_error(message: impl Display) {
     drop(writeln!(io::stderr(), "{message}"));
 }

@@ -18,10 +18,10 @@ use crate::tokens::{Digest, Tokens};
 /// How long a request with an unknown token waits while secrets are read, since the token may be new.
 const UNKNOWN_TOKEN_TIMEOUT: Duration = Duration::from_millis(4500);
 
-/// The least time between two refreshes of secrets that rejected credentials cause.
+/// The minimum time between two refreshes of secrets after rejected credentials.
 const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// A namespace that serves reports. Its configuration can be replaced.
 #[derive(Debug)]
 pub struct Namespace {
     snapshot: RwLock<Arc<Snapshot>>,
@@ -99,18 +99,18 @@ impl Namespace {
     }
 
     /// Runs the components and checks that have one of these `names`.
-    pub(crate) async fn ask_only(&self, names: &[String], ask: RunOptions) -> Report {
-        self.snapshot().runner.only(names).run(ask).await.report
+    pub(crate) async fn ask_only(&self, names: &[String], options: RunOptions) -> Report {
+        self.snapshot().runner.only(names).run(options).await.report
     }
 
     /// Runs every check.
-    pub async fn ask(&self, ask: RunOptions) -> Report {
+    pub async fn ask(&self, options: RunOptions) -> Report {
         let snapshot = self.snapshot();
-        let answered = snapshot.runner.run(ask).await;
-        if answered.refused && snapshot.session.is_some() {
+        let run = snapshot.runner.run(options).await;
+        if run.refused && snapshot.session.is_some() {
             self.refresh_rejected();
         }
-        answered.report
+        run.report
     }
 
     /// Whether a request with this token in its path, and this one in its header, is authorized.
@@ -124,7 +124,7 @@ impl Namespace {
         tokens.verify(path) & header
     }
 
-    /// Requests that the secrets are read again, and waits for the end of a refresh that began at `since` or later, up to a timeout.
+    /// Requests a refresh of the secrets, and waits until one that began at `since` or later ends, or a timeout expires.
     pub(crate) async fn wait_for_refresh(&self, since: Instant) {
         if self.snapshot().session.is_some() {
             // If Vault does not answer in time, the known tokens decide.
@@ -132,19 +132,19 @@ impl Namespace {
         }
     }
 
-    /// Waits until the secrets have been read for the first time, up to a timeout.
+    /// Waits until the secrets have been read for the first time, or a timeout expires.
     pub(crate) async fn wait_for_first_load(&self) {
         drop(timeout(UNKNOWN_TOKEN_TIMEOUT, self.first_load()).await);
     }
 
-    /// Waits until the secrets have been read for the first time, or could not be.
+    /// Waits until the secrets have been read for the first time, or reading them has failed.
     pub(crate) async fn first_load(&self) {
         if self.snapshot().session.is_some() {
             self.refresh.first().await;
         }
     }
 
-    /// Requests that the secrets and the files are read again.
+    /// Requests that the secrets and the files be read again.
     pub(crate) fn reload(&self) {
         self.refresh.request();
     }
@@ -154,7 +154,7 @@ impl Namespace {
         self.tokens().is_known()
     }
 
-    /// Requests that the secrets are read again: a backend rejected credentials, which may have been rotated in Vault.
+    /// Requests a refresh of the secrets after a backend rejected credentials, which may have been rotated in Vault.
     fn refresh_rejected(&self) {
         let mut rejected = self.rejected.lock();
         if rejected.is_none_or(|last| last.elapsed() >= REJECTED_INTERVAL) {

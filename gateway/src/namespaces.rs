@@ -30,7 +30,7 @@ const MAX_WAITING: usize = 128;
 /// How many wrong tokens are logged each second.
 const LINES_PER_SECOND: u32 = 10;
 
-/// See the module.
+/// The open namespaces and their shared state.
 #[derive(Debug)]
 pub struct Namespaces {
     by_file: Mutex<BTreeMap<PathBuf, OpenNamespace>>,
@@ -83,7 +83,7 @@ impl Namespaces {
     ///
     /// `header` is the credential of an `Authorization: JWT` header.
     /// An unknown token may have been set in Vault a moment ago, so secrets are read again before it is rejected.
-    /// Repeated wrong tokens from one address are answered more and more slowly, and beyond a number each second not judged any further.
+    /// Repeated wrong tokens from one address are answered with increasing delays, and rejected at once beyond a number each second.
     pub async fn authorize(
         &self,
         token: &str,
@@ -106,7 +106,7 @@ impl Namespaces {
         header: Option<&Digest>,
         peer: IpAddr,
     ) -> Option<Arc<Namespace>> {
-        // Counted before anything is awaited, so that hanging up early does not reset the pace.
+        // Counted before anything is awaited, so that an early disconnect does not avoid later delays.
         let delay = self.throttle.record_failure(peer)?;
         let since = Instant::now();
         let all = self.all();
@@ -116,7 +116,7 @@ impl Namespaces {
             self.throttle.forgive(peer);
             return Some(found);
         }
-        // Beyond the limit, requests are rejected at once; those that wait refresh the secrets for all.
+        // Beyond the limit, requests are rejected at once. Those that wait refresh the secrets for all.
         let _permit = self.waiting.try_acquire().ok()?;
         join_all(all.iter().map(|namespace| namespace.wait_for_refresh(since))).await;
         if let Some(found) = self.find(token, header) {
@@ -130,7 +130,7 @@ impl Namespaces {
         None
     }
 
-    /// Stops reloading, and closes the sessions with Vault, up to a timeout.
+    /// Stops reloading, and closes the sessions with Vault within a timeout.
     pub async fn close(&self) {
         let all = self.all();
         for open in std::mem::take(&mut *self.lock()).into_values() {
@@ -142,13 +142,13 @@ impl Namespaces {
         }
     }
 
-    /// Requests that all secrets, files and folders are read again.
+    /// Requests that all secrets, files and folders be read again.
     pub fn reload(&self) {
         self.list_folders.notify_waiters();
         self.all().iter().for_each(|namespace| namespace.reload());
     }
 
-    /// Opens a file that was added to a folder. If it has the namespace of a file that is `missing`, that one was renamed.
+    /// Opens a file that was added to a folder. If it has the namespace of a `missing` file, that file was renamed.
     async fn add_file(&self, file: &Path, missing: &BTreeSet<PathBuf>) -> Result<(), ConfigError> {
         let (context, path) = (self.context.clone(), file.to_owned());
         let loaded = blocking::run(move || Loaded::read(&path, &context)).await?;
@@ -162,7 +162,7 @@ impl Namespaces {
         Ok(())
     }
 
-    /// Lets a namespace, which keeps its tokens and results, follow another file.
+    /// Makes a namespace follow its renamed file. It keeps its tokens and results.
     fn rename(&self, from: &Path, to: &Path) {
         let mut by_file = self.lock();
         let Some(open) = by_file.remove(from) else { return };
@@ -198,7 +198,7 @@ impl Namespaces {
         }
     }
 
-    /// The open files of `folder` that are not among the `files` that it holds now.
+    /// The open files of `folder` that are not among its current `files`.
     fn missing(&self, folder: &Path, files: &[PathBuf]) -> BTreeSet<PathBuf> {
         let by_file = self.lock();
         let of_folder = by_file.keys().filter(|file| file.parent() == Some(folder));
@@ -253,7 +253,7 @@ fn start(
 
 /// Opens the files that are added to `folder`, and closes those that are removed, until `namespaces` is dropped.
 ///
-/// Each folder has a task of its own, so that one whose mount does not answer delays no other.
+/// Each folder has its own task, so that one whose mount does not respond delays no other.
 async fn follow_folder(namespaces: Weak<Namespaces>, list: Arc<Notify>, folder: PathBuf) {
     let mut rejected = BTreeMap::new();
     let mut unreadable = None;

@@ -12,7 +12,7 @@ use crate::runner::RunOptions;
 /// The reports of one run.
 #[derive(Debug)]
 pub struct Reports {
-    /// The report of each namespace, after its name.
+    /// The name and the report of each namespace.
     reports: Vec<(String, Report)>,
     /// Whether more than one namespace is configured, even if only one has a report.
     several: bool,
@@ -35,10 +35,10 @@ pub async fn probe(namespaces: &Namespaces, only: &[String]) -> Result<Reports, 
 async fn run(namespace: &Namespace, only: &[String]) -> (String, Report) {
     // A check whose secret could not be read reports that.
     namespace.first_load().await;
-    let ask = RunOptions { fresh: true, wait: None, deadline: None };
+    let options = RunOptions { fresh: true, wait: None, deadline: None };
     let report = match only {
-        [] => namespace.ask(ask).await,
-        only => namespace.ask_only(only, ask).await,
+        [] => namespace.ask(options).await,
+        only => namespace.ask_only(only, options).await,
     };
     (namespace.name(), report)
 }
@@ -71,7 +71,7 @@ impl Reports {
         self.reports.iter().all(|(_, report)| report.all_working())
     }
 
-    /// The JSON of the endpoint; for several namespaces, an object with the JSON of each under its name.
+    /// The JSON of the endpoint, or for several namespaces an object with the JSON of each under its name.
     pub fn json(&self) -> String {
         let json = match &self.reports[..] {
             [(_, report)] if !self.several => to_json(report, 0),

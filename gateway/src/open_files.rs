@@ -1,8 +1,8 @@
-//! Raises the limit of open files, which bounds the connections of callers and to backends.
+//! Raises the limit on open files, which bounds the connections from callers and to backends.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit of open files to the hard one, as far as that is allowed. Returns the limit.
+/// Raises the soft limit on open files to the hard one, if that is allowed, and returns the limit.
 pub fn raise_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });

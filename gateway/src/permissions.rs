@@ -8,7 +8,7 @@ use probe::{DynCheck, Grant, Principal};
 
 use crate::config::{ConfigError, Configuration, load_without_secrets};
 
-/// Stands for the references of a configuration among the names of its checks.
+/// The name of a configuration's references among the names of its checks.
 const REFERENCES: &str = "references";
 
 /// The grants that one or more configurations need.

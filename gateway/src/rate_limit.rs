@@ -1,4 +1,4 @@
-//! Counts events, and says which are within a number for each second.
+//! Limits the number of events in each second.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ pub(crate) struct RateLimit {
 }
 
 impl RateLimit {
-    /// Begins at `now` without events.
+    /// A limit whose first second begins at `now`.
     pub(crate) fn new(now: Instant) -> Self {
         Self { began: now, count: 0 }
     }

@@ -1,11 +1,11 @@
-//! Connects a namespace, which requests that its secrets are read again, to its reloader.
+//! Passes the requests of a namespace to refresh its secrets to its reloader.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
 
-/// A handle to the refreshes of one namespace's secrets; the namespace and its reloader have one each.
+/// A handle to the refreshes of one namespace's secrets. The namespace and its reloader have one each.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RefreshHandle(Arc<State>);
 

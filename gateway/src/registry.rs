@@ -1,4 +1,4 @@
-//! Which file has which namespace and which access token: no two share either.
+//! Ensures that no two files have the same namespace or access token.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use crate::config::{ConfigError, Configuration};
 use crate::tokens::{Digest, Tokens};
 
-/// See the module.
+/// The namespace and the access tokens of each file.
 #[derive(Debug, Default)]
 pub(crate) struct Registry(Mutex<BTreeMap<PathBuf, Claim>>);
 
-/// What one file has.
+/// The namespace and the access tokens of one file.
 #[derive(Debug, Default)]
 struct Claim {
     namespace: String,
@@ -20,7 +20,7 @@ struct Claim {
 }
 
 impl Registry {
-    /// Records what `file` has from now on, unless another file has the same namespace or the same token.
+    /// Records the namespace and the token of `file`, unless another file has one of them.
     pub(crate) fn claim(
         &self,
         file: &Path,
@@ -45,12 +45,12 @@ impl Registry {
         Ok(())
     }
 
-    /// Forgets what `file` has.
+    /// Removes the claim of `file`.
     pub(crate) fn release(&self, file: &Path) {
         self.0.lock().remove(file);
     }
 
-    /// Records that the file `from` is called `to` now.
+    /// Records that the file `from` was renamed to `to`.
     pub(crate) fn rename(&self, from: &Path, to: &Path) {
         let mut claims = self.0.lock();
         if let Some(claim) = claims.remove(from) {

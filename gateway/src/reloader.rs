@@ -1,4 +1,4 @@
-//! Reloads a namespace when its file, a file that it refers to or a secret in Vault changes.
+//! Reloads a namespace when its configuration file, a referenced file or a secret changes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,19 +22,19 @@ use crate::runner::ConcurrencyLimit;
 const FILE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often secrets are read.
 const SECRET_INTERVAL: Duration = Duration::from_secs(30);
-/// How often secrets are read as long as some are unreadable.
+/// How often secrets are read while some are unreadable.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
-/// The least time between two refreshes, however many requests arrive.
+/// The minimum time between two refreshes, however many requests arrive.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// How long one refresh may take.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// Follows the files and the secrets of one namespace.
 pub(crate) struct Reloader {
     file: SharedPath,
     active: Arc<Source>,
     rejected: Option<Rejected>,
-    /// Why the active file cannot be used with the secrets as they are now.
+    /// Why the active file cannot be used with the current secrets.
     rejected_secrets: Option<String>,
     /// A comparison of files that did not end in time.
     overdue: Option<JoinHandle<FileState>>,
@@ -74,7 +74,7 @@ impl Loaded {
     }
 }
 
-/// A change that could not be used; it is tried again when its files or its secrets change.
+/// A change that could not be used. It is retried when its files or its secrets change.
 struct Rejected {
     source: Arc<Source>,
     diagnostics: String,
@@ -98,7 +98,7 @@ enum FileState {
 }
 
 impl Reloader {
-    /// Makes a namespace of a file, unless another file has the same name or token.
+    /// Creates a namespace from a file, unless another file has the same namespace or token.
     pub(crate) fn open(
         loaded: Loaded,
         context: &ReloadContext,
@@ -151,7 +151,7 @@ impl Reloader {
     /// Reads every secret again, and reloads if any has changed.
     async fn refresh_secrets(&mut self, namespace: &Namespace, began: Instant) {
         let changed = Arc::make_mut(&mut self.active).read_secrets().await;
-        // What rejected them may have been another namespace, which may have changed.
+        // They may have been rejected because of another namespace, which may have changed since.
         if changed || self.rejected_secrets.is_some() {
             let rejected = match self.build(&self.active).await {
                 Ok(configuration) => {
@@ -190,7 +190,7 @@ impl Reloader {
         }
     }
 
-    /// Compares the files with the sources; `None` while their mount does not answer.
+    /// Compares the files with the sources, or returns `None` while their mount does not respond.
     async fn compare_files(&mut self, namespace: &Namespace) -> Option<FileState> {
         let was_overdue = self.overdue.is_some();
         let mut comparison = self.overdue.take().unwrap_or_else(|| {
@@ -201,7 +201,7 @@ impl Reloader {
         });
         let limit = if was_overdue { Duration::ZERO } else { READ_TIMEOUT };
         if let Ok(state) = timeout(limit, &mut comparison).await {
-            // After a panic, which the log has, it is tried again.
+            // After a panic, which has been logged, the comparison is retried.
             return state.ok();
         }
         if !was_overdue {
@@ -221,7 +221,7 @@ impl Reloader {
             }
             Err(error) => {
                 let diagnostics = error.to_string();
-                // The same diagnostics are logged once.
+                // The same diagnostics are logged only once.
                 if self.rejected.as_ref().is_none_or(|last| last.diagnostics != diagnostics) {
                     log_rejected(namespace, "file", &diagnostics);
                 }
@@ -281,7 +281,7 @@ impl Source {
         Self { document: Arc::new(document), session, secrets, unreadable }
     }
 
-    /// Takes over what `other` knows of the secrets that both refer to: the last known secret outlives any failure to read it again.
+    /// Copies the secrets that both refer to from `other`, so that a known secret stays in use if it cannot be read again.
     fn with_known_secrets(mut self, other: &Self) -> Self {
         let paths = &self.document.references().vault_paths;
         let known = other.secrets.iter().filter(|(path, _)| paths.contains(*path));
@@ -319,7 +319,7 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Stores what was read from `path`, unless that is a failure and a secret is known; returns whether anything has changed.
+/// Stores the result of reading `path`, unless it is a failure and a secret is known. Returns whether anything has changed.
 fn update(
     secrets: &mut SecretCache,
     path: &str,
@@ -337,7 +337,7 @@ fn update(
     changed
 }
 
-/// Logs that a secret has become unreadable or readable; the same failure is logged once.
+/// Logs that a secret has become unreadable or readable. The same failure is logged only once.
 fn log_readability(
     path: &str,
     unreadable: &mut BTreeMap<String, String>,

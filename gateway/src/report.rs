@@ -15,7 +15,7 @@ pub const WORKING: &str = "working";
 pub struct Report {
     /// The components with their names.
     pub components: Arc<Components>,
-    /// The age of the oldest cached result in it; `None` if every check ran for this report.
+    /// The age of its oldest cached result, or `None` if every check ran for this report.
     pub age: Option<Duration>,
 }
 
@@ -28,7 +28,7 @@ pub struct Components {
 }
 
 impl Components {
-    /// The text in the usual form, which `write` makes when it is needed for the first time.
+    /// The report as compact JSON, which `write` returns when it is first needed.
     pub(crate) fn written(&self, write: impl FnOnce() -> String) -> Bytes {
         self.written.get_or_init(|| write().into()).clone()
     }

@@ -11,10 +11,10 @@ use tokio::runtime::{Builder, Handle};
 /// One more than the number of tasks that may block at the same time without stopping the others.
 const WORKERS: usize = 8;
 
-/// How long a task that blocks can delay I/O and timers, at most.
+/// The longest time for which a blocking task can delay I/O and timers.
 const WAKE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs `work` to completion on a new runtime, and does not wait for tasks that still block their threads then.
+/// Runs `work` to completion on a new runtime, without waiting for tasks that still block their threads at the end.
 pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
     let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     let handle = runtime.handle().clone();
@@ -32,7 +32,7 @@ pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
 ///
 /// One worker waits for I/O and timers on behalf of all, and the others are parked.
 /// If a task that it then runs blocks, tokio wakes no other worker to wait in its place: `Builder::enable_eager_driver_handoff` would, but is unstable in tokio 1.54.
-/// A worker that was woken for an empty task does so before it is parked again.
+/// A worker that is woken for an empty task waits for I/O and timers before it is parked again.
 fn wake_workers(runtime: &Handle, stopped: &Receiver<Infallible>) {
     let metrics = runtime.metrics();
     // An odd count means that the worker is parked, or waits for I/O and timers.

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// Added to a signal's number, it is the exit code of a process that the signal ended.
+/// The exit code of a process that a signal ended is this plus the number of the signal.
 const ENDED_BY_SIGNAL: u8 = 128;
 
 /// Cancels `stop` at the first SIGTERM or SIGINT, and notifies `reload` at each SIGHUP.
@@ -23,7 +23,7 @@ pub fn watch(
         stopping("SIGINT", SignalKind::interrupt())?,
     );
     let hangup = signal(SignalKind::hangup())?;
-    // Without a handler, these two end the process. A handler stays when its stream is dropped.
+    // Without a handler, these two end the process. A handler stays installed when its stream is dropped.
     drop((signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?));
     let (exit, exiting) = oneshot::channel();
     tokio::spawn(handle(stops, hangup, stop, reload, exit));

@@ -1,4 +1,6 @@
-//! Delays the answers to repeated wrong tokens, for each address; a right token is never delayed.
+//! Delays the answers to addresses that repeatedly send wrong tokens.
+//!
+//! A right token is never delayed.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,17 +10,17 @@ use parking_lot::Mutex;
 
 use crate::rate_limit::RateLimit;
 
-/// How many wrong tokens are answered without delay, such as a typo, or a monitor with an old token.
+/// How many wrong tokens are answered without delay, for typos and monitors with an old token.
 const FREE_FAILURES: u32 = 3;
-/// The first delay; each one after it is twice as long.
+/// The first delay. Each further delay is twice as long as the one before.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// The longest delay, which bounds how long a wrong token keeps a connection open.
 const MAX_DELAY: Duration = Duration::from_secs(3);
 /// The failures of an address expire after this time without another.
 const EXPIRY: Duration = Duration::from_mins(5);
-/// How many wrong tokens of one network are judged each second; further ones are refused at once.
-const JUDGED_PER_SECOND: u32 = 10;
-/// How many addresses are stored, the latest.
+/// How many unknown tokens of one network are processed each second. Further ones are refused at once.
+const UNKNOWN_PER_SECOND: u32 = 10;
+/// How many addresses are stored before the older half of them is evicted.
 const MAX_ADDRESSES: usize = 4096;
 
 /// The recent failures of each address.
@@ -35,15 +37,15 @@ struct Failures {
 }
 
 impl Throttle {
-    /// Records a token of `peer` that is not known. Returns the delay of its answer, or `None` if its network sends too many.
+    /// Records an unknown token from `peer`. Returns the delay of its answer, or `None` if its network sends too many.
     ///
-    /// It is called before anything is awaited, so that a caller that hangs up is counted as well.
+    /// Must be called before anything is awaited, so that a caller that disconnects is counted as well.
     pub(crate) fn record_failure(&self, peer: IpAddr) -> Option<Duration> {
         let now = Instant::now();
         let mut failures = self.failures.lock();
         let peer = network(peer);
         if failures.len() >= MAX_ADDRESSES && !failures.contains_key(&peer) {
-            // Half of them are evicted at once, so that the cost for each address is small.
+            // Evicting half of them at once keeps the average cost of an address small.
             let mut times: Vec<_> = failures.values().map(|entry| entry.last).collect();
             let (_, median, _) = times.select_nth_unstable(MAX_ADDRESSES / 2);
             failures.retain(|_, entry| entry.last > *median);
@@ -58,14 +60,14 @@ impl Throttle {
         }
         entry.last = now;
         entry.count = entry.count.saturating_add(1);
-        let is_judged = entry.rate.admit(JUDGED_PER_SECOND, now);
-        is_judged.then(|| match entry.count.checked_sub(FREE_FAILURES + 1) {
+        let is_admitted = entry.rate.admit(UNKNOWN_PER_SECOND, now);
+        is_admitted.then(|| match entry.count.checked_sub(FREE_FAILURES + 1) {
             None => Duration::ZERO,
             Some(doublings) => FIRST_DELAY.saturating_mul(1 << doublings.min(10)).min(MAX_DELAY),
         })
     }
 
-    /// Takes back a failure of `peer`, whose token was found in the end.
+    /// Removes a recorded failure of `peer` whose token turned out to be valid.
     pub(crate) fn forgive(&self, peer: IpAddr) {
         if let Some(entry) = self.failures.lock().get_mut(&network(peer)) {
             entry.count = entry.count.saturating_sub(1);
@@ -73,7 +75,7 @@ impl Throttle {
     }
 }
 
-/// Returns the network of an IPv6 address, of which a single host usually has a whole /64.
+/// Returns an IPv4 address itself, or the /64 network of an IPv6 address, since a single host usually has a whole one.
 pub(crate) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
@@ -98,17 +100,17 @@ mod tests {
     }
 
     #[test]
-    fn more_than_ten_a_second_are_not_judged() {
+    fn more_than_ten_a_second_are_refused_at_once() {
         let throttle = Throttle::default();
         let peer = IpAddr::from([10, 0, 0, 1]);
         let begun = Instant::now();
-        let judged = (0..1000).filter(|_| throttle.record_failure(peer).is_some()).count();
+        let admitted = (0..1000).filter(|_| throttle.record_failure(peer).is_some()).count();
         let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
-        assert!((10..=10 * (seconds + 1)).contains(&judged), "{judged} in {seconds} s");
+        assert!((10..=10 * (seconds + 1)).contains(&admitted), "{admitted} in {seconds} s");
     }
 
     #[test]
-    fn a_token_that_is_found_in_the_end_is_no_failure() {
+    fn a_token_that_turns_out_to_be_valid_is_not_a_failure() {
         let throttle = Throttle::default();
         let peer = IpAddr::from([10, 0, 0, 1]);
         for _ in 0..8 {

@@ -1,4 +1,4 @@
-//! Access tokens: compared in constant time, and valid for a grace period after they are replaced.
+//! Access tokens, compared in constant time and valid for a grace period after their replacement.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -8,7 +8,9 @@ use probe::Secret;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-/// A keyed hash of a token: of fixed length, and not predictable for a caller, so that comparing it reveals nothing of the token.
+/// A keyed hash of a token.
+///
+/// Its length is fixed and its value unpredictable for a caller, so that comparing it reveals nothing about the token.
 #[derive(Clone, Copy)]
 pub(crate) struct Digest([u8; 32]);
 
@@ -54,7 +56,7 @@ impl Tokens {
         current | previous.map_or(Choice::from(0), |(known, _)| matches(known))
     }
 
-    /// Whether any token is known at all.
+    /// Whether any token is known.
     pub(crate) fn is_known(&self) -> bool {
         self.current.is_some()
     }
@@ -78,14 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_break_at_the_end_is_no_part_of_a_token() {
+    fn a_line_break_at_the_end_is_not_part_of_a_token() {
         let mut tokens = Tokens::default();
         tokens.replace(&Secret::new("first\r\n"), Duration::ZERO);
         assert!(accepts(&tokens, "first") && !accepts(&tokens, "first\r\n"));
     }
 
     #[test]
-    fn a_replaced_token_is_accepted_during_its_grace_period_only() {
+    fn a_replaced_token_is_accepted_only_during_its_grace_period() {
         let mut tokens = Tokens::default();
         tokens.replace(&Secret::new("first"), Duration::ZERO);
         tokens.replace(&Secret::new("second"), Duration::ZERO);
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_a_token_by_itself_has_no_effect() {
+    fn replacing_a_token_with_itself_has_no_effect() {
         let mut tokens = Tokens::default();
         tokens.replace(&Secret::new("first"), Duration::ZERO);
         tokens.replace(&Secret::new("second"), Duration::from_hours(1));

@@ -12,9 +12,9 @@ use crate::blocking::{READ_TIMEOUT, read_within};
 use super::references::{self, Placeholders, References, Sources};
 use super::{ConfigError, Configuration, LoadContext, SecretCache, VAULT, files};
 
-/// See the module.
+/// A parsed file, before its references are resolved.
 ///
-/// It can be built again and again, as secrets become known or change, without any file being read.
+/// The configuration can be built repeatedly, as secrets become known or change, without reading a file again.
 pub(crate) struct Document {
     path: PathBuf,
     text: String,
@@ -23,7 +23,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads and parses the file at `path`. Blocks until [`READ_TIMEOUT`] at most.
+    /// Reads and parses the file at `path`. Blocks for at most [`READ_TIMEOUT`].
     pub(crate) fn open(path: &Path) -> Result<Self, ConfigError> {
         let file = path.to_owned();
         let read = move || files::read_bounded(&file).map(|text| Self::parse(&file, text));
@@ -32,7 +32,7 @@ impl Document {
             .map_err(|error| ConfigError::of_file(path, format!("cannot read the file: {error}")))
     }
 
-    /// Parses the `text` of the file at `path`, and reads the files that it refers to. Every error is left to [`Self::build`].
+    /// Parses the `text` of the file at `path`, and reads the files that it refers to. [`Self::build`] returns the errors.
     pub(crate) fn parse(path: &Path, text: String) -> Self {
         let root = Node::parse(&text);
         Self::new(path, text, root)
@@ -63,7 +63,7 @@ impl Document {
         path == self.path && text == self.text && self.references.files.iter().all(is_same)
     }
 
-    /// The session that secrets are read with. The section `[vault]` cannot itself refer to Vault.
+    /// The session with which secrets are read. The section `[vault]` cannot itself refer to Vault.
     pub(crate) fn session(
         &self,
         env: &dyn Fn(&str) -> Option<String>,
@@ -104,7 +104,7 @@ impl Document {
         }
     }
 
-    /// Builds the configuration; `None` if anything is added to `diagnostics`.
+    /// Builds the configuration, or returns `None` if it adds to `diagnostics`.
     pub(super) fn build_with(
         &self,
         context: LoadContext<'_>,
@@ -135,7 +135,7 @@ impl Document {
     ) -> Option<Arc<Session>> {
         let mut node = self.vault_section()?.clone();
         let context = LoadContext { vault: &SecretCache::new(), ..context };
-        // The check is made from the same section, and reports what is wrong with it.
+        // The errors of this section are reported when its component is built.
         let ignored = Diagnostics::default();
         references::replace(&mut node, VAULT, self.sources(context, placeholders), &ignored);
         Session::read_settings(&mut Fields::new(VAULT.to_owned(), &node, &ignored), context.shared)
@@ -174,7 +174,7 @@ impl Document {
     }
 }
 
-/// The access token is kept in Vault unless the file says otherwise.
+/// Adds a reference to the access token in Vault, unless the file sets a token.
 fn add_default_token(root: &mut Node) {
     let (Some(Value::String(namespace)), None) =
         (root.get("namespace").map(|node| &node.value), root.get("access_token"))

@@ -17,18 +17,18 @@ use super::{ConfigError, Configuration, Document, LoadContext, SecretCache};
 /// The size limit of a configuration file, and of a file that a reference names.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// What is known of a file without an error.
+/// The result for a file without errors.
 #[derive(Debug)]
 pub struct Checked {
     /// Its namespace.
     pub namespace: String,
-    /// What could be better.
+    /// What could be improved.
     pub notes: ConfigError,
 }
 
 /// Returns the namespace of each file, or everything that is wrong with any of them, without contacting a backend.
 ///
-/// Environment variables and files are read; secrets from Vault are unknown, so their form is not checked.
+/// Environment variables and files are read. Secrets in Vault are not, so their form is not checked.
 pub fn check(paths: &[PathBuf]) -> Result<Vec<(PathBuf, Checked)>, Vec<ConfigError>> {
     let registry = Registry::default();
     let env = |name: &str| std::env::var(name).ok();
@@ -61,7 +61,7 @@ pub(crate) fn load_without_secrets(
 
 /// Loads each file, in the order of the namespaces' names, or returns everything that is wrong with any of them.
 ///
-/// `load` returns the name of the namespace that the file defines, too.
+/// `load` also returns the name of the namespace that the file defines.
 pub(crate) fn load_all<T>(
     paths: &[PathBuf],
     load: impl Fn(&Path) -> Result<(String, T), ConfigError>,
@@ -89,7 +89,7 @@ pub(crate) fn load_all<T>(
     if errors.is_empty() { Ok(loaded.into_values().collect()) } else { Err(errors) }
 }
 
-/// Returns `path` itself, or every `*.toml` in it if it is a folder. Blocks until [`READ_TIMEOUT`] at most.
+/// Returns `path` itself, or every `*.toml` in it if it is a folder. Blocks for at most [`READ_TIMEOUT`].
 pub(crate) fn list_files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let folder = path.to_owned();
     read_within(READ_TIMEOUT, path, move || {
@@ -99,7 +99,7 @@ pub(crate) fn list_files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     .map_err(|error| ConfigError::of_file(path, format!("cannot list the folder: {error}")))
 }
 
-/// Returns every `*.toml` in a followed folder, none if it is gone. Blocks until [`READ_TIMEOUT`] at most.
+/// Returns every `*.toml` in a followed folder, or none if the folder is gone. Blocks for at most [`READ_TIMEOUT`].
 pub(crate) fn list_followed(path: &Path) -> Result<Vec<PathBuf>, String> {
     let folder = path.to_owned();
     read_within(READ_TIMEOUT, path, move || match folder.try_exists() {
@@ -109,7 +109,7 @@ pub(crate) fn list_followed(path: &Path) -> Result<Vec<PathBuf>, String> {
     .flatten()
 }
 
-/// A link that leads nowhere and a pipe are listed as well, so that opening them says so. Hidden files are those of editors.
+/// Dangling links and pipes are listed as well, so that opening them returns an error. Hidden files are skipped, because editors create them.
 fn list_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let cause = |error: io::Error| Cause::from(error).text().to_owned();
     let mut files = Vec::new();
@@ -127,7 +127,7 @@ fn list_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
 
 /// Returns the text of a regular file, or an error if it is larger than 1 MiB.
 ///
-/// It may block for as long as the mount does not answer.
+/// Blocks for as long as the file system does not respond.
 pub(crate) fn read_bounded(path: &Path) -> Result<String, String> {
     let cause = |error: io::Error| Cause::from(error).text().to_owned();
     let mut text = String::new();

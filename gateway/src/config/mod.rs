@@ -1,4 +1,4 @@
-//! The configuration of one namespace: built from a file, or rejected with everything that is wrong.
+//! The configuration of one namespace, built from a file or rejected with all its errors.
 
 mod document;
 mod files;
@@ -22,11 +22,11 @@ pub(crate) use self::files::{list_followed, load_all, load_without_secrets, read
 pub use self::references::SecretCache;
 pub use self::sections::{CheckLimits, Component, ConfiguredCheck, REPORT_ORDER};
 
-/// The section with the settings of the Vault that references are read from.
+/// The section with the settings of the Vault server that resolves references.
 const VAULT: &str = "vault";
 /// The key of the access token.
 const ACCESS_TOKEN: &str = "access_token";
-/// A shorter token can be guessed, since no other protection of the endpoint slows down the right one.
+/// The length below which a token may be guessed: the right one is never delayed, so only its length protects the report.
 const MIN_TOKEN: usize = 16;
 
 /// What a configuration is built from besides its file.
@@ -53,18 +53,18 @@ pub struct Configuration {
     pub answer_timeout: Duration,
     /// The components, in the order of the report.
     pub components: Vec<Component>,
-    /// The session that secrets are read from Vault with.
+    /// The session with which secrets are read from Vault.
     pub session: Option<Arc<Session>>,
     /// Every path in Vault that the file refers to.
     pub vault_paths: BTreeSet<String>,
-    /// What could be better, without being an error.
+    /// What could be improved, although it is not an error.
     pub notes: Vec<Diagnostic>,
 }
 
 /// Which requests for a namespace's report are authorized.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// The access token; `None` until it has been read from Vault.
+    /// The access token, or `None` until it has been read from Vault.
     pub token: Option<Secret>,
     /// How long a replaced token stays valid.
     pub grace: Duration,
@@ -75,15 +75,15 @@ pub struct Access {
 /// How an `Authorization: JWT` header is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorization {
-    /// It may be absent; if present, it must hold the token.
+    /// It may be absent. If present, it must contain the token.
     Optional,
-    /// It must be present and hold the token.
+    /// It must be present and contain the token.
     Required,
     /// It is ignored.
     Ignored,
 }
 
-/// Everything that is wrong with a file, one diagnostic a line: `file:line: key: message`.
+/// Everything that is wrong with a file, one diagnostic on each line: `file:line: key: message`.
 #[derive(Debug)]
 pub struct ConfigError {
     /// The file.
@@ -115,16 +115,16 @@ impl ConfigError {
     pub(crate) fn duplicate_namespace(file: &Path, namespace: &str, other: &Path) -> Self {
         let other = other.display();
         let message = format!(
-            "the namespace `{namespace}` is that of {other} already: each file has its own"
+            "the namespace `{namespace}` is already used by {other}: each file needs its own"
         );
         Self::of_file(file, message)
     }
 
-    /// Two files have the same access token, so that it would be chance which namespace a request is for.
+    /// Two files have the same access token, so a request could not be assigned to one namespace.
     pub(crate) fn duplicate_token(file: &Path, namespace: &str, other: &Path) -> Self {
         let other = other.display();
         let message =
-            format!("it is that of `{namespace}` in {other} already: each namespace has its own");
+            format!("it is already used by `{namespace}` in {other}: each namespace needs its own");
         let diagnostics = vec![Diagnostic { line: 1, key: ACCESS_TOKEN.to_owned(), message }];
         Self { file: file.to_owned(), diagnostics }
     }
@@ -137,7 +137,9 @@ impl Configuration {
     }
 }
 
-/// Returns every key that is looked up while a file that holds `root` is read, whatever is wrong with it: the documentation is compared with these.
+/// Returns every key that is looked up while a file with the content `root` is read, even if it is invalid.
+///
+/// The documentation is compared with these keys.
 pub fn key_usages(root: Node, context: LoadContext<'_>) -> Vec<KeyUsage> {
     let diagnostics = Diagnostics::default();
     let document = Document::new(Path::new(""), String::new(), Ok(root));
@@ -145,7 +147,7 @@ pub fn key_usages(root: Node, context: LoadContext<'_>) -> Vec<KeyUsage> {
     diagnostics.into_key_usages()
 }
 
-/// Builds a configuration from a file in which every reference is resolved; `None` if anything is added to `diagnostics`.
+/// Builds a configuration from a file in which every reference is resolved, or returns `None` if it adds to `diagnostics`.
 fn build(
     root: Node,
     shared: &SharedResources,
@@ -191,7 +193,7 @@ fn split(root: Node) -> (Node, Vec<(String, Node)>) {
 }
 
 fn access(fields: &mut Fields<'_>) -> Option<Access> {
-    // The last newline of a text that was stored from a file belongs to no token.
+    // A token that was stored from a file may end with a newline, which is not part of it.
     let token = fields
         .optional::<Secret>(ACCESS_TOKEN)
         .map(|token| Secret::new(token.expose().trim_end_matches(['\r', '\n'])));
@@ -220,14 +222,14 @@ fn token_note(token: &Secret, line: usize) -> Option<Diagnostic> {
         line,
         key: ACCESS_TOKEN.to_owned(),
         message: format!(
-            "it has less than {MIN_TOKEN} characters and may be guessed: `openssl rand -hex 32` makes a good one"
+            "it has fewer than {MIN_TOKEN} characters and may be guessed: `openssl rand -hex 32` makes a good one"
         ),
     })
 }
 
 fn failure_status(fields: &mut Fields<'_>) -> Option<StatusCode> {
     let code = fields.with_default("failure_status", 200_u16);
-    // 204, 205 and 304 have no body, and 1xx are no answers.
+    // 204, 205 and 304 have no body, and 1xx are not final responses.
     let status = StatusCode::from_u16(code)
         .ok()
         .filter(|_| (200..=599).contains(&code) && ![204, 205, 304].contains(&code));
@@ -237,7 +239,7 @@ fn failure_status(fields: &mut Fields<'_>) -> Option<StatusCode> {
     status
 }
 
-/// The limits of every check without its own.
+/// The default limits of checks.
 fn limits(fields: &mut Fields<'_>) -> CheckLimits {
     let limits = CheckLimits {
         timeout: fields.with_default("timeout", Duration::from_secs(5)),
@@ -257,7 +259,7 @@ fn answer_timeout(fields: &mut Fields<'_>) -> Option<Duration> {
     timeout
 }
 
-/// 10 s, or a second more than the longest timeout of a check, so that a check that starts at once is never cut short.
+/// 10 s, or a second more than the longest timeout of a check, so that a check that starts at once can always complete.
 fn default_answer_timeout(components: &[Component]) -> Duration {
     let checks = components.iter().flat_map(|component| component.checks.iter());
     let longest = checks.map(|check| check.limits.timeout).max().unwrap_or_default();

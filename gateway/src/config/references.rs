@@ -13,13 +13,13 @@ use super::files::read_bounded;
 /// RFC 3986: the unreserved characters, which need no encoding in a URL's user-info.
 const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The secrets that have been read from Vault so far, by their path; a path that could not be read has the reason.
+/// The secrets that have been read from Vault so far, by path, or the failure for a path that could not be read.
 pub type SecretCache = BTreeMap<String, Result<BTreeMap<String, Secret>, Failure>>;
 
-/// The content of the files that references name, by their path, or why it could not be read.
+/// The content of the files that references name, by path, or the reason why it could not be read.
 pub(super) type FileContents = BTreeMap<PathBuf, Result<String, String>>;
 
-/// The settings that hold certificates. No placeholder can be parsed as a certificate, and grants do not depend on them.
+/// The settings that contain certificates. No placeholder can be parsed as a certificate, and grants do not depend on them.
 const CERTIFICATES: [&str; 3] = ["ca", "certificate", "private_key"];
 
 /// Everything that a file refers to, except environment variables.
@@ -32,7 +32,7 @@ pub(crate) struct References {
 }
 
 impl References {
-    /// Adds every reference in `node`, and reads the files among them. Malformed references are left to [`replace`].
+    /// Adds every reference in `node`, and reads the files among them. [`replace`] reports malformed references.
     pub(super) fn collect(&mut self, node: &Node, folder: &Path) {
         match &node.value {
             Value::String(text) if has_reference(text) => {
@@ -80,12 +80,12 @@ pub(super) struct Sources<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Placeholders {
     lines: RefCell<BTreeSet<usize>>,
-    /// The lines on which a check rejected the placeholder; their values are unknown.
+    /// The lines on which a check rejected the placeholder. Their values are unknown.
     given_up: BTreeSet<usize>,
 }
 
 impl Placeholders {
-    /// Gives up the placeholders that caused these `diagnostics`; returns whether there were any, and building again may succeed.
+    /// Gives up the placeholders that caused these `diagnostics`. Returns whether there were any, so that another build may succeed.
     pub(super) fn give_up(&mut self, diagnostics: &[Diagnostic]) -> bool {
         let before = self.given_up.len();
         let lines = self.lines.take();
@@ -97,7 +97,7 @@ impl Placeholders {
 
 /// Replaces every reference in `node`, which is found at `path` in the file.
 ///
-/// A secret that has not been read from Vault becomes [`Value::Unknown`], which is no error of the file.
+/// A secret that has not been read from Vault becomes [`Value::Unknown`], which is not an error in the file.
 pub(super) fn replace(
     node: &mut Node,
     path: &str,
@@ -105,7 +105,7 @@ pub(super) fn replace(
     diagnostics: &Diagnostics,
 ) {
     match &mut node.value {
-        // Nothing is granted to the access token, so it needs no placeholder.
+        // No grant depends on the access token, so it needs no placeholder.
         Value::String(text)
             if has_reference(text)
                 && path == super::ACCESS_TOKEN
@@ -118,7 +118,7 @@ pub(super) fn replace(
             match template.and_then(|template| template.value(node.line, sources)) {
                 Ok(value) => node.value = value,
                 Err(message) => {
-                    // The value is unknown, so that no second diagnostic is made of it.
+                    // The value becomes unknown, so that it causes no second diagnostic.
                     node.value = Value::Unknown(Failure::msg("read reference", "it is wrong"));
                     let (line, key) = (node.line, path.to_owned());
                     diagnostics.push(Diagnostic { line, key, message });
@@ -160,7 +160,7 @@ enum ResolveError {
     Unknown(Failure),
 }
 
-/// A string with references in it.
+/// A string with references.
 struct Template<'a>(Vec<Segment<'a>>);
 
 #[derive(Clone, Copy)]
@@ -243,7 +243,7 @@ impl<'a> Template<'a> {
         Ok(unknown.map_or(Value::String(text), Value::Unknown))
     }
 
-    /// Whether the segment at `at` belongs to the user-info of a URL, where a password may hold any character.
+    /// Whether the segment at `at` belongs to the user-info of a URL, where a password may contain any character.
     fn is_in_user_info(&self, at: usize, before: &str) -> bool {
         let ends_authority = |c| matches!(c, '/' | '?' | '#');
         let Some((_, authority)) = before.split_once("://") else { return false };
@@ -327,7 +327,7 @@ fn vault_secret(path: &str, key: &str, known: &SecretCache) -> Result<Secret, Fa
 fn file_content(name: &str, sources: Sources<'_>) -> Result<String, String> {
     let content = sources.files.get(&sources.folder.join(name));
     match content {
-        // Files end with a newline that belongs to no secret.
+        // A file may end with a newline, which is not part of the secret.
         Some(Ok(text)) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
         Some(Err(error)) => Err(format!("cannot read `{name}`: {error}")),
         None => Err(format!("cannot read `{name}`: it was not read with the configuration")),

@@ -26,7 +26,7 @@ pub const REPORT_ORDER: &[&str] = &[
     "websocket",
 ];
 
-/// The most names in a message that says what is expected: with all of them, errors of one file could fill the memory.
+/// How many expected names a message lists. With all of them, the errors of one file could exhaust the memory.
 const MAX_LISTED: usize = 30;
 
 /// The limits of a check.
@@ -91,7 +91,7 @@ pub(super) fn components(
     components
 }
 
-/// Reads the limits in a table; those that are absent are inherited from `outer`.
+/// Reads the limits in a table. Absent ones are inherited from `outer`.
 fn limits(fields: &mut Fields<'_>, outer: CheckLimits) -> CheckLimits {
     let limits = CheckLimits {
         timeout: fields.optional("timeout").unwrap_or(outer.timeout),
@@ -102,14 +102,14 @@ fn limits(fields: &mut Fields<'_>, outer: CheckLimits) -> CheckLimits {
     limits
 }
 
-/// Adds a diagnostic if the timeout is zero, within which no check can succeed.
+/// Adds a diagnostic if the timeout is zero, because no check can succeed within it.
 pub(super) fn reject_zero_timeout(fields: &mut Fields<'_>, limits: CheckLimits) {
     if limits.timeout.is_zero() {
         fields.error("timeout", "expected a timeout of at least `1ms`");
     }
 }
 
-/// The limits of a check with a minimum interval: only a `max_age` in its own table is shorter than that.
+/// Raises `max_age` to the minimum interval of the check. Only a `max_age` in the check's own table can be shorter.
 fn with_min_interval(limits: CheckLimits, check: &Arc<dyn DynCheck>) -> CheckLimits {
     let max_age = check.min_interval().map_or(limits.max_age, |min| min.max(limits.max_age));
     CheckLimits { max_age, ..limits }
@@ -145,7 +145,7 @@ fn component(
             if fields.has("checks") {
                 fields.error(
                     "checks",
-                    "this component is a single check, its limits are set in the section itself",
+                    "this component is a single check, so its limits are set in the section itself",
                 );
             }
             let limits =

@@ -1,4 +1,4 @@
-//! What a connection is doing, and since when: whether it may be closed for another.
+//! Tracks the activity of a connection, and whether it may be closed for another.
 
 use std::io;
 use std::pin::Pin;
@@ -25,7 +25,7 @@ pub(super) struct Activity {
 struct State {
     phase: Phase,
     since: Instant,
-    /// Since when the system takes no more bytes, because the peer takes none.
+    /// Since when the socket accepts no more bytes, because the peer reads none.
     stalled_since: Option<Instant>,
 }
 
@@ -54,7 +54,7 @@ impl Activity {
         (state.phase, state.since) = (phase, Instant::now());
     }
 
-    /// Whether the connection may be closed for another. `is_crowding`: its address has its share of the places.
+    /// Whether the connection may be closed for another. `is_crowding` means that its address has its full share of the places.
     pub(super) fn is_evictable(&self, limits: &ServerLimits, is_crowding: bool) -> bool {
         let state = self.state.lock();
         let stalled_grace = if is_crowding { limits.idle_grace } else { limits.stalled_grace };
@@ -83,7 +83,7 @@ impl Activity {
     }
 }
 
-/// A stream that records in its [`Activity`] what the peer takes.
+/// A stream that records in its [`Activity`] whether the peer reads.
 pub(super) struct TrackedStream {
     inner: TokioIo<TcpStream>,
     activity: Arc<Activity>,

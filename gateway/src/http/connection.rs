@@ -21,13 +21,13 @@ use tower::{BoxError, Service, ServiceExt};
 use super::ServerLimits;
 use super::activity::{Activity, Phase, TrackedStream};
 
-/// The largest request head in bytes; a larger one is answered with 431.
+/// The size limit of a request head in bytes. A larger one is answered with 431.
 const MAX_HEAD: usize = 16 * 1024;
 
 /// How much of a request's body is drained before the connection is closed.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How long to wait for bytes that are probably on their way: the first request of a connection, or the rest of a body.
+/// How long to wait for bytes that are probably in transit: the first request of a connection, or the rest of a body.
 const IN_TRANSIT_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the response in flight may take when its connection has to end.
@@ -54,7 +54,7 @@ pub(super) async fn serve_connection<S, B>(
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    // With Nagle's algorithm, a response could wait for the acknowledgement of the last one.
+    // With Nagle's algorithm, a response could wait for the acknowledgement of the previous one.
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -103,7 +103,7 @@ fn log_failure(peer: IpAddr, result: hyper::Result<()>) {
     }
 }
 
-/// Waits until the connection has to make room and its peer does not let it end: by half a head, or a response that it does not take.
+/// Waits until the connection has to make room, but its peer keeps it open with an incomplete head or an unread response.
 async fn forced_to_close(activity: &Activity, limits: &ServerLimits) {
     activity.evicted().await;
     while !activity.is_evictable(limits, true) {
@@ -117,7 +117,7 @@ async fn respond<R>(
     body: Incoming,
     activity: Arc<Activity>,
 ) -> Result<R, hyper::Error> {
-    // Without a body, hyper itself notices that the caller hangs up.
+    // Without a body, hyper itself detects that the caller disconnects.
     if body.is_end_stream() {
         let Ok(response) = response.await;
         activity.enter(Phase::Writing);
@@ -144,9 +144,9 @@ async fn respond<R>(
     Ok(response)
 }
 
-/// Reads and discards a body: hyper notices that a caller hung up only once there is nothing left to read.
+/// Reads and discards a body, because hyper detects a disconnect only when nothing is left to read.
 ///
-/// Returns an error if the caller hangs up.
+/// Returns an error if the caller disconnects.
 async fn drain_body(mut body: Incoming) -> Result<(), hyper::Error> {
     let mut length = 0;
     while length <= MAX_BODY {

@@ -1,4 +1,4 @@
-//! The open connections and those that wait for a place: which is served, which makes room.
+//! Selects the waiting connection that is served next, and the open ones that make room.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use super::ServerLimits;
 use super::activity::Activity;
 use crate::throttle::network;
 
-/// One address has at most this part of the places while others wait.
+/// While others wait, one address has at most one in this many places.
 const SHARE: usize = 4;
 
 /// The connections of one listener.
@@ -82,7 +82,9 @@ impl ConnectionTable {
         }
     }
 
-    /// Ends as many connections as others wait, or one if there are no file descriptors: those of crowding addresses first, and the oldest first.
+    /// Evicts as many connections as others wait, or one if no file descriptors are left.
+    ///
+    /// Connections of crowding addresses are evicted before others, and older ones before newer ones.
     pub(super) fn make_room(&self, out_of_files: bool) {
         let needed = self.waiting.len().max(out_of_files.into());
         let ending = self.open.iter().filter(|open| open.activity.is_evicted()).count();

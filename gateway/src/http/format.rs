@@ -14,7 +14,7 @@ const MAX_ACCEPT_CHARS: usize = 8192;
 const MAX_MEDIA_TYPES: usize = 64;
 const MAX_MEDIA_TYPE_CHARS: usize = 256;
 
-/// The largest indentation that a request gets; Django REST framework has the same.
+/// The maximum indentation, as in Django REST framework.
 const MAX_INDENT: usize = 8;
 
 /// The media types of the formats, in the order of preference.
@@ -32,7 +32,7 @@ pub(super) enum Format {
     Html,
 }
 
-/// Why there is no format to respond in.
+/// Why no format is suitable for the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NegotiationError {
     /// The `format` parameter has an unknown value.

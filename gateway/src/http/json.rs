@@ -9,7 +9,7 @@ use serde_json::ser::Formatter;
 
 use crate::report::{CheckResult, ComponentResult, Report};
 
-/// Returns `value` as JSON, indented by so many spaces, or on one line without any if `indent` is 0.
+/// Returns `value` as JSON, indented by `indent` spaces, or on one line without spaces if it is 0.
 pub(crate) fn to_json(value: &impl Serialize, indent: usize) -> String {
     let mut json = Vec::new();
     let formatter = RestFrameworkFormatter { indent, depth: 0, is_empty: true };
@@ -25,7 +25,7 @@ pub(crate) fn to_json(value: &impl Serialize, indent: usize) -> String {
 struct RestFrameworkFormatter {
     indent: usize,
     depth: usize,
-    /// Whether nothing stands between the last bracket and here.
+    /// Whether nothing has been written since the last opening bracket.
     is_empty: bool,
 }
 
@@ -97,7 +97,7 @@ impl Formatter for RestFrameworkFormatter {
         writer.write_all(if self.indent == 0 { b":" } else { b": " })
     }
 
-    /// U+2028 and U+2029 end a line in JavaScript, so JSON that holds them would not be JavaScript.
+    /// U+2028 and U+2029 end a line in JavaScript, so JSON that contains them would not be JavaScript.
     fn write_string_fragment<W: ?Sized + Write>(
         &mut self,
         writer: &mut W,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_necessary_is_escaped() {
+    fn only_necessary_characters_are_escaped() {
         let text = "ö \" \\ / \n \u{1} \u{7f} \u{2028}\u{2029}\u{2029}\u{2030}";
         let expected = "\"ö \\\" \\\\ / \\n \\u0001 \u{7f} \\u2028\\u2029\\u2029\u{2030}\"";
         assert_eq!(to_json(&text, 0), expected);

@@ -37,8 +37,8 @@ use super::source::ReportSource;
 
 /// Returns the endpoint as a service, for [`super::serve`] to put on a socket.
 ///
-/// A request carries its [`super::PeerAddress`] as an extension, and no body: the server reads that away.
-/// What a layer learns about a request is a further extension.
+/// A request has its [`super::PeerAddress`] as an extension, and no body, because the server drains it.
+/// Layers pass their results to inner ones as further extensions.
 pub fn app<R: ReportSource>(
     source: Arc<R>,
 ) -> impl Service<
@@ -58,29 +58,29 @@ pub fn app<R: ReportSource>(
         .map_request(record_arrival)
         // Before anything that compares or names the method, which Django does in upper case.
         .map_request(normalize_method)
-        // Around every layer that may refuse, so that each refusal is logged; panics are logged by their own layer.
+        // Around every layer that may refuse, so that each refusal is logged. Panics are logged by their own layer.
         .layer(AccessLogLayer::default())
         // 404: a path that is not the endpoint's has neither formats nor a token.
         .layer(RouteLayer)
-        // 404 for an unknown format, 406 for `Accept`: Django REST framework judges both before the token.
+        // 404 for an unknown format, 406 for `Accept`: Django REST framework checks both before the token.
         .layer(NegotiateLayer)
         // 405 for a wrong token, the same response as for a wrong method, so that neither reveals the other.
         .layer(AuthenticateLayer::new(source))
-        // 405: only a caller with the right token learns which methods exist.
+        // 405: the supported methods are revealed only to a caller with the right token.
         .layer(AllowMethodsLayer)
-        // Below authentication, because each namespace has its own timeout; it counts from the arrival nevertheless.
+        // Below authentication, because each namespace has its own timeout, which still counts from the arrival.
         .layer(DeadlineLayer::new(R::answer_timeout))
         .service(service_fn(handle::<R>))
 }
 
-/// Answers a request during which something panicked. The panic's message may hold anything, so it is not repeated.
+/// Answers a request during which something panicked. The panic's message may contain anything, so the response does not include it.
 fn answer_panic() -> Response<Body> {
     // The panic hook has logged the panic itself.
     tracing::error!(status = StatusCode::INTERNAL_SERVER_ERROR.as_u16(), "request panicked");
     response::internal_error()
 }
 
-/// Returns what an outer layer learned about the request.
+/// Returns an extension that an outer layer has added to the request.
 pub(super) fn extension<T: Clone + Send + Sync + 'static>(request: &Request<()>) -> &T {
     let Some(extension) = request.extensions().get() else {
         unreachable!("an outer layer sets {}", std::any::type_name::<T>())

@@ -1,7 +1,7 @@
 //! The HTTP server and its one endpoint, which behaves as Django REST framework would.
 //!
-//! `serve` accepts connections, `connection_table` says which make room for others, `connection` serves one, and `layers` passes its requests to `handler`.
-//! `target`, `format` and `preferences` read requests; `response`, `json` and `page` write responses.
+//! `serve` accepts connections, `connection_table` selects those that make room for others, `connection` serves one, and `layers` passes its requests to `handler`.
+//! `target`, `format` and `preferences` read requests, and `response`, `json` and `page` write responses.
 //! This module does not depend on checks: reports come from a [`ReportSource`].
 
 mod activity;

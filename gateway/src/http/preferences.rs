@@ -23,12 +23,12 @@ pub(super) fn fresh(headers: &HeaderMap) -> bool {
 
 /// Returns how long the caller waits: `Prefer: wait=SECONDS`, RFC 7240.
 ///
-/// The first `wait` counts; if it is not a number, there is no limit.
+/// The first `wait` counts. If it is not a number, there is no limit.
 pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let preference = items(headers, &PREFER).find(|item| is(item, "wait"))?;
     let seconds = value(preference)?;
     let digits = !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit());
-    // A number too large is as good as no limit.
+    // A number that is too large has the effect of no limit.
     digits.then(|| Duration::from_secs(seconds.parse::<u32>().unwrap_or(u32::MAX).into()))
 }
 

@@ -1,4 +1,4 @@
-//! Bounds the log lines about requests without a valid token, and sums up the others.
+//! Limits the log lines about requests without a valid token, and summarizes the others.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -41,12 +41,12 @@ impl RefusalLog {
             state.peers.insert(peer);
         }
         if state.refused == 1 {
-            tokio::spawn(self.clone().sum_up());
+            tokio::spawn(self.clone().log_summary());
         }
         false
     }
 
-    async fn sum_up(self) {
+    async fn log_summary(self) {
         sleep(SUMMARY_INTERVAL).await;
         let (count, peers) = {
             let mut state = self.0.lock();

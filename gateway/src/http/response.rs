@@ -15,7 +15,7 @@ use crate::report::Report;
 /// The body of every response: it is complete before it is sent.
 pub(super) type Body = Full<Bytes>;
 
-/// How many headers a report has at most, so that their table need not grow.
+/// The maximum number of headers in a report, which are reserved so that their map does not grow.
 const MAX_HEADERS: usize = 9;
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -48,7 +48,7 @@ pub(super) fn report(
     of_endpoint(response)
 }
 
-/// Returns whole seconds. Most reports are served again for one second only, and a static value needs no memory.
+/// Returns whole seconds. Most reports are served again for one second only, and a static value needs no allocation.
 fn age_value(age: Duration) -> HeaderValue {
     match age.as_secs() {
         0 => HeaderValue::from_static("0"),
@@ -72,7 +72,7 @@ const METADATA: Metadata = Metadata {
     parses: ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"],
 };
 
-/// What the endpoint can do, for `OPTIONS`.
+/// The description of the endpoint, for `OPTIONS`.
 pub(super) fn metadata(format: Format) -> Response<Body> {
     of_endpoint(match format {
         Format::Json { indent } => json(StatusCode::OK, &METADATA, indent),
@@ -99,7 +99,7 @@ pub(super) fn not_acceptable() -> Response<Body> {
     of_endpoint(error(StatusCode::NOT_ACCEPTABLE, detail, 0))
 }
 
-/// 405: the token is wrong, or the method is; the response does not reveal which.
+/// 405: the token is wrong, or the method is. The response does not reveal which.
 pub(super) fn method_not_allowed(method: &Method, format: Format) -> Response<Body> {
     let indent = match format {
         Format::Json { indent } => indent,
@@ -109,7 +109,7 @@ pub(super) fn method_not_allowed(method: &Method, format: Format) -> Response<Bo
     of_endpoint(error(StatusCode::METHOD_NOT_ALLOWED, &detail, indent))
 }
 
-/// 500: the gateway itself is at fault.
+/// 500: the gateway itself has failed.
 pub(super) fn internal_error() -> Response<Body> {
     error(StatusCode::INTERNAL_SERVER_ERROR, "A server error occurred.", 0)
 }
@@ -146,7 +146,7 @@ fn of_endpoint(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// A response with the headers that every one has.
+/// A response with the common headers.
 fn response(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = status;
@@ -154,7 +154,7 @@ fn response(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Respo
     headers.reserve(MAX_HEADERS);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // The page's address holds the token, and a link must not pass it on.
+    // The page's address contains the token, and a link must not pass it on.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::CONTENT_TYPE, content_type);
     response

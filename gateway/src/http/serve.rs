@@ -32,19 +32,19 @@ const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 pub struct ServerLimits {
     /// How many connections are served at a time.
     pub max_connections: u16,
-    /// How many accepted connections wait for a place. Further ones wait in the system's backlog: a monitor prefers a late answer to a refusal.
+    /// How many accepted connections wait for a place. Further ones wait in the system's backlog, since a monitor needs an answer even if it is late.
     pub max_waiting: u16,
     /// How long a connection may be idle while others wait. It also bounds a first head and a stalled response if the address has its share of the places.
     pub idle_grace: Duration,
     /// How long a connection may take to send its first head while others wait.
     pub first_head_grace: Duration,
-    /// How long a peer may take nothing of its response while others wait.
+    /// How long a peer may read nothing of its response while others wait.
     pub stalled_grace: Duration,
-    /// How long a connection may take to send a request's head; the time between two requests counts.
+    /// How long a connection may take to send a request's head, including the idle time before it.
     pub header_timeout: Duration,
     /// The age at which a connection is closed, after the response in flight.
     pub max_connection_age: Duration,
-    /// How long responses in flight may take after the server is asked to shut down.
+    /// How long responses in flight may take after the shutdown has begun.
     pub drain_timeout: Duration,
 }
 
@@ -64,12 +64,11 @@ impl Default for ServerLimits {
 }
 
 impl ServerLimits {
-    /// The default limits, within half of the file descriptors: the others are kept back for backends, files and the gateway's own health.
+    /// The default limits, within half of the file descriptors. The others are reserved for backends, files and the gateway's own health.
     pub fn within(open_files: u64) -> Self {
         let default = Self::default();
-        let bounded = |wanted: u16, part: u64| {
-            u16::try_from(part).map_or(wanted, |part| part.clamp(1, wanted))
-        };
+        let bounded =
+            |max: u16, part: u64| u16::try_from(part).map_or(max, |part| part.clamp(1, max));
         let max_waiting = bounded(default.max_waiting, open_files / 16);
         let max_connections =
             bounded(default.max_connections, (open_files / 2).saturating_sub(max_waiting.into()));
@@ -79,7 +78,7 @@ impl ServerLimits {
 
 /// Serves until `shutdown` completes, then drains.
 ///
-/// Draining answers every connection made by then, closes idle ones, and takes `drain_timeout` at most.
+/// Draining answers every connection made by then, closes idle ones, and takes at most `drain_timeout`.
 pub async fn serve<S, B>(
     listener: TcpListener,
     app: S,
@@ -140,7 +139,7 @@ fn task_id(ended: Result<(Id, ()), JoinError>) -> Id {
     ended.map_or_else(|error| error.id(), |(id, ())| id)
 }
 
-/// Accepts connections. An error neither ends the server nor makes it spin, and is logged once.
+/// Accepts connections. After an error it backs off, and successive errors are logged only once.
 struct Acceptor {
     listener: TcpListener,
     retry_at: Option<Instant>,
@@ -149,7 +148,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    /// Returns the next connection, or `None` after an error. May be cancelled.
+    /// Returns the next connection, or `None` after an error. It is cancel safe.
     async fn accept(&mut self) -> Option<(TcpStream, IpAddr)> {
         if let Some(at) = self.retry_at {
             sleep_until(at).await;
@@ -174,7 +173,7 @@ impl Acceptor {
 
 /// Closes the listener. Returns the connections in its backlog, which the system would reset.
 fn backlog(listener: TcpListener) -> Vec<(TcpStream, IpAddr)> {
-    // The runtime may not have been notified of the newest connections yet, so the system is asked directly.
+    // The runtime may not have been notified of the newest connections yet, so they are accepted from the system directly.
     let next = |listener: &std::net::TcpListener| -> io::Result<_> {
         let (stream, peer) = listener.accept()?;
         stream.set_nonblocking(true)?;
@@ -191,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_the_file_descriptors_are_kept_back() {
+    fn half_of_the_file_descriptors_are_reserved() {
         for (open_files, expected) in [(64, (28, 4)), (1024, (448, 64)), (u64::MAX, (512, 64))] {
             let limits = ServerLimits::within(open_files);
             assert_eq!((limits.max_connections, limits.max_waiting), expected, "{open_files}");

@@ -1,4 +1,4 @@
-//! Where the endpoint's reports come from: a source that judges tokens and runs checks.
+//! The interface to the source of the reports, which verifies tokens and runs checks.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::namespaces::Namespaces;
 use crate::report::Report;
 use crate::runner::RunOptions;
 
-/// Judges access tokens, and reports on the namespaces that they open.
+/// Verifies access tokens, and reports on the namespaces that they open.
 pub trait ReportSource: Send + Sync + 'static {
     /// What a token opens.
     type Namespace: Clone + Send + Sync + 'static;
 
     /// Returns the namespace that `token` opens.
     ///
-    /// `credential` is that of an `Authorization: JWT` header; the namespace's settings say whether it is needed.
+    /// `credential` is that of an `Authorization: JWT` header. The namespace's settings determine whether it is required.
     fn authorize(
         &self,
         token: &str,
@@ -35,7 +35,7 @@ pub trait ReportSource: Send + Sync + 'static {
     /// Returns how long an answer may take, counted from the arrival of its request.
     fn answer_timeout(namespace: &Self::Namespace) -> Duration;
 
-    /// Returns a report of every check. The future is dropped when the caller hangs up.
+    /// Returns a report of every check. The future is dropped when the caller disconnects.
     fn report(
         namespace: &Self::Namespace,
         options: RunOptions,

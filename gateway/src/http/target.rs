@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 /// The endpoint's path, up to the token.
 const ENDPOINT: &str = "/api/health/";
 
-/// The URI of a request. It holds the token, so it has no `Debug`.
+/// The URI of a request. It contains the token, so it has no `Debug`.
 #[derive(Clone)]
 pub(super) struct Target(Uri);
 
@@ -24,13 +24,13 @@ impl Target {
         token(self.0.path())
     }
 
-    /// Returns the query, not decoded.
+    /// Returns the query without decoding it.
     pub(super) fn query(&self) -> &str {
         self.0.query().unwrap_or_default()
     }
 }
 
-/// Returns the token in a path. Like Django, it decodes the path first, so `%2F` separates as `/` does.
+/// Returns the token in a path. As in Django, the path is decoded first, so `%2F` separates segments as `/` does.
 fn token(path: &str) -> Option<Cow<'_, str>> {
     if path.contains('%') {
         let path = percent_decode_str(path).decode_utf8_lossy();
@@ -39,7 +39,7 @@ fn token(path: &str) -> Option<Cow<'_, str>> {
     segment(path).map(Cow::Borrowed)
 }
 
-/// Returns the one segment after the endpoint's path. Django would redirect a path without the last slash; this endpoint answers it.
+/// Returns the one segment after the endpoint's path. Django would redirect a path without the last slash, but this endpoint answers it.
 fn segment(path: &str) -> Option<&str> {
     let rest = path.strip_prefix(ENDPOINT)?;
     let segment = rest.strip_suffix('/').unwrap_or(rest);

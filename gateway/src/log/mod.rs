@@ -1,4 +1,4 @@
-//! The log: one event a line on standard error, as JSON unless that is a terminal.
+//! Logs one event per line to standard error, as JSON unless that is a terminal.
 
 mod writer;
 
@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use self::writer::Log;
 
-/// Starts the log with the gateway's own events from `level` on, and those of libraries from `warn` on.
+/// Starts the log with the gateway's own events at `level` and above, and those of libraries at `warn` and above.
 ///
 /// Lines are written as long as the returned [`Log`] exists.
 #[must_use]
@@ -25,7 +25,7 @@ pub fn start(level: LevelFilter) -> Log {
         .fold(Targets::new().with_default(level.min(LevelFilter::WARN)), |filter, target| {
             filter.with_target(*target, level)
         })
-        // Their failures are part of the report; their own events repeat them, and may hold whole responses.
+        // The report contains the failures of these libraries. Their events repeat them, and may contain whole responses.
         .with_targets([("fred", LevelFilter::OFF), ("aws_config", LevelFilter::OFF)]);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = if io::stderr().is_terminal() {

@@ -1,4 +1,4 @@
-//! Writes log lines from a thread of its own, so that a slow reader delays nothing else.
+//! Writes log lines on a dedicated thread, so that a slow reader delays nothing else.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -7,20 +7,20 @@ use tokio::time::sleep;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many lines wait to be written before further ones are dropped.
+/// How many lines can be queued. Further lines are dropped.
 const QUEUED_LINES: usize = 1024;
 
-/// The longest line in bytes; the rest of a longer one is cut off, so that the queue is bounded in memory.
+/// The size limit of a line in bytes. A longer line is truncated, so that the memory of the queue is bounded.
 const MAX_LINE: usize = 16 * 1024;
 
 /// How often dropped lines are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Queues lines for standard error, without secrets, in case a value is logged in spite of its type.
+/// Queues lines for standard error. Secrets are removed, in case one is logged despite its type.
 #[derive(Clone, Debug)]
 pub(super) struct Writer(NonBlocking);
 
-/// The thread that writes. It writes what is queued when this is dropped, and gives up after a second.
+/// A handle to the thread that writes the log. Dropping it writes the queued lines, for at most a second.
 #[derive(Debug)]
 pub struct Log {
     _worker: WorkerGuard,
@@ -46,7 +46,7 @@ impl Log {
                 let count = dropped.dropped_lines();
                 if count > reported {
                     tracing::warn!(lines = count - reported, "log lines dropped");
-                    // If this line was dropped itself, the next one has all of them.
+                    // If this line was dropped itself, the next one includes its count.
                     if dropped.dropped_lines() == count {
                         reported = count;
                     }

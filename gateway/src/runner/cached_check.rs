@@ -19,7 +19,6 @@ const WAIT_FOR_A_TURN: &str = "wait for a turn";
 /// The step of a run before the first step of its check, as in [`Steps::new`].
 const START: &str = "start";
 
-/// See the module.
 pub(super) struct CachedCheck {
     name: String,
     check: Arc<dyn DynCheck>,
@@ -27,7 +26,7 @@ pub(super) struct CachedCheck {
     permits: Arc<Semaphore>,
     history: Arc<BlockingHistory>,
     state: Mutex<State>,
-    /// How many outcomes there have been.
+    /// The number of outcomes so far.
     outcomes: AtomicU64,
 }
 
@@ -43,19 +42,19 @@ struct State {
     last: Option<Outcome>,
     /// The run in progress. Its subscribers own it, so that it ends with the last of them.
     run: Weak<Run>,
-    /// The same run, if it goes on without subscribers.
+    /// The same run, if it continues without subscribers.
     detached: Option<Arc<Run>>,
 }
 
 impl State {
-    /// Lets `run` go on without subscribers, unless it is over.
+    /// Lets `run` continue without subscribers, unless it has ended.
     fn detach(&mut self, run: Arc<Run>) {
         if self.run.ptr_eq(&Arc::downgrade(&run)) {
             self.detached = Some(run);
         }
     }
 
-    /// Ends the sharing of `run`, so that the next request starts another one.
+    /// Stops sharing `run`, so that the next request starts another one.
     fn forget(&mut self, run: &Weak<Run>) {
         if self.run.ptr_eq(run) {
             self.run = Weak::new();
@@ -101,7 +100,7 @@ impl CachedCheck {
         PendingResult::Running(Subscriber { check: self.clone(), run, requested, fallback })
     }
 
-    /// How many outcomes there have been. As long as it is the same, [`Self::cached`] returns the same outcome until that expires.
+    /// The number of outcomes so far. While it is the same, [`Self::cached`] returns the same outcome until that expires.
     pub(super) fn outcomes(&self) -> u64 {
         self.outcomes.load(Ordering::Acquire)
     }
@@ -117,7 +116,7 @@ impl CachedCheck {
         self.check.target()
     }
 
-    /// Lets a run go on without subscribers, so that the next caller gets its outcome.
+    /// Lets a run continue without subscribers, so that the next caller gets its outcome.
     pub(super) fn detach(&self, run: Arc<Run>) {
         self.state.lock().detach(run);
     }
@@ -155,13 +154,13 @@ impl CachedCheck {
         let guard = cancel.clone().drop_guard();
         let run = Arc::new(Run { outcome, steps: steps.clone(), _cancel_on_drop: guard });
         state.run = Arc::downgrade(&run);
-        // Cancelled, the run of a rate-limited check would be repeated for the next caller.
+        // If the run of a rate-limited check were cancelled, it would be repeated for the next caller.
         state.detached = self.is_rate_limited().then(|| run.clone());
         tokio::spawn(self.clone().drive(Arc::downgrade(&run), steps, cancel, publish));
         run
     }
 
-    /// Runs the check when it is its turn, and publishes its outcome.
+    /// Runs the check once a permit is available, and publishes its outcome.
     async fn drive(
         self: Arc<Self>,
         run: Weak<Run>,
@@ -197,7 +196,7 @@ impl CachedCheck {
         permit
     }
 
-    /// Keeps an outcome. If its run has `finished`, later callers get a new one, which begins after their requests.
+    /// Stores an outcome. If its run has `finished`, later callers get a new run, which begins after their requests.
     fn record(&self, run: &Weak<Run>, outcome: &Outcome, finished: bool) {
         let mut state = self.state.lock();
         let last = state.last.replace(outcome.clone());

@@ -35,7 +35,7 @@ impl Default for ConcurrencyLimit {
     }
 }
 
-/// See the module.
+/// Runs the checks of a list of components, and caches their outcomes.
 pub struct Runner {
     entries: Vec<RunnerEntry>,
     /// The last report that needed no run.
@@ -119,7 +119,7 @@ impl Runner {
         let mut pending: Vec<_> =
             self.checks().map(|check| check.request(options.fresh, limit)).collect();
         let mut results = Vec::with_capacity(pending.len());
-        // The check that was started last is usually done last. A caller that awaits it first is not woken for each of the others.
+        // The check that was started last usually ends last. Awaiting it first avoids a wakeup for each of the others.
         while let Some(last) = pending.pop() {
             results.push(last.result().await);
         }
@@ -145,7 +145,7 @@ impl Runner {
         })
     }
 
-    /// A report of the last outcomes; `None` if one of them has expired.
+    /// A report of the last outcomes, or `None` if one of them has expired.
     fn collect_cached(&self, outcomes: u64) -> Option<CachedReport> {
         let last: Vec<_> = self.checks().map(|check| check.cached()).collect::<Option<_>>()?;
         let components = self.components(last.iter().map(|(outcome, _)| outcome.to_result()));
@@ -158,7 +158,7 @@ impl Runner {
         })
     }
 
-    /// The components of a report, with the next of `results` for each check in the order of [`Self::checks`].
+    /// The components of a report, with `results` in the order of [`Self::checks`].
     fn components(&self, mut results: impl Iterator<Item = CheckResult>) -> Components {
         let component = |entry: &RunnerEntry| {
             Some((entry.component.name.clone(), entry.checks.with_values(&mut results)?))
@@ -189,16 +189,16 @@ impl fmt::Debug for Runner {
     }
 }
 
-/// A report, and what the gateway itself learns from it.
+/// A report, and whether it indicates outdated credentials.
 #[derive(Debug)]
 pub struct RunReport {
     /// The report.
     pub report: Report,
-    /// Whether a backend refused the credentials: they may have been changed in Vault.
+    /// Whether a backend rejected the credentials, which may have been rotated in Vault.
     pub refused: bool,
 }
 
-/// Whether a check that failed at this step had its credentials refused.
+/// Whether a failure at this step means that the credentials were rejected.
 fn is_refused(failed_step: Option<&str>) -> bool {
     failed_step == Some(step::AUTHENTICATE)
 }

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What a caller wants of a report.
+/// What a caller requests for a report.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunOptions {
     /// Run every check, even if its last result has not expired.
     pub fresh: bool,
     /// How long the caller waits. A check that has not completed by then reports this as its status.
     pub wait: Option<Duration>,
-    /// When the report must be complete, and how long that was from the start of the answer.
+    /// When the report must be complete, and how long after the start of the answer that is.
     /// A check that has not completed by then reports this as its status.
     pub deadline: Option<(Instant, Duration)>,
 }

@@ -1,8 +1,10 @@
 //! One run of one check, within its timeout and with its panic caught.
 //!
-//! The runner cannot rely on a check not to block its thread.
-//! On a worker of the runtime, a check that blocks delays other tasks; on a thread of the blocking pool it delays none, but costs several context switches for each run.
-//! So the first run of a check has a thread of its own. After a run that did not block, the next one is a task on the workers; after a run that did, it has a thread again.
+//! A check may block its thread.
+//! On a worker of the runtime, it then delays other tasks.
+//! On a thread of the blocking pool it delays none, but each run costs several context switches.
+//! Therefore, the first run of a check, and each run after one that blocked, has a thread of that pool.
+//! A run after one that did not block is a task on the workers.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -18,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::report::{CheckResult, WORKING};
 
-/// How long after its timeout a run waits for its check to return, before it has its outcome anyway.
+/// How long after its timeout a run waits for its check to return, before it is reported as timed out.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// How long after that the check counts as blocking: longer than a busy machine delays a thread.
+/// How long after that the check counts as blocking. A busy machine delays a thread for less.
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
 
 /// A poll that takes longer counts as blocking. The computations of a check take far less, and other tasks tolerate such a delay.
@@ -30,11 +32,11 @@ const MAX_POLL_TIME: Duration = Duration::from_millis(10);
 /// Whether a check blocked its thread when it ran last.
 #[derive(Debug, Default)]
 pub(super) struct BlockingHistory {
-    /// Whether every poll of the last run was short; `false` before the first run.
+    /// Whether every poll of the last run was short, or `false` before the first run.
     does_not_block: AtomicBool,
 }
 
-/// How a run ended.
+/// The outcome of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
     /// The failure in one line, or `None` if the check passed.
@@ -43,14 +45,14 @@ pub(super) struct Outcome {
     pub(super) failed_step: Option<&'static str>,
     /// How long the check took.
     pub(super) response_time: Duration,
-    /// When the run was complete; the age of the result counts from here.
+    /// When the run was complete. The age of the result counts from then.
     pub(super) completed: Instant,
-    /// Whether the check was cut off by its timeout.
+    /// Whether the check timed out.
     pub(super) timed_out: bool,
 }
 
 impl Outcome {
-    /// The result as a report has it.
+    /// The result for a report.
     pub(super) fn to_result(&self) -> CheckResult {
         let status = self.failure.as_deref().unwrap_or(WORKING).to_owned();
         CheckResult { status, response_time: self.response_time }
@@ -93,7 +95,7 @@ impl RunHandle {
         Self { task, steps, check, timeout, started: Instant::now() }
     }
 
-    /// The outcome: when the check ends, or soon after its timeout at the latest. `None` if the run was cancelled.
+    /// Waits until the check ends, or until soon after its timeout. Returns `None` if the run was cancelled.
     pub(super) async fn outcome(&mut self) -> Option<Outcome> {
         let completion = match timeout(self.timeout + GRACE, &mut self.task).await {
             Ok(Ok(completion)) => completion?,
@@ -103,7 +105,7 @@ impl RunHandle {
         Some(completion.into_outcome(self.check.target()))
     }
 
-    /// The outcome of a check that blocks its thread long after its timeout; `None` if the check returns.
+    /// The outcome of a check that still blocks its thread long after its timeout, or `None` if the check returns.
     pub(super) async fn blocked(&mut self) -> Option<Outcome> {
         if self.is_finished() {
             return None;
@@ -127,7 +129,7 @@ impl RunHandle {
         self.task.is_finished()
     }
 
-    /// Stands in for what the task did not return.
+    /// Replaces what the task did not return.
     fn failed(&self, failure: Failure, timed_out: bool) -> Completion {
         Completion { result: Err(failure), timed_out, response_time: self.started.elapsed() }
     }
@@ -158,7 +160,7 @@ impl Completion {
     }
 }
 
-/// Runs `check` to its end or its timeout, and records whether it blocked; `None` if it was cancelled.
+/// Runs `check` to its end or its timeout, and records whether it blocked. Returns `None` if it was cancelled.
 async fn run_check(
     check: Arc<dyn DynCheck>,
     history: Arc<BlockingHistory>,
@@ -178,7 +180,7 @@ async fn run_check(
         });
         cancelled.run_until_cancelled(timeout(limit, timed)).await
     };
-    // Not reached by a check that panics, so its history stays.
+    // If the check panics, this is not reached and its history does not change.
     history.does_not_block.store(longest_poll < MAX_POLL_TIME, Ordering::Relaxed);
     let (result, timed_out) = match ended? {
         Ok(result) => (result, false),

@@ -1,4 +1,4 @@
-//! A caller's share in a run: waits for the outcome, and keeps the run in progress.
+//! Awaits the outcome of a run for one caller, and keeps the run alive.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::options::LimitReason;
 use super::run::Outcome;
 use crate::report::CheckResult;
 
-/// The result of a check as it goes into one report.
+/// The result of a check in one report.
 pub(super) struct ReportedResult {
     pub(super) result: CheckResult,
     /// The age of the result, unless this report waited for its run.
@@ -34,7 +34,7 @@ pub(super) enum PendingResult {
 }
 
 impl PendingResult {
-    /// The result, or what can be said of the check when its caller has waited long enough.
+    /// The result, or the fallback if the wait limit is reached first.
     pub(super) async fn result(self) -> ReportedResult {
         match self {
             Self::Ready(result) => result,
@@ -43,7 +43,7 @@ impl PendingResult {
     }
 }
 
-/// See the module.
+/// One caller's interest in a run.
 pub(super) struct Subscriber {
     pub(super) check: Arc<CachedCheck>,
     pub(super) run: Arc<Run>,
@@ -52,11 +52,11 @@ pub(super) struct Subscriber {
     pub(super) fallback: Option<(Instant, Fallback)>,
 }
 
-/// What is reported of a check that is not done when its caller has waited long enough.
+/// What is reported for a check that has not completed when its caller stops waiting.
 pub(super) enum Fallback {
-    /// The outcome of the last run, which timed out: it holds for as long as the backend is silent.
+    /// The outcome of the last run, which timed out. It is reported until a run completes.
     LastTimeout(Outcome),
-    /// How far the run has come.
+    /// The current step of the run.
     NotFinished(LimitReason),
 }
 
@@ -83,7 +83,7 @@ impl Subscriber {
         reported
     }
 
-    /// The outcome of the run; `None` if the run ends without, as it does only with the process.
+    /// The outcome of the run, or `None` if the run ends without one, which happens only when the process ends.
     async fn outcome(&self) -> Option<Outcome> {
         let mut outcome = self.run.outcome.clone();
         outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone())
@@ -99,7 +99,7 @@ impl Subscriber {
         reported
     }
 
-    /// What is reported of a run without an outcome.
+    /// What is reported for a run without an outcome.
     fn unfinished(&self, reason: String, waited: Duration) -> ReportedResult {
         let failure = Failure::msg(self.run.steps.current(), reason);
         let result =

@@ -17,14 +17,14 @@ fn start(file: &str) -> (Gateway, SocketAddr) {
 }
 
 fn get(own: SocketAddr, path: &str) -> Response {
-    receive(send(own, "GET", path, &[]).expect("it listens")).expect("a whole answer")
+    receive(send(own, "GET", path, &[]).expect("it listens")).expect("a complete response")
 }
 
 /// Returns the status and the header `Allow` of a response.
 fn head(own: SocketAddr, method: &str, path: &str) -> (u16, Option<String>) {
     let mut text = String::new();
     send(own, method, path, &[]).expect("it listens").read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a complete head");
     assert_eq!(body.is_empty(), method == "HEAD", "{text}");
     let allow = head.lines().find_map(|line| {
         let (name, value) = line.split_once(": ")?;
@@ -76,7 +76,7 @@ fn other_paths_are_not_found_and_other_methods_not_allowed() {
 }
 
 #[test]
-fn a_gateway_that_drains_is_alive_and_not_ready() {
+fn a_draining_gateway_is_alive_and_not_ready() {
     let redis = Redis::start(&[]).unwrap();
     let section = format!("[redis]\nurl = \"redis://127.0.0.1:{}\"\n", redis.port());
     let (mut gateway, own) = start(&format!("{FILE}timeout = \"8s\"\n{section}"));
@@ -92,7 +92,7 @@ fn a_gateway_that_drains_is_alive_and_not_ready() {
     assert_eq!(answer.body, "draining: asked to end, finishing the answers under way\n");
     assert_eq!(get(own, "/livez").status, 200);
     redis.server.resume();
-    let answer = receive(caller).expect("a whole answer");
+    let answer = receive(caller).expect("a complete response");
     assert_eq!(status(&serde_json::from_str(&answer.body).unwrap(), "/redis"), "working");
     gateway.server.stop();
     assert!(send(own, "GET", "/livez", &[]).is_none(), "the process has ended");
@@ -137,7 +137,7 @@ fn a_healthcheck_fails_for_another_server() {
 }
 
 #[test]
-fn an_address_in_use_ends_the_start() {
+fn an_address_in_use_prevents_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();

@@ -48,11 +48,11 @@ fn check_config_prints_every_error_of_every_file_and_fails() {
     assert_eq!(lines[1], "b.toml:2: invalid basic string, expected `\"`");
     assert_eq!(
         lines[2],
-        "d.toml:1: the namespace `c` is that of c.toml already: each file has its own"
+        "d.toml:1: the namespace `c` is already used by c.toml: each file needs its own"
     );
     assert_eq!(
         lines[3],
-        "e.toml:1: access_token: it is that of `c` in c.toml already: each namespace has its own"
+        "e.toml:1: access_token: it is already used by `c` in c.toml: each namespace needs its own"
     );
 }
 
@@ -64,7 +64,7 @@ fn check_config_accepts_a_valid_file() {
     let output = run(&["check-config", short.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0));
     let expected = format!(
-        "note: {0}:2: access_token: it has less than 16 characters and may be guessed: `openssl rand -hex 32` makes a good one\n\
+        "note: {0}:2: access_token: it has fewer than 16 characters and may be guessed: `openssl rand -hex 32` makes a good one\n\
          {0}: namespace `b`, nothing wrong\n",
         short.display()
     );
@@ -211,7 +211,7 @@ fn signal(gateway: &Gateway, signal: Signal) {
 }
 
 #[test]
-fn errors_are_told_by_the_exit_code_if_nothing_can_be_printed() {
+fn errors_set_the_exit_code_if_nothing_can_be_printed() {
     let good = folder(&[("a.toml", FILE)]);
     let (file, missing) = (good.path().join("a.toml"), good.path().join("none"));
     let code = |arguments: &str| {

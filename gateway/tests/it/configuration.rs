@@ -34,7 +34,7 @@ pub(crate) fn sections(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Fails if a probe has no section in this text; `place` is where to add it.
+/// Panics if a probe has no section in this text. The message names the `place` of the text.
 pub(crate) fn expect_every_kind(text: &str, place: &str) {
     let sections = sections(text);
     let has_section = |kind: &str| sections.iter().any(|(_, other)| other == kind);
@@ -185,13 +185,13 @@ fn limits_of_an_unknown_check_are_an_error() {
     check(
         &format!("{GOOD}[redis]\nurl = \"redis://cache/1\"\nchecks = {{}}\n"),
         &[
-            "production.toml:5: redis.checks: this component is a single check, its limits are set in the section itself",
+            "production.toml:5: redis.checks: this component is a single check, so its limits are set in the section itself",
         ],
     );
 }
 
 #[test]
-fn components_have_the_order_of_the_report_in_whatever_order_they_are_written() {
+fn components_are_in_the_order_of_the_report_whatever_their_order_in_the_file() {
     let configuration = read(&format!(
         r#"{GOOD}
 [sessions]
@@ -236,7 +236,7 @@ fn an_empty_access_token_is_an_error() {
 }
 
 #[test]
-fn fifty_thousand_names_and_as_many_errors_are_read_in_moments() {
+fn fifty_thousand_names_and_ten_thousand_errors_are_read_quickly() {
     let names: Vec<_> = (0..50_000).map(|number| format!("\"queue{number}\"")).collect();
     let queues = format!("queues = [{}]\n", names.join(","));
     let rabbit = format!("{GOOD}[rabbit]\nurl = \"amqp://mq/\"\n{queues}");
@@ -244,7 +244,7 @@ fn fifty_thousand_names_and_as_many_errors_are_read_in_moments() {
     let unknown: Vec<_> =
         (0..10_000).map(|number| format!("[celery.checks.none{number}]")).collect();
     let unknown = unknown.join("\n");
-    // A search through the list for each name takes more than half a minute for each of these.
+    // If the list were searched for each name, each of these would take more than half a minute.
     let begun = Instant::now();
     assert!(read(&rabbit).is_ok() && read(&celery).is_ok());
     let errors = read(&format!("{celery}{unknown}")).expect_err("these checks are unknown");
@@ -255,7 +255,7 @@ fn fifty_thousand_names_and_as_many_errors_are_read_in_moments() {
 }
 
 #[test]
-fn a_token_that_no_path_can_hold_is_an_error_and_its_last_newline_is_ignored() {
+fn a_token_that_no_path_can_contain_is_an_error_and_its_last_newline_is_ignored() {
     check(
         "namespace = \"production\"\naccess_token = \"hunter2/hunter2\"\n",
         &[

@@ -1,4 +1,4 @@
-//! Callers that are too many: more than there are file descriptors, log lines or guesses for.
+//! Floods of callers, beyond the limits of file descriptors, log lines and guesses.
 
 use std::net::TcpStream;
 
@@ -16,7 +16,7 @@ fn callers_beyond_the_file_descriptors_make_room() {
 }
 
 #[test]
-fn refused_requests_beyond_the_rate_of_the_log_are_summed_up() {
+fn refused_requests_beyond_the_rate_of_the_log_are_summarized() {
     const COUNT: usize = 400;
     let gateway = Gateway::start(FILE);
     let begun = std::time::Instant::now();
@@ -41,7 +41,7 @@ fn refused_requests_beyond_the_rate_of_the_log_are_summed_up() {
 }
 
 #[test]
-fn guesses_beyond_the_pace_are_refused_at_once() {
+fn guesses_beyond_the_rate_are_refused_at_once() {
     let gateway = Gateway::start(FILE);
     let begun = std::time::Instant::now();
     let guesses: Vec<_> = (0..400)

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::running::{FILE, TOKEN, get, receive, send, wait_for};
 
-/// So many refused requests fill a pipe of 64 KiB, the queue, and more.
+/// More refused requests than fill a pipe of 64 KiB and the queue.
 const REFUSED_REQUESTS: usize = 3000;
 
 /// A gateway whose standard error is a pipe that the test does not read.
@@ -59,7 +59,7 @@ impl Drop for Unread {
 }
 
 #[test]
-fn a_log_that_is_not_read_stops_nothing_and_says_how_much_it_dropped() {
+fn an_unread_log_stops_nothing_and_dropped_lines_are_logged() {
     let mut gateway = Unread::start();
     gateway.fill_the_log();
     assert_eq!(get(gateway.address, TOKEN, &[]).status, 200);
@@ -72,7 +72,7 @@ fn a_log_that_is_not_read_stops_nothing_and_says_how_much_it_dropped() {
 }
 
 #[test]
-fn a_log_that_is_not_read_does_not_delay_the_end() {
+fn an_unread_log_does_not_delay_the_shutdown() {
     let mut gateway = Unread::start();
     gateway.fill_the_log();
     let pid = Pid::from_child(&gateway.child);

@@ -305,7 +305,7 @@ fn each_action_on_aws_is_needed() {
     let grant = |text: &str| {
         let mut policy: Value = serde_json::from_str(text).unwrap();
         for statement in policy["Statement"].as_array_mut().unwrap() {
-            // The server knows the resource of a request for S3 only.
+            // The server determines the resource of a request only for S3.
             if !statement["Resource"].as_str().unwrap().starts_with("arn:aws:s3:") {
                 statement["Resource"] = json!("*");
             }

@@ -42,7 +42,7 @@ fn a_changed_file_takes_effect_and_an_invalid_one_does_not() {
 }
 
 #[test]
-fn a_rejected_file_is_tried_again_when_a_missing_file_appears() {
+fn a_rejected_file_is_retried_when_a_missing_file_appears() {
     let gateway = Gateway::start(&format!("{FILE}{REDIS}"));
     let url = "redis://:${file:password.txt}@127.0.0.1:1";
     gateway.write("tests.toml", &format!("{FILE}[redis2]\nkind = \"redis\"\nurl = \"{url}\"\n"));
@@ -65,7 +65,7 @@ fn a_file_in_a_folder_is_a_namespace_from_its_creation_to_its_removal() {
         });
     };
     gateway.write("other.toml", "namespace = \"tests\"\naccess_token = \"token-of-the-other\"\n");
-    gateway.wait_for_log("each file has its own");
+    gateway.wait_for_log("each file needs its own");
     gateway.write("other.toml", "namespace = \"other\"\naccess_token = \"token-of-the-other\"\n");
     wait(200);
     fs::remove_file(gateway.file("other.toml")).unwrap();
@@ -107,7 +107,7 @@ url = "redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{}"
         redis.port()
     ));
     gateway.wait_for_status("/redis", "working");
-    // A rejected file does not keep the namespace from using a new secret.
+    // A rejected file does not prevent the namespace from using a new secret.
     let good = fs::read_to_string(gateway.file("tests.toml")).unwrap();
     gateway.write("tests.toml", &format!("{good}colour = 'blue'\n"));
     gateway.wait_for_log("config rejected");
@@ -141,7 +141,7 @@ pages = "redis://127.0.0.1:1"
 }
 
 #[test]
-fn a_file_rejected_for_a_secret_is_tried_again_when_the_secret_changes() {
+fn a_file_rejected_for_a_secret_is_retried_when_the_secret_changes() {
     let vault = Vault::start().unwrap();
     let put = |url: &str| {
         vault.api("POST", "secret/data/tests/redis", &json!({"data": {"url": url}})).unwrap();
@@ -185,7 +185,7 @@ fn an_emptied_folder_closes_its_namespaces_and_other_folders_are_followed() {
     )
     .unwrap();
     wait("token-of-the-third", 200);
-    // A folder that is gone holds no files either.
+    // A folder that does not exist contains no files either.
     fs::remove_dir_all(other.path()).unwrap();
     wait("token-of-the-other", 405);
 }
@@ -195,9 +195,9 @@ fn a_reload_that_takes_the_namespace_or_the_token_of_another_is_rejected() {
     let other = "namespace = \"other\"\naccess_token = \"token-of-the-other\"\n";
     let gateway = Gateway::start_with(&[("other.toml", other), ("tests.toml", FILE)]);
     gateway.write("other.toml", &other.replace("\"other\"", "\"tests\""));
-    gateway.wait_for_log("each file has its own");
+    gateway.wait_for_log("each file needs its own");
     gateway.write("other.toml", &other.replace("token-of-the-other", TOKEN));
-    gateway.wait_for_log("each namespace has its own");
+    gateway.wait_for_log("each namespace needs its own");
     assert_eq!(get(gateway.address, "token-of-the-other", &[]).status, 200);
     assert_eq!(get(gateway.address, TOKEN, &[]).status, 200);
     // The token is free as soon as the other namespace has another one.
@@ -211,7 +211,7 @@ fn a_reload_that_takes_the_namespace_or_the_token_of_another_is_rejected() {
 }
 
 #[test]
-fn a_renamed_file_is_answered_without_a_gap() {
+fn requests_are_answered_while_a_file_is_renamed() {
     let mut vault = Vault::start().unwrap();
     let secret = json!({"data": {"access_token": "token-in-vault"}});
     vault.api("POST", "secret/data/tests/health", &secret).unwrap();
@@ -222,7 +222,7 @@ fn a_renamed_file_is_answered_without_a_gap() {
     let gateway = Gateway::start_with(&[("tests.toml", &text)]);
     let code = || get(gateway.address, "token-in-vault", &[]).status;
     assert_eq!(code(), 200);
-    // A namespace that was opened anew could not read its token any more.
+    // A newly opened namespace could not read its token any more.
     vault.server.stop();
     fs::rename(gateway.file("tests.toml"), gateway.file("renamed.toml")).unwrap();
     gateway.wait_for_log("config renamed");

@@ -112,7 +112,7 @@ fn the_demo_works_in_the_order_of_the_report() {
         rest = rest.split_once(&key).unwrap_or_else(|| panic!("no `{name}` in {rest}")).1;
     }
 
-    // Each server has one connection, however many checks use it; Celery shares that of RabbitMQ.
+    // Each server has one connection, however many checks use it. Celery shares that of RabbitMQ.
     for _ in 0..20 {
         assert_eq!(failures(&gateway.report_with(&token, &["Cache-Control: no-cache"])), [""; 0]);
     }
@@ -130,18 +130,18 @@ fn only_the_first_caller_waits_for_the_timeout_of_a_silent_redis() {
     assert_eq!(failures(&gateway.report()), [""; 0]);
 
     first.server.pause();
-    let asked = Instant::now();
+    let begun = Instant::now();
     let silent = failures(&gateway.report());
-    let first_wait = asked.elapsed();
+    let first_wait = begun.elapsed();
     let port = first.port();
     assert_eq!(silent, [format!("redis: write: no answer within 1s (127.0.0.1:{port})")]);
-    // The bound is the timeout plus 50 ms; the rest is a margin for a busy machine.
+    // The bound is the timeout plus 50 ms. The rest is a margin for a busy machine.
     assert!(first_wait < Duration::from_millis(1500), "{first_wait:?}");
 
     for _ in 0..20 {
-        let asked = Instant::now();
+        let begun = Instant::now();
         let silent = failures(&gateway.report());
-        let wait = asked.elapsed();
+        let wait = begun.elapsed();
         assert!(silent.len() == 1 && silent[0].contains("no answer within 1s"), "{silent:?}");
         assert!(wait < Duration::from_millis(600), "{wait:?}");
     }
@@ -215,9 +215,9 @@ fn prefer_wait_bounds_the_time_to_the_answer() {
     let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let gateway = Gateway::start(&redis_file(&first, &second));
     first.server.pause();
-    let asked = Instant::now();
+    let begun = Instant::now();
     let answer = get(gateway.address, TOKEN, &["Prefer: wait=0"]);
-    assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
     assert_eq!(answer.headers["preference-applied"], "wait=0");
     let report: Value = serde_json::from_str(&answer.body).unwrap();
     assert!(status(&report, "/redis").contains("that the caller waits"), "{report}");
@@ -232,10 +232,10 @@ fn a_closed_connection_cancels_its_runs() {
     first.server.pause();
     let mut caller = TcpStream::connect(gateway.address).unwrap();
     write!(caller, "GET /api/health/{TOKEN}/ HTTP/1.1\r\nHost: gateway\r\n\r\n").unwrap();
-    let connections = |wanted: [usize; 2]| {
+    let connections = |expected: [usize; 2]| {
         wait_for("connections", || {
             let found = gateway.connections(&[first.port(), second.port()]);
-            if found == wanted { Ok(()) } else { Err(format!("{found:?}")) }
+            if found == expected { Ok(()) } else { Err(format!("{found:?}")) }
         });
     };
     // All checks start at once, so the run on the silent server has started as well.

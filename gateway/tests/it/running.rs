@@ -167,7 +167,7 @@ pub(crate) fn get(address: SocketAddr, token: &str, headers: &[&str]) -> Respons
     try_get(address, token, headers).expect("a complete response")
 }
 
-/// Requests the report with a token; returns `None` if the connection is closed before the response is complete.
+/// Requests the report with a token. Returns `None` if the connection is closed before the response is complete.
 pub(crate) fn try_get(address: SocketAddr, token: &str, headers: &[&str]) -> Option<Response> {
     receive(send(address, "GET", &format!("/api/health/{token}/"), headers)?)
 }
@@ -187,7 +187,7 @@ pub(crate) fn send(
     Some(stream)
 }
 
-/// Reads the response to the only request of a connection; returns `None` if the connection is closed before it is complete.
+/// Reads the response to the only request of a connection. Returns `None` if the connection is closed before it is complete.
 pub(crate) fn receive(mut stream: TcpStream) -> Option<Response> {
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
@@ -202,7 +202,7 @@ pub(crate) fn receive(mut stream: TcpStream) -> Option<Response> {
     (body.len() == length).then(|| Response { status, headers, body: body.to_owned() })
 }
 
-/// Calls `ready` until it succeeds; panics with its last error when [`PATIENCE`] is over.
+/// Calls `ready` until it succeeds, or panics with its last error after [`PATIENCE`].
 pub(crate) fn wait_for<T>(what: &str, ready: impl Fn() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -13,7 +13,7 @@ use stack::vault::{ROOT_TOKEN, Vault};
 use crate::configuration::expect_every_kind;
 use crate::running::{Gateway, get};
 
-/// Each is used for one setting; some contain characters that URLs, JSON and TOML must escape.
+/// Each is used for one setting. Some contain characters that URLs, JSON and TOML must escape.
 const ACCESS: &str = "planted-access-token";
 const WRONG: &str = "planted-wrong-token";
 const HEADER: &str = "planted-header-token";
@@ -206,7 +206,7 @@ url = "redis-cluster://:{REDIS}@127.0.0.1:{full}"
     }
 }
 
-/// Sections for the server at `port`, with the name of its failure in theirs.
+/// Sections for the server at `port`, whose names contain that of its failure.
 fn sections_at(name: &str, port: u16) -> String {
     format!(
         r#"[redis_{name}]

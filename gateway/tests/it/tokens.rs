@@ -31,9 +31,9 @@ fn a_token_changed_in_vault_is_accepted_at_its_first_use_and_replaces_the_old_on
     let gateway = Gateway::start(&file(&vault));
     assert_eq!((code(&gateway, "first-token"), code(&gateway, "second-token")), (200, 405));
     put_token(&vault, "second-token");
-    let asked = Instant::now();
+    let begun = Instant::now();
     assert_eq!(code(&gateway, "second-token"), 200);
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(code(&gateway, "first-token"), 405);
 }
 
@@ -59,7 +59,7 @@ fn the_last_known_token_is_accepted_while_vault_is_down() {
     vault.server.stop();
     let status = status(&gateway.report_with("first-token", &[]), "/vault");
     assert_eq!(status, format!("connect: connection refused (127.0.0.1:{})", vault.port()));
-    // The right token is accepted after repeated failures to read the secrets, too.
+    // The right token is also accepted after repeated failures to read the secrets.
     let codes = ["wrong-token", "wrong-token", "first-token"].map(|token| code(&gateway, token));
     assert_eq!(codes, [405, 405, 200]);
     let logged = gateway.log().matches("secret unreadable").count();
@@ -142,14 +142,14 @@ fn repeated_wrong_tokens_are_delayed_and_the_right_one_is_not() {
 }
 
 #[test]
-fn hanging_up_early_does_not_reset_the_pace() {
+fn disconnecting_early_does_not_avoid_later_delays() {
     let vault = Vault::start().unwrap();
     put_token(&vault, "first-token");
     let gateway = Gateway::start(&file(&vault));
     assert_eq!(code(&gateway, "first-token"), 200);
     vault.server.pause();
     for _ in 0..8 {
-        // The gateway asks for the body once it waits for Vault; the caller hangs up then.
+        // The gateway sends 100 once it waits for Vault, and then the caller disconnects.
         let headers = ["Content-Length: 1", "Expect: 100-continue"];
         let guess = send(gateway.address, "GET", "/api/health/wrong-token/", &headers);
         guess.expect("it listens").read_exact(&mut [0; 12]).unwrap();

@@ -1,4 +1,4 @@
-//! Logs requests whose responses are not a success, without a valid token only some.
+//! Logs unsuccessful requests, but only some of those without a valid token.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::http::connection::PeerAddress;
 use crate::http::refusal_log::RefusalLog;
 use crate::http::response::Body;
 
-/// The methods that the log names. A method can be any word, and a caller's own word does not get into the log.
+/// The methods that the log names. A method can be any word, and the caller's own words are not logged.
 const LOGGED_METHODS: [&str; 6] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
 
 /// Applies [`AccessLog`].
@@ -94,7 +94,7 @@ where
     }
 }
 
-/// What the log says about a request.
+/// The fields of a request's log line.
 struct Entry {
     method: &'static str,
     peer: IpAddr,

@@ -25,7 +25,7 @@ impl<S> Layer<S> for AllowMethodsLayer {
     }
 }
 
-/// Responds with 405 to a method that the handler does not know.
+/// Responds with 405 to a method that the handler does not support.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AllowMethods<S> {
     inner: S,
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_method_is_refused_by_its_name() {
+    async fn another_method_is_refused_with_its_name() {
         let response = respond("BREW").await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(response.headers()[header::ALLOW], "GET, HEAD, OPTIONS");

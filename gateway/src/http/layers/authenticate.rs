@@ -1,4 +1,4 @@
-//! Judges the access token: 405 for a wrong one, as for a wrong method.
+//! Verifies the access token: 405 for a wrong one, as for a wrong method.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) struct AuthenticateLayer<R> {
 }
 
 impl<R> AuthenticateLayer<R> {
-    /// Has tokens judged by `source`.
+    /// Verifies tokens with `source`.
     pub(super) fn new(source: Arc<R>) -> Self {
         Self { source }
     }
@@ -65,7 +65,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    /// The only box on a request's way: everything below is part of it.
+    /// The only boxed future of a request, which contains the futures of all inner layers.
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
@@ -73,7 +73,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<()>) -> Self::Future {
-        // The clone may not be ready, so the service that is takes this request.
+        // The clone may not be ready, so this request is passed to the service that is.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let source = self.source.clone();
@@ -147,7 +147,7 @@ mod tests {
         }
     }
 
-    /// The response to a token; a request that is let through gets this status, and its namespace as the body.
+    /// The response to a token. A request that is let through gets this status, and its namespace as the body.
     async fn respond(token: &str, authorization: &str, status: StatusCode) -> Response<Body> {
         let inner = service_fn(move |request: Request<()>| async move {
             let AuthorizedNamespace(namespace) = *extension::<AuthorizedNamespace<u8>>(&request);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_token_is_refused_by_the_method() {
+    async fn a_wrong_token_is_refused_like_a_wrong_method() {
         for (token, authorization) in [("wrong", "JWT wrong"), ("right", "JWT wrong")] {
             let response = respond(token, authorization, StatusCode::OK).await;
             assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);

@@ -16,10 +16,10 @@ use super::extension;
 use super::record_arrival::ReceivedAt;
 use crate::http::response::{self, Body};
 
-/// How long after its deadline a report may still come, before the layer gives up on it.
+/// How long after its deadline a report may still arrive, before the layer responds with 500.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The longest timeout that is kept: later instants may not be representable.
+/// The maximum timeout, because later instants may not be representable.
 const MAX_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// When the answer is due.
@@ -54,7 +54,7 @@ impl<S, N> Layer<S> for DeadlineLayer<N> {
     }
 }
 
-/// Adds the [`AnswerDeadline`] to the request; responds with 500 if the handler misses it by more than [`GRACE`].
+/// Adds the [`AnswerDeadline`] to the request, and responds with 500 if the handler misses it by more than [`GRACE`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline<S, N> {
     inner: S,
@@ -82,7 +82,7 @@ where
         let ReceivedAt(received_at) = *extension(&request);
         let at = received_at + timeout.min(MAX_TIMEOUT);
         request.extensions_mut().insert(AnswerDeadline { at, timeout });
-        // The handler has its grace even if the deadline passed while the token was judged.
+        // The handler has its grace period even if the deadline passed while the token was verified.
         let backstop = at.max(Instant::now()) + GRACE;
         timeout_at(backstop.into(), self.inner.call(request)).map(response_or_error)
     }
@@ -103,7 +103,7 @@ mod tests {
     use super::super::tests::body;
     use super::*;
 
-    /// A request that arrived some time ago; its namespace is its `answer_timeout`.
+    /// A request that arrived at `received_at`. Its namespace is its `answer_timeout`.
     fn request(answer_timeout: Duration, received_at: Instant) -> Request<()> {
         let mut request = Request::new(());
         request.extensions_mut().insert(ReceivedAt(received_at));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_handler_that_never_answers_is_given_up() {
+    async fn a_handler_that_never_answers_is_dropped() {
         let inner = service_fn(|_: Request<()>| std::future::pending());
         let service = DeadlineLayer::new(Duration::clone).layer(inner);
         let timeout = Duration::from_millis(1);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deadline_that_has_passed_leaves_the_handler_its_grace() {
+    async fn a_deadline_that_has_passed_leaves_the_handler_its_grace_period() {
         let inner = service_fn(|_: Request<()>| async {
             tokio::time::sleep(GRACE / 10).await;
             Ok(Response::new(Body::default()))

@@ -1,4 +1,4 @@
-//! Takes the target, and with it the token, out of a request's URI.
+//! Removes the target, and with it the token, from a request's URI.
 
 use http::Request;
 

@@ -20,7 +20,7 @@ mod tests {
     use crate::http::layers::extension;
 
     #[test]
-    fn the_arrival_lies_between_before_and_after() {
+    fn the_arrival_is_the_time_of_the_call() {
         let before = Instant::now();
         let ReceivedAt(arrival) = *extension(&record_arrival(Request::new(())));
         assert!((before..=Instant::now()).contains(&arrival));

@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// The response to a path; a request that is let through is answered with its token.
+    /// The response to a path. A request that is let through is answered with its token.
     async fn respond(path: &'static str) -> Response<Body> {
         let inner = |request: Request<()>| async move {
             Ok(Response::new(Body::from(extension::<AccessToken>(&request).as_str().to_owned())))

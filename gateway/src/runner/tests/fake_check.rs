@@ -9,13 +9,12 @@ use tokio::sync::{Notify, watch};
 
 use super::LIMITS;
 
-/// See the module.
 pub(super) struct FakeCheck {
     rate_limited: bool,
     /// What a run does. [`Behavior::Wait`] ends when it changes.
     pub(super) behavior: watch::Sender<Behavior>,
     runs: AtomicUsize,
-    /// Notified when a run is dropped that hangs.
+    /// Notified when a hanging run is dropped.
     pub(super) dropped: Arc<Notify>,
 }
 

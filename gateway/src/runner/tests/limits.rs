@@ -15,7 +15,7 @@ fn at_deadline() -> RunOptions {
     RunOptions { fresh: false, wait: None, deadline: Some((Instant::now(), TEN_SECONDS)) }
 }
 
-/// A runner whose run of the check has begun, and goes on in the background.
+/// A runner in which a run of the check has begun and continues in the background.
 async fn running(check: &Arc<FakeCheck>) -> Arc<Runner> {
     let runner = runner(&[("it", check)], CheckLimits { timeout: SOON, ..LIMITS });
     while check.runs() == 0 {
@@ -27,7 +27,7 @@ async fn running(check: &Arc<FakeCheck>) -> Arc<Runner> {
 }
 
 #[tokio::test]
-async fn at_the_end_of_the_wait_the_report_names_the_step_and_the_run_goes_on() {
+async fn at_the_end_of_the_wait_the_report_names_the_step_and_the_run_continues() {
     let check = FakeCheck::new(Behavior::Wait);
     let runner = running(&check).await;
     assert_eq!(status(&runner, no_wait()).await, AT_WAIT);
@@ -37,7 +37,7 @@ async fn at_the_end_of_the_wait_the_report_names_the_step_and_the_run_goes_on() 
 }
 
 #[tokio::test]
-async fn at_the_deadline_the_report_names_the_step_and_the_run_goes_on() {
+async fn at_the_deadline_the_report_names_the_step_and_the_run_continues() {
     let check = FakeCheck::new(Behavior::Wait);
     let runner = running(&check).await;
     assert_eq!(status(&runner, at_deadline()).await, AT_DEADLINE);
@@ -88,12 +88,12 @@ async fn a_report_at_its_deadline_keeps_its_shape() {
 }
 
 #[tokio::test]
-async fn at_the_deadline_a_check_that_waits_for_its_turn_says_so() {
+async fn at_the_deadline_a_check_that_waits_for_its_turn_reports_that_step() {
     let check = FakeCheck::new(Behavior::Work);
     let permits = Arc::new(Semaphore::new(1));
     let components = vec![component("it", &check, LIMITS)];
     let runner = Runner::new(components, &ConcurrencyLimit(permits.clone()), None);
-    let others_turn = permits.acquire_owned().await.unwrap();
+    let permit = permits.acquire_owned().await.unwrap();
     let expected = "wait for a turn: not finished within the 10s that an answer may take (fake:1)";
     let waiting = async {
         while status(&runner, at_deadline()).await != expected {
@@ -102,7 +102,7 @@ async fn at_the_deadline_a_check_that_waits_for_its_turn_says_so() {
     };
     timeout(SOON, waiting).await.unwrap();
     assert_eq!(check.runs(), 0);
-    drop(others_turn);
+    drop(permit);
     assert_eq!(status(&runner, PLAIN).await, "working");
     assert_eq!(check.runs(), 1);
 }

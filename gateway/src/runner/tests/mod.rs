@@ -81,7 +81,7 @@ async fn a_result_is_served_again_with_its_age_until_it_expires() {
 }
 
 #[tokio::test]
-async fn a_fresh_report_is_a_run_of_every_check() {
+async fn a_fresh_report_runs_every_check() {
     let check = FakeCheck::new(Behavior::Work);
     let runner = runner(&[("it", &check)], LIMITS);
     assert_eq!(status(&runner, PLAIN).await, "working");
@@ -102,7 +102,7 @@ async fn a_rate_limited_check_is_not_run_sooner_for_a_fresh_report() {
 }
 
 #[tokio::test]
-async fn a_rate_limited_run_goes_on_without_callers() {
+async fn a_rate_limited_run_continues_without_callers() {
     let check = FakeCheck::rate_limited(Behavior::Wait);
     let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON, ..LIMITS });
     let caller = tokio::spawn({
@@ -118,7 +118,7 @@ async fn a_rate_limited_run_goes_on_without_callers() {
 }
 
 #[tokio::test]
-async fn without_max_age_every_request_is_a_run() {
+async fn without_max_age_every_request_starts_a_run() {
     let check = FakeCheck::new(Behavior::Work);
     let runner = runner(&[("it", &check)], CheckLimits { max_age: Duration::ZERO, ..LIMITS });
     for _ in 0..100 {
@@ -138,7 +138,7 @@ async fn a_check_that_hangs_times_out_and_names_its_step() {
 }
 
 #[tokio::test]
-async fn after_a_timeout_the_next_callers_wait_for_a_moment_only_and_see_a_recovery_at_once() {
+async fn after_a_timeout_the_next_callers_wait_only_briefly_and_get_a_recovery_at_once() {
     let check = FakeCheck::new(Behavior::Hang);
     let limits = CheckLimits { timeout: Duration::from_secs(2), max_age: Duration::ZERO, ..LIMITS };
     let runner = runner(&[("it", &check)], limits);
@@ -158,7 +158,7 @@ async fn after_a_timeout_the_next_callers_wait_for_a_moment_only_and_see_a_recov
 #[tokio::test]
 async fn a_check_that_panics_stays_in_the_report_and_can_recover() {
     let (panicking, working) = (FakeCheck::new(Behavior::Panic), FakeCheck::new(Behavior::Work));
-    // To print the backtrace of a panic takes a while on a busy machine.
+    // Printing the backtrace of a panic takes a while on a busy machine.
     let limits = CheckLimits { timeout: SOON, ..LIMITS };
     let runner = runner(&[("it", &panicking), ("other", &working)], limits);
     let run = runner.run(PLAIN).await;
@@ -181,7 +181,7 @@ async fn checks_that_block_on_their_first_run_delay_no_other_check() {
     assert_eq!(result(&run, "it").status, NO_ANSWER);
     assert_eq!(result(&run, "other").status, "working");
     assert!(result(&run, "other").response_time < LIMITS.timeout);
-    // They block for longer than it takes to tell a blocked thread from a busy machine.
+    // They block for longer than it takes to distinguish a blocked thread from a busy machine.
     let blocks = "ask: no answer within 200ms, the check blocks its thread (fake:1)";
     while status(&runner, FRESH).await != blocks {
         assert!(blocking.iter().all(|check| check.runs() == 1), "none is started twice");
@@ -221,7 +221,7 @@ fn checks_that_begin_to_block_delay_no_other_check() {
 }
 
 #[tokio::test]
-async fn a_run_is_cancelled_when_its_last_caller_hangs_up() {
+async fn a_run_is_cancelled_when_its_last_caller_disconnects() {
     let check = FakeCheck::new(Behavior::Hang);
     let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON * 10, ..LIMITS });
     let callers: Vec<_> = (0..2)
@@ -244,17 +244,17 @@ async fn a_run_is_cancelled_when_its_last_caller_hangs_up() {
 }
 
 #[tokio::test]
-async fn a_run_goes_on_while_one_caller_waits() {
+async fn a_run_continues_while_one_caller_waits() {
     let check = FakeCheck::new(Behavior::Wait);
     let runner = runner(&[("it", &check)], CheckLimits { timeout: SOON, ..LIMITS });
-    let (leaves, stays) = (runner.clone(), runner.clone());
-    let leaves = tokio::spawn(async move { status(&leaves, PLAIN).await });
-    let stays = tokio::spawn(async move { status(&stays, PLAIN).await });
+    let (leaving, staying) = (runner.clone(), runner.clone());
+    let leaving = tokio::spawn(async move { status(&leaving, PLAIN).await });
+    let staying = tokio::spawn(async move { status(&staying, PLAIN).await });
     check.wait_for_run().await;
-    leaves.abort();
-    assert!(leaves.await.is_err());
+    leaving.abort();
+    assert!(leaving.await.is_err());
     check.behavior.send_replace(Behavior::Work);
-    assert_eq!(stays.await.unwrap(), "working");
+    assert_eq!(staying.await.unwrap(), "working");
     assert_eq!(check.runs(), 1);
 }
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::fake_source::FakeSource;
 use super::log;
 
-/// How long an immediate event may take; much shorter than the default limits of a server.
+/// How long an immediate event may take, which is much shorter than the default limits of a server.
 pub(super) const SOON: Duration = Duration::from_secs(5);
 
 /// The path with the right token.
@@ -158,7 +158,7 @@ impl Response {
     }
 }
 
-/// A `GET` with the necessary headers only.
+/// A `GET` with only the necessary headers.
 pub(super) fn get(target: &str) -> String {
     request("GET", target, &[])
 }

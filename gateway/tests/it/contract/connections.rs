@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::client::{Caller, RIGHT, Server, get, request, soon};
 use super::fake_source::FakeSource;
 
-/// A limit that is reached long before [`soon`] gives up, unlike the default ones.
+/// A limit that is reached long before [`soon`] times out, unlike the default ones.
 const SHORT: Duration = Duration::from_millis(200);
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_head_that_is_too_large_is_refused() {
     let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     let start = format!("GET {RIGHT} HTTP/1.1\r\nLong: ");
-    // Unread bytes would reset the connection, and the response might be lost, so not one more is sent than is read.
+    // Unread bytes would reset the connection, and the response might be lost, so exactly as many are sent as are read.
     caller.send(format!("{start}{}", "x".repeat(16 * 1024 - start.len()))).await;
     assert_eq!(caller.response().await.status, 431);
     assert_eq!(caller.closed().await, b"");
@@ -153,14 +153,14 @@ async fn a_request_may_arrive_in_pieces() {
 }
 
 #[tokio::test]
-async fn a_caller_may_hang_up_halfway_through_its_request() {
+async fn a_caller_may_disconnect_halfway_through_its_request() {
     let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send("GET /api/hea").await;
     drop(caller);
-    let resets = server.connect().await;
-    resets.stream.set_zero_linger().expect("a socket's option");
-    drop(resets);
+    let resetting = server.connect().await;
+    resetting.stream.set_zero_linger().expect("a socket's option");
+    drop(resetting);
     server.assert_serving().await;
 }
 
@@ -174,7 +174,7 @@ async fn a_body_is_ignored_and_the_next_request_answered() {
         caller.send(format!("{head}{body}")).await;
         assert_eq!(caller.response().await.status, 200);
         caller.send(head).await;
-        // The body comes long after the response is ready.
+        // The body arrives long after the response is ready.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
@@ -195,7 +195,7 @@ async fn expect_continue_is_answered_with_100() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_comes_does_not_hold_back_the_response() {
+async fn a_body_that_never_arrives_does_not_delay_the_response() {
     let server = server(ServerLimits::default()).await;
     let mut caller = server.connect().await;
     caller.send(request("GET", RIGHT, &[("Content-Length", "5")])).await;
@@ -239,8 +239,8 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
 async fn idle_connections_make_room_and_responses_in_flight_do_not() {
     let (source, started, release) = FakeSource::held();
     let server = Server::start(&source, ServerLimits { max_connections: 2, ..EAGER }).await;
-    let mut waits = server.connect().await;
-    waits.send(get(RIGHT)).await;
+    let mut waiting = server.connect().await;
+    waiting.send(get(RIGHT)).await;
     soon(started.acquire()).await.expect("it stays open").forget();
     let mut idle = server.connect().await;
     idle.send(get("/")).await;
@@ -253,12 +253,12 @@ async fn idle_connections_make_room_and_responses_in_flight_do_not() {
     }
     assert_eq!(idle.closed().await, b"");
     release.add_permits(1);
-    let response = waits.response().await;
+    let response = waiting.response().await;
     assert_eq!((response.status, response.header("connection")), (200, None));
 }
 
 #[tokio::test]
-async fn a_connection_without_a_whole_head_makes_room_at_any_phase() {
+async fn a_connection_without_a_complete_head_makes_room_in_any_phase() {
     let keep_alive = get("/") + "GET / HT";
     for sent in ["", "G", "GET /api/health/right-token/ HTTP/1.1\r\nHost: h", &keep_alive] {
         let server = server(EAGER).await;
@@ -296,10 +296,10 @@ async fn a_connection_that_waits_for_its_body_makes_room() {
 }
 
 #[tokio::test]
-async fn a_connection_that_takes_nothing_of_its_response_makes_room() {
+async fn a_connection_whose_response_is_not_read_makes_room() {
     let server = server(EAGER).await;
     let mut stalled = server.connect().await;
-    // Until the system takes no more in either direction.
+    // Until the buffers are full in both directions.
     let requests = get("/").repeat(1000);
     while timeout(SHORT, stalled.stream.write_all(requests.as_bytes())).await.is_ok() {}
     server.assert_serving().await;
@@ -327,7 +327,7 @@ async fn an_address_with_more_than_a_quarter_of_the_places_makes_room_for_others
     assert_eq!(other.response().await.status, 200);
 }
 
-/// A server's limits that are reached at once.
+/// Limits that are reached at once.
 const EAGER: ServerLimits = ServerLimits {
     max_connections: 1,
     max_waiting: 1,

@@ -1,4 +1,4 @@
-//! Every answer has a deadline, and no report outlives it by more than a moment.
+//! Every answer has a deadline, and a report that misses it is dropped soon after.
 
 use std::time::{Duration, Instant};
 

@@ -13,7 +13,7 @@ use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-/// The tokens that are right, as in `record.py`.
+/// The valid tokens, as in `record.py`.
 pub(super) const TOKENS: [&str; 8] =
     ["right-token", "tökén", "a+b", "with space", "100%", "semi;colon", "dot..dot", "~tilde"];
 
@@ -33,12 +33,12 @@ struct Inner {
 }
 
 impl FakeSource {
-    /// Returns [`report`].
+    /// A source that returns [`report`].
     pub(super) fn new() -> Self {
         Self::with_report(|| async { report() })
     }
 
-    /// Returns what `make_report` does.
+    /// A source that returns the results of `make_report`.
     pub(super) fn with_report<F>(make_report: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Report> + Send + 'static,
@@ -52,7 +52,9 @@ impl FakeSource {
         }))
     }
 
-    /// Returns [`report`] when it is released: the first semaphore has a permit for each report that was started, the second releases one for each permit.
+    /// A source that returns [`report`] when it is released.
+    ///
+    /// The first semaphore gets a permit for each report that starts, and each permit of the second one releases a report.
     pub(super) fn held() -> (Self, Arc<Semaphore>, Arc<Semaphore>) {
         let (started, release) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let (starting, releasing) = (started.clone(), release.clone());

@@ -1,4 +1,4 @@
-//! A report is dropped when its caller hangs up.
+//! A report is dropped when its caller disconnects.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use super::fake_source::FakeSource;
 /// An event of a report that never ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A caller waits for it.
+    /// The report was started.
     Started,
-    /// No caller does any more.
+    /// The report was dropped.
     Dropped,
 }
 
@@ -43,7 +43,7 @@ async fn a_report_is_dropped_when_its_caller_closes_the_sending_side() {
 }
 
 #[tokio::test]
-async fn a_report_is_dropped_when_its_caller_hangs_up_after_a_body() {
+async fn a_report_is_dropped_when_its_caller_disconnects_after_a_body() {
     let sent = request("GET", RIGHT, &[("Content-Length", "5")]) + "hello";
     let (_server, mut events, caller) = waiting(sent).await;
     drop(caller);
@@ -51,7 +51,7 @@ async fn a_report_is_dropped_when_its_caller_hangs_up_after_a_body() {
 }
 
 #[tokio::test]
-async fn a_report_is_dropped_when_its_caller_hangs_up_halfway_through_a_body() {
+async fn a_report_is_dropped_when_its_caller_disconnects_halfway_through_a_body() {
     let sent = request("GET", RIGHT, &[("Content-Length", "5")]) + "he";
     let (_server, mut events, caller) = waiting(sent).await;
     drop(caller);
@@ -59,7 +59,7 @@ async fn a_report_is_dropped_when_its_caller_hangs_up_halfway_through_a_body() {
 }
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_does_not_affect_another() {
+async fn a_caller_that_disconnects_does_not_affect_another() {
     let (server, mut events, caller) = waiting(get(RIGHT)).await;
     let mut other = server.connect().await;
     other.send(get(RIGHT)).await;

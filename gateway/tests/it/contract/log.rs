@@ -13,7 +13,7 @@ thread_local! {
     static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Starts to record. Every test has to call it first: `tracing` caches that a call site has no subscriber.
+/// Starts recording. Every test must call this first, because `tracing` caches that a call site has no subscriber.
 pub(super) fn record() {
     RECORDING.call_once(|| {
         tracing_subscriber::fmt()
@@ -25,7 +25,7 @@ pub(super) fn record() {
     });
 }
 
-/// Returns the log of this thread, and so of this test.
+/// Returns the log of this thread, and therefore of this test.
 pub(super) fn of_this_thread() -> String {
     LINES.with_borrow(|lines| String::from_utf8_lossy(lines).into_owned())
 }

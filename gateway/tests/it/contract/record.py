@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Records what Django REST framework answers, for the gateway to be compared with.
+"""Records the responses of Django REST framework, with which the gateway's are compared.
 
 The endpoint that the gateway replaces was written with Django REST framework; this is that
 endpoint in its smallest form, behind a real server, sent every request that a monitor might send.
-The answers are kept in `recorded.json`, beside this file, which only this script writes:
+The responses are stored in `recorded.json`, beside this file, which only this script writes:
 
     python3.13 -m venv /tmp/record && . /tmp/record/bin/activate
     pip install Django==6.1.3 djangorestframework==3.18.3 uvicorn==0.54.0 h11==0.16.0
@@ -44,7 +44,7 @@ from rest_framework.views import APIView  # noqa: E402
 TOKENS = ["right-token", "tökén", "a+b", "with space", "100%", "semi;colon", "dot..dot", "~tilde"]
 LONG = "x" * 4000
 
-# Must equal `report()` in `fake_source.rs`. The separators U+2028 and U+2029 are on purpose.
+# Must equal `report()` in `fake_source.rs`. The separators U+2028 and U+2029 are intentional.
 REPORT = {
     "cache": {
         "data": {"status": "working", "response_time": "0.000412"},
@@ -202,8 +202,8 @@ def requests():
         yield "GET", RIGHT, [(name, value)], ""
 
 
-def ask(port, method, target, headers, body):
-    """One request on a connection of its own; what comes back, taken apart."""
+def exchange(port, method, target, headers, body):
+    """Sends one request on a new connection, and returns the parsed response."""
     head = [f"{method} {target} HTTP/1.1", "Host: health", "Connection: close"]
     head += [f"{name}: {value}" for name, value in headers]
     if body:
@@ -246,7 +246,7 @@ def main():
         key = (method, target, tuple(headers), body)
         if key not in rows:
             asked = {"method": method, "target": target, "headers": headers, "body": body}
-            rows[key] = {"asked": asked, "answered": ask(listener.getsockname()[1], *key)}
+            rows[key] = {"asked": asked, "answered": exchange(listener.getsockname()[1], *key)}
     server.should_exit = True
     thread.join()
     text = ",\n".join(json.dumps(row, ensure_ascii=True) for row in rows.values())

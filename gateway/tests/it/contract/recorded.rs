@@ -111,7 +111,7 @@ fn expected(row: &Row, rows: &[Row]) -> (Response, Option<&'static str>) {
     }
 }
 
-/// An error as the framework would write it as JSON; only the endpoint's own errors have `Allow`.
+/// An error as the framework would write it as JSON. Only the endpoint's own errors have `Allow`.
 fn error(row: &Row, status: u16, detail: &str, endpoint: bool) -> Response {
     let body = format!("{{\"detail\":\"{detail}\"}}");
     let mut headers = vec![
@@ -147,7 +147,7 @@ async fn exchange(server: &Server, row: &Row) -> Response {
     }
 }
 
-/// Encodes a text as Latin-1, which the recorded bytes were decoded as.
+/// Encodes a text as Latin-1, from which the recorded bytes were decoded.
 fn latin_1(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(c).expect("Latin-1")).collect()
 }

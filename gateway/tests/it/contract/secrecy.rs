@@ -41,7 +41,7 @@ async fn nothing_of_a_request_is_logged() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_request_is_logged_when_the_caller_hangs_up() {
+async fn nothing_of_a_request_is_logged_when_the_caller_disconnects() {
     let (source, mut events) = never_reporting();
     let mut server = Server::start(&source, ServerLimits::default()).await;
     let mut caller = server.connect().await;

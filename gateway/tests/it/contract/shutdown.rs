@@ -1,4 +1,4 @@
-//! Shutdown: every request is answered, and no other connection delays the end.
+//! Shutdown: every request is answered, and no other connection delays it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ async fn idle_connections_are_closed_at_once() {
 }
 
 #[tokio::test]
-async fn a_silent_connection_does_not_delay_the_end() {
+async fn a_silent_connection_does_not_delay_the_shutdown() {
     let mut server = Server::start(&FakeSource::new(), ServerLimits::default()).await;
     let mut silent = server.connect().await;
     server.assert_serving().await;
@@ -97,7 +97,7 @@ async fn an_accepted_connection_that_waits_for_its_turn_is_answered() {
         caller.send(closing()).await;
     }
     soon(started.acquire()).await.expect("it stays open").forget();
-    // The server gets the time to accept the second connection.
+    // This gives the server time to accept the second connection.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

@@ -13,7 +13,7 @@ use super::fake_source::FakeSource;
 const WRONG: &str = "/api/health/wrong-token/";
 const REPORT: &str = r#"{"redis":{"status":"working","response_time":"0.000412"}}"#;
 
-/// The headers of every response of the endpoint; those of other paths lack them.
+/// The headers of every response of the endpoint. Responses for other paths do not have them.
 const ENDPOINT: [(&str, &str); 2] = [("allow", "GET, HEAD, OPTIONS"), ("vary", "Accept")];
 
 // The request.
@@ -29,7 +29,7 @@ async fn the_last_slash_of_the_path_is_optional() {
 }
 
 #[tokio::test]
-async fn the_format_json_wins_over_accept() {
+async fn the_format_json_takes_precedence_over_accept() {
     let json = "/api/health/right-token/?format=json";
     assert_report(request("GET", json, &[("Accept", "text/html,*/*")]), REPORT).await;
 }
@@ -69,7 +69,7 @@ async fn an_unknown_format_is_not_found() {
 }
 
 #[tokio::test]
-async fn the_format_is_judged_before_the_token_and_the_method() {
+async fn the_format_is_checked_before_the_token_and_the_method() {
     let wrong = "/api/health/wrong-token/?format=xml";
     assert_refused(request("POST", wrong, &[("Accept", "image/png")]), 404, "Not found.").await;
 }
@@ -117,7 +117,7 @@ async fn an_accept_without_json_and_html_is_not_acceptable() {
 }
 
 #[tokio::test]
-async fn accept_is_judged_before_the_token() {
+async fn accept_is_checked_before_the_token() {
     let detail = "Could not satisfy the request Accept header.";
     assert_refused(request("POST", WRONG, &[("Accept", "image/png")]), 406, detail).await;
 }

@@ -67,7 +67,7 @@ impl Page {
         let mut examples = Vec::new();
         let mut lines = lines.iter().zip(first..);
         while let Some((fence, number)) = lines.find(|(line, _)| line.starts_with("```")) {
-            // Only TOML is checked; a longer fence holds Markdown that shows examples.
+            // Only TOML is checked. A longer fence contains Markdown that shows examples.
             let is_toml = fence == "```toml";
             let end = &fence[..fence.len() - fence.trim_start_matches('`').len()];
             let block = lines.by_ref().map(|(line, _)| line).take_while(|line| *line != end);
@@ -134,7 +134,7 @@ impl Page {
 }
 
 impl Table {
-    /// The section of a file that it documents; `None` if other tables only link to it.
+    /// The section of a file that it documents, or `None` if other tables only link to it.
     fn section(&self) -> Option<String> {
         let label =
             self.label.as_ref().and_then(|label| label.strip_prefix('[')?.strip_suffix(']'));

@@ -1,4 +1,4 @@
-//! Explains TLS errors to the person on call.
+//! Readable texts for TLS errors.
 
 use std::error::Error as StdError;
 use std::io;
@@ -14,7 +14,7 @@ pub fn cause<E: StdError + 'static>(error: E) -> Cause {
     }
 }
 
-/// The TLS error in the chain. `source` of an I/O error skips the error that it wraps.
+/// The TLS error in the chain. `io::Error::source` skips the error that the I/O error wraps.
 fn find_tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     if let Some(tls) = error.downcast_ref::<Error>() {
         return Some(tls);

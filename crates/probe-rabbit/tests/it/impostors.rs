@@ -127,6 +127,6 @@ async fn nested_server_properties_are_a_failure() {
     let size = u32::try_from(table.len()).unwrap().to_be_bytes();
     let start = method(&[&[0, 10, 0, 10, 0, 9][..], &size, &table].concat());
     let expected =
-        "handshake: the broker sent tables of more than 32 levels, which does not belong here";
+        "handshake: the broker sent a table of more than 32 levels, which does not belong here";
     check_line(vec![start], expected).await;
 }

@@ -1,4 +1,4 @@
-//! Checks that PostgreSQL answers a query in the role that the application needs.
+//! Checks that PostgreSQL answers a query and has the role that the application needs.
 //!
 //! | setting | meaning |
 //! | --- | --- |
@@ -33,9 +33,9 @@ pub const KIND: Kind = Kind { name: "postgres", build };
 /// The connection that a run uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {
-    /// A cached connection: a run takes one round trip, and works even if the server accepts no further connections.
+    /// A cached connection. A run takes one round trip, and succeeds even if the server accepts no more connections.
     Reused,
-    /// A new connection for each run: it detects a server that is out of connections, at the cost of a process and a login on the server.
+    /// A new connection for each run. This detects a server that has no connections left, at the cost of a process and a login on the server.
     Fresh,
 }
 

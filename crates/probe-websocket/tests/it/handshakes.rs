@@ -1,4 +1,4 @@
-//! Responses of a real server to the upgrade request.
+//! A real server's responses to the upgrade request.
 
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
@@ -73,6 +73,6 @@ async fn the_server_must_select_the_subprotocol() {
     );
     assert_fails(
         &run_once("/subprotocol/chat.v1", chat).await,
-        "handshake: the server selects another subprotocol than the one offered",
+        "handshake: the server selects a subprotocol other than the one offered",
     );
 }

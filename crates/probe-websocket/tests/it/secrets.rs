@@ -1,4 +1,4 @@
-//! Secrets of a request are masked when a server quotes them.
+//! Secrets in a request are masked when a server quotes them.
 
 use probe_testkit::{run, single};
 use probe_websocket::KIND;

@@ -99,7 +99,7 @@ async fn a_sentinel_that_is_down_or_does_not_know_the_primary_is_reported() {
     let unknown = format!("url = 'redis-sentinel://127.0.0.1:{port}?sentinelServiceName=other'");
     assert_eq!(
         failure(&unknown).await,
-        format!("ask sentinel: sentinel knows no primary of this name (127.0.0.1:{port})")
+        format!("ask sentinel: sentinel has no primary with this name (127.0.0.1:{port})")
     );
     sentinel.server.stop();
     assert_eq!(

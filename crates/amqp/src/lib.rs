@@ -1,4 +1,4 @@
-//! An AMQP 0-9-1 client on one cached connection, shared by every check that uses the broker.
+//! An AMQP 0-9-1 client on one cached connection, shared by all checks of a broker.
 //!
 //! A task, the I/O loop, owns the socket. A check uses a handle and may be dropped at any `.await`.
 //! Each operation has its own channel, so an error that closes the channel does not affect other operations.

@@ -56,7 +56,7 @@ async fn wait_for_confirm(channel: &mut Channel) -> Result<bool, ChannelError> {
                 }
             }
             AMQPClass::Basic(basic::AMQPMethod::Nack(_)) => {
-                return Err(Cause::msg("the broker could not take the message").into());
+                return Err(Cause::msg("the broker could not process the message").into());
             }
             _ => return Err(unexpected("an answer").into()),
         }

@@ -24,7 +24,7 @@ pub(crate) fn cause(error: Error) -> Cause {
     }
 }
 
-/// The failure of a login. Its step is `connect` if the server refused the session for another reason than the credentials, otherwise `authenticate`.
+/// The failure of a login. Its step is `connect` if the server gave a reason other than the credentials, otherwise `authenticate`.
 pub(crate) fn login_failure(error: Error) -> Failure {
     // Class 28: invalid authorization specification.
     let is_other_error =

@@ -2,8 +2,8 @@
 //!
 //! | setting | meaning |
 //! | --- | --- |
-//! | `url` | as in the application: `postgres://user:password@host:5432/database?sslmode=verify-full`; several hosts are tried in order |
-//! | `role` | `primary` (default): takes writes; `replica`: is in recovery; `any` |
+//! | `url` | as in the application: `postgres://user:password@host:5432/database?sslmode=verify-full`. Several hosts are tried in order |
+//! | `role` | `primary` (default): accepts writes; `replica`: is in recovery; `any` |
 //! | `connection` | `kept` (default): one connection for all runs; `fresh`: a new one for each run, see [`Connection`] |
 //! | `ca`, `certificate`, `private_key` | PEM texts: the trusted authorities and the client certificate |
 //!

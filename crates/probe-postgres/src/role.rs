@@ -41,7 +41,7 @@ impl Role {
             }
             _ => return Ok(()),
         };
-        // After a failover, the address may lead to a different server from the cached connection's, so the check is repeated on a new connection.
+        // After a failover, the address may lead to a server other than that of the cached connection, so the query is repeated on a new one.
         Err(Failure::new("role", Cause::msg(reason).connection_lost()))
     }
 }

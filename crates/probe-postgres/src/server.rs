@@ -126,7 +126,7 @@ impl Server {
                 Err(Failure::msg("role", "read-only: `target_session_attrs` is `read-write`"))
             }
             (true, false) => {
-                Err(Failure::msg("role", "takes writes: `target_session_attrs` is `read-only`"))
+                Err(Failure::msg("role", "accepts writes: `target_session_attrs` is `read-only`"))
             }
             _ => Ok(()),
         }

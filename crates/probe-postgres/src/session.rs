@@ -89,7 +89,7 @@ fn parse_state(messages: &[SimpleQueryMessage]) -> Option<ServerState> {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     })?;
-    let flag = |at, on, off| match row.try_get(at).ok().flatten() {
+    let flag = |index, on, off| match row.try_get(index).ok().flatten() {
         Some(text) if text == on => Some(true),
         Some(text) if text == off => Some(false),
         _ => None,

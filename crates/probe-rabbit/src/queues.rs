@@ -34,8 +34,8 @@ impl Queue {
                 count(self.min_consumers, "consumer")
             ));
         }
-        let most = self.max_messages.filter(|most| messages > *most)?;
-        Some(format!("{actual}, expected at most {}", count(most, "message")))
+        let max = self.max_messages.filter(|max| messages > *max)?;
+        Some(format!("{actual}, expected at most {}", count(max, "message")))
     }
 }
 

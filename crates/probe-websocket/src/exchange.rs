@@ -41,11 +41,11 @@ impl Exchange {
                 return Ok(());
             }
             let bytes = message.len();
-            let known = match skipped {
+            let detail = match skipped {
                 1 => format!("another message of {bytes} bytes arrived"),
                 _ => format!("{skipped} other messages arrived, the last of {bytes} bytes"),
             };
-            steps.begin_with(step, "not the right answer", known);
+            steps.begin_with(step, "not the right answer", detail);
         }
         Err(Failure::msg(
             step,

@@ -17,7 +17,7 @@ use crate::deployment::{Deployment, Layout, Node};
 use crate::tls_step;
 
 /// The library's own timeout. A check's deadline is far shorter, so this only prevents an endless wait.
-const BACKSTOP: Duration = Duration::from_secs(30);
+const LIBRARY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns a client that has not connected yet and gets its credentials from `credentials`.
 pub(crate) fn new(deployment: &Deployment, credentials: CredentialSource) -> Result<Client, Cause> {
@@ -30,11 +30,13 @@ pub(crate) fn new(deployment: &Deployment, credentials: CredentialSource) -> Res
         credential_provider: Some(Arc::new(credentials)),
         ..Config::default()
     };
-    let performance =
-        PerformanceConfig { default_command_timeout: BACKSTOP, ..PerformanceConfig::default() };
+    let performance = PerformanceConfig {
+        default_command_timeout: LIBRARY_TIMEOUT,
+        ..PerformanceConfig::default()
+    };
     let connection = ConnectionConfig {
-        connection_timeout: BACKSTOP,
-        internal_command_timeout: BACKSTOP,
+        connection_timeout: LIBRARY_TIMEOUT,
+        internal_command_timeout: LIBRARY_TIMEOUT,
         tcp: tcp(),
         // A redirection in a cluster counts as an attempt. A lost connection is never retried, since no reconnect policy is set.
         max_command_attempts: if matches!(deployment.layout, Layout::Cluster) { 3 } else { 1 },

@@ -180,7 +180,7 @@ fn parse_roots(text: &str) -> Result<Arc<RootCertStore>, String> {
     for certificate in parse_certificates(text)? {
         roots
             .add(certificate)
-            .map_err(|_| "expected certificates that can be read, and one cannot".to_owned())?;
+            .map_err(|_| "expected valid certificates, but one cannot be parsed".to_owned())?;
     }
     Ok(Arc::new(roots))
 }

@@ -1,4 +1,4 @@
-//! The probe against the shared server, and against private servers that cannot serve as a cache.
+//! The probe against the shared server, and private ones that cannot serve as a cache.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::Duration;

@@ -140,6 +140,6 @@ async fn a_client_certificate_authenticates() {
     check_line(port, &url, &with(ca.issue_for_user("other")), expected).await;
 
     let expected = "authenticate: the server refused the handshake: it does not trust the issuer of our client certificate (127.0.0.1:PORT)";
-    let stranger = Authority::new("theirs").issue_for_user("badge");
-    check_line(port, &url, &with(stranger), expected).await;
+    let untrusted = Authority::new("theirs").issue_for_user("badge");
+    check_line(port, &url, &with(untrusted), expected).await;
 }

@@ -8,7 +8,7 @@ use stack::rabbit::Rabbit;
 use crate::{DEADLINE, check, outcome};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_memory_alarm_and_its_end_are_reported_at_once() {
+async fn a_memory_alarm_and_its_end_are_reported() {
     let broker = Rabbit::start(&[]).unwrap();
     let url = format!("url = '{}'", broker.admin_url());
     let rabbit = check(&url);

@@ -1,4 +1,4 @@
-//! The probe against the shared server, and against private servers that answer but are not healthy.
+//! The probe against the shared server, and private ones that answer but are unhealthy.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::Duration;

@@ -45,9 +45,9 @@ async fn a_header_may_authenticate() {
 
 #[tokio::test]
 async fn a_user_in_the_url_authenticates() {
-    let at = stack::websocket::shared().unwrap();
+    let address = stack::websocket::shared().unwrap();
     for (password, works) in [(HEALTH_PASSWORD, true), ("not-the-one", false)] {
-        let url = format!("url = 'ws://{HEALTH_USER}:{password}@{at}/private'");
+        let url = format!("url = 'ws://{HEALTH_USER}:{password}@{address}/private'");
         let check = probe_testkit::single(&probe_websocket::KIND, "websocket", &url);
         let outcome = probe_testkit::run(&check, crate::DEADLINE).await;
         assert_eq!(outcome.is_working(), works, "{outcome:?}");

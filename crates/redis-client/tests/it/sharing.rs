@@ -1,4 +1,4 @@
-//! All databases share one connection, and no reply or command reaches the wrong check or database.
+//! All databases share one connection, without mixing up their commands or replies.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};

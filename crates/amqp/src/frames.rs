@@ -47,7 +47,8 @@ impl FrameDecoder {
 
     /// Verifies the field table of the next frame, if the frame is complete, before the parser recurses into it.
     ///
-    /// Any client of the broker can send a message to the reply queue. If its headers are too deep, this takes the frame from the buffer and returns it without properties, so that the message has no receiver.
+    /// Any client of the broker can send a message to the reply queue.
+    /// If its headers are too deep, this takes the frame from the buffer and returns it without properties, so that the message has no receiver.
     fn verify_tables(&mut self) -> Result<Option<AMQPFrame>, Cause> {
         let size = self.payload_size().and_then(|size| usize::try_from(size).ok());
         let frame = size.and_then(|size| self.buffer.get(..HEADER + size + 1));

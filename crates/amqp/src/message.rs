@@ -14,7 +14,8 @@ pub struct Publication {
     pub exchange: String,
     /// The routing key.
     pub routing_key: String,
-    /// The direct exchange that delivers replies. It is first declared and bound to the reply queue, unless [`Deliveries::mark_bound`](crate::Deliveries::mark_bound) was called.
+    /// The direct exchange that delivers replies.
+    /// It is first declared and bound to the reply queue, unless [`Deliveries::mark_bound`](crate::Deliveries::mark_bound) was called.
     pub reply_exchange: Option<&'static str>,
     /// The headers: a JSON object.
     pub headers: Value,

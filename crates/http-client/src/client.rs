@@ -51,7 +51,8 @@ impl Client {
     /// Sends `request` in the step `step` and reads the whole response. The URI of the request is a path with an optional query.
     ///
     /// If the cached connection proves to be closed, a request that was not sent is sent on a new connection.
-    /// If the request was sent and got no response, the server may have processed it. It is then sent again only if its method is idempotent or it is [`Repeatable`].
+    /// If the request was sent and got no response, the server may have processed it.
+    /// It is then sent again only if its method is idempotent or it is [`Repeatable`].
     pub async fn send(
         &self,
         steps: &Steps,
@@ -71,7 +72,8 @@ impl Client {
             // A wait for the request in flight is a wait for the server's response to it.
             steps.begin(step);
             let guard = self.in_flight.lock().await;
-            // If that request timed out, this one usually has the same deadline. The timeout must then not be reported for the step `connect`, which has only just begun.
+            // If that request timed out, this one usually has the same deadline.
+            // The timeout must then not be reported for the step `connect`, which has only just begun.
             let steps = if *guard { &discarded } else { steps };
             (guard, steps)
         };

@@ -17,7 +17,7 @@ pub(crate) struct ConnectParams {
     pub(crate) config: Config,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) sslmode: SslMode,
-    /// Kept alive because a secret is masked in all texts only as long as its value exists.
+    /// Kept because a secret is masked in all texts only as long as its value exists.
     pub(crate) password: Option<Secret>,
 }
 

@@ -16,7 +16,8 @@
 //!
 //! The message is sent to the reply queue of the connection, `<queue_prefix>health-gateway.<random>`, which is exclusive and deleted with the connection.
 //! A memory or disk alarm blocks only publishers, so a check without a message would not detect it.
-//! The user needs configure and read on `<queue_prefix>health-gateway\..*`, and write on `amq\.default`. A query of a queue's depth needs only access to the virtual host.
+//! The user needs configure and read on `<queue_prefix>health-gateway\..*`, and write on `amq\.default`.
+//! A query of a queue's depth needs only access to the virtual host.
 
 mod queues;
 

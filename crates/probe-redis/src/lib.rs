@@ -11,8 +11,10 @@
 //!
 //! If the server must be writable, the check writes its own key with an expiry and deletes it in the same round trip.
 //! Only a real write detects all of these: full memory, a replica, a failing disk and missing replicas.
-//! The user needs `+set`, `+del` and `~<key_prefix>health-gateway:*` for that, or `+ping` without writes. A database other than 0 also needs `+select`.
-//! A cluster answers `PING` even while it is down. Without writes, the check of a cluster therefore reads a key that does not exist, which needs `+get`.
+//! The user needs `+set`, `+del` and `~<key_prefix>health-gateway:*` for that, or `+ping` without writes.
+//! A database other than 0 also needs `+select`.
+//! A cluster answers `PING` even while it is down.
+//! Without writes, the check of a cluster therefore reads a key that does not exist, which needs `+get`.
 
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 use redis_client::{Canary, Command, Redis};

@@ -15,7 +15,7 @@ pub(crate) struct UpgradeRequest {
     pub(crate) subprotocol: Option<String>,
     /// Whether the request has headers or a query, which may be credentials.
     pub(crate) has_credentials: bool,
-    // These are kept alive because a secret is masked in all texts only as long as its value exists.
+    // These are kept because a secret is masked in all texts only as long as its value exists.
     _url: Url,
     _secrets: Vec<Secret>,
 }

@@ -45,7 +45,8 @@ impl Batcher {
         Arc::new(Self { client, queue: Mutex::default() })
     }
 
-    /// Sends `operations` to `database` as one pipeline and returns the replies. If the pipeline selects the database first, there is one more reply.
+    /// Sends `operations` to `database` as one pipeline and returns the replies.
+    /// If the pipeline selects the database first, there is one more reply.
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         database: u16,

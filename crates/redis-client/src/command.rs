@@ -53,6 +53,6 @@ pub enum Reply {
     Text(String),
     /// Several replies in one.
     List(Vec<Self>),
-    /// Any type that no reply to the checks' commands has.
+    /// Any other type, which is not expected in reply to a check's command.
     Other,
 }

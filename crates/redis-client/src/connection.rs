@@ -64,7 +64,7 @@ impl Connect for Connector {
     }
 }
 
-/// The failure when the servers that the URL names are healthy. It then concerns a server to which they refer.
+/// The failure of a server to which the URL's servers refer. The URL's servers themselves are healthy.
 fn discovered_server_failure(
     deployment: &Deployment,
     step: &'static str,

@@ -1,7 +1,7 @@
 //! Finds the reason for a failed connection that the client library hides.
 //!
 //! The library does not report why a sentinel could not be used, and prints TLS errors as Rust code.
-//! Only after a failure, one `AUTH` or `PING` is sent to each server of the URL, on a connection without the library.
+//! Only after a failure, this sends one `AUTH` or `PING` to each server of the URL, on a connection opened without the library.
 
 use std::io;
 

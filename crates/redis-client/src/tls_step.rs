@@ -13,7 +13,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// Returns the same configuration, except that it sends the step `tls` to `steps` when a handshake starts.
 ///
-/// A handshake begins with a lookup in the session store. This store is empty and reports the lookup. A cached connection has no session to resume in any case.
+/// A handshake begins with a lookup in the session store.
+/// This store is empty and reports the lookup.
+/// A cached connection has no session to resume in any case.
 pub(crate) fn report_handshakes(
     config: &ClientConfig,
     steps: UnboundedSender<&'static str>,

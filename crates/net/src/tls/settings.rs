@@ -92,7 +92,8 @@ impl TlsSettings {
         &self.0.identity
     }
 
-    /// The configuration for rustls. It is built at the first call because building a check must not read files, such as those of the system's authorities.
+    /// The configuration for rustls.
+    /// It is built at the first call because building a check must not read files, such as those of the system's authorities.
     pub fn client_config(&self, verification: Verification) -> Result<Arc<ClientConfig>, Cause> {
         let config = &self.0.configs[verification as usize];
         if let Some(config) = config.get() {

@@ -8,22 +8,22 @@ use probe::Cause;
 use crate::Message;
 use crate::error::{too_large, unexpected};
 
-/// The largest body of a message, and of all incomplete messages together; a valid reply is far smaller.
+/// The largest body of a message, and of all incomplete messages together. A valid reply is far smaller.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
-/// The incomplete messages by channel.
+/// The incomplete message of each channel.
 #[derive(Default)]
 pub(crate) struct MessageAssembler(HashMap<u16, PartialMessage>);
 
 struct PartialMessage {
-    /// Whether this is a `basic.deliver`; a `basic.return` is assembled and dropped.
+    /// Whether this is a `basic.deliver`. A `basic.return` is assembled and dropped.
     is_delivery: bool,
     /// The message with the body so far, and the size of the whole body.
     message: Option<(Message, usize)>,
 }
 
 impl MessageAssembler {
-    /// Starts a delivery or a returned message on this channel.
+    /// Begins a delivered or returned message on this channel.
     pub(crate) fn begin(&mut self, channel: u16, is_delivery: bool) {
         self.0.insert(channel, PartialMessage { is_delivery, message: None });
     }

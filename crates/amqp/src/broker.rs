@@ -1,4 +1,4 @@
-//! A broker as a check uses it: the cached connection to it, shared with other checks.
+//! The broker of a check, with a cached connection that is shared with other checks.
 
 use std::fmt;
 use std::future::Future;
@@ -19,7 +19,7 @@ pub struct Amqp {
 }
 
 impl Amqp {
-    /// The broker in `url`, the value of `key`; errors are recorded in `fields`. The names of the gateway's queues begin with `queue_prefix`.
+    /// Reads the broker from `url`, the value of `key`, and records errors in `fields`. The names of the gateway's queues begin with `queue_prefix`.
     pub fn read(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
@@ -44,7 +44,7 @@ impl Amqp {
         &self.cached.connector().0
     }
 
-    /// Runs `work` on the cached connection, or on a new one if there is none or it is lost.
+    /// Runs `work` on the cached connection, or on a new one if there is none or it was lost.
     pub async fn run<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
     where
         W: Fn(Arc<Connection>) -> F + Send + Sync,

@@ -9,16 +9,16 @@ use crate::channel_ids::ChannelIds;
 use crate::command::{Command, ConnectionState};
 use crate::error::{ChannelError, CloseReason, connection_closed, unexpected};
 
-/// The largest number of methods that are kept for the receiver; an operation asks for at most [`MAX_PIPELINED`].
+/// The largest number of methods that are buffered for the receiver. An operation requests at most [`MAX_PIPELINED`].
 pub(crate) const MAX_EVENTS: usize = 4096;
 
-/// The largest number of questions in one batch.
+/// The largest number of requests in one batch.
 pub(crate) const MAX_PIPELINED: usize = 1024;
 
 /// An open channel in confirm mode. It is closed when it is dropped.
 pub(crate) struct Channel {
     pub(crate) id: u16,
-    /// The number of messages published on it, which is the delivery tag of the last one: the broker counts as well, and confirms by tag.
+    /// The number of messages published on this channel. It is also the delivery tag of the last message, by which the broker confirms it.
     pub(crate) published: u64,
     events: mpsc::Receiver<AMQPClass>,
     commands: mpsc::UnboundedSender<Command>,

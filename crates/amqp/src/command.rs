@@ -1,4 +1,4 @@
-//! What the handle of a connection and its I/O loop exchange.
+//! The commands to the I/O loop of a connection, and the state that it publishes.
 
 use amq_protocol::frame::AMQPFrame;
 use amq_protocol::protocol::AMQPClass;
@@ -11,7 +11,7 @@ pub(crate) enum Command {
     OpenChannel { channel: u16, events: mpsc::Sender<AMQPClass>, frames: Vec<AMQPFrame> },
     /// Sends frames of an open channel.
     Send(Vec<AMQPFrame>),
-    /// Closes a channel. Its id is released when the broker has confirmed that.
+    /// Closes a channel. Its id is released when the broker has confirmed the close.
     CloseChannel(u16),
 }
 

@@ -11,7 +11,7 @@ pub const SCHEMES: &[&str] = &["amqp", "amqps"];
 /// The longest name in the protocol, in bytes.
 const MAX_NAME: usize = 255;
 
-/// The longest queue prefix in bytes: the name with the rest of it must not exceed [`MAX_NAME`].
+/// The longest queue prefix, in bytes. The whole name must not exceed [`MAX_NAME`].
 const MAX_QUEUE_PREFIX: usize = 200;
 
 /// One virtual host of one broker, as one user.
@@ -28,7 +28,7 @@ pub(crate) struct ConnectParams {
 }
 
 impl ConnectParams {
-    /// Parses `url`, the value of `key`; errors are recorded in `fields`.
+    /// Parses `url`, the value of `key`, and records errors in `fields`.
     pub(crate) fn read(
         fields: &mut Fields<'_>,
         key: &'static str,
@@ -46,7 +46,7 @@ impl ConnectParams {
             fields.error("queue_prefix", "expected at most 200 bytes");
             return None;
         }
-        // The default user of a broker, as in other clients.
+        // Other clients default to this user as well.
         let (username, password) = match (url.username(), url.password()) {
             ("", None) => ("guest".to_owned(), Secret::new("guest")),
             (username, password) => {
@@ -65,7 +65,7 @@ impl ConnectParams {
         })
     }
 
-    /// Everything that distinguishes this connection from others, for the key of the shared connection.
+    /// The key of the shared connection: everything that distinguishes it from others.
     pub(crate) fn identity(&self) -> Secret {
         let tls = self.tls.as_ref().map(|tls| tls.identity().expose());
         let server = (&self.host, self.port, &self.virtual_host, &self.queue_prefix);
@@ -74,12 +74,12 @@ impl ConnectParams {
     }
 }
 
-/// Whether the scheme of the URL demands TLS.
+/// Whether the scheme of the URL requires TLS.
 pub fn is_encrypted(url: &Url) -> bool {
     url.scheme() == "amqps"
 }
 
-/// The virtual host: the decoded path. No path, `/` and `//` (common in Celery's settings) are the default one, `/`.
+/// The virtual host, which is the decoded path. An empty path, `/` and `//` (common in Celery's settings) mean the default one, `/`.
 fn virtual_host(url: &Url) -> Result<String, String> {
     let name = url.decoded_path()?;
     let name = name.strip_prefix('/').unwrap_or(&name);

@@ -52,7 +52,7 @@ pub struct Connection {
     reply_queue: String,
     reply_channel: Channel,
     idle_channels: Mutex<Vec<Channel>>,
-    /// The exchanges through which a reply came since the last request: they are still bound to the reply queue.
+    /// The exchanges that delivered a reply since the last request. They are still bound to the reply queue.
     bound_exchanges: Mutex<BTreeSet<&'static str>>,
     channel_ids: ChannelIds,
     commands: mpsc::UnboundedSender<Command>,
@@ -107,7 +107,7 @@ impl Connection {
         }
     }
 
-    /// Returns the depth of each queue, `None` for a queue that does not exist.
+    /// Returns the depth of each queue, or `None` if the queue does not exist.
     pub async fn depths(&self, names: &[&str]) -> Result<Vec<Option<Depth>>, Cause> {
         let mut depths = Vec::with_capacity(names.len());
         while depths.len() < names.len() {
@@ -120,7 +120,7 @@ impl Connection {
             for _ in remaining {
                 let depth = read_depth(channel.next().await)?;
                 depths.push(depth);
-                // `not-found` closes the channel: the methods after it are not answered.
+                // `not-found` closes the channel, so the methods after it are not answered.
                 if depth.is_none() {
                     break;
                 }
@@ -130,20 +130,20 @@ impl Connection {
         Ok(depths)
     }
 
-    /// Waits until the broker blocks publishers, and returns its reason.
+    /// Waits until the broker blocks publishers, and returns the reason it gives.
     async fn blocked(&self) -> String {
         let mut state = self.state.clone();
         let blocked = state.wait_for(|state| state.blocked.is_some()).await;
         match blocked.map(|state| state.blocked.clone().unwrap_or_default()) {
             Ok(reason) => reason,
-            // The connection has ended, which the channel reports.
+            // The connection has ended. The channel reports why.
             Err(_) => std::future::pending().await,
         }
     }
 
     async fn publish_on_a_channel(&self, publication: &Publication) -> Result<bool, Cause> {
         let mut channel = self.take_channel().await?;
-        // Only a reply proves the binding: after a request without one, the exchange is bound again.
+        // Only a reply proves the binding. After a request without a reply, the exchange is bound again.
         let unbound =
             publication.reply_exchange.filter(|exchange| !self.bound_exchanges().remove(exchange));
         let binding = unbound
@@ -167,7 +167,7 @@ impl Connection {
         }
     }
 
-    /// Keeps a channel without pending methods for the next operation.
+    /// Returns a channel without pending methods to the idle ones.
     fn return_channel(&self, channel: Channel) {
         let mut idle = self.idle_channels.lock();
         if !channel.is_closed() && idle.len() < MAX_IDLE_CHANNELS {
@@ -176,7 +176,7 @@ impl Connection {
     }
 }
 
-/// The declaration of a queue that must exist; the broker answers it with the depth.
+/// The declaration of a queue that must exist. The broker answers it with the depth.
 fn passive_declare(name: &str) -> Result<AMQPClass, Cause> {
     let declare = queue::Declare {
         queue: short_string(name)?,
@@ -190,7 +190,7 @@ fn passive_declare(name: &str) -> Result<AMQPClass, Cause> {
     Ok(AMQPClass::Queue(queue::AMQPMethod::Declare(declare)))
 }
 
-/// The depth in the answer to a passive declaration, `None` for `not-found`.
+/// The depth in the answer to a passive declaration, or `None` for `not-found`.
 fn read_depth(answer: Result<AMQPClass, ChannelError>) -> Result<Option<Depth>, Cause> {
     match answer {
         Ok(AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok))) => {

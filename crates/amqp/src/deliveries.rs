@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::{Connection, Message};
 
-/// The messages in the reply queue that match a filter. They keep the connection open.
+/// The messages in the reply queue that match a filter. The connection stays open while this exists.
 pub struct Deliveries {
     messages: mpsc::UnboundedReceiver<Message>,
     connection: Arc<Connection>,
@@ -24,12 +24,12 @@ impl Connection {
 }
 
 impl Deliveries {
-    /// Receives the next message; `None` if the connection has ended.
+    /// Receives the next message, or `None` if the connection has ended.
     pub async fn next(&mut self) -> Option<Message> {
         self.messages.recv().await
     }
 
-    /// Marks `exchange` as bound to the reply queue, since a reply came through it: the next request need not bind it again.
+    /// Marks `exchange` as bound to the reply queue because it delivered a reply. The next request does not bind it again.
     pub fn mark_bound(&self, exchange: &'static str) {
         self.connection.bound_exchanges().insert(exchange);
     }

@@ -1,4 +1,4 @@
-//! Errors of a channel or a connection, and their causes for the person on call.
+//! The errors of channels and connections, and their conversion into causes.
 
 use probe::Cause;
 
@@ -36,22 +36,22 @@ impl From<ChannelError> for Cause {
     }
 }
 
-/// The text of the broker: it names what was refused, and the user.
+/// The cause is the broker's text, which names what was refused, and the user.
 impl From<CloseReason> for Cause {
     fn from(reason: CloseReason) -> Self {
         match reason.text.trim().trim_end_matches('.') {
-            "" => Self::msg(format!("the broker refused it with code {}", reason.code)),
+            "" => Self::msg(format!("the broker refused the operation with code {}", reason.code)),
             text => Self::msg(text),
         }
     }
 }
 
-/// The server speaks another protocol.
+/// The server uses another protocol.
 pub(crate) fn not_amqp() -> Cause {
     Cause::msg("the server does not speak AMQP 0-9-1").connection_lost()
 }
 
-/// The broker sent more, or more deeply nested, than a valid answer has.
+/// The broker sent more data than a valid answer has.
 pub(crate) fn too_large() -> Cause {
     Cause::msg("the server's answer is too large").connection_lost()
 }

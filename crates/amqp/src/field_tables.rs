@@ -1,16 +1,16 @@
-//! Bounds the depth of field tables, which the parser of the library reads recursively.
+//! Bounds the depth of field tables, which the library parses recursively.
 
 use amq_protocol::types::AMQPType;
 
-/// The largest number of tables and arrays within each other.
+/// The largest number of nested tables and arrays.
 pub(crate) const MAX_DEPTH: usize = 32;
 
 /// Why a payload must not reach the parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TableError {
-    /// Tables and arrays lie more than [`MAX_DEPTH`] levels within each other.
+    /// Tables and arrays are nested more than [`MAX_DEPTH`] levels deep.
     TooDeep,
-    /// The payload ends early, or has a type of value or a method that no broker sends.
+    /// The payload is truncated, or has a method or a type of value that no broker sends.
     Malformed,
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn verify_method(mut payload: &[u8]) -> Result<(), TableError> {
 
 /// Verifies the `headers` among the properties in the payload of a header frame.
 pub(crate) fn verify_header(mut payload: &[u8]) -> Result<(), TableError> {
-    // Class, weight, size of the body.
+    // The class, the weight and the size of the body.
     take(&mut payload, 12)?;
     let flags = take_u16(&mut payload)?;
     for flag in [15, 14] {
@@ -91,7 +91,7 @@ fn take_scalar(bytes: &mut &[u8], kind: AMQPType) -> Result<(), TableError> {
     take(bytes, size).map(drop)
 }
 
-/// Takes what follows a length of four bytes.
+/// Takes a length of four bytes, and returns the bytes that it counts.
 fn take_sized<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], TableError> {
     let length = take(bytes, 4)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
     take(bytes, length)
@@ -114,7 +114,7 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], TableError>
 mod tests {
     use super::*;
 
-    /// `depth` tables or arrays within each other, the outermost a table.
+    /// `depth` nested tables or arrays, of which the outermost is a table.
     fn nested(depth: usize, kind: u8) -> Vec<u8> {
         let mut table: Vec<u8> = Vec::new();
         for level in 1..depth {

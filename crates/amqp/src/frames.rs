@@ -14,11 +14,12 @@ pub(crate) const MAX_FRAME: u32 = 128 * 1024;
 /// The size of a frame's header: type, channel, payload size.
 const HEADER: usize = 7;
 
-/// The types of frames that may have a field table.
+/// The type of a method frame, which may have a field table.
 const METHOD: u8 = 1;
+/// The type of a header frame, which may have a field table.
 const CONTENT_HEADER: u8 = 2;
 
-/// Received bytes that are not decoded yet.
+/// Decodes frames from received bytes.
 #[derive(Default)]
 pub(crate) struct FrameDecoder {
     pub(crate) buffer: BytesMut,
@@ -44,9 +45,10 @@ impl FrameDecoder {
         Ok(Some(frame))
     }
 
-    /// Verifies the field table of the next frame, if that is complete, before the parser recurses into it.
+    /// Verifies the field table of the next frame, if the frame is complete, before the parser recurses into it.
     ///
-    /// Any client of the broker can send a message to the reply queue. If its headers are too deep, this takes the frame from the buffer and returns it without properties, so that the message has no receiver.
+    /// Any client of the broker can send a message to the reply queue.
+    /// If its headers are too deep, this takes the frame from the buffer and returns it without properties, so that the message has no receiver.
     fn verify_tables(&mut self) -> Result<Option<AMQPFrame>, Cause> {
         let size = self.payload_size().and_then(|size| usize::try_from(size).ok());
         let frame = size.and_then(|size| self.buffer.get(..HEADER + size + 1));
@@ -65,7 +67,7 @@ impl FrameDecoder {
                 Ok(Some(header))
             }
             Err(TableError::TooDeep) => {
-                Err(unexpected(&format!("tables of more than {MAX_DEPTH} levels")))
+                Err(unexpected(&format!("a table of more than {MAX_DEPTH} levels")))
             }
             Err(TableError::Malformed) => Err(not_amqp()),
         }
@@ -77,7 +79,7 @@ impl FrameDecoder {
     }
 }
 
-/// The header frame `bytes` without its properties. It has the fields before them, which `verify_header` has read.
+/// Decodes the header frame `bytes` without its properties. `verify_header` has checked the length of the fields before them.
 fn without_properties(mut bytes: &[u8]) -> AMQPFrame {
     let _type = bytes.get_u8();
     let channel = bytes.get_u16();

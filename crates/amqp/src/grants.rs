@@ -1,6 +1,6 @@
 //! The permissions that a user needs, as commands for `rabbitmqctl`.
 //!
-//! The permissions for each method of the protocol: <https://www.rabbitmq.com/docs/access-control#authorisation>.
+//! The permissions that each method of the protocol requires: <https://www.rabbitmq.com/docs/access-control#authorisation>.
 
 use std::collections::BTreeSet;
 
@@ -14,9 +14,9 @@ static RABBITMQ: GrantDialect = GrantDialect { name: "RabbitMQ", write };
 const PERMISSIONS: [&str; 3] = ["configure", "write", "read"];
 
 impl Amqp {
-    /// The permissions for a connection with its reply queue, and to publish these messages.
+    /// The permissions to open a connection with its reply queue, and to publish these messages.
     ///
-    /// To query the depth of a queue needs only access to the virtual host, which any permission gives.
+    /// A query of a queue's depth needs only access to the virtual host, which any permission grants.
     pub fn grants(&self, publications: &[&Publication]) -> Vec<Grant> {
         let params = self.params();
         let principal = Principal::new(&RABBITMQ, self.target(), &*params.username);
@@ -53,7 +53,7 @@ fn literal(name: &str) -> String {
     pattern
 }
 
-/// One command for each virtual host, which replaces the permissions of the user there.
+/// One command for each virtual host. It replaces the permissions of the user there.
 fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
     let hosts: BTreeSet<_> = permissions.iter().filter_map(|words| words.first()).collect();
     let command = |host: &String| {
@@ -68,7 +68,7 @@ fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
     hosts.into_iter().map(command).collect()
 }
 
-/// One pattern for all names; `^$`, which matches none, without any.
+/// One pattern for all names, or `^$`, which matches no name, if there are none.
 fn pattern(names: &[&String]) -> String {
     match names {
         [name] => format!("^{name}$"),

@@ -38,14 +38,14 @@ pub(crate) async fn open(params: &ConnectParams, steps: &Steps) -> Result<OpenCo
     Ok(OpenConnection { stream, decoder, heartbeat })
 }
 
-/// A connection on which client and broker send methods in turns.
+/// A connection on which the client and the broker take turns to send methods.
 struct Handshake {
     stream: net::Stream,
     decoder: FrameDecoder,
 }
 
 impl Handshake {
-    /// Sends the protocol header; the broker answers with `connection.start`.
+    /// Sends the protocol header. The broker answers with `connection.start`.
     async fn start(&mut self) -> Result<(), Cause> {
         self.send(&[AMQPFrame::ProtocolHeader(ProtocolVersion::amqp_0_9_1())]).await?;
         let start = match self.receive().await? {
@@ -58,7 +58,7 @@ impl Handshake {
         Err(Cause::msg(format!("the broker offers no authentication by {PLAIN}")))
     }
 
-    /// Sends `connection.start-ok` with the credentials; the broker answers with `connection.tune` if it accepts them.
+    /// Sends `connection.start-ok` with the credentials. If the broker accepts them, it answers with `connection.tune`.
     async fn authenticate(&mut self, params: &ConnectParams) -> Result<connection::TuneOk, Cause> {
         let response = Secret::new(format!("\0{}\0{}", params.username, params.password.expose()));
         let start_ok = connection::StartOk {
@@ -70,7 +70,7 @@ impl Handshake {
         self.send(&[method(AMQPMethod::StartOk(start_ok))]).await?;
         match self.receive().await? {
             AMQPMethod::Tune(tune) => {
-                // Zero means no heartbeats, without which a lost broker is not noticed.
+                // Zero means no heartbeats, and without them a lost broker is not detected.
                 let proposed = Some(tune.heartbeat).filter(|seconds| *seconds > 0);
                 Ok(connection::TuneOk {
                     channel_max: tune.channel_max,
@@ -118,7 +118,7 @@ impl Handshake {
                 Some(_) => return Err(unexpected("a frame")),
                 None => {}
             }
-            // In TLS 1.3 a refused client certificate is an error of the first read.
+            // In TLS 1.3, the first read fails if the server refuses the client certificate.
             if self.stream.read_buf(&mut self.decoder.buffer).await.map_err(net::cause)? == 0 {
                 return Err(connection_closed());
             }
@@ -126,7 +126,7 @@ impl Handshake {
     }
 }
 
-/// The SASL mechanism that every broker offers: user and password in plain text.
+/// The SASL mechanism with user and password in plain text, which almost every broker offers.
 const PLAIN: &str = "PLAIN";
 
 /// The extensions that the client supports, and its name in the broker's list of connections.
@@ -153,13 +153,13 @@ fn client_properties() -> Result<FieldTable, Cause> {
     Ok(properties)
 }
 
-/// The cause for another method than the expected one.
+/// The cause when the broker sends a method other than the expected one.
 fn refusal(method: AMQPMethod) -> Cause {
     match method {
         AMQPMethod::Close(close) => {
             CloseReason { code: close.reply_code, text: close.reply_text.to_string() }.into()
         }
-        AMQPMethod::Secure(_) => Cause::msg("the broker asks for more than user and password"),
+        AMQPMethod::Secure(_) => Cause::msg("the broker requires more than a user and a password"),
         _ => unexpected("a method"),
     }
 }

@@ -1,4 +1,4 @@
-//! The task of a connection: reads, writes, sends heartbeats and dispatches what arrives.
+//! The task of a connection: reads, writes, sends heartbeats and dispatches messages.
 //!
 //! The loop never waits for a receiver, so that a caller may be dropped at any time.
 
@@ -25,7 +25,7 @@ use crate::reply_queue::Dispatcher;
 
 /// The time that the broker has to confirm `connection.close`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The largest number of unsent bytes with which another method of the broker is answered.
+/// The largest number of unsent bytes. The connection fails if the broker does not read the answers to its methods.
 const MAX_UNSENT: usize = 1024 * 1024;
 /// The reply code of a normal close.
 const REPLY_SUCCESS: u16 = 200;
@@ -143,7 +143,7 @@ impl IoLoop {
         frames.iter().try_for_each(|frame| encode(frame, &mut self.write_buffer))
     }
 
-    /// Fails if the broker is silent, and sends a heartbeat if nothing else is being sent.
+    /// Fails if the broker has sent nothing for too long. Sends a heartbeat if nothing else is being sent.
     fn heartbeat(&mut self) -> Result<(), Cause> {
         if self.last_read.elapsed() > self.heartbeat * 2 {
             let silence = self.last_read.elapsed().as_secs();
@@ -232,17 +232,17 @@ impl IoLoop {
         self.forward(channel, method)
     }
 
-    /// Forwards a method to the receiver of its channel, and fails if too many wait there.
+    /// Forwards a method to the receiver of its channel. Fails if the receiver's buffer is full.
     fn forward(&self, channel: u16, method: AMQPClass) -> Result<(), Cause> {
         let Some(Some(events)) = self.channels.get(&channel) else { return Ok(()) };
         match events.try_send(method) {
             Err(TrySendError::Full(_)) => Err(too_large()),
-            // The receiver may have been dropped: the command to close the channel follows.
+            // The receiver may have been dropped. The command to close the channel follows.
             Err(TrySendError::Closed(_)) | Ok(()) => Ok(()),
         }
     }
 
-    /// Fails if the broker sends methods that are answered, and does not read the answers.
+    /// Fails if the broker sends methods that require an answer but does not read the answers.
     fn verify_unsent(&self) -> Result<(), Cause> {
         if self.write_buffer.len() > MAX_UNSENT { Err(too_large()) } else { Ok(()) }
     }
@@ -279,7 +279,7 @@ impl IoLoop {
     }
 }
 
-/// Writes a part of `buffer`, or flushes if it is empty. Cancel safe.
+/// Writes a part of `buffer`, or flushes the writer if it is empty. This is cancel safe.
 async fn write_or_flush(
     writer: &mut WriteHalf<net::Stream>,
     buffer: &mut BytesMut,

@@ -1,8 +1,8 @@
-//! An AMQP 0-9-1 client on one cached connection, shared by every check that uses the broker.
+//! An AMQP 0-9-1 client on one cached connection, shared by all checks of a broker.
 //!
-//! A task, the I/O loop, owns the socket; a check uses a handle and may be dropped at any `.await`.
-//! Each operation has a channel of its own, so that an error that closes the channel does not affect others.
-//! Each connection has one exclusive queue for messages to itself, its reply queue.
+//! A task, the I/O loop, owns the socket. A check uses a handle and may be dropped at any `.await`.
+//! Each operation has its own channel, so an error that closes the channel does not affect other operations.
+//! Each connection has one exclusive queue for the messages sent to it, its reply queue.
 //!
 //! The protocol: <https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, with the extensions of `RabbitMQ` for confirms and blocked connections: <https://www.rabbitmq.com/docs/extensions>.
 

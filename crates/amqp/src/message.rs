@@ -1,4 +1,4 @@
-//! Messages to publish, and messages received.
+//! Published and received messages.
 
 use std::time::Duration;
 
@@ -7,14 +7,15 @@ use amq_protocol::types::{AMQPValue, FieldTable, LongString, ShortString};
 use probe::Cause;
 use serde_json::Value;
 
-/// A message to be published, in JSON.
+/// A message to publish, in JSON.
 #[derive(Clone, Debug, Default)]
 pub struct Publication {
-    /// The exchange; the empty name is the default exchange, which routes to the queue with the name of the routing key.
+    /// The exchange. The empty name is the default exchange, which routes to the queue named by the routing key.
     pub exchange: String,
     /// The routing key.
     pub routing_key: String,
-    /// The direct exchange through which replies come. It is declared and bound to the reply queue first, unless [`Deliveries::mark_bound`](crate::Deliveries::mark_bound) was called.
+    /// The direct exchange that delivers replies.
+    /// It is first declared and bound to the reply queue, unless [`Deliveries::mark_bound`](crate::Deliveries::mark_bound) was called.
     pub reply_exchange: Option<&'static str>,
     /// The headers: a JSON object.
     pub headers: Value,
@@ -22,7 +23,7 @@ pub struct Publication {
     pub body: String,
     /// The correlation id, which a reply repeats.
     pub correlation_id: String,
-    /// The queue for a reply.
+    /// The queue for the reply.
     pub reply_to: String,
     /// The time after which the broker drops the message.
     pub expires: Option<Duration>,
@@ -78,7 +79,7 @@ impl Message {
     }
 }
 
-/// A short string of the protocol: at most 255 bytes.
+/// Returns `text` as a short string of the protocol, which has at most 255 bytes.
 pub(crate) fn short_string(text: &str) -> Result<ShortString, Cause> {
     ShortString::try_new(text).map_err(|_| Cause::msg("a name is longer than 255 bytes"))
 }

@@ -42,7 +42,7 @@ pub(crate) async fn publish(
     wait_for_confirm(channel).await
 }
 
-/// Waits for the `basic.ack` of the last message. A message without a queue is returned before it, by `basic.return`.
+/// Waits for the `basic.ack` of the last message. Before it, the broker sends a `basic.return` if the message was routed to no queue.
 async fn wait_for_confirm(channel: &mut Channel) -> Result<bool, ChannelError> {
     let mut routed = true;
     loop {
@@ -56,14 +56,14 @@ async fn wait_for_confirm(channel: &mut Channel) -> Result<bool, ChannelError> {
                 }
             }
             AMQPClass::Basic(basic::AMQPMethod::Nack(_)) => {
-                return Err(Cause::msg("the broker could not take the message").into());
+                return Err(Cause::msg("the broker could not process the message").into());
             }
             _ => return Err(unexpected("an answer").into()),
         }
     }
 }
 
-/// Declares the direct exchange `exchange` and binds it to `reply_queue`, with the name of the queue as routing key.
+/// The methods that declare the direct exchange `exchange` and bind `reply_queue` to it, with the queue's name as routing key.
 pub(crate) fn declare_and_bind(exchange: &str, reply_queue: &str) -> Result<[AMQPClass; 2], Cause> {
     let declare = exchange::Declare {
         exchange: short_string(exchange)?,

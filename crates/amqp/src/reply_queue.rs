@@ -1,4 +1,4 @@
-//! The reply queue of a connection: its declaration, and the dispatch of its messages.
+//! Declares the reply queue of a connection, and dispatches its messages.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::channel::Channel;
 use crate::error::ChannelError;
 use crate::message::short_string;
 
-/// Hands each message to the receivers with a matching filter; shared by the handle of the connection and its I/O loop.
+/// Sends each message to the receivers with a matching filter. It is shared by the handle of the connection and its I/O loop.
 #[derive(Clone, Default)]
 pub(crate) struct Dispatcher(Arc<Mutex<Vec<Route>>>);
 
@@ -33,14 +33,14 @@ impl Dispatcher {
         receiver
     }
 
-    /// Hands out a message. A reply that comes too late has no receiver, and is dropped.
+    /// Sends a message to its receivers. A late reply has no receiver and is dropped.
     pub(crate) fn dispatch(&self, message: &Message) {
         self.0.lock().retain(|route| {
             !(route.filter)(message) || route.messages.send(message.clone()).is_ok()
         });
     }
 
-    /// Ends all receivers.
+    /// Closes all receivers.
     pub(crate) fn close(&self) {
         self.0.lock().clear();
     }

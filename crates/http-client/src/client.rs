@@ -9,28 +9,28 @@ use tokio::sync::Mutex;
 
 use crate::connection::Connector;
 
-/// The largest body of a response; a larger one is a failure.
+/// The largest body of a response. A larger one is a failure.
 pub const MAX_BODY: usize = 1024 * 1024;
 
-/// A request extension: the request may be sent again after a lost connection, even if its method is not idempotent.
+/// A request extension that allows a request to be sent again after a lost connection, even if its method is not idempotent.
 #[derive(Clone, Copy, Debug)]
 pub struct Repeatable;
 
-/// A client of one server.
+/// A client for one server.
 ///
-/// One request is in flight at a time, since HTTP/1.1 answers them in order.
-/// A request that is dropped halfway closes the connection, and the next request opens a new one.
+/// One request is in flight at a time, since an HTTP/1.1 server answers requests in order.
+/// A request that is dropped in flight closes the connection, and the next request opens a new one.
 #[derive(Debug)]
 pub struct Client {
     target: String,
     host: Option<HeaderValue>,
     cached: CachedConnection<Connector>,
-    /// Held while a request is in flight. It is true if the previous request was dropped halfway.
+    /// Locked while a request is in flight. The value is true if the previous request was dropped in flight.
     in_flight: Mutex<bool>,
 }
 
 impl Client {
-    /// A client of the server in `url`. The scheme decides between plain text and TLS; path, query and user-info are ignored.
+    /// Returns a client for the server in `url`. The scheme selects plain text or TLS. The path, the query and the user-info are ignored.
     pub fn new(url: &Url, tls: net::TlsSettings) -> Self {
         let encrypted = url.scheme() == "https";
         let port = url.port().unwrap_or(if encrypted { 443 } else { 80 });
@@ -50,8 +50,9 @@ impl Client {
 
     /// Sends `request` in the step `step` and reads the whole response. The URI of the request is a path with an optional query.
     ///
-    /// If the cached connection turns out closed, a request that was not sent is sent again on a new connection.
-    /// If it was sent and got no response, the server may have acted on it: it is sent again only if its method is idempotent or it is [`Repeatable`].
+    /// If the cached connection proves to be closed, a request that was not sent is sent on a new connection.
+    /// If the request was sent and got no response, the server may have processed it.
+    /// It is then sent again only if its method is idempotent or it is [`Repeatable`].
     pub async fn send(
         &self,
         steps: &Steps,
@@ -65,22 +66,23 @@ impl Client {
         request.headers_mut().entry(USER_AGENT).or_insert(name);
         let request = &request;
         let discarded = Steps::new();
-        let (mut dropped_halfway, steps) = if let Ok(guard) = self.in_flight.try_lock() {
+        let (mut dropped_in_flight, steps) = if let Ok(guard) = self.in_flight.try_lock() {
             (guard, steps)
         } else {
-            // Waiting for the request in flight means waiting for the server's response to it.
+            // A wait for the request in flight is a wait for the server's response to it.
             steps.begin(step);
             let guard = self.in_flight.lock().await;
-            // If that request timed out, this one mostly has the same deadline: the step `connect`, just begun, would then be blamed for the silence of the server.
+            // If that request timed out, this one usually has the same deadline.
+            // The timeout must then not be reported for the step `connect`, which has only just begun.
             let steps = if *guard { &discarded } else { steps };
             (guard, steps)
         };
-        *dropped_halfway = true;
+        *dropped_in_flight = true;
         let exchange = self.cached.run(steps, |connection| async move {
             steps.run(step, connection.exchange(request.clone())).await
         });
         let response = exchange.await;
-        *dropped_halfway = false;
+        *dropped_in_flight = false;
         response
     }
 }

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection: opening, request and response, closing.
+//! Opens and closes an HTTP/1.1 connection, and exchanges a request for its response.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -54,9 +54,9 @@ impl Connect for Connector {
 pub(crate) struct Connection {
     sender: Mutex<SendRequest<Full<Bytes>>>,
     driver: AbortHandle,
-    /// Why the connection ended. A server may close an idle connection with a reason, for instance a refused client certificate.
+    /// Why the connection ended. A server may close an idle connection with a reason, such as a refused client certificate.
     end: Arc<SetOnce<Cause>>,
-    /// Whether an exchange failed: what the server sends next cannot be assigned to a request.
+    /// Whether an exchange failed. What the server sends after that cannot be matched to a request.
     failed: AtomicBool,
 }
 
@@ -68,7 +68,7 @@ impl Connection {
         let reported = end.clone();
         let driver = tokio::spawn(async move {
             let cause = connection.await.map_or_else(cause, |()| Cause::msg(CLOSED));
-            // It is set only here, so that it cannot fail.
+            // This cannot fail, since it is set only here.
             drop(reported.set(cause));
         });
         let (sender, driver) = (Mutex::new(sender), driver.abort_handle());
@@ -121,7 +121,7 @@ impl Drop for Connection {
     }
 }
 
-/// The request was sent and got no response. The connection counts as lost only if the request may be repeated.
+/// The cause when the request was sent and got no response. The connection counts as lost only if the request may be repeated.
 fn no_response(error: hyper::Error, repeatable: bool) -> Cause {
     let lost = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
     let cause = cause(error);
@@ -132,7 +132,7 @@ fn no_response(error: hyper::Error, repeatable: bool) -> Cause {
     }
 }
 
-/// The head of the response was read, and the body was not.
+/// The cause when the head of the response was read but its body was not.
 fn incomplete_body(error: Box<dyn Error + Send + Sync>, repeatable: bool) -> Cause {
     if error.is::<LengthLimitError>() {
         return Cause::msg("the server's answer is too large");
@@ -158,7 +158,7 @@ fn cause(error: hyper::Error) -> Cause {
     net::cause(error)
 }
 
-/// Whether the cause is a TLS error, which says more than the error of hyper around it.
+/// Whether the cause is a TLS error, which is more precise than the hyper error around it.
 fn is_tls_error(error: &hyper::Error) -> bool {
     io_error(error) == Some(io::ErrorKind::InvalidData)
 }

@@ -1,7 +1,7 @@
-//! An HTTP/1.1 client of one server on one cached connection.
+//! An HTTP/1.1 client for one server, on one cached connection.
 //!
-//! Responses are bounded; there are no redirects, no proxies, and nothing is read from the environment.
-//! Every status is a response, for the caller to interpret: only a missing response is a failure here.
+//! Responses are bounded. There are no redirects or proxies, and nothing is read from the environment.
+//! A response with any status is returned to the caller. Only a missing response is a failure.
 
 mod client;
 mod connection;

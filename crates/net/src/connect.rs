@@ -38,8 +38,8 @@ pub async fn connect(
 
 /// Connects to `host` over TCP, with keep-alive and without Nagle's delay.
 ///
-/// The addresses of a name are tried in the order of the resolver.
-/// The failure names the error of each address, or one error if all are equal.
+/// The addresses of a name are tried in the order in which the resolver returns them.
+/// The failure has the error of each address, or a single error if all are equal.
 pub async fn connect_tcp(steps: &Steps, host: &str, port: u16) -> Result<TcpStream, Failure> {
     let addresses = resolve(steps, without_brackets(host), port).await?;
     steps.run(step::CONNECT, connect_first(&addresses)).await
@@ -47,7 +47,7 @@ pub async fn connect_tcp(steps: &Steps, host: &str, port: u16) -> Result<TcpStre
 
 /// Performs the TLS handshake with the server `host` over an open connection, in the step `tls`.
 ///
-/// In TLS 1.3 a server refuses a client certificate after the handshake: the refusal is the error of the first read or write, for [`crate::cause`] to explain.
+/// In TLS 1.3, a server refuses a client certificate after the handshake. The first read or write then fails, and [`crate::cause`] explains the error.
 pub async fn start_tls<S>(
     steps: &Steps,
     host: &str,
@@ -97,7 +97,7 @@ async fn connect_first(addresses: &[SocketAddr]) -> Result<TcpStream, Cause> {
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    // Firewalls forget idle connections, and a host that crashed does not close its own.
+    // Firewalls drop idle connections without notice, and a host that crashes does not close its connections.
     let keep_alive = TcpKeepalive::new()
         .with_time(KEEP_ALIVE_TIME)
         .with_interval(KEEP_ALIVE_INTERVAL)

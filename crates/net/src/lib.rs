@@ -1,7 +1,7 @@
 //! Opens connections to servers: resolve, connect, TLS.
 //!
-//! [`connect`] is the usual way; a protocol that negotiates TLS first uses [`connect_tcp`] and [`start_tls`].
-//! The rustls provider (aws-lc-rs) is passed explicitly: no process-wide default is set or read.
+//! Most protocols use [`connect`]. A protocol that negotiates TLS first uses [`connect_tcp`] and [`start_tls`].
+//! The rustls provider (aws-lc-rs) is passed explicitly, so no process-wide default is set or read.
 
 mod connect;
 mod stream;

@@ -12,13 +12,13 @@ use crate::TlsStream;
 /// A TCP connection, with or without TLS.
 #[derive(Debug)]
 pub enum Stream {
-    /// Plain text.
+    /// Without TLS.
     Plain(TcpStream),
-    /// Encrypted.
+    /// With TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Calls `$method` on whichever stream there is.
+/// Calls `$method` on the stream of either variant.
 macro_rules! delegate {
     ($stream:expr, $method:ident $(, $argument:expr)*) => {
         match $stream {

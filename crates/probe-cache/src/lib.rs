@@ -6,18 +6,18 @@
 //!
 //! [cache.pages]
 //! url = "rediss://health:${env:REDIS_PASSWORD}@cache:6379/2"
-//! key_prefix = ":1:"    # if the user may only access keys of the application
+//! key_prefix = ":1:"    # if the user may only access the application's keys
 //! connection = "kept"   # "fresh": a new connection for each run
 //! # ca, certificate, private_key: PEM
 //! ```
 //!
 //! The key is `<key_prefix>health-gateway:<random>`. It is written with an expiry, read and deleted in one round trip.
-//! The user needs `+set`, `+get`, `+del` and that key pattern; a database other than 0 also needs `+select`.
+//! The user needs `+set`, `+get`, `+del` and the pattern of that key. A database other than 0 also needs `+select`.
 
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 use redis_client::{Canary, Command, Redis, Reply};
 
-/// A section that is a group of caches, each under its alias.
+/// The kind of section for a group of caches, each under its alias.
 pub const KIND: Kind = Kind { name: "cache", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
@@ -54,7 +54,7 @@ fn commands(canary: &Canary) -> [Command; 3] {
     [canary.write(), canary.read(), canary.delete()]
 }
 
-/// Verifies that the cache returned the written value and then deleted it.
+/// Verifies that the cache returned the written value, and then deleted it.
 fn verify(replies: &[Reply], written: &str) -> Result<(), Failure> {
     match replies {
         [_, Reply::Text(read), Reply::Number(1)] if read == written => Ok(()),
@@ -62,7 +62,7 @@ fn verify(replies: &[Reply], written: &str) -> Result<(), Failure> {
         [_, Reply::Text(read), _] if read == written => {
             Err(Failure::msg("delete", "the value was gone before it could be deleted"))
         }
-        _ => Err(Failure::msg("read", "another value came back than was written")),
+        _ => Err(Failure::msg("read", "the cache returned a value other than the one written")),
     }
 }
 
@@ -78,10 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_value_and_a_wrong_value_are_told_apart() {
+    fn a_lost_value_and_a_wrong_value_are_distinguished() {
         check(Reply::Text("v".into()), 1, "");
         check(Reply::Nil, 0, "read: the value that was just written is gone");
-        check(Reply::Text("w".into()), 1, "read: another value came back than was written");
+        check(
+            Reply::Text("w".into()),
+            1,
+            "read: the cache returned a value other than the one written",
+        );
         check(Reply::Text("v".into()), 0, "delete: the value was gone before it could be deleted");
     }
 }

@@ -1,4 +1,4 @@
-//! Causes from the errors of the client library and the server.
+//! Converts the errors of the client library and of the server into causes.
 
 use std::io;
 
@@ -14,9 +14,9 @@ pub(crate) fn cause(error: Error) -> Cause {
     if error.is_closed() {
         return Cause::msg("the server closed the connection").connection_lost();
     }
-    // The text of the library only names its function that failed; the source has the reason.
+    // The library's text only names the function that failed. The source has the reason.
     let Some(source) = error.into_source() else {
-        return Cause::msg("the server does not keep to PostgreSQL's protocol");
+        return Cause::msg("the server violates PostgreSQL's protocol");
     };
     match source.downcast::<io::Error>() {
         Ok(source) => net::cause(*source),
@@ -24,7 +24,7 @@ pub(crate) fn cause(error: Error) -> Cause {
     }
 }
 
-/// The failure of a login: of the step `authenticate` if the credentials were refused, otherwise of `connect`.
+/// The failure of a login. Its step is `connect` if the server gave a reason other than the credentials, otherwise `authenticate`.
 pub(crate) fn login_failure(error: Error) -> Failure {
     // Class 28: invalid authorization specification.
     let is_other_error =
@@ -32,11 +32,11 @@ pub(crate) fn login_failure(error: Error) -> Failure {
     Failure::new(if is_other_error { step::CONNECT } else { step::AUTHENTICATE }, cause(error))
 }
 
-/// The message of the server with its `SQLSTATE`, since the message may be in any language.
+/// The server's message with its `SQLSTATE`, since the message may be in any language.
 fn server_error(error: &DbError) -> Cause {
     let code = error.code().code();
     let cause = Cause::msg(format!("{}, SQLSTATE {code}", error.message()));
-    // The server closes the connection after these errors, for instance when it shuts down.
+    // The server closes the connection after these errors, for example when it shuts down.
     let closes_connection =
         matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
             || code.starts_with("57P")

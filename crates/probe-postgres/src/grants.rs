@@ -27,7 +27,7 @@ fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
     permissions.iter().map(statement).collect()
 }
 
-/// A quoted identifier of SQL.
+/// A quoted SQL identifier.
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

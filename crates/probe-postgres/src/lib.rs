@@ -1,9 +1,9 @@
-//! Checks that PostgreSQL answers a query in the role that the application needs.
+//! Checks that PostgreSQL answers a query and has the role that the application needs.
 //!
 //! | setting | meaning |
 //! | --- | --- |
-//! | `url` | as in the application: `postgres://user:password@host:5432/database?sslmode=verify-full`; several hosts are tried in order |
-//! | `role` | `primary` (default): takes writes; `replica`: is in recovery; `any` |
+//! | `url` | as in the application: `postgres://user:password@host:5432/database?sslmode=verify-full`. Several hosts are tried in order |
+//! | `role` | `primary` (default): accepts writes; `replica`: is in recovery; `any` |
 //! | `connection` | `kept` (default): one connection for all runs; `fresh`: a new one for each run, see [`Connection`] |
 //! | `ca`, `certificate`, `private_key` | PEM texts: the trusted authorities and the client certificate |
 //!
@@ -33,9 +33,9 @@ pub const KIND: Kind = Kind { name: "postgres", build };
 /// The connection that a run uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {
-    /// A cached connection: a run takes one round trip, and works even if the server accepts no further connections.
+    /// A cached connection. A run takes one round trip, and succeeds even if the server accepts no more connections.
     Reused,
-    /// A new connection for each run: it detects a server that is out of connections, at the cost of a process and a login on the server.
+    /// A new connection for each run. This detects a server that has no connections left, at the cost of a process and a login on the server.
     Fresh,
 }
 

@@ -1,15 +1,15 @@
-//! The role that the application needs, and the state of the server.
+//! Compares the state of the server with the role that the application needs.
 
 use probe::{Cause, Failure};
 
-/// The values of `role`, the default first.
+/// The values of `role`, with the default first.
 pub(crate) const VALUES: [(&str, Role); 3] =
     [("primary", Role::Primary), ("replica", Role::Replica), ("any", Role::Any)];
 
 /// The role that the application needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// The server takes writes.
+    /// The server accepts writes.
     Primary,
     /// The server is in recovery.
     Replica,
@@ -41,7 +41,7 @@ impl Role {
             }
             _ => return Ok(()),
         };
-        // After a failover the address may lead to another server than the cached connection, so a new connection decides.
+        // After a failover, the address may lead to a server other than that of the cached connection, so the query is repeated on a new one.
         Err(Failure::new("role", Cause::msg(reason).connection_lost()))
     }
 }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_takes_writes_and_a_replica_is_in_recovery() {
+    fn a_primary_accepts_writes_and_a_replica_is_in_recovery() {
         check(Role::Primary, PRIMARY, &[READ_ONLY, REPLICA]);
         check(Role::Replica, REPLICA, &[PRIMARY, READ_ONLY]);
         for state in [PRIMARY, READ_ONLY, REPLICA] {

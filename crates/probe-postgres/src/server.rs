@@ -1,4 +1,4 @@
-//! Opens a session with the first usable server, encrypted as `sslmode` says.
+//! Opens a session with the first usable server, encrypted as `sslmode` requires.
 //!
 //! TLS is negotiated here because the client library falls back to plain text silently and cannot verify a chain without the host name.
 
@@ -48,7 +48,7 @@ impl Server {
         self.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 
-    /// Everything that distinguishes a session with this server from others, for the key of the shared connection.
+    /// The key of the shared connection: everything that distinguishes a session with this server from others.
     pub(crate) fn key(&self) -> Secret {
         let Self { config, endpoints, sslmode, password, tls } = self;
         let password = password.as_ref().map(Secret::expose);
@@ -72,7 +72,7 @@ impl Server {
         })
     }
 
-    /// Opens a session with one server, encrypted as `sslmode` says.
+    /// Opens a session with one server, encrypted as `sslmode` requires.
     async fn connect_to(&self, endpoint: &Endpoint, steps: &Steps) -> Result<Session, Failure> {
         let (Endpoint::Tcp { host, .. }, false) = (endpoint, self.sslmode == SslMode::Disable)
         else {
@@ -99,7 +99,10 @@ impl Server {
             if self.sslmode == SslMode::Prefer {
                 return self.log_in(stream, steps).await;
             }
-            return Err(Failure::msg("negotiate", "the server has no TLS, `sslmode` demands it"));
+            return Err(Failure::msg(
+                "negotiate",
+                "the server has no TLS, but `sslmode` demands it",
+            ));
         }
         let verification = self.sslmode.verification(&self.tls);
         let stream = net::start_tls(steps, host, &self.tls, verification, stream).await?;
@@ -111,7 +114,7 @@ impl Server {
         Session::log_in(&self.config, LimitedStream::new(stream)).await
     }
 
-    /// Fails if `target_session_attrs` does not allow this server; libpq tries the next one then.
+    /// Fails if `target_session_attrs` does not allow this server. The next one is then tried, as in libpq.
     async fn verify_session_attrs(&self, session: &Session, steps: &Steps) -> Result<(), Failure> {
         let must_be_read_only = match self.config.get_target_session_attrs() {
             TargetSessionAttrs::ReadWrite => false,
@@ -123,7 +126,7 @@ impl Server {
                 Err(Failure::msg("role", "read-only: `target_session_attrs` is `read-write`"))
             }
             (true, false) => {
-                Err(Failure::msg("role", "takes writes: `target_session_attrs` is `read-only`"))
+                Err(Failure::msg("role", "accepts writes: `target_session_attrs` is `read-only`"))
             }
             _ => Ok(()),
         }
@@ -154,7 +157,7 @@ impl Connect for Server {
     }
 }
 
-/// Sends an `SSLRequest` and returns whether the server accepts. Only one byte is read: what follows belongs to the TLS handshake.
+/// Sends an `SSLRequest`, and returns whether the server accepts it. Only one byte is read, since the bytes after it belong to the TLS handshake.
 async fn request_tls(stream: &mut Box<dyn Stream>) -> Result<bool, Cause> {
     stream.write_all(&SSL_REQUEST).await?;
     match stream.read_u8().await {
@@ -169,12 +172,12 @@ async fn request_tls(stream: &mut Box<dyn Stream>) -> Result<bool, Cause> {
     }
 }
 
-/// Whether a login without TLS may succeed, so that `prefer` falls back: the server may demand a client certificate, or plain text.
+/// Whether a login without TLS may succeed, so that `prefer` falls back to it. The server may require a client certificate, or plain text.
 fn may_work_without_tls(failure: &Failure) -> bool {
     matches!(failure.step(), step::TLS | step::AUTHENTICATE)
 }
 
-/// The only failure, or one that names each server with its failure.
+/// The only failure, or one that lists the failure of each server.
 fn combine(failures: &[(&Endpoint, Failure)]) -> Failure {
     if let [(_, failure)] = failures {
         return failure.clone();

@@ -1,4 +1,4 @@
-//! A session with one server: the client and the task of its connection.
+//! A session with one server, with the client and the task of its connection.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::error;
 use crate::role::ServerState;
 use crate::stream::LimitedStream;
 
-/// A simple query takes one round trip, and every pooler supports it, unlike a prepared statement.
+/// This is a simple query. Unlike a prepared statement, it takes one round trip and works with every pooler.
 const STATE_QUERY: &str =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
 
-/// The time that the message `Terminate` may take after the session was dropped.
+/// The time limit for sending the message `Terminate` after the session was dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A session that is logged in and ready for queries.
@@ -28,7 +28,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Logs in on an open stream. TLS, if any, is part of the stream.
+    /// Logs in on an open stream. The stream includes TLS, if it is used.
     pub(crate) async fn log_in(config: &Config, stream: LimitedStream) -> Result<Self, Failure> {
         let (client, connection) =
             config.connect_raw(stream, NoTls).await.map_err(error::login_failure)?;
@@ -53,7 +53,7 @@ impl Session {
         self.client.is_closed()
     }
 
-    /// The client only reports that the session is closed; the task of the connection has the reason.
+    /// The cause of a failed request. The client only reports that the session is closed. The task of the connection records the reason.
     fn cause(&self, error: tokio_postgres::Error) -> Cause {
         match self.ended.get() {
             Some(cause) if error.is_closed() => cause.clone(),
@@ -76,7 +76,7 @@ async fn drive(
     };
     match result {
         Some(Err(error)) => {
-            // It is set before the connection is dropped: a pending query fails only then, and reads it.
+            // It is set before the connection is dropped, because a pending query then fails and reads it.
             ended.get_or_init(|| error::cause(error).connection_lost());
         }
         Some(Ok(())) => {}
@@ -89,7 +89,7 @@ fn parse_state(messages: &[SimpleQueryMessage]) -> Option<ServerState> {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     })?;
-    let flag = |at, on, off| match row.try_get(at).ok().flatten() {
+    let flag = |index, on, off| match row.try_get(index).ok().flatten() {
         Some(text) if text == on => Some(true),
         Some(text) if text == off => Some(false),
         _ => None,

@@ -1,4 +1,4 @@
-//! `sslmode` of libpq: encryption and verification of the server's certificate.
+//! libpq's `sslmode`: encryption, and verification of the server's certificate.
 
 use net::{TlsSettings, Verification};
 use probe::config::Fields;
@@ -8,18 +8,18 @@ use probe::config::Fields;
 pub(crate) enum SslMode {
     /// Plain text.
     Disable,
-    /// TLS without verification, or plain text if TLS fails; the default, as in libpq.
+    /// TLS without verification, or plain text if TLS fails. This is the default, as in libpq.
     Prefer,
-    /// TLS; the chain is verified only if `ca` is set.
+    /// TLS. The chain is verified only if `ca` is set.
     Require,
-    /// TLS; the certificate must have a trusted issuer.
+    /// TLS. The certificate must have a trusted issuer.
     VerifyCa,
-    /// TLS; the certificate must have a trusted issuer and be valid for the host.
+    /// TLS. The certificate must have a trusted issuer and be valid for the host.
     VerifyFull,
 }
 
 impl SslMode {
-    /// The mode of this name.
+    /// The mode with this name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "disable" => Self::Disable,
@@ -41,7 +41,7 @@ impl SslMode {
         }
     }
 
-    /// Records an error for settings that suggest a protection which this mode does not give.
+    /// Records an error for settings that suggest protection that this mode does not provide.
     pub(crate) fn validate(self, fields: &mut Fields<'_>) -> bool {
         let unused: &[&str] = match self {
             Self::Disable => &["ca", "certificate"],

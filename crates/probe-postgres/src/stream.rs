@@ -1,4 +1,4 @@
-//! The stream of a session: limits the response size and detects other protocols.
+//! A stream that limits the size of responses and detects other protocols.
 
 use std::io;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The largest number of bytes between two messages of the client; a valid response has a few hundred.
+/// The largest number of received bytes between two writes of the client. A valid response has a few hundred.
 const MAX_RESPONSE: usize = 256 * 1024;
 
 /// A TCP, Unix or TLS stream.

@@ -17,11 +17,11 @@ pub(crate) struct ConnectParams {
     pub(crate) config: Config,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) sslmode: SslMode,
-    /// Not read: a secret is masked in all texts as long as its value is alive.
+    /// Kept because a secret is masked in all texts only as long as its value exists.
     pub(crate) password: Option<Secret>,
 }
 
-/// Reads `url`. The client library never sees it, since the errors of the library quote parts of it.
+/// Reads `url`. It is never passed to the client library, since the library's errors quote parts of it.
 pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ConnectParams> {
     let url: Secret = fields.required("url")?;
     parse(url.expose()).map_err(|message| fields.error("url", message)).ok()
@@ -39,7 +39,7 @@ fn parse(url: &str) -> Result<ConnectParams, String> {
     let has_user = |parameter: &str| parameter.starts_with("user=") && parameter != "user=";
     if parts.username.is_empty() && !parameters.clone().any(has_user) {
         let mut message = "expected a user, as in `postgres://user@host`".to_owned();
-        // The host may be the beginning of a user-info that a `?` in the password has cut off.
+        // What looks like the host may be the beginning of a user-info whose password has a `?`.
         if parts.query.contains('@') {
             message +=
                 ", and `/`, `?` and `#` in the password to be written as `%2F`, `%3F` and `%23`";
@@ -56,7 +56,7 @@ fn parse(url: &str) -> Result<ConnectParams, String> {
     settings.into_params()
 }
 
-/// The settings of a URL, of which a parameter replaces what is before the query.
+/// The settings of a URL. A parameter replaces the same setting before the `?`.
 struct Settings {
     user: String,
     password: Option<Secret>,
@@ -120,7 +120,7 @@ impl Settings {
         if config.get_application_name().is_none() {
             config.application_name("health-gateway");
         }
-        // TLS is negotiated by `server`: the library would fall back to plain text silently.
+        // The module `server` negotiates TLS, since the library would silently fall back to plain text.
         config.ssl_mode(tokio_postgres::config::SslMode::Disable);
         config.user(self.user);
         if let Some(password) = &self.password {
@@ -159,7 +159,7 @@ impl Settings {
     }
 }
 
-/// Splits `host:port`, `[address]:port` and each of them without a port.
+/// Splits `host:port` or `[address]:port`, each with or without the port.
 fn split_port(text: &str) -> (&str, &str) {
     if let Some((address, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         return (address, rest.strip_prefix(':').unwrap_or(rest));

@@ -1,9 +1,9 @@
-//! Checks that `RabbitMQ` takes and delivers a message, and the depth of its queues.
+//! Checks that `RabbitMQ` accepts and delivers a message, and that its queues are within bounds.
 //!
 //! ```toml
 //! [rabbit]
 //! url = "amqps://health:${env:RABBIT_PASSWORD}@rabbit:5671/app"
-//! queue_prefix = "app."   # for a user that may only use names of the application
+//! queue_prefix = "app."   # for a user that may only use the application's names
 //! max_messages = 1000     # the bounds for all queues below
 //! min_consumers = 1
 //! # ca, certificate, private_key: PEM
@@ -14,9 +14,10 @@
 //! "emails.dead" = { exempt = true }   # a queue without consumers by design: it must only exist
 //! ```
 //!
-//! The message goes to the reply queue of the connection, `<queue_prefix>health-gateway.<random>`, which is exclusive and deleted with the connection.
-//! A memory or disk alarm blocks publishers only, so that a check without a message would not notice it.
-//! The user needs configure and read on `<queue_prefix>health-gateway\..*`, and write on `amq\.default`; querying the depth of a queue needs only access to the virtual host.
+//! The message is sent to the reply queue of the connection, `<queue_prefix>health-gateway.<random>`, which is exclusive and deleted with the connection.
+//! A memory or disk alarm blocks only publishers, so a check without a message would not detect it.
+//! The user needs configure and read on `<queue_prefix>health-gateway\..*`, and write on `amq\.default`.
+//! A query of a queue's depth needs only access to the virtual host.
 
 mod queues;
 
@@ -87,7 +88,7 @@ async fn round_trip(connection: &Arc<Connection>, steps: &Steps) -> Result<(), F
     };
     let mut deliveries = connection.listen(move |message| message.correlation_id() == Some(&id));
     if !steps.run("publish", connection.publish(&publication)).await? {
-        return Err(Failure::msg("publish", "the broker leads it to no queue"));
+        return Err(Failure::msg("publish", "the broker routed the message to no queue"));
     }
     let delivery = async {
         let lost = || Cause::msg("connection closed").connection_lost();

@@ -1,4 +1,4 @@
-//! The expectations for named queues, and their verification.
+//! Reads and verifies the expectations for named queues.
 
 use amqp::Depth;
 use probe::Failure;
@@ -34,8 +34,8 @@ impl Queue {
                 count(self.min_consumers, "consumer")
             ));
         }
-        let most = self.max_messages.filter(|most| messages > *most)?;
-        Some(format!("{actual}, expected at most {}", count(most, "message")))
+        let max = self.max_messages.filter(|max| messages > *max)?;
+        Some(format!("{actual}, expected at most {}", count(max, "message")))
     }
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
 /// The longest name of a queue, in bytes.
 const MAX_NAME: usize = 255;
 
-/// Fails with all violated expectations.
+/// Fails with a list of all violated expectations.
 pub(crate) fn verify(queues: &[Queue], depths: &[Option<Depth>]) -> Result<(), Failure> {
     let violations: Vec<_> =
         queues.iter().zip(depths).filter_map(|(queue, depth)| queue.violation(*depth)).collect();

@@ -3,20 +3,23 @@
 //! ```toml
 //! [redis]
 //! url = "rediss://health:${env:REDIS_PASSWORD}@sessions:6379"
-//! writable = true       # false: a replica or a full server counts as working
-//! key_prefix = "app:"   # if the user may only access keys of the application
+//! writable = true       # false: a replica or a full server is healthy as well
+//! key_prefix = "app:"   # if the user may only access the application's keys
 //! connection = "kept"   # "fresh": a new connection for each run
 //! # ca, certificate, private_key: PEM
 //! ```
 //!
-//! If the server must be writable, the check writes a key of its own with an expiry and removes it in the same round trip. Only a real write detects a full memory, a replica, a failing disk and missing replicas alike.
-//! The user needs `+set`, `+del` and `~<key_prefix>health-gateway:*` for that, or `+ping` without writes; a database other than 0 also needs `+select`.
-//! A cluster answers `PING` even while it is down, so without writes the check reads a key that does not exist, which needs `+get`.
+//! If the server must be writable, the check writes its own key with an expiry and deletes it in the same round trip.
+//! Only a real write detects all of these: full memory, a replica, a failing disk and missing replicas.
+//! The user needs `+set`, `+del` and `~<key_prefix>health-gateway:*` for that, or `+ping` without writes.
+//! A database other than 0 also needs `+select`.
+//! A cluster answers `PING` even while it is down.
+//! Without writes, the check of a cluster therefore reads a key that does not exist, which needs `+get`.
 
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 use redis_client::{Canary, Command, Redis};
 
-/// A section that is one Redis.
+/// The kind of section for one Redis.
 pub const KIND: Kind = Kind { name: "redis", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {

@@ -6,7 +6,7 @@ use probe::{Failure, Steps};
 
 use crate::socket::Socket;
 
-/// The number of other messages after which the answer is no longer waited for.
+/// The number of other messages after which the check stops waiting for the answer.
 const MAX_SKIPPED: usize = 1000;
 
 /// A ping with a random payload, or a configured message.
@@ -16,7 +16,7 @@ pub(crate) enum Exchange {
 }
 
 impl Exchange {
-    /// Reads `send` and `expect`, which need each other.
+    /// Reads `send` and `expect`, of which each needs the other.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let send: Option<String> = fields.optional("send");
         let expect: Option<String> = fields.optional("expect");
@@ -31,7 +31,7 @@ impl Exchange {
         Some(Self::Message { send: send?, expect: expect? })
     }
 
-    /// Sends the message and waits for its answer; other messages are skipped.
+    /// Sends the message and waits for its answer. Other messages are skipped.
     pub(crate) async fn run(&self, steps: &Steps, socket: &mut Socket) -> Result<(), Failure> {
         let (step, sent, expected) = self.messages();
         steps.run(step, socket.send(sent)).await?;
@@ -41,13 +41,16 @@ impl Exchange {
                 return Ok(());
             }
             let bytes = message.len();
-            let known = match skipped {
-                1 => format!("another message came, of {bytes} bytes"),
-                _ => format!("{skipped} other messages came, the last of {bytes} bytes"),
+            let detail = match skipped {
+                1 => format!("another message of {bytes} bytes arrived"),
+                _ => format!("{skipped} other messages arrived, the last of {bytes} bytes"),
             };
-            steps.begin_with(step, "not the right answer", known);
+            steps.begin_with(step, "not the right answer", detail);
         }
-        Err(Failure::msg(step, format!("{MAX_SKIPPED} other messages came in place of the answer")))
+        Err(Failure::msg(
+            step,
+            format!("{MAX_SKIPPED} other messages arrived in place of the answer"),
+        ))
     }
 
     /// The step, the message to send and the expected answer.

@@ -1,11 +1,11 @@
-//! A header of the request whose value may be a secret.
+//! A request header whose value may be a secret.
 
 use data_encoding::BASE64;
 use http::{HeaderName, HeaderValue};
 use probe::Secret;
 use probe::config::{FromNode, Node, Url, ValueError};
 
-/// Headers that HTTP or the handshake sets, or that have a setting of their own.
+/// Headers that HTTP or the handshake sets, or that have their own setting.
 const RESERVED: &[&str] =
     &["connection", "content-length", "origin", "transfer-encoding", "upgrade"];
 
@@ -24,7 +24,7 @@ impl Header {
             return Err("expected the name of an HTTP header".to_owned().into());
         }
         if RESERVED.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
-            let message = "expected another header: the handshake writes this one, `origin` and `subprotocol` are settings";
+            let message = "expected another header: the handshake writes this one, and `origin` and `subprotocol` are settings";
             return Err(message.to_owned().into());
         }
         if HeaderValue::from_str(value.expose()).is_err() {
@@ -33,7 +33,7 @@ impl Header {
         Ok(Self { name: name.to_owned(), value })
     }
 
-    /// The user in `url` as a header of Basic authentication.
+    /// The user in `url` as a header for Basic authentication.
     pub(crate) fn basic_auth(url: &Url) -> Option<Self> {
         let password = url.password().map(Secret::expose).unwrap_or_default();
         if url.username().is_empty() && password.is_empty() {
@@ -59,7 +59,7 @@ impl Header {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The texts to mask: the value, and the credentials after the scheme of an `Authorization`, which a server may quote without it.
+    /// The texts to mask: the value, and the credentials of an `Authorization`, which a server may quote without their scheme.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = Secret> + use<> {
         let credentials = self.value.expose().split_once(' ').filter(|_| self.is("authorization"));
         let credentials = credentials.map(|(_, credentials)| Secret::new(credentials));
@@ -67,7 +67,7 @@ impl Header {
     }
 }
 
-/// Whether `name` is a token of HTTP.
+/// Whether `name` is an HTTP token.
 pub(crate) fn is_token(name: &str) -> bool {
     HeaderName::from_bytes(name.as_bytes()).is_ok()
 }

@@ -13,7 +13,7 @@
 //! # ca, certificate, private_key: PEM
 //! ```
 //!
-//! Each run opens a new connection, as the application's clients do: a server that serves old connections and accepts no new one is not working.
+//! Each run opens a new connection, as the application's clients do. A server that serves old connections but accepts no new ones is down.
 
 mod exchange;
 mod handshake;

@@ -15,13 +15,13 @@ pub(crate) struct UpgradeRequest {
     pub(crate) subprotocol: Option<String>,
     /// Whether the request has headers or a query, which may be credentials.
     pub(crate) has_credentials: bool,
-    // Not read: a secret is masked in all texts as long as its value is alive.
+    // These are kept because a secret is masked in all texts only as long as its value exists.
     _url: Url,
     _secrets: Vec<Secret>,
 }
 
 impl UpgradeRequest {
-    /// Reads `headers`, `subprotocol` and `origin`; a user in `url` becomes the header `Authorization`.
+    /// Reads `headers`, `subprotocol` and `origin`. A user in `url` is sent in the header `Authorization`.
     pub(crate) fn read(fields: &mut Fields<'_>, url: Option<&Url>) -> Option<Self> {
         let headers = fields.named("headers", Header::read);
         let subprotocol: Option<String> = fields.optional("subprotocol");

@@ -1,4 +1,4 @@
-//! The response to the upgrade request, and its verification.
+//! Parses and verifies the response to the upgrade request.
 
 use http::StatusCode;
 use probe::{Failure, step};
@@ -17,9 +17,9 @@ pub(crate) struct UpgradeResponse {
 impl UpgradeResponse {
     /// Parses the response at the beginning of `bytes` and returns it with its length, or `None` if it is incomplete.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, &'static str> {
-        // A TLS alert record: the reply of a TLS server to plain text.
+        // A TLS server answers plain text with an alert record.
         if bytes.starts_with(&[0x15, 3]) {
-            return Err("the server speaks TLS, which `ws` does not: `wss` does");
+            return Err("the server speaks TLS, which needs `wss` in place of `ws`");
         }
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Response::new(&mut headers);
@@ -31,13 +31,13 @@ impl UpgradeResponse {
         Ok(Some((response, length)))
     }
 
-    /// Verifies that the server accepts `request`; `accept` is the expected `Sec-WebSocket-Accept`.
+    /// Verifies that the server accepts `request`. `accept` is the expected `Sec-WebSocket-Accept`.
     pub(crate) fn verify(&self, accept: &str, request: &UpgradeRequest) -> Result<(), Failure> {
         if self.status != 101 {
             return Err(self.rejection(request.has_credentials));
         }
         let error = if !self.lists("upgrade", "websocket") || !self.lists("connection", "upgrade") {
-            "the server switches to another protocol than WebSocket"
+            "the server switches to a protocol other than WebSocket"
         } else if self.values("sec-websocket-accept").ne([accept]) {
             "the server's `Sec-WebSocket-Accept` does not belong to our request: a cache, or no WebSocket server"
         } else if self.values("sec-websocket-extensions").any(|value| !value.is_empty()) {
@@ -50,7 +50,7 @@ impl UpgradeResponse {
         Err(Failure::msg("handshake", error))
     }
 
-    /// The failure for another status than 101. A failure of the step `authenticate` makes the gateway read the secrets again.
+    /// The failure for a status other than 101. After a failure of the step `authenticate`, the gateway reads the secrets again.
     fn rejection(&self, has_credentials: bool) -> Failure {
         let unauthorized = matches!(self.status, 401 | 403) && has_credentials;
         let step = if unauthorized { step::AUTHENTICATE } else { "handshake" };
@@ -68,8 +68,8 @@ impl UpgradeResponse {
     fn wrong_subprotocol(&self, offered: bool) -> &'static str {
         match (self.values("sec-websocket-protocol").next(), offered) {
             (None, _) => "the server does not select the subprotocol",
-            (Some(_), true) => "the server selects another subprotocol than the one offered",
-            (Some(_), false) => "the server selects a subprotocol, and none was offered",
+            (Some(_), true) => "the server selects a subprotocol other than the one offered",
+            (Some(_), false) => "the server selects a subprotocol, but none was offered",
         }
     }
 
@@ -78,7 +78,7 @@ impl UpgradeResponse {
         self.headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.trim())
     }
 
-    /// Whether the header with this name, a comma-separated list, has `token`.
+    /// Whether `token` is in the comma-separated list of the header with this name.
     fn lists(&self, name: &str, token: &str) -> bool {
         let mut tokens = self.values(name).flat_map(|value| value.split(','));
         tokens.any(|listed| listed.trim().eq_ignore_ascii_case(token))

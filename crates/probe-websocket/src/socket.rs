@@ -1,4 +1,4 @@
-//! An open WebSocket: sends and receives messages, explains errors, closes.
+//! An open WebSocket: sends and receives messages, and performs the closing handshake.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 use futures_util::StreamExt;
 use probe::Cause;
 
-/// The largest message that is read.
+/// The largest message that is received.
 const MAX_MESSAGE: usize = 1024 * 1024;
 /// The size of the read buffer.
 const BUFFER: usize = 4 * 1024;
-/// The time that the closing handshake may take.
+/// The time limit for the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A WebSocket. The connection is closed when it is dropped.
 pub(crate) struct Socket(WebSocketStream<TokioAdapter<net::Stream>>);
 
 impl Socket {
-    /// A WebSocket over `stream`, after the handshake; `rest` has the bytes that were read after it.
+    /// A WebSocket over `stream` after its handshake. `rest` has the bytes that were read after the response.
     pub(crate) async fn new(stream: net::Stream, rest: Vec<u8>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
@@ -36,7 +36,7 @@ impl Socket {
         self.0.send(message).await.map_err(cause)
     }
 
-    /// Receives the next message; a close frame is an error. The library answers pings.
+    /// Receives the next message. A close frame is an error. The library answers pings.
     pub(crate) async fn next(&mut self) -> Result<Message, Cause> {
         match self.0.next().await {
             Some(Ok(Message::Close(frame))) => Err(closed(frame)),
@@ -46,9 +46,9 @@ impl Socket {
         }
     }
 
-    /// Starts the closing handshake in the background. The protocol has the server close the connection.
+    /// Starts the closing handshake in the background. In this protocol, the server closes the connection.
     ///
-    /// If the connection were dropped with the server's close frame unread, the server would see a reset.
+    /// If the connection were dropped with the server's close frame unread, the server would get a reset.
     pub(crate) fn close(mut self) {
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         let closing = async move {
@@ -60,7 +60,7 @@ impl Socket {
     }
 }
 
-const NO_CLOSE_FRAME: &str = "the server closed the connection without saying why";
+const NO_CLOSE_FRAME: &str = "the server closed the connection without a close frame";
 
 /// The server's close frame as a cause, with its code and its reason.
 fn closed(frame: Option<CloseFrame>) -> Cause {

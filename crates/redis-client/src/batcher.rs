@@ -26,7 +26,7 @@ pub(crate) struct Batcher {
 #[derive(Default)]
 struct Queue {
     pipelines: Vec<Pipeline>,
-    /// Set once a database other than 0 has been selected; from then on every pipeline selects its own.
+    /// Set once a database other than 0 has been selected. From then on, every pipeline selects its own database.
     must_select: bool,
 }
 
@@ -45,7 +45,8 @@ impl Batcher {
         Arc::new(Self { client, queue: Mutex::default() })
     }
 
-    /// Sends `operations` to `database` as one pipeline and returns the replies; if the database is selected first, there is one more reply.
+    /// Sends `operations` to `database` as one pipeline and returns the replies.
+    /// If the pipeline selects the database first, there is one more reply.
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         database: u16,
@@ -58,7 +59,7 @@ impl Batcher {
             queue.pipelines.len() == 1
         };
         if is_first {
-            // A task of its own: the first caller may be dropped, and the others depend on the write.
+            // The write has its own task, since the first caller may be dropped and the others depend on the write.
             tokio::spawn(self.clone().flush());
         }
         let Ok(mut in_flight) = receiver.await else {
@@ -83,7 +84,7 @@ impl Batcher {
     async fn flush(self: Arc<Self>) {
         yield_now().await;
         poll_fn(|context| {
-            // The lock keeps other pipelines out between the decision to select and the last command.
+            // The lock keeps the commands of each pipeline contiguous, from its `SELECT` to its last command.
             let mut queue = self.queue.lock();
             for Pipeline { database, operations, sent } in std::mem::take(&mut queue.pipelines) {
                 // The caller was dropped while its pipeline was queued.
@@ -96,10 +97,10 @@ impl Batcher {
                 let mut in_flight: Vec<_> =
                     operations.map(|operation| maybe_done(self.send(operation))).collect();
                 for command in &mut in_flight {
-                    // The first poll hands the command to the library's task, which wakes the last poller.
+                    // The first poll sends the command to the library's task, which later wakes the last poller.
                     let _pending = command.poll_unpin(context);
                 }
-                // The caller may have been dropped meanwhile; its commands run all the same.
+                // The caller may have been dropped in the meantime. Its commands are executed nevertheless.
                 drop(sent.send(in_flight));
             }
             Poll::Ready(())

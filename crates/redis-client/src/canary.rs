@@ -1,11 +1,11 @@
-//! The short-lived key that a check writes to prove that writes work.
+//! The short-lived key with which a check verifies that writes work.
 
 use crate::command::Operation;
 use crate::{Command, literal_pattern};
 
-/// How long the key lives if the check is cut off before it removes it.
+/// The lifetime of the key if the check is dropped before it deletes the key.
 ///
-/// Long enough that a server that was paused between the commands still finds it.
+/// It is long enough for the key to exist after a pause of the server between the commands.
 const LIFETIME_SECONDS: i64 = 60;
 
 /// A key with a random name and a random value.
@@ -44,7 +44,7 @@ impl Canary {
         Command { step: "read", operation: Operation::Get { key: self.key.clone() } }
     }
 
-    /// The command that removes the key.
+    /// The command that deletes the key.
     pub fn delete(&self) -> Command {
         Command { step: "delete", operation: Operation::Delete { key: self.key.clone() } }
     }

@@ -16,29 +16,31 @@ use crate::credentials::CredentialSource;
 use crate::deployment::{Deployment, Layout, Node};
 use crate::tls_step;
 
-/// The library's own timeout. A check's deadline is far shorter; this only prevents an endless wait.
-const BACKSTOP: Duration = Duration::from_secs(30);
+/// The library's own timeout. A check's deadline is far shorter, so this only prevents an endless wait.
+const LIBRARY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client that has not connected yet; it gets its credentials from `credentials`.
+/// Returns a client that has not connected yet and gets its credentials from `credentials`.
 pub(crate) fn new(deployment: &Deployment, credentials: CredentialSource) -> Result<Client, Cause> {
     let config = Config {
         fail_fast: true,
-        // Every server speaks RESP2, and it has no unsolicited messages.
+        // Every server supports RESP2, which has no unsolicited messages.
         version: RespVersion::RESP2,
         server: server(deployment),
         tls: tls(deployment, &credentials)?,
         credential_provider: Some(Arc::new(credentials)),
         ..Config::default()
     };
-    let performance =
-        PerformanceConfig { default_command_timeout: BACKSTOP, ..PerformanceConfig::default() };
+    let performance = PerformanceConfig {
+        default_command_timeout: LIBRARY_TIMEOUT,
+        ..PerformanceConfig::default()
+    };
     let connection = ConnectionConfig {
-        connection_timeout: BACKSTOP,
-        internal_command_timeout: BACKSTOP,
+        connection_timeout: LIBRARY_TIMEOUT,
+        internal_command_timeout: LIBRARY_TIMEOUT,
         tcp: tcp(),
         // A redirection in a cluster counts as an attempt. A lost connection is never retried, since no reconnect policy is set.
         max_command_attempts: if matches!(deployment.layout, Layout::Cluster) { 3 } else { 1 },
-        // It would need the permission `CLUSTER INFO`; a command on a key in a cluster that is down fails with the same reason.
+        // The health check would need the permission for `CLUSTER INFO`. In a cluster that is down, a command on a key fails for the same reason.
         disable_cluster_health_check: true,
         ..ConnectionConfig::default()
     };

@@ -1,13 +1,13 @@
-//! Commands and replies in types of this crate, so that none of the client library's leak.
+//! Commands and replies, in types that hide those of the client library.
 
-/// A command, with the step that a failure of it names.
+/// A command, and the step that its failure names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     pub(crate) step: &'static str,
     pub(crate) operation: Operation,
 }
 
-/// The command to send. The client library pipelines the commands it has methods for; it writes each `Other` on its own.
+/// The command to send. The client library pipelines the commands for which it has methods, but writes each `Other` on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Select(u16),
@@ -18,7 +18,7 @@ pub(crate) enum Operation {
 }
 
 impl Command {
-    /// The command `name` with its `arguments`. A key must come first: a cluster routes the command by its first argument.
+    /// The command `name` with its `arguments`. A key must come first, since a cluster routes the command by its first argument.
     pub fn new<const N: usize>(
         step: &'static str,
         name: &'static str,
@@ -47,12 +47,12 @@ impl Operation {
 pub enum Reply {
     /// The value does not exist.
     Nil,
-    /// A number, for instance of the keys removed.
+    /// A number, such as the number of deleted keys.
     Number(i64),
     /// A value, or a status such as `OK`.
     Text(String),
     /// Several replies in one.
     List(Vec<Self>),
-    /// A type that no command of ours is replied to with.
+    /// Any other type, which is not expected in reply to a check's command.
     Other,
 }

@@ -5,11 +5,11 @@ use probe::config::{Fields, Parameter, Url};
 
 use crate::deployment::{Credentials, Deployment, Layout, Node};
 
-/// The schemes that a `url` may have; the double `s` stands for TLS.
+/// The schemes that a `url` may have. The double `s` stands for TLS.
 pub(crate) const SCHEMES: &[&str] =
     &["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
 
-/// The deployment and database of a URL, and the `host:port` that failures name.
+/// The deployment and the database of a URL, and the `host:port` that failures name.
 #[derive(Debug)]
 pub(crate) struct ConnectParams {
     pub(crate) deployment: Deployment,
@@ -18,7 +18,7 @@ pub(crate) struct ConnectParams {
 }
 
 impl ConnectParams {
-    /// Reads `url`, the value of `key`; errors are reported to `fields`.
+    /// Reads `url`, the value of `key`, and records errors in `fields`.
     pub(crate) fn read(
         fields: &mut Fields<'_>,
         key: &'static str,
@@ -34,12 +34,12 @@ impl ConnectParams {
     }
 }
 
-/// Whether the URL asks for TLS.
+/// Whether the scheme of the URL requires TLS.
 pub fn is_encrypted(url: &Url) -> bool {
     url.scheme().starts_with("rediss")
 }
 
-/// Returns the layout, its nodes and the database; the error quotes nothing of the URL.
+/// Returns the layout, its nodes and the database. An error does not quote any part of the URL.
 fn parse(url: &Url) -> Result<(Layout, Vec<Node>, u16), String> {
     let query = url.parameters();
     let (layout, default_port) = match url.scheme() {
@@ -61,7 +61,7 @@ fn parse(url: &Url) -> Result<(Layout, Vec<Node>, u16), String> {
     Ok((layout, nodes, database))
 }
 
-/// The parameters that the query may have, with the client library's names.
+/// The parameters that the query may have, under the client library's names.
 fn parameters(layout: &Layout) -> &'static [&'static str] {
     match layout {
         Layout::Single => &[],

@@ -1,4 +1,4 @@
-//! One connection: opens it, sends commands on it and closes it.
+//! Opens a connection, sends commands on it and closes it.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -34,7 +34,7 @@ impl Connector {
         &self.0
     }
 
-    /// What distinguishes the deployment from others.
+    /// The key that distinguishes the deployment from others.
     pub(crate) fn identity(&self) -> Secret {
         self.0.identity()
     }
@@ -64,7 +64,7 @@ impl Connect for Connector {
     }
 }
 
-/// The failure when the servers that the URL names are healthy: it is that of a server which they refer to.
+/// The failure of a server to which the URL's servers refer. The URL's servers themselves are healthy.
 fn discovered_server_failure(
     deployment: &Deployment,
     step: &'static str,
@@ -82,7 +82,7 @@ fn discovered_server_failure(
     Failure::new(step, cause)
 }
 
-/// An open connection. Dropping it aborts the library's task, which closes all sockets.
+/// An open connection. When it is dropped, the library's task is aborted, which closes all sockets.
 pub(crate) struct Connection {
     client: Client,
     task: AbortHandle,
@@ -98,7 +98,7 @@ impl Connection {
         mut reached: UnboundedReceiver<&'static str>,
     ) -> Result<Self, Error> {
         let mut ready = pin!(client.wait_for_connect());
-        // The future subscribes on its first poll. The task may connect as soon as it is started, so poll before that.
+        // The future subscribes on its first poll. It is polled before the task starts, since the task may connect at once.
         let early = futures_util::poll!(&mut ready);
         debug_assert!(early.is_pending(), "a client that was not started is not connected");
         let task = client.connect();
@@ -123,7 +123,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Closes the connection that the library opens to discover a cluster, and sends a first command unless authentication was one.
+    /// Closes the connection that the library opens to discover a cluster. Sends a first command, unless one was sent to authenticate.
     async fn finish_setup(&self, deployment: &Deployment) -> Result<(), Error> {
         let inner = self.client.inner();
         inner.backchannel.check_and_disconnect(inner, None).await;
@@ -131,7 +131,7 @@ impl Connection {
         {
             return Ok(());
         }
-        // A missing client certificate, or a server that is not Redis, shows only in the first reply. An error reply is the check's to judge.
+        // Only the first reply reveals a missing client certificate or a server that is not Redis. An error reply is left to the check.
         let ping = Command::new(HANDSHAKE, "PING", []);
         match self.exchange(0, std::slice::from_ref(&ping)).await.into_iter().next() {
             Some(Err(error)) if error::error_reply(&error).is_none() => Err(error),
@@ -146,7 +146,7 @@ impl Connection {
         commands: &[Command],
     ) -> Result<Vec<Reply>, Failure> {
         let results = self.exchange(database, commands).await;
-        // A selected database adds one reply; a lost connection gives a single error for all commands.
+        // A selected database adds one reply. A lost connection results in a single error for all commands.
         let select = (results.len() == commands.len() + 1).then_some("select");
         let steps = select.into_iter().chain(commands.iter().map(|command| command.step));
         let replies: Result<Vec<_>, _> = steps

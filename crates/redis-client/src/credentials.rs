@@ -1,4 +1,4 @@
-//! Supplies the client library with credentials and reports how far connecting has got.
+//! Supplies credentials to the client library, and reports the steps of a connection attempt.
 
 use std::fmt;
 use std::future::ready;
@@ -14,10 +14,10 @@ use crate::deployment::{Credentials, Deployment, Layout};
 
 /// The credentials for one connection attempt.
 ///
-/// The library fetches credentials on each connection right after it has opened it, so a fetch also shows that the step `connect` is done.
+/// The library fetches the credentials for each connection right after opening it, so a fetch also means that the step `connect` is done.
 pub(crate) struct CredentialSource {
     deployment: Arc<Deployment>,
-    /// Where the steps that the attempt reaches are sent.
+    /// Sends the steps that the attempt reaches.
     pub(crate) steps: UnboundedSender<&'static str>,
 }
 
@@ -37,7 +37,7 @@ impl CredentialSource {
         }
     }
 
-    /// Whether the URL names this server; with Sentinel, the server is a sentinel then.
+    /// Whether the URL names this server. With Sentinel, such a server is a sentinel.
     fn is_seed(&self, server: Option<&Server>) -> bool {
         let same = |server: &Server| {
             let mut nodes = self.deployment.nodes.iter();
@@ -50,7 +50,7 @@ impl CredentialSource {
 type UsernameAndPassword = (Option<String>, Option<String>);
 
 impl CredentialProvider for CredentialSource {
-    // The trait uses `async_trait`; this is the expanded form of its `async fn fetch`.
+    // The trait uses `async_trait`. This is the expanded form of its `async fn fetch`.
     fn fetch<'a, 'b, 'r>(
         &'a self,
         server: Option<&'b Server>,
@@ -68,7 +68,7 @@ impl CredentialProvider for CredentialSource {
     }
 }
 
-/// Leaves the credentials out.
+/// Omits the credentials.
 impl fmt::Debug for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CredentialSource").finish_non_exhaustive()

@@ -2,10 +2,10 @@
 
 use probe::{Secret, step};
 
-/// The step of a first reply when there is nothing to authenticate.
+/// The step of the first reply when there are no credentials.
 pub(crate) const HANDSHAKE: &str = "handshake";
 
-/// Everything that distinguishes one connection from another; the database does not.
+/// Everything that distinguishes one connection from another, which does not include the database.
 #[derive(Debug)]
 pub(crate) struct Deployment {
     pub(crate) layout: Layout,
@@ -23,14 +23,14 @@ pub(crate) enum Layout {
     Sentinel { service: String, credentials: Credentials },
 }
 
-/// The address of one server; the brackets of an IPv6 address are part of `host`.
+/// The address of one server. The brackets of an IPv6 address are part of `host`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-/// A user name and password; without a password the connection is not authenticated.
+/// A user name and a password. Without a password, the connection is not authenticated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Credentials {
     pub(crate) username: Option<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Credentials {
 }
 
 impl Deployment {
-    /// The key of the connection among the shared resources.
+    /// The key of the connection in the shared resources.
     pub(crate) fn identity(&self) -> Secret {
         let tls = self.tls.as_ref().map_or("", |settings| settings.identity().expose());
         let encrypted = self.tls.is_some();
@@ -81,14 +81,14 @@ impl Node {
 }
 
 impl Credentials {
-    /// A user without a password gets an empty one: without `AUTH`, the server would treat the connection as its default user.
+    /// A user without a password gets an empty one. Without `AUTH`, the server would assign the connection to its default user.
     pub(crate) fn new(username: &str, password: Option<Secret>) -> Self {
         let username = Some(username.to_owned()).filter(|name| !name.is_empty());
         let password = password.or_else(|| username.is_some().then(|| Secret::new("")));
         Self { username, password }
     }
 
-    /// The step that the server's first reply belongs to.
+    /// The step of the server's first reply.
     pub(crate) fn step(&self) -> &'static str {
         if self.password.is_some() { step::AUTHENTICATE } else { HANDSHAKE }
     }

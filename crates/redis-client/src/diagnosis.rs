@@ -1,7 +1,7 @@
 //! Finds the reason for a failed connection that the client library hides.
 //!
 //! The library does not report why a sentinel could not be used, and prints TLS errors as Rust code.
-//! After a failure, and only then, each server of the URL gets one `AUTH` or `PING` on a connection of ours.
+//! Only after a failure, this sends one `AUTH` or `PING` to each server of the URL, on a connection opened without the library.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use crate::error;
 /// The longest first line of a reply that is read.
 const MAX_LINE: usize = 512;
 
-/// Returns the failure of the first server if no server of the URL can be used, `None` if one can.
+/// Returns the failure of the first server if no server of the URL can be used, or `None` if one can.
 pub(crate) async fn diagnose(deployment: &Deployment, steps: &Steps) -> Option<Failure> {
     let mut first = None;
     for node in &deployment.nodes {

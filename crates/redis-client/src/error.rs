@@ -1,4 +1,4 @@
-//! Turns the client library's errors into failures that an operator understands.
+//! Converts the client library's errors into readable failures.
 
 use std::io;
 
@@ -19,13 +19,13 @@ pub(crate) fn reply_failure(step: &'static str, reply: &str) -> Failure {
     let cause = Cause::msg(reply.trim().trim_end_matches('.'));
     match reply.split(' ').next() {
         Some("NOAUTH" | "WRONGPASS") => Failure::new(AUTHENTICATE, cause),
-        // The server of a cached connection may have been demoted to a replica; a fresh connection finds the new primary.
+        // The server of a cached connection may have been demoted to a replica. A fresh connection finds the new primary.
         Some("READONLY") => Failure::new(step, cause.connection_lost()),
         _ => Failure::new(step, cause),
     }
 }
 
-/// The server's error reply, if `error` is one: it begins with a code in capitals, such as `NOPERM`.
+/// The server's error reply, if `error` is one. Such a reply begins with a code in capitals, such as `NOPERM`.
 pub(crate) fn error_reply(error: &Error) -> Option<&str> {
     let code = error.details().split(' ').next().unwrap_or_default();
     let is_code = code.len() > 2 && code.chars().all(|c| c.is_ascii_uppercase());
@@ -39,7 +39,7 @@ pub(crate) fn cause(error: &Error) -> Cause {
         (ErrorKind::Timeout, _) => Cause::msg("no answer"),
         (ErrorKind::Protocol | ErrorKind::Parse, _) => not_redis(),
         (ErrorKind::Sentinel, "Missing primary address in response from sentinel node.") => {
-            Cause::msg("sentinel knows no primary of this name")
+            Cause::msg("sentinel has no primary with this name")
         }
         (ErrorKind::Sentinel, details) if details.starts_with("Invalid role") => {
             Cause::msg("the server that sentinel names is a replica")
@@ -48,17 +48,17 @@ pub(crate) fn cause(error: &Error) -> Cause {
     }
 }
 
-/// Whether a connection was lost or could not be opened, as opposed to an error of the protocol.
+/// Whether a connection was lost or could not be opened, as opposed to a protocol error.
 pub(crate) fn is_io(error: &Error) -> bool {
     *error.kind() == ErrorKind::IO || error.details().contains(" { ")
 }
 
-/// The cause when the peer is not a Redis server.
+/// The cause when the server is not a Redis server.
 pub(crate) fn not_redis() -> Cause {
     Cause::msg("the server does not speak the Redis protocol")
 }
 
-/// Parses an I/O error back from its `Debug` text, which is all that the library keeps, for instance `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
+/// Parses an I/O error from its `Debug` text, which is all that the library keeps, such as `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
 fn io_cause(debug: &str) -> Cause {
     let between = |start: &str, end: char| {
         debug.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(text, _)| text)

@@ -1,4 +1,4 @@
-//! The ACL rules that the checks need, printed as `ACL SETUSER`.
+//! The ACL rules that the checks need, as `ACL SETUSER` commands.
 //!
 //! The rules: <https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/>.
 
@@ -9,7 +9,7 @@ use probe::{Grant, GrantDialect, Principal};
 use crate::deployment::{Credentials, Layout};
 use crate::{Command, Redis};
 
-/// The user of a connection that gives no user name.
+/// The user of a connection without a user name.
 const DEFAULT_USER: &str = "default";
 
 /// Printed before a command that restricts the default user.
@@ -20,7 +20,7 @@ static REDIS: GrantDialect = GrantDialect { name: "Redis", write: acl_setuser };
 static SENTINEL: GrantDialect = GrantDialect { name: "Redis Sentinel", write: acl_setuser };
 
 impl Redis {
-    /// The grants that the user needs to send `commands` that touch `patterns`: of keys such as `~orders:*`, and of channels such as `&news`.
+    /// The grants that the user needs to send `commands` that access `patterns`: keys such as `~orders:*`, and channels such as `&news`.
     ///
     /// `AUTH` needs no grant. `CLIENT` and `INFO`, which the client library sends when it connects, may be refused.
     pub fn grants(&self, commands: &[Command], patterns: &[String]) -> Vec<Grant> {
@@ -51,7 +51,7 @@ impl Redis {
     }
 }
 
-/// A pattern that matches `name` and as little else as possible: a space, a quote or a non-ASCII byte becomes `?`, since a rule cannot contain it.
+/// A pattern that matches `name` and as little else as possible. A space, a quote or a non-ASCII byte becomes `?`, since a rule cannot contain it.
 pub fn literal_pattern(name: &str) -> String {
     let piece = |byte: u8| match byte {
         b'*' | b'?' | b'[' | b']' | b'\\' => format!("\\{}", char::from(byte)),

@@ -1,8 +1,8 @@
-//! A shared, cached connection to a Redis deployment; wraps the client library.
+//! A shared, cached connection to a Redis deployment, on top of the client library.
 //!
 //! A deployment is a single server, a cluster or the primary that Sentinel names, with its credentials and TLS settings.
-//! Checks of different databases share its connection: the commands of one check are sent as one contiguous pipeline that selects its database first,
-//! and the pipelines of concurrent checks are sent in one write.
+//! Checks of different databases share its connection.
+//! The commands of one check are sent as one contiguous pipeline that selects its database first, and the pipelines of concurrent checks are sent in one write.
 //! The probes choose the commands and interpret the replies.
 
 mod batcher;

@@ -1,4 +1,4 @@
-//! One database of a deployment, as checks use it.
+//! One database of a deployment, on which checks execute commands.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Reads `url`, `ca`, `certificate`, `private_key` and `connection`; errors are reported to `fields`.
+    /// Reads `url`, `ca`, `certificate`, `private_key` and `connection`, and records errors in `fields`.
     pub fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
         let fresh = fields.one_of("connection", &[("kept", false), ("fresh", true)]);
         let url = fields.url("url", SCHEMES);
@@ -31,7 +31,7 @@ impl Redis {
         Some(Self { fresh: fresh?, ..Self::from_url(shared, fields, "url", &url, &settings)? })
     }
 
-    /// The Redis that `url`, the value of `key`, names; errors are reported to `fields`.
+    /// Reads the database from `url`, the value of `key`, and records errors in `fields`.
     pub fn from_url(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
@@ -48,14 +48,14 @@ impl Redis {
         Some(Self { connection, database, cluster, fresh: false, target })
     }
 
-    /// The same database on a connection of its own, for blocking commands, which would delay all others on a shared one.
+    /// The same database on its own connection, for blocking commands, which would delay all other commands on a shared one.
     #[must_use]
     pub fn dedicated(&self) -> Self {
         let connection = Arc::new(CachedConnection::new(self.connection.connector().clone()));
         Self { connection, target: self.target.clone(), ..*self }
     }
 
-    /// What distinguishes this database of this deployment from others, as a key for shared resources.
+    /// The part of a shared resource's key that distinguishes this database of this deployment from others.
     pub fn identity(&self) -> Secret {
         let deployment = self.connection.connector().identity();
         Secret::new(format!("{}\0{}", deployment.expose(), self.database))
@@ -66,7 +66,7 @@ impl Redis {
         self.database
     }
 
-    /// The server's `host:port`, as failures name it.
+    /// The server's `host:port`, as in failures.
     pub fn target(&self) -> &str {
         &self.target
     }
@@ -76,7 +76,7 @@ impl Redis {
         self.cluster
     }
 
-    /// Sends `commands` in one round trip and returns their replies, or the failure of the first that the server refuses.
+    /// Sends `commands` in one round trip and returns their replies, or the failure of the first command that the server refuses.
     pub async fn execute(
         &self,
         steps: &Steps,

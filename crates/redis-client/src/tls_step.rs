@@ -1,4 +1,4 @@
-//! Reports the start of a TLS handshake, which the client library does not.
+//! Reports the start of a TLS handshake, which the client library does not report.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +11,11 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, NamedGroup};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The same configuration, which also sends the step `tls` to `steps` when a handshake starts.
+/// Returns the same configuration, except that it sends the step `tls` to `steps` when a handshake starts.
 ///
-/// rustls looks into its session store first; this one is empty and observes the lookup. A cached connection has no session to resume anyway.
+/// A handshake begins with a lookup in the session store.
+/// This store is empty and reports the lookup.
+/// A cached connection has no session to resume in any case.
 pub(crate) fn report_handshakes(
     config: &ClientConfig,
     steps: UnboundedSender<&'static str>,

@@ -1,4 +1,4 @@
-//! The client against hand-written servers, which misbehave as no real server can be made to.
+//! The client against scripted servers, which misbehave in ways that a real server cannot.
 
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
@@ -18,7 +18,7 @@ use crate::peer::{OK, Peer, client};
 /// Sends one request and returns the body of the response.
 async fn send(client: &Client, method: Method) -> Result<String, Failure> {
     let request = Request::builder().method(method).uri("/path").body(Bytes::new());
-    let response = client.send(&Steps::new(), "ask", request.expect("a request")).await?;
+    let response = client.send(&Steps::new(), "request", request.expect("a request")).await?;
     Ok(String::from_utf8_lossy(response.body()).into_owned())
 }
 
@@ -44,7 +44,7 @@ async fn concurrent_requests_use_one_connection() {
 }
 
 #[tokio::test]
-async fn a_request_has_the_headers_host_and_user_agent_only() {
+async fn a_request_has_only_the_headers_host_and_user_agent() {
     let peer = Peer::start(|_, mut peer| async move {
         let head = peer.request().await.expect("a request");
         let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len());
@@ -88,7 +88,7 @@ async fn a_request_that_is_not_idempotent_is_not_sent_again() {
     assert_eq!(
         failure(&client, Method::POST).await,
         format!(
-            "ask: the server closed the connection without a complete answer ({})",
+            "request: the server closed the connection without a complete answer ({})",
             peer.address
         )
     );
@@ -102,7 +102,7 @@ async fn a_repeatable_request_is_sent_again_whatever_its_method() {
     let client = client(peer.address);
     for _ in 0..2 {
         let request = Request::post("/path").extension(Repeatable).body(Bytes::new());
-        let response = client.send(&Steps::new(), "ask", request.expect("a request")).await;
+        let response = client.send(&Steps::new(), "request", request.expect("a request")).await;
         assert_eq!(response.expect("a response").body(), "ok");
     }
     assert_eq!((peer.connections(), peer.requests()), (2, 3));
@@ -116,7 +116,7 @@ async fn a_request_on_a_new_connection_is_not_sent_again() {
     .await;
     let client = client(peer.address);
     let line = failure(&client, Method::GET).await;
-    assert!(line.starts_with("ask: the server closed the connection"), "{line}");
+    assert!(line.starts_with("request: the server closed the connection"), "{line}");
     assert_eq!(peer.requests(), 1);
 }
 
@@ -129,7 +129,7 @@ async fn the_response_to_a_dropped_request_is_not_read_by_the_next() {
             let half = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nst";
             peer.respond(half).await;
             HALF.notify_one();
-            // The client must close the connection: a second request must not come on it.
+            // The client must close the connection. A second request must not arrive on it.
             assert_eq!(peer.request().await, None);
             return;
         }
@@ -179,11 +179,11 @@ async fn two_requests_with_one_deadline_time_out_in_the_same_step() {
     let time_out = async || {
         let steps = Steps::new();
         let request = Request::get("/path").body(Bytes::new()).expect("a request");
-        let exchange = client.send(&steps, "ask", request);
-        assert!(timeout(Duration::from_millis(300), exchange).await.is_err(), "it is silent");
+        let exchange = client.send(&steps, "request", request);
+        assert!(timeout(Duration::from_millis(300), exchange).await.is_err(), "no response");
         steps.current()
     };
-    assert_eq!(tokio::join!(time_out(), time_out()), ("ask", "ask"));
+    assert_eq!(tokio::join!(time_out(), time_out()), ("request", "request"));
 }
 
 #[tokio::test]
@@ -194,7 +194,10 @@ async fn a_truncated_response_is_a_failure() {
     })
     .await;
     let line = failure(&client(peer.address), Method::GET).await;
-    assert!(line.starts_with("ask: the server closed the connection without a complete"), "{line}");
+    assert!(
+        line.starts_with("request: the server closed the connection without a complete"),
+        "{line}"
+    );
 }
 
 #[tokio::test]
@@ -211,7 +214,7 @@ async fn an_endless_response_is_a_failure() {
     .await;
     let client = client(peer.address);
     let line = timeout(Duration::from_secs(30), failure(&client, Method::GET));
-    let expected = format!("ask: the server's answer is too large ({})", peer.address);
+    let expected = format!("request: the server's answer is too large ({})", peer.address);
     assert_eq!(line.await.expect("an end"), expected);
 }
 
@@ -224,7 +227,7 @@ async fn a_server_of_another_protocol_is_reported() {
     })
     .await;
     let line = failure(&client(peer.address), Method::GET).await;
-    assert!(line.starts_with("ask: the answer is not HTTP/1.1: "), "{line}");
+    assert!(line.starts_with("request: the answer is not HTTP/1.1: "), "{line}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A server scripted by a test, and a client of it.
+//! A server scripted by a test, and a client for it.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -62,7 +62,7 @@ impl Peer {
 }
 
 impl Connection {
-    /// Reads the next request, without a body; `None` if the connection is closed.
+    /// Reads the next request, which has no body. Returns `None` if the connection is closed.
     pub(crate) async fn request(&mut self) -> Option<String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -72,13 +72,13 @@ impl Connection {
         String::from_utf8(head).ok()
     }
 
-    /// Sends bytes of a response; false if the client closed the connection.
+    /// Sends bytes of a response. Returns false if the client closed the connection.
     pub(crate) async fn respond(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()
     }
 }
 
-/// A client of the server at `address`.
+/// Returns a client for the server at `address`.
 pub(crate) fn client(address: SocketAddr) -> Client {
     let url = Url::parse(&format!("http://{address}")).expect("a URL");
     Client::new(&url, net::TlsSettings::default())

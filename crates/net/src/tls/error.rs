@@ -1,4 +1,4 @@
-//! Explains TLS errors to the person on call.
+//! Readable texts for TLS errors.
 
 use std::error::Error as StdError;
 use std::io;
@@ -14,7 +14,7 @@ pub fn cause<E: StdError + 'static>(error: E) -> Cause {
     }
 }
 
-/// The TLS error in the chain. `source` of an I/O error skips the error that it wraps.
+/// The TLS error in the chain. `io::Error::source` skips the error that the I/O error wraps.
 fn find_tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     if let Some(tls) = error.downcast_ref::<Error>() {
         return Some(tls);
@@ -37,7 +37,7 @@ fn explain(error: &Error) -> String {
         Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => "the server speaks no TLS version from 1.2 on".to_owned(),
+        ) => "the server does not support TLS 1.2 or later".to_owned(),
         other => Cause::from(other.clone()).text().to_owned(),
     }
 }
@@ -56,7 +56,7 @@ fn explain_certificate(error: &CertificateError) -> String {
         E::NotValidYet => "certificate is not valid yet".to_owned(),
         E::NotValidYetContext { time, not_before } => {
             let left = not_before.as_secs().saturating_sub(time.as_secs());
-            format!("certificate is not valid yet, but in {}", in_largest_unit(left))
+            format!("certificate is not valid yet, but will be in {}", in_largest_unit(left))
         }
         E::NotValidForName => "certificate is not valid for this host".to_owned(),
         E::NotValidForNameContext { expected, .. } => {
@@ -81,8 +81,8 @@ fn explain_alert(alert: AlertDescription) -> String {
             "it does not accept our client certificate"
         }
         A::AccessDenied => "access denied",
-        A::ProtocolVersion => "it speaks no TLS version from 1.2 on",
-        A::UnrecognisedName => "it does not know this host name",
+        A::ProtocolVersion => "it does not support TLS 1.2 or later",
+        A::UnrecognisedName => "it does not serve this host name",
         A::HandshakeFailure => "no common settings, or it demands a client certificate",
         other => return format!("the server refused the handshake: {other:?}"),
     };
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn another_error_is_reported_as_by_cause_from() {
+    fn other_errors_are_converted_by_cause_from() {
         let cause = cause(io::Error::from(io::ErrorKind::ConnectionReset));
         assert_eq!(cause.text(), "connection reset");
         assert!(cause.is_connection_lost());

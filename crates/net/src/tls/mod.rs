@@ -1,4 +1,4 @@
-//! TLS: the settings of a section, verification, and readable errors.
+//! TLS: settings, verification of certificates, and readable errors.
 
 mod error;
 mod roots;
@@ -12,13 +12,13 @@ pub use stream::TlsStream;
 
 /// How much of a server's certificate is verified.
 ///
-/// The signature of the handshake is always verified: the server owns the key of its certificate.
+/// The signature of the handshake is always verified. It proves that the server has the private key of its certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verification {
     /// The certificate has a trusted issuer and is valid for the host.
     Full,
-    /// The certificate has a trusted issuer and may be for any host: `verify-ca` of libpq.
+    /// The certificate has a trusted issuer and may be for any host, as with `verify-ca` in libpq.
     Chain,
-    /// Any certificate is accepted: this does not protect from an active attacker.
+    /// Any certificate is accepted, which does not protect against an active attacker.
     None,
 }

@@ -1,4 +1,4 @@
-//! The settings `ca`, `certificate` and `private_key`, and the rustls configuration they become.
+//! The settings `ca`, `certificate` and `private_key`, and their rustls configuration.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -67,7 +67,7 @@ impl TlsSettings {
         Some(Self::new(ca, client_certificate, identity))
     }
 
-    /// Records an error if a setting is given although nothing in the section uses TLS; `what` would use it.
+    /// Records an error if a setting is given although nothing in the section uses TLS. The error names `what`, which would use it.
     pub fn expect_use(&self, fields: &mut Fields<'_>, encrypted: bool, what: &str) -> Option<()> {
         if encrypted || self.is_default() {
             return Some(());
@@ -87,12 +87,13 @@ impl TlsSettings {
         self.0.ca.is_some()
     }
 
-    /// What distinguishes these settings from others, for the key of a shared resource.
+    /// The part of a shared resource's key that distinguishes these settings from others.
     pub fn identity(&self) -> &Secret {
         &self.0.identity
     }
 
-    /// The configuration for rustls, built at the first call: building a check must not read files, and the system's authorities are files.
+    /// The configuration for rustls.
+    /// It is built at the first call because building a check must not read files, such as those of the system's authorities.
     pub fn client_config(&self, verification: Verification) -> Result<Arc<ClientConfig>, Cause> {
         let config = &self.0.configs[verification as usize];
         if let Some(config) = config.get() {
@@ -143,14 +144,14 @@ impl TlsSettings {
     }
 }
 
-/// The settings of a section that gives none of the three.
+/// The settings of a section with none of the three.
 impl Default for TlsSettings {
     fn default() -> Self {
         Self::new(None, None, Secret::new(""))
     }
 }
 
-/// Prints which settings are given, not their values.
+/// Prints which settings are given, but not their values.
 impl fmt::Debug for TlsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsSettings")
@@ -180,7 +181,7 @@ fn parse_roots(text: &str) -> Result<Arc<RootCertStore>, String> {
     for certificate in parse_certificates(text)? {
         roots
             .add(certificate)
-            .map_err(|_| "expected certificates that can be read, and one cannot".to_owned())?;
+            .map_err(|_| "expected valid certificates, but one cannot be parsed".to_owned())?;
     }
     Ok(Arc::new(roots))
 }

@@ -10,7 +10,7 @@ use tokio_rustls::client;
 /// A connection after its TLS handshake.
 ///
 /// A server that refuses the client certificate sends an alert and closes the connection.
-/// If the next write fails with a reset, the alert can still be read: the error of the write is then the alert.
+/// If the next write fails with a reset, the alert can still be read, and is returned as the error of the write.
 #[derive(Debug)]
 pub struct TlsStream<S> {
     inner: client::TlsStream<S>,
@@ -23,7 +23,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Self { inner, reset: None }
     }
 
-    /// Calls `write`; if the connection was reset, the error is the server's alert if it sent one.
+    /// Calls `write`. If the connection was reset, the error is the server's alert, provided that it sent one.
     fn write_or_alert<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -42,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
 
     /// Reads a reset connection to its end, and returns the alert if there is one.
     ///
-    /// The runtime may not have seen yet that the connection is readable: the read is then pending.
+    /// The read is pending if the runtime has not yet been notified that the connection is readable.
     fn read_alert(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
         let (stream, session) = self.inner.get_mut();
         loop {

@@ -1,4 +1,4 @@
-//! Verifies a certificate for `verify-ca`, or not at all.
+//! Verifies certificates without the host name, or not at all.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Accepts a certificate for any host: one issued by `roots`, or any certificate if there are none.
+/// Accepts a certificate for any host if `roots` issued it, or any certificate if there are no roots.
 #[derive(Debug)]
 pub(super) struct AnyHost {
     pub(super) roots: Option<Arc<RootCertStore>>,

@@ -1,4 +1,4 @@
-//! Connections over TCP: the steps, the options of the socket, and failures.
+//! TCP connections: steps, socket options and failures.
 
 use net::Stream;
 use probe::{Failure, Steps};

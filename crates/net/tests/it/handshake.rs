@@ -26,7 +26,7 @@ async fn start_tls(
     Ok(stream?)
 }
 
-/// Connects to `server` as `localhost`, and reads the one byte that it sends.
+/// Connects to `server` as `localhost`, and reads the single byte that it sends.
 async fn read_byte(
     settings: &TlsSettings,
     verification: Verification,
@@ -72,7 +72,7 @@ fn server(identity: &Identity, client_ca: Option<&Authority>) -> ServerConfig {
     builder.with_single_cert(vec![certificate], key).unwrap()
 }
 
-/// Checks the handshake of a client that trusts `ca` with a server that has the certificate `identity`.
+/// Checks the handshake between a client that trusts `ca` and a server with the certificate `identity`.
 async fn check(
     ca: &Authority,
     verification: Verification,
@@ -188,7 +188,7 @@ fn the_configuration_is_built_once() {
 }
 
 #[tokio::test]
-async fn an_issuer_of_the_same_name_with_another_key_is_not_trusted() {
+async fn an_issuer_with_the_same_name_and_another_key_is_not_trusted() {
     let expected = Err("certificate is not trusted: its issuer's signature is wrong");
     let identity = Authority::new("ours").issue("localhost");
     check(&Authority::new("ours"), Verification::Full, &identity, expected).await;

@@ -24,7 +24,7 @@ fn read(keys: &[(&str, &str)]) -> Result<TlsSettings, Vec<Diagnostic>> {
     Ok(shared.get_or_insert(&key(), TlsSettings::default).as_ref().clone())
 }
 
-/// A kind of check that only keeps its settings among the shared resources, where `read` finds them.
+/// A kind of check that only stores its settings in the shared resources, from which `read` gets them.
 const KIND: Kind = Kind {
     name: "server",
     build: |section: &Section<'_>| {
@@ -35,7 +35,7 @@ const KIND: Kind = Kind {
     },
 };
 
-/// The key of the settings among the shared resources.
+/// The key of the settings in the shared resources.
 fn key() -> Secret {
     Secret::new("settings")
 }

@@ -28,7 +28,7 @@ fn different_settings_have_different_identities() {
 }
 
 #[test]
-fn all_errors_are_recorded_and_no_text_is_quoted() {
+fn all_errors_are_recorded_and_no_value_is_quoted() {
     check_diagnostics(
         &[("ca", "/etc/ca.pem"), ("certificate", "hunter2"), ("private_key", "hunter2")],
         &[
@@ -40,7 +40,7 @@ fn all_errors_are_recorded_and_no_text_is_quoted() {
 }
 
 #[test]
-fn a_certificate_needs_its_key_and_a_key_its_certificate() {
+fn a_certificate_and_its_key_need_each_other() {
     let identity = Authority::new("ours").issue("a");
     check_diagnostics(
         &[("certificate", &identity.certificate)],
@@ -73,7 +73,7 @@ fn a_truncated_certificate_is_an_error() {
 }
 
 #[test]
-fn the_debug_output_has_no_texts() {
+fn the_debug_output_has_no_values() {
     let identity = Authority::new("ours").issue("a");
     let settings =
         read(&[("certificate", &identity.certificate), ("private_key", &identity.key)]).unwrap();

@@ -1,4 +1,4 @@
-//! The probe against the shared server and against private servers that cannot serve as a cache.
+//! The probe against the shared server, and private ones that cannot serve as a cache.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::Duration;
@@ -8,17 +8,17 @@ use probe_testkit::{Outcome, Subject, checks, component, diagnostics, promises, 
 use stack::redis::{Redis, shared_for_caches};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
-/// Far longer than any reply takes.
+/// A deadline far beyond any response time.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One run of the alias `data` with these settings.
+/// Runs the check of the alias `data` once with these settings.
 async fn outcome(data: &str) -> Outcome {
     let group = component(&KIND, "cache", &format!("data = {data}\n"));
     let (_, check) = checks(&group).remove(0);
     run(&check, TIMEOUT).await
 }
 
-/// A server with a user `me` that has these ACL rules, and the URL of a database of it.
+/// A server with a user `me` that has these ACL rules, and the URL of one of its databases.
 fn server_for(rules: &str) -> (Redis, String) {
     let server = Redis::start(&[&format!("user me on >my-password {rules}")]).unwrap();
     let url = format!("redis://me:my-password@127.0.0.1:{}/1", server.port());

@@ -1,4 +1,4 @@
-//! `sslmode`, `ca` and client certificates, against a real server with TLS.
+//! `sslmode`, `ca` and client certificates with a real TLS server.
 
 use stack::postgres::{Postgres, shared};
 
@@ -16,7 +16,7 @@ hostssl all badge    127.0.0.1/32 cert
 hostssl all health   127.0.0.1/32 scram-sha-256
 ";
 
-/// A server with a certificate of `ca` for `host`, and these rules in `pg_hba.conf`.
+/// A server with a certificate for `host` from `ca`, and these rules in `pg_hba.conf`.
 fn server(ca: &Authority, host: &str, hba: &str) -> Postgres {
     let mut server = private(&[]);
     server.sql("app", "CREATE ROLE badge LOGIN; GRANT CONNECT ON DATABASE app TO badge").unwrap();
@@ -84,7 +84,7 @@ async fn an_untrusted_issuer_is_refused_by_every_mode_that_verifies() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_host_is_refused_by_verify_full_only() {
+async fn a_certificate_for_another_host_is_refused_only_by_verify_full() {
     let ca = Authority::new("ours");
     let server = server(&ca, "db", HBA);
     let (port, url) = (server.port(), url(server.port()));
@@ -96,7 +96,7 @@ async fn a_certificate_for_another_host_is_refused_by_verify_full_only() {
 #[tokio::test]
 async fn a_server_without_tls_is_refused_by_every_mode_but_prefer() {
     let port = shared().unwrap().port();
-    let expected = "negotiate: the server has no TLS, `sslmode` demands it (127.0.0.1:PORT)";
+    let expected = "negotiate: the server has no TLS, but `sslmode` demands it (127.0.0.1:PORT)";
     for mode in ["require", "verify-ca", "verify-full"] {
         check_line(port, &format!("{}?sslmode={mode}", url(port)), "", expected).await;
     }
@@ -140,6 +140,6 @@ async fn a_client_certificate_authenticates() {
     check_line(port, &url, &with(ca.issue_for_user("other")), expected).await;
 
     let expected = "authenticate: the server refused the handshake: it does not trust the issuer of our client certificate (127.0.0.1:PORT)";
-    let stranger = Authority::new("theirs").issue_for_user("badge");
-    check_line(port, &url, &with(stranger), expected).await;
+    let untrusted = Authority::new("theirs").issue_for_user("badge");
+    check_line(port, &url, &with(untrusted), expected).await;
 }

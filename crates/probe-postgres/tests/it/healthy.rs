@@ -1,4 +1,4 @@
-//! A server that works, and the connections that a check opens.
+//! A healthy server, and the connections that a check opens to it.
 
 use stack::postgres::{shared, sql};
 

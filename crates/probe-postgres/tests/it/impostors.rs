@@ -1,4 +1,4 @@
-//! Servers of another protocol, and malicious ones.
+//! Servers that use another protocol, and malicious ones.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

@@ -40,7 +40,7 @@ async fn an_unknown_database_is_reported() {
 async fn a_missing_privilege_to_connect_is_reported() {
     let port = shared().unwrap().port();
     let url = url(port).replace("/app", "/template1");
-    // `PUBLIC` may connect to `template1`; the check needs no more.
+    // `PUBLIC` may connect to `template1`, and the check needs no other privilege.
     run(&check(&url, "")).await.expect_working();
     let server = private(&[]);
     server.sql("postgres", "REVOKE CONNECT ON DATABASE app FROM health").unwrap();
@@ -51,7 +51,7 @@ async fn a_missing_privilege_to_connect_is_reported() {
 
 #[tokio::test]
 async fn with_fresh_a_server_out_of_connections_is_a_failure_until_one_is_free() {
-    // Three of them are reserved for superusers by default.
+    // Three of the connections are reserved for superusers by default.
     let server = private(&["max_connections = 5", "max_wal_senders = 0"]);
     let url = url(server.port());
     let holder = check(&url, "");
@@ -74,7 +74,7 @@ async fn with_fresh_a_server_out_of_connections_is_a_failure_until_one_is_free()
 async fn wait_for_sessions(server: &stack::postgres::Postgres, count: usize) {
     let query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'health'";
     while server.sql("postgres", query).unwrap() != count.to_string() {
-        // The connection is closed by a task of this runtime.
+        // A task of this runtime closes the connection.
         tokio::task::yield_now().await;
     }
 }

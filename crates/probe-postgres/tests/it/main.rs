@@ -1,4 +1,4 @@
-//! The probe against real servers: the shared one, and private ones in every state.
+//! The probe against real servers: the shared one, and private ones in various states.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod encryption;
@@ -26,12 +26,12 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The deadline of a run against a silent server.
 const SHORT_DEADLINE: Duration = Duration::from_millis(500);
 
-/// The URL of the server on this port, with the user of the gateway.
+/// The URL of the server on this port, with the gateway's user.
 fn url(port: u16) -> String {
     format!("postgres://{HEALTH_USER}:{HEALTH_PASSWORD}@127.0.0.1:{port}/{POSTGRES_DATABASE}")
 }
 
-/// A check of this URL, with further lines of TOML.
+/// A check of this URL, with additional lines of TOML.
 fn check(url: &str, toml: &str) -> Arc<dyn DynCheck> {
     probe_testkit::single(&KIND, "postgres", &format!("url = '{url}'\n{toml}"))
 }
@@ -40,7 +40,7 @@ async fn run(check: &Arc<dyn DynCheck>) -> Outcome {
     probe_testkit::run(check, DEADLINE).await
 }
 
-/// Asserts that a run with this URL fails with this line; `PORT` in it stands for the port.
+/// Asserts that a run with this URL fails with the line `expected`, in which `PORT` stands for the port.
 async fn check_line(port: u16, url: &str, toml: &str, expected: &str) {
     let outcome = run(&check(url, toml)).await;
     assert_eq!(outcome.line(), expected.replace("PORT", &port.to_string()));

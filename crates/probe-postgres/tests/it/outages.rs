@@ -62,7 +62,7 @@ async fn a_server_that_shuts_down_refuses_new_sessions_and_serves_old_ones() {
     server.server.terminate();
     let expected = "connect: the database system is shutting down, SQLSTATE 57P03 (127.0.0.1:PORT)";
     let fresh = check(&url(server.port()), "connection = 'fresh'");
-    // The server takes a moment to notice the signal.
+    // The server takes a moment to handle the signal.
     let mut outcome = run(&fresh).await;
     while outcome.is_working() {
         outcome = run(&fresh).await;

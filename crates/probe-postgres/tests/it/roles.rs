@@ -12,7 +12,7 @@ async fn a_read_only_server_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_change_of_read_only_is_seen_after_the_session_ended() {
+async fn a_change_of_read_only_is_detected_after_the_session_has_ended() {
     let server = private(&[]);
     let check = check(&url(server.port()), "");
     run(&check).await.expect_working();
@@ -41,7 +41,7 @@ async fn a_replica_is_not_a_primary_and_a_primary_is_not_a_replica() {
 }
 
 #[tokio::test]
-async fn a_promoted_replica_is_a_primary_in_the_next_run() {
+async fn a_promoted_replica_is_a_primary_from_the_next_run_on() {
     let primary = private(&[]);
     let replica = primary.replica().unwrap();
     let check = check(&url(replica.port()), "");

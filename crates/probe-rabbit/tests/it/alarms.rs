@@ -1,4 +1,4 @@
-//! Resource alarms, which block publishers only.
+//! Resource alarms, which block only publishers.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use stack::rabbit::Rabbit;
 use crate::{DEADLINE, check, outcome};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_memory_alarm_is_reported_at_once_and_so_is_its_end() {
+async fn a_memory_alarm_and_its_end_are_reported() {
     let broker = Rabbit::start(&[]).unwrap();
     let url = format!("url = '{}'", broker.admin_url());
     let rabbit = check(&url);
@@ -27,7 +27,7 @@ async fn a_memory_alarm_is_reported_at_once_and_so_is_its_end() {
     // `connection.unblocked` arrives some time after the command has returned.
     let begun = Instant::now();
     while !run(&rabbit, DEADLINE).await.is_working() {
-        assert!(begun.elapsed() < DEADLINE, "the end of the alarm is not reported");
+        assert!(begun.elapsed() < DEADLINE, "the end of the alarm was not reported");
     }
 }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::outcome;
 
-/// A broker with TLS on a free port, the authority that both sides trust, and a client certificate of it.
+/// A broker with TLS on a free port, the authority that both sides trust, and a client certificate from it.
 struct Encrypted {
     broker: Rabbit,
     port: u16,
@@ -23,7 +23,7 @@ impl Encrypted {
     fn start(demands_certificate: bool) -> Self {
         let ca = Authority::new("authority");
         let identity = ca.issue("127.0.0.1");
-        // The files must exist as long as the broker runs: it reads them for each connection.
+        // The files must exist as long as the broker runs, since it reads them for each connection.
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in
             [("ca", &ca.pem), ("certificate", &identity.certificate), ("key", &identity.key)]
@@ -59,7 +59,7 @@ impl Encrypted {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_broker_of_the_ca_is_trusted() {
+async fn only_a_broker_with_a_certificate_from_the_ca_is_trusted() {
     let encrypted = Encrypted::start(false);
     encrypted.run("127.0.0.1", &encrypted.ca()).await.expect_working();
     let unknown = format!("ca = '''{}'''", Authority::new("unknown").pem);
@@ -87,7 +87,7 @@ async fn the_client_certificate_is_sent_to_a_broker_that_demands_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plain_text_and_tls_do_not_work_together() {
+async fn plain_text_and_tls_are_not_compatible() {
     let encrypted = Encrypted::start(false);
     let plain = encrypted.broker.port();
     let line = outcome(&format!("url = 'amqps://127.0.0.1:{plain}'\n{}", encrypted.ca())).await;

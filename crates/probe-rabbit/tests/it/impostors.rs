@@ -1,4 +1,4 @@
-//! Servers of another protocol, and malicious ones.
+//! Servers that use another protocol, and malicious ones.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -33,7 +33,7 @@ async fn check_line(replies: Vec<Vec<u8>>, expected: &str) {
     assert_eq!(line.line(), format!("{expected} (127.0.0.1:{port})"));
 }
 
-/// A frame of a method on channel 0.
+/// A method frame on channel 0.
 fn method(payload: &[u8]) -> Vec<u8> {
     method_on(0, payload)
 }
@@ -79,12 +79,12 @@ async fn a_broker_without_plain_authentication_is_reported() {
 
 #[tokio::test]
 async fn an_unexpected_method_is_a_failure() {
-    // `connection.open-ok` in place of `connection.tune`.
+    // `connection.open-ok` instead of `connection.tune`.
     let expected = "authenticate: the broker sent a method, which does not belong here";
     check_line(vec![start(b"PLAIN"), method(b"\0\x0a\0\x29\0")], expected).await;
 }
 
-/// What a broker answers until the connection is open and has its reply queue, and to the channel of a publication.
+/// A broker's answers until the connection is open with its reply queue, and a channel for the publication is open.
 fn open_connection() -> Vec<Vec<u8>> {
     let channel = |id| {
         let select_ok = method_on(id, b"\0\x55\0\x0b");
@@ -102,7 +102,7 @@ fn open_connection() -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn methods_without_end_are_a_failure() {
+async fn endless_methods_are_a_failure() {
     let ack = method_on(1, &[&b"\0\x3c\0\x50"[..], &[0; 9]].concat());
     let replies = [open_connection(), vec![ack.repeat(5_000), Vec::new()]].concat();
     check_line(replies, "publish: the server's answer is too large").await;
@@ -127,6 +127,6 @@ async fn nested_server_properties_are_a_failure() {
     let size = u32::try_from(table.len()).unwrap().to_be_bytes();
     let start = method(&[&[0, 10, 0, 10, 0, 9][..], &size, &table].concat());
     let expected =
-        "handshake: the broker sent tables of more than 32 levels, which does not belong here";
+        "handshake: the broker sent a table of more than 32 levels, which does not belong here";
     check_line(vec![start], expected).await;
 }

@@ -41,7 +41,7 @@ async fn each_refusal_is_reported_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_permission_is_needed_and_together_they_suffice() {
+async fn all_permissions_are_needed_and_are_sufficient() {
     let broker = Rabbit::start(&[]).unwrap();
     broker.ctl(&["add_user", "me", "my-password"]).unwrap();
     let url = format!("url = '{}'", broker.url("me", "my-password"));

@@ -1,4 +1,4 @@
-//! The probe against real brokers: the shared one, and private ones that are broken.
+//! The probe against real brokers: the shared one, and private ones with faults.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod alarms;

@@ -1,4 +1,4 @@
-//! Messages with deeply nested headers, published through a real broker to the reply queue.
+//! Messages with deeply nested headers that a real broker delivers to the reply queue.
 
 use probe_testkit::run;
 use stack::rabbit::Rabbit;
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::{DEADLINE, check};
 
-/// The types of frames.
+/// The frame types.
 const METHOD: u8 = 1;
 const HEADER: u8 = 2;
 
@@ -27,7 +27,7 @@ async fn a_nested_message_in_the_reply_queue_is_dropped() {
     assert_eq!(self::reply_queue(&broker), reply_queue, "the connection was kept");
 }
 
-/// The name of the only queue of the gateway.
+/// The name of the gateway's only queue.
 fn reply_queue(broker: &Rabbit) -> String {
     let queues = broker.ctl(&["list_queues", "-p", RABBIT_VHOST, "--silent", "name"]).unwrap();
     let names: Vec<_> = queues.lines().filter(|name| name.contains("health-gateway.")).collect();
@@ -35,7 +35,7 @@ fn reply_queue(broker: &Rabbit) -> String {
     names[0].trim().to_owned()
 }
 
-/// `depth` tables or arrays within each other, the outermost a table.
+/// `depth` nested tables or arrays, of which the outermost is a table.
 fn nested(depth: usize, kind: u8) -> Vec<u8> {
     let mut table: Vec<u8> = Vec::new();
     for level in 1..depth {
@@ -45,7 +45,7 @@ fn nested(depth: usize, kind: u8) -> Vec<u8> {
     long(&table)
 }
 
-/// Another client of the broker, which sends frames that no library would encode.
+/// Another client of the broker, which sends frames that no client library encodes.
 struct Publisher(TcpStream);
 
 impl Publisher {
@@ -76,7 +76,7 @@ impl Publisher {
         self.frame(HEADER, 1, &header).await;
     }
 
-    /// Waits until the broker has taken everything before.
+    /// Closes the channel, and so waits until the broker has processed everything sent on it.
     async fn close_channel(&mut self) {
         let close = [b"\0\0", &short("")[..], &[0; 4]].concat();
         self.method(1, 20, 40, &close).await;

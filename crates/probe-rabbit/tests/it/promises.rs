@@ -39,7 +39,7 @@ async fn a_hundred_runs_leave_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restarted_broker_works_in_the_next_run() {
+async fn the_next_run_after_a_restart_succeeds() {
     let mut broker = Rabbit::start(&[]).unwrap();
     let rabbit = check(&format!("url = '{}'", broker.admin_url()));
     run(&rabbit, DEADLINE).await.expect_working();

@@ -1,4 +1,4 @@
-//! Expectations for named queues.
+//! The expectations for named queues.
 
 use probe_rabbit::KIND;
 use probe_testkit::diagnostics;

@@ -1,4 +1,4 @@
-//! The probe against the shared server and against private servers that answer but do not work.
+//! The probe against the shared server, and private ones that answer but are unhealthy.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::Duration;
@@ -8,20 +8,20 @@ use probe_testkit::{Outcome, Subject, diagnostics, promises, run, single};
 use stack::redis::{Redis, shared};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
-/// Far longer than any reply takes.
+/// A deadline far beyond any response time.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One run of a check with these settings.
+/// Runs a check with these settings once.
 async fn outcome(toml: &str) -> Outcome {
     run(&single(&KIND, "redis", toml), TIMEOUT).await
 }
 
-/// One run against this server, with additional settings.
+/// Runs a check of this server once, with additional settings.
 async fn run_against(server: &Redis, settings: &str) -> Outcome {
     outcome(&format!("url = 'redis://127.0.0.1:{}'\n{settings}", server.port())).await
 }
 
-/// One run as the user `me` of a private server.
+/// Runs a check of this server once as its user `me`.
 async fn run_as_me(server: &Redis, database: u8, settings: &str) -> Outcome {
     let port = server.port();
     outcome(&format!("url = 'redis://me:my-password@127.0.0.1:{port}/{database}'\n{settings}"))
@@ -99,7 +99,7 @@ async fn a_primary_without_enough_replicas_is_not_working() {
 #[tokio::test]
 async fn a_server_that_cannot_save_is_not_working() {
     let server = Redis::start(&["save 3600 1"]).unwrap();
-    // A folder with the name of the dump file makes every save fail, even for root.
+    // A directory with the name of the dump file makes every save fail, even as root.
     let folder = server.ask(&["CONFIG", "GET", "dir"]).unwrap();
     let folder = folder.lines().last().unwrap();
     std::fs::create_dir_all(format!("{folder}/dump.rdb/in-the-way")).unwrap();

@@ -1,4 +1,4 @@
-//! A run leaves no connection open, and a finished run sends a close frame.
+//! Runs leave no connection open, and finished runs send a close frame.
 
 use std::time::Duration;
 

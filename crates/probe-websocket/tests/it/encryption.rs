@@ -26,7 +26,7 @@ fn assert_fails(outcome: &Outcome, server: &Websocket, expected: &str) {
 }
 
 #[tokio::test]
-async fn a_trusted_server_works_and_any_other_does_not() {
+async fn only_a_server_with_a_trusted_certificate_works() {
     let ours = Authority::new("ours");
     let (ca, other) = (pem("ca", &ours.pem), pem("ca", &Authority::new("other").pem));
     let server = start(ours.issue("127.0.0.1"), None);
@@ -50,12 +50,12 @@ async fn the_client_certificate_is_sent_to_a_server_that_demands_one() {
     let (ca, client) = (pem("ca", &ours.pem), clients.issue_for_user("health"));
     let own = pem("certificate", &client.certificate) + &pem("private_key", &client.key);
     run_tls(&server, &(ca.clone() + &own)).await.expect_working();
-    // The text is not asserted: whether the alert arrives before the connection ends depends on the kernel.
+    // The text is not asserted, since it depends on the kernel whether the alert arrives before the connection ends.
     assert!(!run_tls(&server, &ca).await.is_working());
 }
 
 #[tokio::test]
-async fn plain_text_and_tls_do_not_work_together() {
+async fn plain_text_and_tls_are_not_compatible() {
     let server = start(Authority::new("ours").issue("127.0.0.1"), None);
     let plain = check(([127, 0, 0, 1], server.port()).into(), "/", "");
     let outcome = run(&plain, DEADLINE).await;

@@ -1,4 +1,4 @@
-//! Messages on an open WebSocket: the answer, others, none, a close frame.
+//! Exchanges on an open WebSocket: an answer, other messages, silence, a close frame.
 
 use probe_testkit::run;
 use stack::websocket::shared;
@@ -24,10 +24,10 @@ async fn a_server_that_upgrades_and_does_not_answer_times_out() {
 }
 
 #[tokio::test]
-async fn an_unexpected_message_is_reported_by_its_length_only() {
+async fn only_the_length_of_an_unexpected_message_is_reported() {
     let wrong = "send = 'some private words'\nexpect = 'hello'";
     let outcome = run(&check(shared().unwrap(), "/", wrong), SHORT_DEADLINE).await;
-    let expected = "message: not the right answer within 1s (another message came, of 18 bytes)";
+    let expected = "message: not the right answer within 1s (another message of 18 bytes arrived)";
     assert_eq!(outcome.cut_line(), format!("{expected} ({})", stack::WEBSOCKET));
 }
 
@@ -52,7 +52,7 @@ async fn other_messages_are_skipped() {
 async fn too_many_other_messages_are_a_failure() {
     let more = "send = 'hello'\nexpect = 'hello'";
     let outcome = run_once("/flood", more).await;
-    assert_fails(&outcome, "message: 1000 other messages came in place of the answer");
+    assert_fails(&outcome, "message: 1000 other messages arrived in place of the answer");
 }
 
 #[tokio::test]

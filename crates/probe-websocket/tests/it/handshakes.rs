@@ -1,4 +1,4 @@
-//! Responses of a real server to the upgrade request.
+//! A real server's responses to the upgrade request.
 
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
@@ -45,9 +45,9 @@ async fn a_header_may_authenticate() {
 
 #[tokio::test]
 async fn a_user_in_the_url_authenticates() {
-    let at = stack::websocket::shared().unwrap();
+    let address = stack::websocket::shared().unwrap();
     for (password, works) in [(HEALTH_PASSWORD, true), ("not-the-one", false)] {
-        let url = format!("url = 'ws://{HEALTH_USER}:{password}@{at}/private'");
+        let url = format!("url = 'ws://{HEALTH_USER}:{password}@{address}/private'");
         let check = probe_testkit::single(&probe_websocket::KIND, "websocket", &url);
         let outcome = probe_testkit::run(&check, crate::DEADLINE).await;
         assert_eq!(outcome.is_working(), works, "{outcome:?}");
@@ -73,6 +73,6 @@ async fn the_server_must_select_the_subprotocol() {
     );
     assert_fails(
         &run_once("/subprotocol/chat.v1", chat).await,
-        "handshake: the server selects another subprotocol than the one offered",
+        "handshake: the server selects a subprotocol other than the one offered",
     );
 }

@@ -1,4 +1,4 @@
-//! Servers of another protocol, and broken WebSocket servers.
+//! Servers that use another protocol, and broken WebSocket servers.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::{DEADLINE, check};
 
-/// The response of a real server; `{accept}` stands for the right `Sec-WebSocket-Accept`.
+/// The response of a real server, in which `{accept}` stands for the right `Sec-WebSocket-Accept`.
 const UPGRADE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n";
 
 /// Starts a server that sends `head` in response to the first bytes of each connection, then `frames`.
@@ -55,7 +55,7 @@ async fn a_server_of_another_protocol_is_reported() {
 
 #[tokio::test]
 async fn a_tls_alert_in_place_of_a_response_is_reported() {
-    let expected = "handshake: the server speaks TLS, which `ws` does not: `wss` does";
+    let expected = "handshake: the server speaks TLS, which needs `wss` in place of `ws`";
     assert_fails("\x15\x03\x01\0\x02\x02\x46", b"", expected).await;
 }
 
@@ -76,13 +76,13 @@ async fn an_upgrade_that_does_not_match_the_request_is_a_failure() {
         (
             "Upgrade: websocket",
             "Upgrade: h2c",
-            "the server switches to another protocol than WebSocket",
+            "the server switches to a protocol other than WebSocket",
         ),
-        ("Connection: Upgrade\r\n", "", "the server switches to another protocol than WebSocket"),
+        ("Connection: Upgrade\r\n", "", "the server switches to a protocol other than WebSocket"),
         (
             "\r\n\r\n",
             "\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
-            "the server selects a subprotocol, and none was offered",
+            "the server selects a subprotocol, but none was offered",
         ),
         (
             "\r\n\r\n",

@@ -1,4 +1,4 @@
-//! The probe against a real WebSocket server, and against impostors that misbehave.
+//! The probe against a real WebSocket server, and against servers that misbehave.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -26,12 +26,12 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The deadline of a run against a silent server.
 const SHORT_DEADLINE: Duration = Duration::from_secs(1);
 
-/// A check of this path of a server, with the further settings `more`.
+/// A check of this path of a server, with the additional settings `more`.
 fn check(address: SocketAddr, path: &str, more: &str) -> Arc<dyn DynCheck> {
     single(&KIND, "websocket", &format!("url = 'ws://{address}{path}'\n{more}\n"))
 }
 
-/// Runs a check of this path of the shared server once.
+/// Runs a check of this path of the shared server a single time.
 async fn run_once(path: &str, more: &str) -> Outcome {
     run(&check(shared().unwrap(), path, more), DEADLINE).await
 }
@@ -41,7 +41,7 @@ fn right_key() -> String {
     format!("headers = {{ X-Api-Key = '{HEALTH_PASSWORD}' }}")
 }
 
-/// Asserts this failure of a check of the shared server.
+/// Asserts that a check of the shared server failed with the text `expected`.
 #[track_caller]
 fn assert_fails(outcome: &Outcome, expected: &str) {
     assert_eq!(outcome.line(), format!("{expected} ({})", stack::WEBSOCKET));

@@ -1,4 +1,4 @@
-//! Secrets of a request are masked when a server quotes them.
+//! Secrets in a request are masked when a server quotes them.
 
 use probe_testkit::{run, single};
 use probe_websocket::KIND;
@@ -8,11 +8,11 @@ use crate::DEADLINE;
 
 /// Asserts that `secret`, which the server quotes in a close frame, is masked.
 async fn assert_masked(user: &str, path: &str, settings: &str, secret: &str) {
-    let at = shared().unwrap();
-    let url = format!("url = 'ws://{user}{at}/close/1008/{secret}{path}'\n{settings}\n");
+    let address = shared().unwrap();
+    let url = format!("url = 'ws://{user}{address}/close/1008/{secret}{path}'\n{settings}\n");
     let outcome = run(&single(&KIND, "websocket", &url), DEADLINE).await;
     let expected = "ping: the server closed the WebSocket with code 1008 (policy violation): ***";
-    assert_eq!(outcome.line(), format!("{expected} ({at})"));
+    assert_eq!(outcome.line(), format!("{expected} ({address})"));
 }
 
 #[tokio::test]

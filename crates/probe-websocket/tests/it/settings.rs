@@ -21,7 +21,7 @@ fn all_errors_are_recorded_and_no_value_is_quoted() {
             "1: websocket.url: expected a URL that begins with `ws://` or `wss://`",
             "2: websocket.headers.X-Key: expected a string, found an integer",
             "2: websocket.headers.no name: expected the name of an HTTP header",
-            "2: websocket.headers.Upgrade: expected another header: the handshake writes this one, `origin` and `subprotocol` are settings",
+            "2: websocket.headers.Upgrade: expected another header: the handshake writes this one, and `origin` and `subprotocol` are settings",
             "2: websocket.headers.X: expected a value without line breaks",
             "3: websocket.subprotocol: expected the name of one subprotocol, such as `chat.v2`",
             "4: websocket.origin: expected an origin, such as `https://app.example`",

@@ -1,4 +1,4 @@
-//! A cluster of real nodes, complete and with a node or slots missing.
+//! A cluster of real nodes, both complete and with a node or slots missing.
 
 use stack::redis::Redis;
 
@@ -19,7 +19,7 @@ fn single_node() -> Redis {
     node
 }
 
-/// The number of clients of a node, without the one that counts them.
+/// The number of a node's clients, without the one that sends this command.
 fn clients(node: &Redis) -> usize {
     node.ask(&["CLIENT", "LIST", "TYPE", "normal"]).unwrap().lines().count() - 1
 }
@@ -43,7 +43,7 @@ async fn a_cluster_works_over_one_connection_to_each_node() {
     let [first, second, mut third] = nodes;
     third.server.stop();
     first.wait_for(&["CLUSTER", "INFO"], "cluster_state:fail").unwrap();
-    // The failure is that of the lost node, or of another node that reports the cluster as down.
+    // The failure is that of the lost node, or of another node that reports that the cluster is down.
     assert!(!execute(&check).await.is_working());
     assert_eq!(
         failure(&url(&first)).await,

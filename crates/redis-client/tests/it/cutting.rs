@@ -1,4 +1,4 @@
-//! Runs that are cut off leave no socket, task or key behind.
+//! Runs that time out leave no socket, task or key behind.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -17,7 +17,7 @@ async fn a_run_cut_at_any_point_leaves_nothing_behind() {
     let proxy = FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port())));
     let before = Handle::current().metrics().num_alive_tasks();
     let check = check(&format!("url = 'redis://:secret-pass@{}/1'", proxy.address()));
-    // Connecting takes four round trips and the commands one, each of them 4 ms long here.
+    // Connecting takes four round trips, and the commands take one. With the delay, each takes 4 ms.
     proxy.delay(Duration::from_millis(2));
     for number in 0..RUNS {
         let _outcome = run(&check, Duration::from_micros(u64::from(number) * 300)).await;

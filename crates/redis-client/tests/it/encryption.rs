@@ -1,4 +1,4 @@
-//! TLS: server certificates, client certificates, and a plain peer on either side.
+//! TLS: server certificates, client certificates, and a peer without TLS on either side.
 
 use probe_testkit::{Authority, Outcome, TlsFiles, diagnostics, run};
 use stack::redis::Redis;
@@ -27,7 +27,7 @@ impl Encrypted {
         Self { server, port, files }
     }
 
-    /// One run with these settings besides the URL.
+    /// Runs a check once with the URL and these settings.
     async fn run(&self, settings: &str) -> Outcome {
         let url = format!("url = 'rediss://127.0.0.1:{}'", self.port);
         execute(&check(&format!("{url}\n{settings}"))).await
@@ -39,13 +39,13 @@ impl Encrypted {
 }
 
 #[tokio::test]
-async fn a_server_of_the_configured_authority_is_trusted() {
+async fn a_certificate_from_the_configured_authority_is_trusted() {
     let encrypted = Encrypted::start("no");
     encrypted.run(&encrypted.ca()).await.expect_working();
 }
 
 #[tokio::test]
-async fn a_server_of_an_unknown_authority_is_not_trusted() {
+async fn a_certificate_from_an_unknown_authority_is_not_trusted() {
     let encrypted = Encrypted::start("no");
     let outcome = encrypted.run(&Authority::new("unknown").toml()).await;
     let line = outcome.line();
@@ -81,7 +81,7 @@ async fn a_server_without_tls_times_out_in_the_handshake() {
     let encrypted = Encrypted::start("no");
     let plain = encrypted.server.port();
     let toml = format!("url = 'rediss://127.0.0.1:{plain}'\n{}", encrypted.ca());
-    // Redis parses the client hello as the beginning of a command and waits for its end.
+    // Redis parses the `ClientHello` as the beginning of a command, and waits for the rest.
     assert_eq!(run(&check(&toml), SHORT_TIMEOUT).await.cut_step(), "tls");
 }
 

@@ -1,4 +1,4 @@
-//! The failures of a server, each with its line.
+//! Failures of a server, and the line that reports each of them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -117,7 +117,7 @@ async fn a_missing_database_is_reported() {
 }
 
 #[tokio::test]
-async fn a_server_of_another_protocol_is_recognized() {
+async fn a_server_of_another_protocol_is_reported() {
     let address = serve_tcp(|mut stream| async move {
         // The client may have closed the connection already.
         let _closed = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;

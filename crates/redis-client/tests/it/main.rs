@@ -1,4 +1,4 @@
-//! The client against real servers, healthy and failing.
+//! The client against real servers, both healthy and failing.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 

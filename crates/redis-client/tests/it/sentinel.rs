@@ -1,4 +1,4 @@
-//! Sentinel: the check follows it to the current primary.
+//! Sentinel: the check connects to the current primary.
 
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ fn url(sentinel: &Redis, user_info: &str, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_failover_is_followed() {
+async fn the_new_primary_is_used_after_a_failover() {
     let mut primary = Redis::start(&[]).unwrap();
     let replica = Redis::start(&[&format!("replicaof 127.0.0.1 {}", primary.port())]).unwrap();
     replica.wait_for(&["INFO", "replication"], "master_link_status:up").unwrap();
@@ -58,9 +58,9 @@ async fn a_demoted_primary_is_replaced_by_the_new_one() {
     let check = check(&url(&sentinel, "", ""));
     sentinel.wait_for(&["SENTINEL", "MASTER", "app"], "num-slaves\n1").unwrap();
     let started = Instant::now();
-    // A sentinel refuses until it has seen the replica's first report.
+    // A sentinel refuses the failover until it has received the replica's first report.
     while sentinel.ask(&["SENTINEL", "FAILOVER", "app"]).unwrap() != "OK" {
-        assert!(started.elapsed() < TIMEOUT, "the sentinel refuses to fail over");
+        assert!(started.elapsed() < TIMEOUT, "the sentinel refused the failover");
         execute(&check).await.expect_working();
     }
     let address = new.port().to_string();
@@ -92,14 +92,14 @@ async fn sentinels_have_a_separate_password() {
 }
 
 #[tokio::test]
-async fn a_sentinel_that_is_down_or_does_not_know_the_primary_is_reported() {
+async fn a_sentinel_that_is_down_or_has_no_such_primary_is_reported() {
     let primary = Redis::start(&[]).unwrap();
     let mut sentinel = sentinel_of(&primary, &[]);
     let port = sentinel.port();
     let unknown = format!("url = 'redis-sentinel://127.0.0.1:{port}?sentinelServiceName=other'");
     assert_eq!(
         failure(&unknown).await,
-        format!("ask sentinel: sentinel knows no primary of this name (127.0.0.1:{port})")
+        format!("ask sentinel: sentinel has no primary with this name (127.0.0.1:{port})")
     );
     sentinel.server.stop();
     assert_eq!(

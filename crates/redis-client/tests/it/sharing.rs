@@ -1,4 +1,4 @@
-//! All databases share one connection, and replies and databases are never mixed up.
+//! All databases share one connection, without mixing up their commands or replies.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,7 +17,7 @@ fn proxy(server: &Redis) -> FaultProxy {
     FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port())))
 }
 
-/// A check for each database, named `db<number>`; the key `where` in the database holds that name.
+/// A check for each database, named `db<number>`. The key `where` in the database has this name as its value.
 fn all_databases(server: &Redis, address: SocketAddr) -> String {
     (0..DATABASES).fold(String::new(), |mut toml, number| {
         let number = number.to_string();

@@ -8,14 +8,14 @@ use probe_testkit::{Outcome, run, single};
 use redis_client::{Canary, Command, Redis, Reply};
 use stack::redis::Redis as Server;
 
-/// Far longer than any reply takes.
+/// A deadline far beyond any response time.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// The deadline of a run that is expected to time out.
 pub(crate) const SHORT_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// One check.
 pub(crate) const ONE: Kind = Kind { name: "one", build: build_one };
-/// A group of checks; each expects its own name under the key `where`.
+/// A group of checks, each of which expects its own name under the key `where`.
 pub(crate) const MANY: Kind = Kind { name: "many", build: build_many };
 
 pub(crate) fn check(toml: &str) -> Arc<dyn DynCheck> {
@@ -27,12 +27,12 @@ pub(crate) fn check_of(server: &Server) -> Arc<dyn DynCheck> {
     check(&format!("url = 'redis://127.0.0.1:{}'", server.port()))
 }
 
-/// One run.
+/// Runs a check once.
 pub(crate) async fn execute(check: &Arc<dyn DynCheck>) -> Outcome {
     run(check, TIMEOUT).await
 }
 
-/// The line of one failing run of a check with these settings.
+/// Runs a check with these settings once, and returns the line of its failure.
 pub(crate) async fn failure(toml: &str) -> String {
     execute(&check(toml)).await.line().to_owned()
 }
@@ -76,6 +76,6 @@ impl Check for TestCheck {
         if replies == expected {
             return Ok(());
         }
-        Err(Failure::msg("judge", format!("expected {expected:?}, got {replies:?}")))
+        Err(Failure::msg("compare", format!("expected {expected:?}, got {replies:?}")))
     }
 }

@@ -1,4 +1,4 @@
-//! `bench`: measures the release binary against its limits and a peer, on the real backends.
+//! `bench`: measures the release binary against its bounds and a peer, on the real backends.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -18,7 +18,7 @@ pub(crate) fn serve(listen: SocketAddr) -> Result<()> {
     gateway.wait()
 }
 
-/// Prints only the report, as JSON, to standard output; a check that does not work is an error.
+/// Prints only the report, as JSON, to standard output; a check that is not `working` is an error.
 pub(crate) fn once(listen: SocketAddr) -> Result<()> {
     let (gateway, path) = start(listen)?;
     let body = gateway.get(&path)?;

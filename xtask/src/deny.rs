@@ -7,7 +7,7 @@ use stack::Result;
 
 use crate::cargo;
 
-/// The version that is built here; the prebuilt Python packages are too old for today's cargo metadata.
+/// The version that is built here; the prebuilt Python packages are too old for the output of the current `cargo metadata`.
 const VERSION: &str = "0.20.2";
 
 /// Checks bans, licenses and sources against `deny.toml`; builds the tool if it is missing.

@@ -107,7 +107,7 @@ impl Drop for Gateway {
     }
 }
 
-/// Returns the gateway's command. `setpriv` sets the parent-death signal, so that the gateway ends even if we are killed.
+/// Returns the gateway's command. `setpriv` sets the parent-death signal, so that the gateway ends even if this process is killed.
 fn command(config: &Path, listen: SocketAddr) -> Result<Command> {
     // Cargo builds all binaries of a profile into one folder.
     let own = std::env::current_exe()

@@ -1,4 +1,4 @@
-//! `image`: builds and measures the container image, and gets a report from it.
+//! `image`: builds and measures the container image, and requests a report from it.
 
 mod container;
 mod size;
@@ -17,7 +17,7 @@ use crate::{cargo, files, release};
 
 /// The image's local name.
 const NAME: &str = "localhost/health-gateway:latest";
-/// The maximum compressed size in bytes, which a node downloads.
+/// The maximum compressed size in bytes, which is what a node downloads.
 const LIMIT: u64 = 15_000_000;
 /// All files and folders of the image.
 const CONTENT: [&str; 5] =
@@ -28,10 +28,10 @@ const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 /// The engine's default limits are more than an unprivileged user may have.
 const LIMITS: [&str; 4] = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
 
-/// Podman on all machines: it needs no daemon, is a Debian package, and lets a container connect to this machine's 127.0.0.1 while only the published ports are reachable.
+/// Podman on all machines: it needs no daemon, is a Debian package, and a container can connect to this machine's 127.0.0.1 while only its published ports are reachable from outside.
 const DEPENDENCIES: [Dependency; 4] = [
     Dependency::Debian { package: "podman", file: "/usr/bin/podman" },
-    // Podman needs it without root.
+    // Rootless podman needs it.
     Dependency::Debian { package: "uidmap", file: "/usr/bin/newuidmap" },
     Dependency::Debian { package: "slirp4netns", file: "/usr/bin/slirp4netns" },
     Dependency::Debian { package: "ca-certificates", file: "/etc/ssl/certs/ca-certificates.crt" },

@@ -66,9 +66,9 @@ enum Task {
         #[arg(long, value_name = "COMMIT")]
         since: String,
     },
-    /// Build the container image, start it, and get the report of the real backends from it.
+    /// Build the container image, start it, and request the report of the real backends from it.
     Image,
-    /// Measure the release binary against its limits; fail if a bound is missed by more than the noise.
+    /// Measure the release binary against its bounds; fail if a bound is missed by more than the noise.
     Bench {
         /// The file to write the figures to, as JSON.
         #[arg(long, value_name = "FILE")]

@@ -27,7 +27,7 @@ pub(crate) struct Figure {
     pub(crate) measured: Measurement,
     pub(crate) unit: &'static str,
     pub(crate) bound: Bound,
-    /// The measured values, in words.
+    /// The measured values, as text.
     pub(crate) detail: String,
 }
 

@@ -1,4 +1,4 @@
-//! Measures the gateway against the limit of what is possible and against a peer.
+//! Measures the gateway against the lowest possible cost and against a peer.
 //!
 //! `cargo xtask bench` builds and runs it. It is not part of the product, and uses only the gateway's public interface.
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The measured values of one contender, in blocks. The contenders of a comparison take turns with their blocks.
+/// The measured values of one contender, in blocks. The contenders of a comparison run alternately, in blocks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Blocks(Vec<Vec<f64>>);
 

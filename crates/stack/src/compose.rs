@@ -48,12 +48,12 @@ const CLIENTS: &[(&str, Dependency)] = &[
     ("moto", Dependency::Pinned(&VENV)),
 ];
 
-/// Longer than the slowest server takes on a busy machine, once its image is pulled.
+/// Longer than the slowest server takes to start on a busy machine, without the pull of its image.
 const HEALTHY_TIMEOUT: Duration = Duration::from_mins(3);
 /// How often the state of the containers is polled, which takes two commands each time.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Replaces the addresses in `text` with those that the servers have internal the containers' network.
+/// Replaces the addresses in `text` with the addresses of the servers on the containers' network.
 pub(crate) fn with_container_addresses(text: &str) -> String {
     CONTAINER_ADDRESSES.iter().fold(text.to_owned(), |text, (published, internal)| {
         text.replace(&published.to_string(), internal)

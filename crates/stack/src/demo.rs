@@ -27,7 +27,7 @@ pub(crate) fn write() -> Result<()> {
     if unchanged && !["role-id", "secret-id"].iter().any(missing) {
         return Ok(());
     }
-    // It may refer to secrets that a running Vault does not hold yet.
+    // It may refer to secrets that a running Vault does not contain yet.
     seed::vault()?;
     fs::write(&config, text).context(|| format!("write {}", config.display()))
 }

@@ -115,7 +115,7 @@ fn prepare(home: &Path, port: u16) -> Result<Program> {
         .env("GATEWAY_SERVER", "hypercorn")
         .env("LOCALSTACK_HOST", &address)
         .env("SERVICES", "s3,events,sts,secretsmanager")
-        // By default it sends usage events to its makers and serves DNS.
+        // By default it sends usage events to its vendor and serves DNS.
         .env("DISABLE_EVENTS", "1")
         .env("SKIP_SSL_CERT_DOWNLOAD", "1")
         .env("DNS_ADDRESS", "0")

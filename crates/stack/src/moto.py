@@ -39,7 +39,7 @@ SKEWED = """<?xml version="1.0" encoding="UTF-8"?>
 current time is too large.</Message><RequestTime>{}</RequestTime><ServerTime>{}</ServerTime>\
 <MaxAllowedSkewMilliseconds>900000</MaxAllowedSkewMilliseconds><RequestId>1</RequestId></Error>"""
 
-# Properties of the current request that moto does not save_response.
+# Properties of the current request that moto does not keep.
 sent = threading.local()
 create_aws_request = IAMRequestBase._create_aws_request
 

@@ -25,7 +25,7 @@ mod distribution;
 pub use distribution::{ALTERNATE_DOMAIN, Distribution};
 
 const SCRIPT: &str = include_str!("moto.py");
-/// The number of calls before moto checks credentials: more than any seeding dependencies.
+/// The number of calls before moto checks credentials, which is more than seeding needs.
 const UNCHECKED_CALLS: &str = "1000000";
 
 pub(crate) const SERVICE: Service = Service {
@@ -55,7 +55,7 @@ pub struct Moto {
 /// An access key for a server that checks credentials.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// The access key's id.
+    /// The access key's ID.
     pub id: String,
     /// Its secret.
     pub secret: String,
@@ -67,7 +67,7 @@ impl Moto {
         Self::private(0)
     }
 
-    /// Starts an empty server with a clock that is an hour ahead, so that it rejects all signatures.
+    /// Starts an empty server whose clock is an hour ahead, so that it rejects all signatures.
     pub fn start_with_clock_ahead() -> Result<Self> {
         Self::private(3600)
     }

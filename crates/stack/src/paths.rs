@@ -27,7 +27,7 @@ pub(crate) fn create(folder: PathBuf) -> Result<PathBuf> {
 
 /// Returns the parent of the data folders of the shared servers.
 ///
-/// If we are root, PostgreSQL runs as another user, which cannot reach a workspace below `/root`; then it is a folder below `/var/lib`.
+/// If this process is root, PostgreSQL runs as another user, which cannot reach a workspace below `/root`; then it is a folder below `/var/lib`.
 pub(crate) fn data() -> Result<PathBuf> {
     let state = create(state())?;
     if !geteuid().is_root() || accessible_to_others(&state) {

@@ -1,8 +1,8 @@
 //! The grants of the gateway's user on the shared servers.
 //!
-//! They are exactly what `health-gateway permissions` prints for the demo's configuration, so that everything that runs on the stack shows that they suffice.
+//! They are exactly what `health-gateway permissions` prints for the demo's configuration, so that every run on the stack shows that they suffice.
 //!
-//! `permissions.txt` is that output, except for the id of the distribution, which differs each time. A test of the gateway compares the two.
+//! `permissions.txt` is that output, except for the ID of the distribution, which differs each time. A test of the gateway compares the two.
 
 use std::fmt::Display;
 

@@ -1,4 +1,4 @@
-//! Virtual environments of pinned Python packages, separate because their versions conflict with others.
+//! Virtual environments of pinned Python packages, whose versions conflict with those of others.
 
 use std::fs;
 use std::path::PathBuf;

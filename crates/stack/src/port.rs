@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Error, Result};
 
-/// Below the ephemeral ports, one of which an outgoing connection could take before the server binds it.
+/// Below the ephemeral ports, which an outgoing connection could take before the server binds one.
 const PORTS: std::ops::Range<u16> = 20_000..25_000;
 
 /// Returns a free port of 127.0.0.1, which no other call or process gets while this process lives.

@@ -22,7 +22,7 @@ pub const ADMIN_USER: &str = "postgres";
 /// The password of [`ADMIN_USER`].
 pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
 
-/// The account that PostgreSQL runs as if we are root, because it refuses to run as root.
+/// The account that PostgreSQL runs as if this process is root, because it refuses to run as root.
 const ACCOUNT: &str = "postgres";
 
 /// PostgreSQL's immediate shutdown, which also ends its children and frees its shared memory.

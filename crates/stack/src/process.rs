@@ -1,4 +1,4 @@
-//! Processes identified by their PID and start time, so that a reused PID is not mistaken.
+//! Processes, identified by PID and start time, so that a reused PID is detected.
 
 use std::fs;
 use std::thread;

@@ -79,7 +79,7 @@ impl Program {
         self
     }
 
-    /// Runs the program as this user if we are root.
+    /// Runs the program as this user if this process is root.
     #[must_use]
     pub fn user(mut self, user: &'static str) -> Self {
         self.user = geteuid().is_root().then_some(user);

@@ -96,7 +96,7 @@ pub(crate) fn private_folder(name: &str) -> Result<TempDir> {
     Ok(folder)
 }
 
-/// Opens a folder to other users, because PostgreSQL runs as another user if we are root.
+/// Opens a folder to other users, because PostgreSQL runs as another user if this process is root.
 fn make_accessible(folder: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))

@@ -43,7 +43,7 @@ pub(crate) struct Service {
     pub(crate) name: &'static str,
     /// Its port on 127.0.0.1, if it listens.
     pub(crate) port: Option<u16>,
-    /// The packages that it dependencies natively.
+    /// The packages that it needs to run natively.
     pub(crate) dependencies: &'static [Dependency],
     /// Creates its data folder, and returns the program that runs it.
     pub(crate) prepare: fn(&Self, &Path) -> Result<Program>,
@@ -55,11 +55,11 @@ pub(crate) struct Service {
 
 /// The state of a service.
 pub(crate) enum State {
-    /// Our native server runs and is seeded.
+    /// The stack's native server runs and is seeded.
     Up(Process),
-    /// Our server runs in a container and is seeded.
+    /// The stack's server runs in a container and is seeded.
     InContainer,
-    /// Our native server runs, but is not seeded, because the run that started it was interrupted.
+    /// The stack's native server runs, but is not seeded, because the run that started it was interrupted.
     Unseeded,
     /// No server runs.
     Down,
@@ -95,7 +95,7 @@ impl Service {
     /// Starts it natively in a new data folder, waits until it is ready, and seeds it.
     pub(crate) fn start(&self) -> Result<()> {
         let program = (self.prepare)(self, &paths::data()?.join(self.name))?;
-        // The child is detached and outlives us.
+        // The child is detached and outlives this process.
         let (process, _) = program.start(Lifetime::Detached)?;
         self.write_record(&process.record())?;
         program.wait(process)?;
@@ -103,7 +103,7 @@ impl Service {
         self.write_record(&format!("{} {SEEDED}", process.record()))
     }
 
-    /// Ends our native server, if it runs, and returns its process.
+    /// Ends its native server, if it runs, and returns the process.
     pub(crate) fn stop(&self) -> Result<Option<Process>> {
         let process = self.process();
         if let Some(process) = process {
@@ -120,7 +120,7 @@ impl Service {
         Ok(process)
     }
 
-    /// Returns the process of our native server, if it runs.
+    /// Returns the process of its native server, if it runs.
     pub(crate) fn process(&self) -> Option<Process> {
         Process::from_record(&self.read_record()).filter(|process| process.is_alive())
     }
@@ -222,7 +222,7 @@ pub(crate) fn report(service: &Service, message: &str) {
     eprintln!("{:>10}  {message}", service.name);
 }
 
-/// Waits until a service is up that another one dependencies, because all services start at once.
+/// Waits until a service is up that another one depends on, because all services start at once.
 pub(crate) fn wait_for(service: &Service) -> Result<()> {
     let deadline = Instant::now() + NEEDED_TIMEOUT;
     while !matches!(service.state(), State::Up(_)) {

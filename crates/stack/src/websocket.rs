@@ -1,4 +1,4 @@
-//! A WebSocket server that echoes, and misbehaves on some paths: shared and private servers.
+//! A WebSocket server that echoes messages, and misbehaves on some paths: shared and private servers.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Runs the image as a container, gets its report, and stops it.
+//! Runs the image as a container, requests its report, and stops it.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,7 +28,7 @@ pub(super) struct ContainerRun {
     pub(super) memory: u64,
 }
 
-/// Starts the image with the demo's configuration, gets the report, runs the health check, and stops the container.
+/// Starts the image with the demo's configuration, requests the report, runs the health check, and stops the container.
 pub(super) fn run(image: &str, configuration: &Path) -> Result<ContainerRun> {
     configure(configuration)?;
     let container = Container::start(image, configuration)?;

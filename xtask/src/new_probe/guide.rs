@@ -7,7 +7,7 @@ use crate::files::read;
 
 /// Applies every change that the guide shows, in its order.
 ///
-/// A file is a block after a line with nothing but its path as code and a colon.
+/// A file is a block after a line that contains only its path as code and a colon.
 /// A diff names its files as `git diff` does; its hunks begin with `@@` and have no line numbers.
 pub(super) fn apply(guide: &str, root: &Path) {
     let mut lines = guide.lines();

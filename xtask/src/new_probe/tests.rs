@@ -82,7 +82,7 @@ fn the_guide_adds_a_probe() {
     let target = own.ancestors().nth(3).unwrap();
     let root = target.join("new-probe-test");
     copy_the_workspace_to(&root);
-    // Cargo tells equal crates of two workspaces apart by their versions alone, and shares their builds otherwise.
+    // Cargo distinguishes equal crates of two workspaces only by their versions, and shares their builds otherwise.
     let manifest = root.join("Cargo.toml");
     let text = read(&manifest).unwrap();
     let version = format!("version = \"{}\"\n", env!("CARGO_PKG_VERSION"));

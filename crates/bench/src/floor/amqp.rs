@@ -15,7 +15,7 @@ pub(super) const METHOD: u8 = 1;
 pub(super) const HEADER: u8 = 2;
 pub(super) const BODY: u8 = 3;
 
-/// A method, by class id and method id.
+/// A method, by class ID and method ID.
 pub(super) type Method = (u16, u16);
 pub(super) const DECLARE_OK: Method = (50, 11);
 pub(super) const ACK: Method = (60, 80);

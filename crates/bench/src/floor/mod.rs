@@ -36,7 +36,7 @@ trait FloorConnection: Send {
 
 type Connector = Box<dyn FnOnce() -> io::Result<Box<dyn FloorConnection>> + Send>;
 
-/// Connector connections to all backends.
+/// Open connections to all backends.
 pub(crate) struct Floor(Vec<Box<dyn FloorConnection>>);
 
 impl Floor {

@@ -61,7 +61,7 @@ impl Client {
         Ok(ms(started_at.elapsed()))
     }
 
-    /// Gets a report, in which every check must be `working`.
+    /// Requests a report, in which every check must be `working`.
     pub(crate) fn get_report(&mut self) -> Result<Value> {
         let report: Value = serde_json::from_slice(self.get()?).context("read the report")?;
         let not_working: Vec<_> = check_results(&report)

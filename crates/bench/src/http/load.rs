@@ -42,7 +42,7 @@ pub(crate) struct LoadResult {
     pub(crate) unanswered: usize,
 }
 
-/// How long the last responses may take.
+/// How long the last responses may take after the end of the load.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Load {

@@ -56,7 +56,7 @@ impl Peer {
         let program = Program::new("peer", PACKAGES.program("uvicorn"), &home)
             .args(["app:application", "--workers", "2", "--host", "127.0.0.1"])
             .args(["--port", &port.to_string()])
-            // Its connections are idle while the other contenders have their turns.
+            // Its connections are idle while the other contenders run.
             .args(["--timeout-keep-alive", "120"])
             .env("TUNED", if setup == Setup::Tuned { "1" } else { "" })
             .env("POSTGRES", POSTGRES.to_string())

@@ -13,7 +13,7 @@ use crate::peer::{Peer, Setup};
 use crate::proc;
 use crate::rows::Bench;
 
-/// The contenders take turns with their blocks; a block's 99th percentile needs some hundred requests.
+/// The contenders run alternately, in blocks; the 99th percentile of a block needs some hundred requests.
 const BLOCKS: usize = 10;
 const REQUESTS: usize = 300;
 /// The peer is slow: with its defaults it takes more than a second.

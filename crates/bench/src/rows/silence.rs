@@ -19,9 +19,10 @@ const CLIENTS: usize = 64;
 /// The timeout of every check.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const DURATION: Duration = Duration::from_secs(6);
-/// The number of reports that are read meanwhile, and how many of them are a block.
+/// The number of reports that are read under load.
 const REPORTS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(20);
+/// How many of them are one block.
 const BLOCK: usize = 10;
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {

@@ -18,7 +18,7 @@ const ENGINES: &[(&str, &[&[&str]])] = &[
     ("podman", &[&["podman", "compose"], &["podman-compose"]]),
 ];
 
-/// A tiny image, pulled to find out whether the engine can pull images.
+/// A small image, pulled to test whether the engine can pull images.
 const PROBE_IMAGE: &str = "docker.io/library/hello-world:linux";
 /// Longer than a running engine takes to respond.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,19 +29,19 @@ const REMOVE_TIMEOUT: Duration = Duration::from_mins(2);
 /// Enough of a log to explain why a server did not start.
 const LOG_LINES: &str = "12";
 
-/// The label by which a client marks the containers of our file, with the file's folder as value.
+/// The label of the containers of the stack's compose file, with the file's folder as its value.
 const FOLDER_LABEL: &str = "com.docker.compose.project.working_dir";
 /// The label with the service's name.
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 
-/// A running engine, and its client that can read our file.
+/// A running engine, and its client that can read the compose file.
 #[derive(Debug)]
 pub(crate) struct Engine {
     command: &'static str,
     client: &'static [&'static str],
 }
 
-/// One container of our file, as the engine describes it.
+/// One container of the compose file, as the engine describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Container {
     pub(super) id: String,
@@ -81,7 +81,7 @@ impl Engine {
         Err(Error::new(format!("no container engine can be used ({})", errors.join("; "))))
     }
 
-    /// Returns the containers of our file, running or not.
+    /// Returns the containers of the compose file, running or not.
     pub(super) fn containers(&self) -> Result<Vec<Container>> {
         let ours = format!("label={FOLDER_LABEL}={}", paths::workspace().display());
         let list = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &ours];
@@ -116,7 +116,7 @@ impl Engine {
             .map_err(|error| Error::new(format!("{} rm: {error}", self.command)))
     }
 
-    /// Removes all containers of our file, its network and the gateway.
+    /// Removes all containers of the compose file, its network and the gateway.
     pub(super) fn down(&self) -> Result<()> {
         let mut client = self.client();
         // Without its profile, the gateway is not removed.
@@ -135,7 +135,7 @@ impl Engine {
             .map_err(|error| Error::new(format!("{} {}: {error}", self.command, args[0])))
     }
 
-    /// Returns a command that runs the client in the folder of our file.
+    /// Returns a command that runs the client in the folder of the compose file.
     fn client(&self) -> Command {
         let mut client = Command::new(self.client[0]);
         client.args(&self.client[1..]).current_dir(paths::workspace());
@@ -166,7 +166,7 @@ impl Container {
         format!("{} {}", self.id, self.started)
     }
 
-    /// Returns the short form of its id.
+    /// Returns the short form of its ID.
     pub(super) fn short_id(&self) -> &str {
         self.id.get(..12).unwrap_or(&self.id)
     }
@@ -186,7 +186,7 @@ impl Container {
     }
 }
 
-/// Returns the first client that can read our file. The error gives the reason for each client.
+/// Returns the first client that can read the compose file. The error gives the reason for each client.
 fn client(
     clients: &'static [&'static [&'static str]],
 ) -> std::result::Result<&'static [&'static str], String> {
@@ -226,7 +226,7 @@ fn first_error(stderr: &str) -> Option<String> {
 
 /// Runs a command, and returns its status, standard output and standard error. The status is `None` if it was killed after `timeout`.
 fn run(args: &[&str], timeout: Duration) -> io::Result<(Option<ExitStatus>, String, String)> {
-    // Files, because a full pipe would block the command while we wait for it.
+    // Files, because a full pipe would block the command while this function waits for it.
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let mut child = Command::new(args[0])
         .args(&args[1..])

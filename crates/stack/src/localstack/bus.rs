@@ -12,7 +12,7 @@ pub const BUS: &str = "history";
 pub const RULE: &str = "to-history";
 /// The API destination, which is the history service.
 pub const DESTINATION: &str = "history";
-/// The connection of [`DESTINATION`], which holds the history service's API key.
+/// The connection of [`DESTINATION`], which contains the history service's API key.
 pub const CONNECTION: &str = "history";
 /// The sources of the events that [`RULE`] matches: the application and the gateway.
 pub const SOURCES: [&str; 2] = ["app", "health-gateway"];

@@ -11,7 +11,7 @@ pub const ALTERNATE_DOMAIN: &str = "cdn.app.example";
 /// A distribution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Distribution {
-    /// Its id.
+    /// Its ID.
     pub id: String,
     /// Its own domain, which does not resolve.
     pub domain: String,

@@ -123,9 +123,9 @@ impl Node {
     }
 }
 
-/// Returns the server's Erlang arguments. With its name set here, the node dependencies no epmd to choose one.
+/// Returns the server's Erlang arguments. With its name set here, the node needs no epmd to choose one.
 ///
-/// With Debian's settings, Erlang's schedulers do not busy-wait, and loading the thousand modules takes 9 s. A short busy wait starts the server in 3 s and uses less CPU time.
+/// With Debian's settings, Erlang's schedulers do not busy-wait, and it takes 9 s to load the thousand modules. A short busy wait starts the server in 3 s and uses less CPU time.
 fn server_args(port: u16) -> String {
     format!(
         "-sname {NODE} -erl_epmd_port {port} -kernel inet_dist_use_interface {{127,0,0,1}} \

@@ -53,7 +53,7 @@ impl Node {
         let leader = format!("http://127.0.0.1:{}", active.port);
         node.api("PUT", "sys/storage/raft/join", &json!({"leader_api_addr": leader}))?;
         node.submit_key()?;
-        // It forwards requests only once it knows the active node.
+        // It forwards no requests before it has found the active node.
         node.wait_for("a standby", |health| {
             health["standby"] == true && health["replication_performance_mode"] == "primary"
         })?;

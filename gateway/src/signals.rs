@@ -62,7 +62,7 @@ async fn handle(
             tracing::warn!(signal, "second signal, exiting at once");
             let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
             // The receiver is gone if the process is exiting anyway.
-            drop(exit.send(ExitCode::from(ENDED_BY_SIGNAL + number)));
+            let _unreceived = exit.send(ExitCode::from(ENDED_BY_SIGNAL + number));
             return;
         }
         tracing::info!(signal, "shutting down");

@@ -1,4 +1,4 @@
-//! A proxy in front of a backend that counts connections and requests, and can break them.
+//! A proxy for a backend that counts connections and requests, and can break them.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};

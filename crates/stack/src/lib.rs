@@ -1,7 +1,7 @@
-//! The real backends for the demo and the tests, natively on this machine or in containers.
+//! The real backends for the demo and the tests, native or in containers.
 //!
 //! The shared stack ([`up`], [`down`]) has fixed addresses. It serves the demo and the tests that leave its servers healthy.
-//! It runs natively or in the containers of `docker-compose.yml`; clients see no difference.
+//! It runs natively or in the containers of `docker-compose.yml`; there is no difference for clients.
 //! A test that breaks its server starts a private one, which is always native, such as [`postgres::Postgres`], [`redis::Redis`] or [`vault::Vault`].
 //!
 //! The credentials are constants, because they protect only throw-away data on 127.0.0.1.

@@ -1,4 +1,4 @@
-//! Registers a new probe outside its crate: in the workspace, in the gateway and in CODEOWNERS.
+//! Registers a new probe in the workspace, in the gateway and in CODEOWNERS.
 
 use super::Names;
 

@@ -1,4 +1,4 @@
-//! The names of a new probe, its registration, and the guide applied to a copy of the workspace.
+//! Tests of a new probe's names, its registration, and the guide.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The limit for HTTP: a bare hyper server with a fixed response, in its own process.
+//! The limit for HTTP: a bare hyper server with a fixed response, as a process.
 
 use std::convert::Infallible;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Throughput of cached reports, against a bare hyper server with a body of the same size.
+//! Throughput of cached reports, against a bare hyper server with an equally large body.
 
 use std::net::SocketAddr;
 use std::time::Duration;

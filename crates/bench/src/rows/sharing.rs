@@ -16,7 +16,7 @@ const RUNS: usize = 1000;
 const CLIENTS: usize = 1000;
 const DURATION: Duration = Duration::from_secs(10);
 
-/// Counts the connections of fresh runs in steady state, with proxies, which also see short-lived ones.
+/// Counts the connections of fresh runs in steady state, with proxies, which also count short-lived ones.
 pub(crate) fn connections(bench: &Bench) -> Result<Vec<Figure>> {
     let backends = ProxiedBackends::new()?;
     let gateway = Gateway::start(bench.gateway(), "", &backends.backends().sections())?;

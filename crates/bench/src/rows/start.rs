@@ -1,4 +1,4 @@
-//! Time from the start of the process to its first report, against the floor as a process.
+//! Time from the start of a process to its first report, against the floor.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! The history's event bus, with its rule, API destination and connection, and ways to break them.
+//! The history's event bus, its rule, API destination and connection, and ways to break them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The difference between our clock and a server's.
+//! The difference between the local clock and a server's.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use aws_smithy_types::date_time::Format;
 /// The smallest tolerance of any AWS service.
 const TOLERANCE: Duration = Duration::from_mins(5);
 
-/// Describes the difference between our clock and a `Date` header, if it exceeds the tolerance.
+/// Describes the difference between the local clock and a `Date` header, if it exceeds the tolerance.
 pub(crate) fn describe(now: SystemTime, date: Option<&str>) -> Option<String> {
     let theirs = DateTime::from_str(date?, Format::HttpDate).ok()?;
     let theirs = SystemTime::try_from(theirs).ok()?;

@@ -48,7 +48,7 @@ impl Provider {
             cached.map_err(|failure| CredentialsError::provider_error(FailureError(failure)))?;
         let reused = cached.used.swap(true, Ordering::Relaxed);
         let credentials = cached.credentials.clone();
-        // The SDK may ask twice in one call. The first value stays, and the second is equal.
+        // The SDK may request credentials twice in one call. The first value stays, and the second is equal.
         drop(call.used.set(UsedCredentials { cached, reused }));
         // The credentials are loaded: from here on, a timeout is the request's.
         call.steps.begin(call.step);

@@ -11,7 +11,7 @@ use crate::findings::{Backlog, FindingsSender};
 use crate::inspect::{EXCHANGE, InspectReply, InspectRequest, REPLY_EXCHANGE};
 use crate::task::Task;
 
-/// When a request expires in a worker's queue, so that requests do not pile up while the worker is stopped.
+/// How long a request stays in a worker's queue before it expires, so that requests do not pile up while the worker is stopped.
 const REQUEST_EXPIRES: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl AmqpBroker {
         queues: &[String],
         findings: &FindingsSender,
     ) -> Result<(), Failure> {
-        // The loss of a cached connection proves nothing, so the request is published a second time.
+        // A cached connection may have been stale, so the request is published once more after a loss.
         for _ in 0..2 {
             let publish =
                 self.0.run(steps, |connection| publish(connection, steps, request, queues));
@@ -133,7 +133,7 @@ async fn publish(
     Ok(Accepted { deliveries, recipients: (!routed).then_some(0), backlogs })
 }
 
-/// A message to all workers, with the exchange for their replies.
+/// A publication to all workers, with the exchange for their replies.
 fn to_all_workers() -> Publication {
     let (exchange, reply_exchange) = (EXCHANGE.to_owned(), Some(REPLY_EXCHANGE));
     Publication { exchange, reply_exchange, ..Publication::default() }

@@ -26,7 +26,7 @@ struct Latest {
     broadcast: Option<(Instant, Weak<Broadcast>)>,
 }
 
-/// A request in flight; it stays in flight for as long as a check watches its findings.
+/// A request, which stays in flight for as long as a check watches its findings.
 struct Broadcast {
     findings: FindingsSender,
     steps: Arc<Steps>,
@@ -88,7 +88,7 @@ impl Broadcasts {
         if let Err(failure) = self.broker.broadcast(steps, &request, &self.queues, findings).await {
             findings.fail(failure);
         }
-        // Checks that join a moment later still get the findings.
+        // Checks that join later still receive the findings.
         findings.abandoned().await;
     }
 }

@@ -17,7 +17,7 @@ use crate::task::Task;
 
 /// The step in which a canary is sent and its result is awaited.
 const STEP: &str = "canary";
-/// How long a canary may take before it is given up.
+/// How long a canary may take before it expires.
 const LIFETIME: Duration = Duration::from_mins(1);
 /// How long sending or withdrawing a task may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ pub(crate) struct QueueCanary {
     results: ResultBackend,
     queue: String,
     current: Mutex<Option<Canary>>,
-    /// Tasks that were given up; a result of theirs may still arrive.
+    /// Tasks that have expired, but whose results may still arrive.
     expired: Mutex<Vec<Task>>,
 }
 
@@ -76,7 +76,7 @@ impl QueueCanary {
     pub(crate) async fn run(self: &Arc<Self>, steps: &Steps, known: &str) -> Result<(), Failure> {
         let result = self.run_once(steps, known).await;
         match result {
-            // A lost connection proves nothing about the queue.
+            // A lost connection is not evidence about the queue.
             Err(failure) if failure.cause().is_connection_lost() => {
                 self.run_once(steps, known).await
             }

@@ -1,4 +1,4 @@
-//! What a broadcast has found so far; the checks watch it.
+//! The findings of a broadcast so far, which the checks watch.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) struct Findings {
     pub(crate) failure: Option<Failure>,
 }
 
-/// What the broker knows about a queue.
+/// What the broker reports about a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backlog {
     /// The queue does not exist.

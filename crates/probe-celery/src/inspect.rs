@@ -14,7 +14,7 @@ pub(crate) const EXCHANGE: &str = "celery.pidbox";
 /// The exchange for the replies.
 pub(crate) const REPLY_EXCHANGE: &str = "reply.celery.pidbox";
 
-/// When a request expires. Workers compare this with their own clocks, so it is generous.
+/// How long a request is valid. Workers compare its expiry with their own clocks, so this allows for clock skew.
 const EXPIRES: Duration = Duration::from_mins(1);
 
 /// One request to all workers.
@@ -68,7 +68,7 @@ impl InspectRequest {
 impl InspectReply {
     /// Parses the body of a reply; `None` if it is not one.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
-        // A worker that was not asked for its queues, or that cannot list them, is online all the same.
+        // A worker whose reply lists no queues is online all the same.
         let (worker, queues) = entry::<Vec<ActiveQueue>>(body)
             .or_else(|| Some((entry::<IgnoredAny>(body)?.0, Vec::new())))?;
         Some(Self { worker, queues: queues.into_iter().map(|queue| queue.name).collect() })

@@ -5,9 +5,9 @@
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-/// What kombu puts between the parts of a name.
+/// The separator between the parts of a name.
 pub(crate) const SEPARATOR: &str = "\u{6}\u{16}";
-/// The priorities that have a list of their own; the list of the first has the bare name of the queue.
+/// The priorities that have a list of their own; the first list has the name of the queue alone.
 pub(crate) const PRIORITIES: [&str; 4] = ["", "3", "6", "9"];
 
 /// The lists of a queue, one for each priority.

@@ -9,7 +9,7 @@ use redis_client::{Command, literal_pattern};
 use crate::inspect::REPLY_EXCHANGE;
 use crate::kombu::SEPARATOR;
 
-/// The prefix of our routing keys; a timestamp follows.
+/// The prefix of the gateway's routing keys, before a timestamp.
 const PREFIX: &str = "health-gateway.";
 /// A binding older than this is no longer in use.
 const STALE: Duration = Duration::from_hours(1);
@@ -51,7 +51,7 @@ impl ReplyQueue {
     }
 }
 
-/// The key pattern of all our lists.
+/// The key pattern of all of the gateway's lists.
 pub(crate) fn list_pattern() -> String {
     format!("{}*.{}", literal_pattern(PREFIX), literal_pattern(REPLY_EXCHANGE))
 }

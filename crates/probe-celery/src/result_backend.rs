@@ -119,7 +119,7 @@ fn key(task: &Task) -> String {
     format!("{KEY_PREFIX}{}", task.id())
 }
 
-/// The outcome of a task; `None` while it is not done. A result that is not JSON is one as well: the task has run.
+/// The outcome of a task; `None` while it is not done. A result that is not JSON counts as success, since the task has run.
 fn outcome(result: &[u8]) -> Option<Result<(), Failure>> {
     let Ok(result) = serde_json::from_slice::<Value>(result) else { return Some(Ok(())) };
     let fail = |reason: String| Some(Err(Failure::msg(STEP, reason)));

@@ -55,7 +55,7 @@ impl Rules {
 
     /// The remaining lifetime below which a token is about to expire.
     ///
-    /// A renewal is due when half of the token's lifetime is over, so with a quarter left it has failed for a while.
+    /// A renewal is due when half of the token's lifetime has elapsed, so with a quarter left it has been failing for a while.
     /// Without this bound, a token that is issued for less than `min_ttl` would always fail the check.
     fn required_ttl(self, token: &TokenState) -> Duration {
         if token.auto_renewed { self.min_ttl.min(token.creation_ttl / 4) } else { self.min_ttl }

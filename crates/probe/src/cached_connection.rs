@@ -26,7 +26,7 @@ pub trait Connect: Send + Sync + 'static {
 
 /// A connection that is opened when it is first needed and reused by later runs.
 ///
-/// * A reused connection that turns out to be lost proves nothing about the server: the run tries once more on a new one.
+/// * If a reused connection turns out to be lost, the run retries once on a new one: the server may be working.
 /// * The connection of a run that was cancelled is not reused: its state is unknown.
 /// * Concurrent runs share one connection, and one attempt to open it.
 pub struct CachedConnection<C: Connect> {

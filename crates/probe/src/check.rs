@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{Failure, Grant, Steps};
 
-/// Finds out whether one backend can do its work right now.
+/// Checks whether one backend is working.
 pub trait Check: Send + Sync + 'static {
     /// The address of the backend as an operator would write it, such as `10.0.3.7:5432`.
     ///
@@ -18,9 +18,9 @@ pub trait Check: Send + Sync + 'static {
     /// The future may be dropped at any `.await` when its deadline passes; the next call must not be affected.
     fn check(&self, steps: &Steps) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// The least time between two runs, unless the configuration sets `max_age`. For checks that are expensive for their backend, or that write to it.
+    /// The minimum time between two runs, unless the configuration sets `max_age`: for checks that are expensive for their backend, or that write to it.
     ///
-    /// The gateway enforces it: a caller that asks for a fresh result gets the cached one, and a run that has started completes even if its caller disconnects.
+    /// The gateway enforces it: a request for a fresh result gets the cached one, and a run that has started completes even if its caller disconnects.
     fn min_interval(&self) -> Option<Duration> {
         None
     }

@@ -22,7 +22,7 @@ impl Failure {
         Self { step, cause: cause.into() }
     }
 
-    /// `step` failed for a reason in the probe's own words: lower case, without a final dot.
+    /// `step` failed for a reason that the probe states itself: lower case, without a final dot.
     pub fn msg(step: &'static str, reason: impl Into<String>) -> Self {
         Self { step, cause: Cause::msg(reason) }
     }
@@ -62,12 +62,12 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// A cause in the probe's own words.
+    /// A cause that the probe states itself.
     pub fn msg(reason: impl Into<String>) -> Self {
         Self { text: reason.into(), connection_lost: false }
     }
 
-    /// Marks the cause as the loss of a connection, which on a reused connection proves nothing (see [`crate::CachedConnection`]).
+    /// Marks the cause as the loss of a connection, which on a reused connection is no evidence against the server (see [`crate::CachedConnection`]).
     #[must_use]
     pub fn connection_lost(mut self) -> Self {
         self.connection_lost = true;
@@ -85,7 +85,7 @@ impl Cause {
     }
 }
 
-/// Scrubbed, since the text may contain a server's or library's words.
+/// Scrubbed, since the text may come from a server or a library.
 impl fmt::Debug for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cause")

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::Secret;
 
-/// The language in which one kind of backend is told what to grant.
+/// The language of the statements that grant permissions on one kind of backend.
 #[derive(Debug)]
 pub struct GrantDialect {
     /// The backend's name, such as `PostgreSQL`.

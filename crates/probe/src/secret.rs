@@ -52,7 +52,7 @@ impl fmt::Debug for Secret {
 
 /// Masks every secret in memory, and the user-info of every URL, in `text`.
 ///
-/// The gateway's own messages contain no secrets by construction. This is the safety net for errors of servers and libraries.
+/// The gateway's own messages contain no secrets by construction. Errors of servers and libraries may.
 pub fn scrub(text: &str) -> String {
     let mut clean = without_user_info(text);
     let mut found: Vec<_> = {

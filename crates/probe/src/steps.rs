@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{Cause, Failure};
 
-/// Names of steps that mean the same in every probe.
+/// Names of steps that have the same meaning in every probe.
 pub mod step {
     /// The name of the server is resolved to addresses.
     pub const RESOLVE: &str = "resolve";
@@ -16,7 +16,7 @@ pub mod step {
     pub const CONNECT: &str = "connect";
     /// TLS is negotiated.
     pub const TLS: &str = "tls";
-    /// The server judges the credentials. A failure of this step means that it refused them: the gateway then reads the secrets again.
+    /// The server verifies the credentials. A failure of this step means that it rejected them: the gateway then reads the secrets again.
     pub const AUTHENTICATE: &str = "authenticate";
 }
 
@@ -30,7 +30,7 @@ pub struct Steps {
 
 #[derive(Debug)]
 enum State {
-    /// In a step of its own, with the words for a timeout.
+    /// In a step of its own, with the text for a timeout.
     In { step: &'static str, silence: String, known: String },
     /// Waiting for work that several runs share; the steps of that work are the current ones.
     Following(Arc<Steps>),

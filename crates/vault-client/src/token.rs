@@ -39,7 +39,7 @@ pub(crate) struct Lease {
     /// The full length, from the start of the lease.
     pub(crate) duration: Duration,
     pub(crate) renewable: bool,
-    /// When half of it is over.
+    /// When half of it has elapsed.
     pub(crate) renew_at: Option<Instant>,
 }
 
@@ -62,7 +62,7 @@ impl Token {
         expires.is_some_and(|expires| expires <= Instant::now())
     }
 
-    /// Whether the token is worth sending. A configured token always is, as there is no other.
+    /// Whether the token may still be valid. A configured token always is, as there is no other.
     pub(crate) fn is_usable(&self) -> bool {
         !(self.by_login && self.is_expired())
     }

@@ -11,7 +11,7 @@ use crate::Secret;
 /// Parts of the names of parameters whose values are secrets, in lower case.
 const SECRET_PARAMETERS: [&str; 4] = ["pass", "secret", "token", "key"];
 
-/// A URL as its text divides: what RFC 3986 says of `scheme://user:password@authority/path?query#fragment`.
+/// A URL split into its parts, as RFC 3986 defines them: `scheme://user:password@authority/path?query#fragment`.
 ///
 /// The authority ends at the first `/`, `?` or `#`, and the user-info at the only `@` in it.
 /// A second `@` is an error: clients disagree about which one ends the user-info, and a client that picks the wrong one shows a part of the password as the host.

@@ -145,12 +145,12 @@ pub struct Url {
 impl Url {
     /// Parses a URL. The error says what is wrong and quotes nothing.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let parts = UrlParts::split(text)?;
         let parsed = url::Url::parse(text)
             .map_err(|error| format!("expected a URL such as `scheme://host:port`: {error}"))?;
         if !parsed.has_host() || parsed.host_str().is_some_and(str::is_empty) {
             return Err("expected a URL such as `scheme://host:port`: it has no host".to_owned());
         }
+        let parts = UrlParts::split(text)?;
         let username = percent_decode(parsed.username(), "user-info")?;
         let password = parsed.password().map(|password| percent_decode(password, "user-info"));
         let password = password.transpose()?.map(Secret::new);

@@ -301,7 +301,7 @@ mod tests {
         );
         check_error(
             "postgres://app:Top@Secret99@host/app",
-            "expected every `@` in the user or the password to be written as `%40`",
+            "expected every `@` but the one before the host to be written as `%40`",
         );
         check_error(
             "postgres://u:hun?ter2@db",

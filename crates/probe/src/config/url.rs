@@ -60,7 +60,7 @@ impl<'a> UrlParts<'a> {
         Ok(Self { scheme, username, password, hosts, path, query })
     }
 
-    /// The parameters of the query, decoded and in order. Values of secret parameters are registered for scrubbing, in both forms.
+    /// The parameters of the query, decoded and in order. The decoded values of secret parameters are registered for scrubbing.
     pub fn parameters(&self) -> Result<Vec<Parameter>, String> {
         let parameters = self.query.split('&').filter(|parameter| !parameter.is_empty());
         parameters.map(Parameter::parse).collect()

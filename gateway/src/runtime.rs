@@ -1,8 +1,9 @@
 //! The tokio runtime, in which tasks that block their workers do not stop the others.
 
+use std::array;
 use std::convert::Infallible;
 use std::io;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use tokio::runtime::{Builder, Handle};
 /// One more than the number of tasks that may block at the same time without stopping the others.
 const WORKERS: usize = 8;
 
-/// The longest time for which a blocking task can delay I/O and timers.
-const WAKE_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the workers are examined. A task that blocks delays the others by at most two intervals.
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs `work` to completion on a new runtime, without waiting for tasks that still block their threads at the end.
 pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
@@ -20,28 +21,50 @@ pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
     let handle = runtime.handle().clone();
     let (running, stopped) = mpsc::channel();
     thread::Builder::new()
-        .name("wake-workers".to_owned())
-        .spawn(move || wake_workers(&handle, &stopped))?;
+        .name("supervisor".to_owned())
+        .spawn(move || supervise(&handle, &stopped))?;
     let output = runtime.block_on(work);
     drop(running);
     runtime.shutdown_background();
     Ok(output)
 }
 
-/// Wakes a parked worker at each interval while another one is busy, until the sender of `stopped` is dropped.
+/// Holds all workers but one in reserve while that one keeps up, until the sender of `stopped` is dropped.
 ///
-/// One worker waits for I/O and timers on behalf of all, and the others are parked.
-/// If a task that it then runs blocks, tokio wakes no other worker to wait in its place: `Builder::enable_eager_driver_handoff` would, but is unstable in tokio 1.54.
+/// One worker costs the least, since handing a task from thread to thread takes longer than most of its polls.
+/// The reserve is released if no worker has been parked for an interval.
+///
+/// One worker waits for I/O and timers on behalf of all.
+/// If a task that it then runs blocks, tokio wakes no parked worker to wait in its place: `Builder::enable_eager_driver_handoff` would, but is unstable in tokio 1.54.
 /// A worker that is woken for an empty task waits for I/O and timers before it is parked again.
-fn wake_workers(runtime: &Handle, stopped: &Receiver<Infallible>) {
+fn supervise(runtime: &Handle, stopped: &Receiver<Infallible>) {
     let metrics = runtime.metrics();
-    // An odd count means that the worker is parked, or waits for I/O and timers.
-    let is_busy = |worker| metrics.worker_park_unpark_count(worker).is_multiple_of(2);
-    while stopped.recv_timeout(WAKE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-        if (0..WORKERS).any(is_busy) {
+    let mut reserve: Vec<Sender<Infallible>> = Vec::with_capacity(WORKERS);
+    let mut last_counts = [0; WORKERS];
+    while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        let counts = array::from_fn(|worker| metrics.worker_park_unpark_count(worker));
+        // An odd count means that the worker is parked, or waits for I/O and timers.
+        let busy = counts.iter().filter(|count| count.is_multiple_of(2)).count();
+        if busy == WORKERS && counts == last_counts {
+            reserve.clear();
+        } else if busy > reserve.len() {
             runtime.spawn(async {});
+        } else if busy == reserve.len() && busy < WORKERS - 1 {
+            reserve.push(hold_worker(runtime));
         }
+        last_counts = counts;
     }
+}
+
+/// Occupies a worker until the sender is dropped.
+fn hold_worker(runtime: &Handle) -> Sender<Infallible> {
+    let (sender, dropped) = mpsc::channel::<Infallible>();
+    runtime.spawn(async move {
+        // Other workers can steal every task of a worker but the one in its LIFO slot. An empty task takes its place there.
+        tokio::spawn(async {});
+        dropped.recv()
+    });
+    sender
 }
 
 #[cfg(test)]
@@ -54,7 +77,7 @@ mod tests {
     use super::*;
 
     const BLOCKED: Duration = Duration::from_secs(3);
-    /// Far more than [`WAKE_INTERVAL`], for a busy machine. A timer that waits for a blocked worker is late by nearly [`BLOCKED`].
+    /// Far more than some [`INTERVAL`]s, for a busy machine. A timer that waits for a blocked worker is late by nearly [`BLOCKED`].
     const MAX_DELAY: Duration = Duration::from_secs(1);
 
     /// Sleeps repeatedly until all `blockers` have ended, and returns the longest delay of a timer.
@@ -69,24 +92,25 @@ mod tests {
         max
     }
 
-    fn max_timer_delay_beside(count: usize) -> Duration {
+    /// The longest delay of a timer beside `count` tasks that block, `after` the start of the runtime.
+    fn max_timer_delay_beside(count: usize, after: Duration) -> Duration {
         let block = |index| async move {
             // A timer wakes the task on the worker that waits for timers, which is therefore blocked as well.
             sleep(Duration::from_millis(20) * index).await;
             thread::sleep(BLOCKED);
         };
         run(async move {
+            sleep(after).await;
             let blockers = (1..).take(count).map(|index| tokio::spawn(block(index))).collect();
             tokio::spawn(max_timer_delay(blockers)).await.unwrap()
         })
         .unwrap()
     }
 
-    #[test]
-    fn timers_fire_while_all_workers_but_one_are_blocked() {
+    fn assert_timers_fire_beside_blocked_workers(after: Duration) {
         thread::scope(|scope| {
             let delays: Vec<_> = (1..WORKERS)
-                .map(|count| (count, scope.spawn(move || max_timer_delay_beside(count))))
+                .map(|count| (count, scope.spawn(move || max_timer_delay_beside(count, after))))
                 .collect();
             for (count, delay) in delays {
                 let delay = delay.join().unwrap();
@@ -94,6 +118,17 @@ mod tests {
                 assert!(delay < MAX_DELAY, "{count} blocked workers: {delay:?}");
             }
         });
+    }
+
+    #[test]
+    fn timers_fire_while_all_workers_but_one_are_blocked() {
+        assert_timers_fire_beside_blocked_workers(Duration::ZERO);
+    }
+
+    #[test]
+    fn the_reserve_is_released_while_all_workers_but_one_are_blocked() {
+        // By then all workers but one are in reserve.
+        assert_timers_fire_beside_blocked_workers(INTERVAL * 20);
     }
 
     #[test]

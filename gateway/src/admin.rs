@@ -27,7 +27,7 @@ const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
-const DRAINING: &str = "draining: asked to end, finishing the answers under way\n";
+const DRAINING: &str = "draining: shutting down, finishing the requests in progress\n";
 
 /// The limits of this listener, whose connections do not count towards those of the endpoint.
 const LIMITS: ServerLimits = ServerLimits {

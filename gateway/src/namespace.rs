@@ -99,12 +99,12 @@ impl Namespace {
     }
 
     /// Runs the components and checks that have one of these `names`.
-    pub(crate) async fn ask_only(&self, names: &[String], options: RunOptions) -> Report {
+    pub(crate) async fn report_only(&self, names: &[String], options: RunOptions) -> Report {
         self.snapshot().runner.only(names).run(options).await.report
     }
 
     /// Runs every check.
-    pub async fn ask(&self, options: RunOptions) -> Report {
+    pub async fn report(&self, options: RunOptions) -> Report {
         let snapshot = self.snapshot();
         let run = snapshot.runner.run(options).await;
         if run.refused && snapshot.session.is_some() {

@@ -123,7 +123,7 @@ impl Namespaces {
             self.throttle.forgive(peer);
             return Some(found);
         }
-        if self.wrong_token_lines.lock().admit(LINES_PER_SECOND, Instant::now()) {
+        if self.wrong_token_lines.lock().allow(LINES_PER_SECOND, Instant::now()) {
             tracing::warn!(%peer, delay_seconds = delay.as_secs_f64(), "wrong access token");
         }
         sleep(delay).await;
@@ -205,7 +205,7 @@ impl Namespaces {
         of_folder.filter(|file| !files.contains(file)).cloned().collect()
     }
 
-    /// Closes the namespaces whose files were removed from their folder.
+    /// Closes the namespaces of files that were removed from their folder.
     async fn remove_missing(&self, missing: &BTreeSet<PathBuf>) {
         let removed: Vec<_> =
             self.lock().extract_if(.., |file, _| missing.contains(file)).collect();
@@ -253,7 +253,7 @@ fn start(
 
 /// Opens the files that are added to `folder`, and closes those that are removed, until `namespaces` is dropped.
 ///
-/// Each folder has its own task, so that one whose mount does not respond delays no other.
+/// Each folder has its own task, so that a mount that does not respond delays no other.
 async fn follow_folder(namespaces: Weak<Namespaces>, list: Arc<Notify>, folder: PathBuf) {
     let mut rejected = BTreeMap::new();
     let mut unreadable = None;

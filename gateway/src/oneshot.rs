@@ -33,12 +33,12 @@ pub async fn probe(namespaces: &Namespaces, only: &[String]) -> Result<Reports, 
 }
 
 async fn run(namespace: &Namespace, only: &[String]) -> (String, Report) {
-    // A check whose secret could not be read reports that.
+    // A check reports a secret that could not be read.
     namespace.first_load().await;
     let options = RunOptions { fresh: true, wait: None, deadline: None };
     let report = match only {
-        [] => namespace.ask(options).await,
-        only => namespace.ask_only(only, options).await,
+        [] => namespace.report(options).await,
+        only => namespace.report_only(only, options).await,
     };
     (namespace.name(), report)
 }

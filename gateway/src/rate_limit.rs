@@ -12,13 +12,13 @@ pub(crate) struct RateLimit {
 }
 
 impl RateLimit {
-    /// A limit whose first second begins at `now`.
+    /// A limit with a first second that begins at `now`.
     pub(crate) fn new(now: Instant) -> Self {
         Self { began: now, count: 0 }
     }
 
     /// Counts an event at `now`. Returns whether at most `limit` were counted in this second.
-    pub(crate) fn admit(&mut self, limit: u32, now: Instant) -> bool {
+    pub(crate) fn allow(&mut self, limit: u32, now: Instant) -> bool {
         if now.duration_since(self.began) >= SECOND {
             *self = Self::new(now);
         }
@@ -32,13 +32,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_beyond_the_limit_of_a_second_are_not_admitted() {
+    fn events_beyond_the_limit_of_a_second_are_not_allowed() {
         let begin = Instant::now();
         let mut rate = RateLimit::new(begin);
         for second in 0..3 {
             let now = begin + SECOND * second;
-            let admitted = (0..100).filter(|_| rate.admit(10, now)).count();
-            assert_eq!(admitted, 10, "second {second}");
+            let allowed = (0..100).filter(|_| rate.allow(10, now)).count();
+            assert_eq!(allowed, 10, "second {second}");
         }
     }
 }

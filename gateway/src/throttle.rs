@@ -60,14 +60,14 @@ impl Throttle {
         }
         entry.last = now;
         entry.count = entry.count.saturating_add(1);
-        let is_admitted = entry.rate.admit(UNKNOWN_PER_SECOND, now);
-        is_admitted.then(|| match entry.count.checked_sub(FREE_FAILURES + 1) {
+        let is_allowed = entry.rate.allow(UNKNOWN_PER_SECOND, now);
+        is_allowed.then(|| match entry.count.checked_sub(FREE_FAILURES + 1) {
             None => Duration::ZERO,
             Some(doublings) => FIRST_DELAY.saturating_mul(1 << doublings.min(10)).min(MAX_DELAY),
         })
     }
 
-    /// Removes a recorded failure of `peer` whose token turned out to be valid.
+    /// Removes a recorded failure of `peer` after its token turned out to be valid.
     pub(crate) fn forgive(&self, peer: IpAddr) {
         if let Some(entry) = self.failures.lock().get_mut(&network(peer)) {
             entry.count = entry.count.saturating_sub(1);

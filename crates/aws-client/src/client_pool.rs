@@ -60,7 +60,7 @@ impl ClientPool {
         head.uri = path(&head.uri);
         // Repeatable even if it writes: the second write stores the same object or event.
         head.extensions.insert(Repeatable);
-        // The default of HTTP/1.1, but localstack closes the connection without it.
+        // HTTP/1.1 implies this header, but localstack closes the connection without it.
         head.headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
         let body = body.collect().await.map_err(ConnectorError::user)?.to_bytes();
         let response = client.send(&call.steps, call.step, Request::from_parts(head, body)).await;

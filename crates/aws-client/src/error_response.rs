@@ -1,4 +1,4 @@
-//! Describes error responses of AWS services for the person on call.
+//! Describes error responses of AWS services for operators.
 
 use std::time::SystemTime;
 

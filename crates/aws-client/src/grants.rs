@@ -27,7 +27,7 @@ impl AwsContext {
         self.principal.needs([action, &self.arn(action, scope, name)])
     }
 
-    /// Like [`Self::grant`], but only for requests whose own `prefix` parameter begins with `prefix`.
+    /// Like [`Self::grant`], but only for requests with a `prefix` parameter that begins with `prefix`.
     pub fn grant_within(&self, action: &str, scope: Scope, name: &str, prefix: &str) -> Grant {
         if prefix.is_empty() {
             return self.grant(action, scope, name);

@@ -25,10 +25,10 @@ pub(crate) enum ProxyMode {
 /// A running proxy, which resets its connections when it is dropped.
 pub(crate) struct CountingProxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
 }
 
-struct Shared {
+struct ProxyState {
     upstream: SocketAddr,
     accepted: AtomicUsize,
     /// The patterns to find in what clients send, each with the number of its matches.
@@ -51,7 +51,7 @@ impl CountingProxy {
         let address = listener.local_addr().context("listen")?;
         let patterns =
             patterns.iter().map(|pattern| (pattern.as_bytes().to_vec(), AtomicUsize::new(0)));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProxyState {
             upstream,
             accepted: AtomicUsize::new(0),
             patterns: patterns.collect(),
@@ -109,7 +109,7 @@ impl Drop for CountingProxy {
     }
 }
 
-impl Shared {
+impl ProxyState {
     fn accept(self: &Arc<Self>, client: TcpStream) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
         if self.state.lock().mode == Some(ProxyMode::Reset) {

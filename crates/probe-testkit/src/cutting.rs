@@ -1,4 +1,4 @@
-//! Runs a section's checks many times with random deadlines.
+//! Runs a section's checks many times with random timeouts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use crate::{Outcome, checks, component, run};
 /// A bound for what normally takes milliseconds, generous enough for a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs all checks of the section `toml` concurrently, `runs` times, each time with a random deadline between the start of a run and a little after its end.
+/// Runs all checks of the section `toml` concurrently, `runs` times, each time with a random timeout between the start of a run and a little after its end.
 ///
-/// A run must succeed or be cut by its deadline; it may not fail. No task may panic, not even in the background. When the section is dropped, all of its tasks must end.
+/// A run must succeed or time out; it may not fail. No task may panic, not even in the background. When the section is dropped, all of its tasks must end.
 pub async fn cut_at_random(kind: Kind, section: &'static str, toml: String, runs: u32) {
     let (done, result) = oneshot::channel();
     // Panics are counted for each thread, so the background tasks get a runtime on a thread of their own.
@@ -63,9 +63,9 @@ async fn cut(kind: &Kind, section: &str, toml: &str, runs: u32) {
 }
 
 /// Returns how many checks succeeded; panics if one failed.
-async fn run_all(component: &DynChecks, deadline: Duration) -> usize {
+async fn run_all(component: &DynChecks, timeout: Duration) -> usize {
     let runs = checks(component).into_iter().map(|(name, check)| async move {
-        match run(&check, deadline).await {
+        match run(&check, timeout).await {
             Outcome::Working => 1,
             Outcome::Cut { .. } => 0,
             Outcome::Failed { line, .. } => panic!("`{name}`: {line}"),

@@ -1,4 +1,4 @@
-//! Tests a probe against the contract, and helpers that the probes' own tests share.
+//! A test suite for the contract of probes, and helpers for the probes' own tests.
 //!
 //! [`promises`] tests every promise of the contract. [`FaultProxy`] injects faults between a probe and a real server, and an [`impostor`] stands in for a server that misbehaves.
 

@@ -18,7 +18,7 @@ pub enum Outcome {
         /// The line that callers read.
         line: String,
     },
-    /// The run exceeded its deadline in this step.
+    /// The run exceeded its timeout in this step.
     Cut {
         /// The step that timed out; `start` if the check had begun none.
         step: &'static str,
@@ -33,7 +33,7 @@ impl Outcome {
         matches!(self, Self::Working)
     }
 
-    /// The line of a run that failed before its deadline; panics for any other outcome.
+    /// The line of a run that failed within its timeout; panics for any other outcome.
     #[track_caller]
     pub fn line(&self) -> &str {
         match self {
@@ -42,21 +42,21 @@ impl Outcome {
         }
     }
 
-    /// The step that the deadline cut; panics for any other outcome.
+    /// The step in which the run timed out; panics for any other outcome.
     #[track_caller]
     pub fn cut_step(&self) -> &'static str {
         match self {
             Self::Cut { step, .. } => step,
-            other => panic!("expected a run that was cut by its deadline, got {other:?}"),
+            other => panic!("expected a run that timed out, got {other:?}"),
         }
     }
 
-    /// The line of a run that its deadline cut; panics for any other outcome.
+    /// The line of a run that timed out; panics for any other outcome.
     #[track_caller]
     pub fn cut_line(&self) -> &str {
         match self {
             Self::Cut { line, .. } => line,
-            other => panic!("expected a run that was cut by its deadline, got {other:?}"),
+            other => panic!("expected a run that timed out, got {other:?}"),
         }
     }
 
@@ -67,17 +67,17 @@ impl Outcome {
     }
 }
 
-/// Runs `check` once; a run that exceeds `deadline` is dropped.
-pub async fn run(check: &Arc<dyn DynCheck>, deadline: Duration) -> Outcome {
+/// Runs `check` once; a run that exceeds `timeout` is dropped.
+pub async fn run(check: &Arc<dyn DynCheck>, timeout: Duration) -> Outcome {
     let steps = Steps::new();
-    match tokio::time::timeout(deadline, check.check(&steps)).await {
+    match tokio::time::timeout(timeout, check.check(&steps)).await {
         Ok(Ok(())) => Outcome::Working,
         Ok(Err(failure)) => {
             let line = failure.render(check.target());
             Outcome::Failed { failure, line }
         }
         Err(_) => {
-            let line = steps.timed_out(deadline).render(check.target());
+            let line = steps.timed_out(timeout).render(check.target());
             Outcome::Cut { step: steps.current(), line }
         }
     }

@@ -104,7 +104,7 @@ impl Suite {
             self.on_plain_thread("building", move || kind.checks(section, &node, &shared)).await;
         for diagnostic in built.as_ref().err().into_iter().flatten() {
             self.record(format!("{diagnostic} {diagnostic:?}"));
-            if diagnostic.message.contains("makes nothing of this section") {
+            if diagnostic.message.contains("builds no check from this section") {
                 self.fail("building returned nothing and reported no error");
             }
         }
@@ -127,27 +127,27 @@ impl Suite {
         checks
     }
 
-    /// Runs all checks of `component` concurrently, each within `deadline`, and records their output.
-    pub(crate) async fn run(&self, component: &DynChecks, deadline: Duration) -> Vec<Run> {
+    /// Runs all checks of `component` concurrently, each within `limit`, and records their output.
+    pub(crate) async fn run(&self, component: &DynChecks, limit: Duration) -> Vec<Run> {
         let tasks: Vec<_> = self
             .checks(component)
             .into_iter()
             .map(|(name, check)| {
                 let check_of_task = check.clone();
-                let task = self.gateway.spawn(async move { run(&check_of_task, deadline).await });
+                let task = self.gateway.spawn(async move { run(&check_of_task, limit).await });
                 (name, check, task)
             })
             .collect();
         let mut runs = Vec::new();
         for (name, check, task) in tasks {
-            let outcome = match timeout(deadline + TIMEOUT, task).await {
+            let outcome = match timeout(limit + TIMEOUT, task).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => self.fail(&format!("`{name}` panicked")),
-                Err(_) => self.fail(&format!("`{name}` blocks its thread past its deadline")),
+                Err(_) => self.fail(&format!("`{name}` blocks its thread past its timeout")),
             };
             if let Outcome::Cut { step: "start", .. } = outcome {
                 self.begin("a check waits only within a step");
-                self.fail(&format!("`{name}` was cut by its deadline before its first step"));
+                self.fail(&format!("`{name}` timed out before its first step"));
             }
             match &outcome {
                 Outcome::Working => {}

@@ -1,4 +1,4 @@
-//! A request header whose value may be a secret.
+//! A request header with a value that may be a secret.
 
 use data_encoding::BASE64;
 use http::{HeaderName, HeaderValue};

@@ -15,7 +15,7 @@ pub trait Check: Send + Sync + 'static {
 
     /// Examines the backend once. Every wait belongs to a step of `steps`, so that a timeout can name the step that got no answer.
     ///
-    /// The future may be dropped at any `.await` when its deadline passes; the next call must not be affected.
+    /// The future may be dropped at any `.await`, at the timeout of the run or if it is cancelled; the next call must not be affected.
     fn check(&self, steps: &Steps) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// The minimum time between two runs, unless the configuration sets `max_age`: for checks that are expensive for their backend, or that write to it.

@@ -1,11 +1,11 @@
-//! One check or a group of named checks, and whatever is kept for each of them.
+//! One check or a group of named checks, or one value for each of them.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::DynCheck;
 
-/// The checks of one component: a single one, or a group whose names are fixed when it is built.
+/// The checks of one component: a single one, or a group with names that are fixed when it is built.
 ///
 /// The gateway maps it from checks to their cached results and to the lines of the report, so that the shape of a component is decided in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl<T> Checks<T> {
 pub struct CheckName(Arc<str>);
 
 impl CheckName {
-    /// A name of 1 to 100 characters, none of them a control character; the error says so.
+    /// Accepts 1 to 100 characters, none of them a control character. The error says so, and does not quote the name.
     pub fn new(name: impl AsRef<str>) -> Result<Self, String> {
         let name = name.as_ref();
         if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {

@@ -329,8 +329,8 @@ mod tests {
         first[0].1.value = Value::Unknown(Failure::msg("read secret", "sealed"));
         let built = PARTS.checks("it", &node, &SharedResources::default()).expect("a component");
         let Checks::Single(check) = built else { panic!("a check") };
-        let said = check.check(&Steps::new()).await.expect_err("what was read").render("");
-        assert!(said.contains("Some(Err(") && said.ends_with("Some(Ok(\"y\"))"), "{said}");
+        let line = check.check(&Steps::new()).await.expect_err("what was read").render("");
+        assert!(line.contains("Some(Err(") && line.ends_with("Some(Ok(\"y\"))"), "{line}");
     }
 
     const NAMED: Kind = Kind {
@@ -381,7 +381,7 @@ mod tests {
         let Value::Table(entries) = &mut node.value else { panic!("a table") };
         entries[0].1.value = Value::Unknown(Failure::msg("read secret", "vault is sealed"));
         let diagnostics =
-            SINGLE.checks("it", &node, &SharedResources::default()).expect_err("a mistake");
+            SINGLE.checks("it", &node, &SharedResources::default()).expect_err("an error");
         assert_eq!(diagnostics[0].to_string(), "2: it.mode: expected `fast` or `slow`");
     }
 }

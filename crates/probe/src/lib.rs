@@ -1,7 +1,7 @@
 //! The contract between the gateway and its probes.
 //!
 //! A probe crate builds named checks from its section of the configuration (see [`Kind`]). A check examines one backend once (see [`Check`]).
-//! Scheduling, deadlines, panics, caching, names and the format of the report belong to the gateway.
+//! Scheduling, timeouts, panics, caching, names and the format of the report belong to the gateway.
 
 mod cached_connection;
 mod check;

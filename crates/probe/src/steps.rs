@@ -22,7 +22,7 @@ pub mod step {
 
 /// The current step of a run.
 ///
-/// A check that exceeds its deadline is dropped and cannot return anything. What it was waiting for is read from here.
+/// A check that exceeds its timeout is dropped and cannot return anything. What it was waiting for is read from here.
 #[derive(Debug)]
 pub struct Steps {
     state: Mutex<State>,
@@ -85,14 +85,14 @@ impl Steps {
         *self.state() = State::Following(other);
     }
 
-    /// The failure of a run that is interrupted by its deadline now.
-    pub fn timed_out(&self, deadline: Duration) -> Failure {
+    /// The failure of a run that exceeds its `timeout` now.
+    pub fn timed_out(&self, timeout: Duration) -> Failure {
         match &*self.state() {
             State::In { step, silence, known } => {
                 let known = if known.is_empty() { String::new() } else { format!(" ({known})") };
-                Failure::msg(step, format!("{silence} within {deadline:?}{known}"))
+                Failure::msg(step, format!("{silence} within {timeout:?}{known}"))
             }
-            State::Following(other) => other.timed_out(deadline),
+            State::Following(other) => other.timed_out(timeout),
         }
     }
 

@@ -69,15 +69,20 @@ impl Redis {
     }
 
     /// Sends a command, and returns the reply as `redis-cli` prints it, including error replies.
-    pub fn ask(&self, args: &[&str]) -> Result<String> {
+    pub fn command(&self, args: &[&str]) -> Result<String> {
         cli(self.port, args)
+    }
+
+    /// [`Self::command`] under the name that the tests of `redis-client` and `probe-celery` use.
+    pub fn ask(&self, args: &[&str]) -> Result<String> {
+        self.command(args)
     }
 
     /// Repeats a command until its reply contains `expected`.
     pub fn wait_for(&self, args: &[&str], expected: &str) -> Result<()> {
         let deadline = Instant::now() + REPLY_TIMEOUT;
         loop {
-            let reply = self.ask(args)?;
+            let reply = self.command(args)?;
             if reply.contains(expected) {
                 return Ok(());
             }

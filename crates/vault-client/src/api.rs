@@ -9,7 +9,7 @@ use probe::config::Url;
 use probe::{Failure, Steps};
 use serde_json::Value;
 
-/// The timeout of background work. A check has its own deadline.
+/// The timeout of background work. A check has a timeout of its own.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(5);
 
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");

@@ -18,7 +18,7 @@ const STEP: &str = "login";
 /// A login method with its credentials.
 #[derive(Debug)]
 pub(crate) enum Login {
-    /// The configuration holds the token itself.
+    /// The configuration contains the token itself.
     Token(Token),
     /// `AppRole`, for machines. The secret ID is empty if the role does not require one.
     AppRole { mount: String, role_id: Secret, secret_id: Secret },

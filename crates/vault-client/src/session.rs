@@ -52,7 +52,7 @@ impl Session {
 
     /// Reads the secret at `path` of a key-value store, version 1 or 2, for instance `secret/production/health`. Values that are not strings are returned as JSON.
     ///
-    /// Times out after 5 seconds, since secrets are read in the background, without a check's deadline.
+    /// Times out after 5 seconds, since secrets are read in the background, without the timeout of a check.
     pub async fn read(
         &self,
         steps: &Steps,

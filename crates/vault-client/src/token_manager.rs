@@ -13,7 +13,7 @@ use crate::token::{Lease, Token, TokenState};
 
 mod renewal;
 
-/// How long no 403 response causes another login after a new token got one, too.
+/// If a new token gets a 403 response as well, further ones cause no login for this long.
 const RELOGIN_BACKOFF: Duration = Duration::from_mins(1);
 
 const LOOKUP_PATH: &str = "auth/token/lookup-self";

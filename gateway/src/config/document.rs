@@ -143,9 +143,7 @@ impl Document {
 
     fn check_vault_section(&self, diagnostics: &Diagnostics) {
         if let (None, Some(path)) = (self.vault_section(), self.references.vault_paths.first()) {
-            let message = format!(
-                "`vault:{path}` is referred to, and there is no `[vault]` section that says where to read it"
-            );
+            let message = format!("`vault:{path}` needs a `[vault]` section, which is missing");
             diagnostics.push(Diagnostic { line: 1, key: String::new(), message });
         }
     }

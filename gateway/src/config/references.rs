@@ -72,7 +72,7 @@ pub(super) struct Sources<'a> {
     pub(super) files: &'a FileContents,
     /// The secrets that are known.
     pub(super) vault: &'a SecretCache,
-    /// If present, a reference whose value is missing becomes a placeholder.
+    /// If present, a reference without a value becomes a placeholder.
     pub(super) placeholders: Option<&'a Placeholders>,
 }
 

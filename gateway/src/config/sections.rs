@@ -36,7 +36,7 @@ pub struct CheckLimits {
     pub timeout: Duration,
     /// How old a result may be to be served again.
     pub max_age: Duration,
-    /// How long a caller waits for a check whose last run timed out.
+    /// How long a caller waits for a check after its last run timed out.
     pub overdue_wait: Duration,
 }
 

@@ -30,10 +30,10 @@ struct State {
 
 impl RefusalLog {
     /// Whether a request may have a line of its own. Otherwise it is part of the next summary.
-    pub(super) fn admit(&self, peer: IpAddr) -> bool {
+    pub(super) fn has_own_line(&self, peer: IpAddr) -> bool {
         let now = Instant::now();
         let mut state = self.0.lock();
-        if state.rate.get_or_insert_with(|| RateLimit::new(now)).admit(LINES_PER_SECOND, now) {
+        if state.rate.get_or_insert_with(|| RateLimit::new(now)).allow(LINES_PER_SECOND, now) {
             return true;
         }
         state.refused += 1;

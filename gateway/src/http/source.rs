@@ -67,6 +67,6 @@ impl ReportSource for Namespaces {
     }
 
     async fn report(namespace: &Arc<Namespace>, options: RunOptions) -> Report {
-        namespace.ask(options).await
+        namespace.report(options).await
     }
 }

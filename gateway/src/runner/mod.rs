@@ -110,7 +110,7 @@ impl Runner {
         {
             return report;
         }
-        // Boxed, so that the future is small for callers whose report is cached.
+        // Boxed, so that the future is small if the report is cached.
         Box::pin(self.run_checks(options)).await
     }
 

@@ -89,7 +89,7 @@ fn a_draining_gateway_is_alive_and_not_ready() {
         answer if answer.status == 503 => Ok(answer),
         answer => Err(format!("{answer:?}")),
     });
-    assert_eq!(answer.body, "draining: asked to end, finishing the answers under way\n");
+    assert_eq!(answer.body, "draining: shutting down, finishing the requests in progress\n");
     assert_eq!(get(own, "/livez").status, 200);
     redis.server.resume();
     let answer = receive(caller).expect("a complete response");

@@ -34,13 +34,13 @@ pub(crate) fn sections(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Panics if a probe has no section in this text. The message names the `place` of the text.
-pub(crate) fn expect_every_kind(text: &str, place: &str) {
+/// Panics if a probe has no section in this text. The message names the `source` of the text.
+pub(crate) fn expect_every_kind(text: &str, source: &str) {
     let sections = sections(text);
     let has_section = |kind: &str| sections.iter().any(|(_, other)| other == kind);
     let missing: Vec<_> =
         KINDS.iter().map(|kind| kind.name).filter(|kind| !has_section(kind)).collect();
-    assert!(missing.is_empty(), "{place} has no section of the kinds {missing:?}");
+    assert!(missing.is_empty(), "{source} has no section of the kinds {missing:?}");
 }
 
 /// A valid file, for tests that add to it.
@@ -96,7 +96,7 @@ fn the_access_token_is_read_from_vault_by_default() {
     check(
         "namespace = \"production\"\n",
         &[
-            "production.toml:1: `vault:secret/production/health` is referred to, and there is no `[vault]` section that says where to read it",
+            "production.toml:1: `vault:secret/production/health` needs a `[vault]` section, which is missing",
         ],
     );
     let file = "namespace = \"production\"\n[vault]\nurl = \"http://vault:8200\"\ntoken = \"t\"\n";

@@ -114,15 +114,15 @@ fn probe(folder: &Path) -> Result<(), String> {
 
 /// Replaces the user by one with these rules.
 fn grant_redis(server: &Redis, lines: &str) {
-    let ask = |line: &str| {
+    let command = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
-        server.ask(&words).unwrap()
+        server.command(&words).unwrap()
     };
-    ask(&format!("ACL DELUSER {HEALTH_USER}"));
+    command(&format!("ACL DELUSER {HEALTH_USER}"));
     for line in lines.lines() {
-        assert_eq!(ask(line), "OK", "{line}");
+        assert_eq!(command(line), "OK", "{line}");
     }
-    assert_eq!(ask(&format!("ACL SETUSER {HEALTH_USER} on >{HEALTH_PASSWORD}")), "OK");
+    assert_eq!(command(&format!("ACL SETUSER {HEALTH_USER} on >{HEALTH_PASSWORD}")), "OK");
 }
 
 fn redis_url(server: &Redis, database: u8) -> String {
@@ -153,7 +153,7 @@ fn each_rule_for_a_redis_is_needed() {
 #[test]
 fn each_rule_for_a_redis_in_a_cluster_is_needed() {
     let node = Redis::start(&["cluster-enabled yes", "cluster-announce-ip 127.0.0.1"]).unwrap();
-    node.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).unwrap();
+    node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).unwrap();
     node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
     let url = redis_url(&node, 0).replace("redis://", "redis-cluster://").replace("/0", "");
     for lines in ["", "writable = false\n"] {

@@ -112,13 +112,13 @@ url = "redis://:${{vault:secret/tests/redis#password}}@127.0.0.1:{}"
     gateway.write("tests.toml", &format!("{good}colour = 'blue'\n"));
     gateway.wait_for_log("config rejected");
     let admin = |words: &[&str]| {
-        redis.ask(&[&["-a", "first-password", "--no-auth-warning"], words].concat()).unwrap()
+        redis.command(&[&["-a", "first-password", "--no-auth-warning"], words].concat()).unwrap()
     };
     put("second-password");
     assert_eq!(admin(&["CONFIG", "SET", "requirepass", "second-password"]), "OK");
     // The open connection stays authenticated, so only a new one needs the new password.
     let kill = ["-a", "second-password", "--no-auth-warning", "CLIENT", "KILL", "TYPE", "normal"];
-    redis.ask(&kill).unwrap();
+    redis.command(&kill).unwrap();
     gateway.wait_for_status("/redis", "working");
 }
 

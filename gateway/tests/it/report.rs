@@ -34,7 +34,7 @@ task_queue = "redis://127.0.0.1:{second}/4"
 
 /// A counter of `INFO`, such as `cmdstat_set:calls` or `total_connections_received`.
 fn info(redis: &Redis, section: &str, counter: &str) -> u64 {
-    let info = redis.ask(&["INFO", section]).unwrap();
+    let info = redis.command(&["INFO", section]).unwrap();
     let (_, value) = info.split_once(counter).unwrap_or_else(|| panic!("{counter} in {info}"));
     let digits: String = value[1..].chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap()

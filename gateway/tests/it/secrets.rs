@@ -70,9 +70,9 @@ const PLANTED: &[&str] = &[
     ROOT_TOKEN,
 ];
 
-fn check(place: &str, text: &str) {
+fn check(source: &str, text: &str) {
     for secret in PLANTED {
-        assert!(!text.contains(secret), "`{secret}` appears in {place}:\n{text}");
+        assert!(!text.contains(secret), "`{secret}` appears in {source}:\n{text}");
     }
 }
 

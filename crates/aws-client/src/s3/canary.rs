@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 /// The folder of all canaries, below the configured prefix.
 const FOLDER: &str = "health-gateway/";
 
-/// The content of a canary, for people who find one.
+/// The content of a canary, which tells an operator what it is.
 pub(super) const CONTENT: &[u8] =
     b"Written by health-gateway to check that writing works. It may be removed.\n";
 

@@ -53,14 +53,14 @@ async fn each_alias_is_a_check_in_the_order_of_the_file_and_leaves_no_key() {
             run(check, TIMEOUT).await.expect_working();
         }
     }
-    assert_eq!(server.ask(&["INFO", "keyspace"]).unwrap(), "# Keyspace");
+    assert_eq!(server.command(&["INFO", "keyspace"]).unwrap(), "# Keyspace");
 }
 
 #[tokio::test]
 async fn a_key_that_cannot_be_deleted_expires() {
     let (server, url) = server_for("~health-gateway:* -@all +select +set +get");
     expect_line(&outcome(&format!("'{url}'")).await, "delete: NOPERM ");
-    let admin = |command: &[&str]| server.ask(&[&["-n", "1"], command].concat()).unwrap();
+    let admin = |command: &[&str]| server.command(&[&["-n", "1"], command].concat()).unwrap();
     let key = admin(&["KEYS", "*"]);
     assert!(key.starts_with("health-gateway:") && key.lines().count() == 1, "{key}");
     let ttl: i64 = admin(&["TTL", &key]).parse().unwrap();

@@ -98,15 +98,15 @@ pub(crate) async fn failures(component: &DynChecks) -> Vec<String> {
     failures_within(component, TIMEOUT).await
 }
 
-/// Like [`failures`], but with the deadline [`LOST_EVENT_TIMEOUT`] for `e2e`.
+/// Like [`failures`], but with the timeout [`LOST_EVENT_TIMEOUT`] for `e2e`.
 pub(crate) async fn failures_without_event(component: &DynChecks) -> Vec<String> {
     failures_within(component, LOST_EVENT_TIMEOUT).await
 }
 
 async fn failures_within(component: &DynChecks, e2e: Duration) -> Vec<String> {
     let runs = checks(component).into_iter().map(|(name, check)| async move {
-        let deadline = if name == "e2e" { e2e } else { TIMEOUT };
-        match run(&check, deadline).await {
+        let timeout = if name == "e2e" { e2e } else { TIMEOUT };
+        match run(&check, timeout).await {
             Outcome::Working => None,
             Outcome::Failed { line, .. } | Outcome::Cut { line, .. } => {
                 Some(format!("{name}: {line}"))

@@ -53,7 +53,7 @@ async fn a_hundred_runs_leave_no_key_behind() {
     for _ in 0..100 {
         run(&check, TIMEOUT).await.expect_working();
     }
-    assert_eq!(server.ask(&["-n", "2", "DBSIZE"]).unwrap(), "0");
+    assert_eq!(server.command(&["-n", "2", "DBSIZE"]).unwrap(), "0");
 }
 
 #[tokio::test]
@@ -100,11 +100,11 @@ async fn a_primary_without_enough_replicas_is_not_working() {
 async fn a_server_that_cannot_save_is_not_working() {
     let server = Redis::start(&["save 3600 1"]).unwrap();
     // A directory with the name of the dump file makes every save fail, even as root.
-    let folder = server.ask(&["CONFIG", "GET", "dir"]).unwrap();
+    let folder = server.command(&["CONFIG", "GET", "dir"]).unwrap();
     let folder = folder.lines().last().unwrap();
     std::fs::create_dir_all(format!("{folder}/dump.rdb/in-the-way")).unwrap();
-    server.ask(&["SET", "some", "data"]).unwrap();
-    server.ask(&["BGSAVE"]).unwrap();
+    server.command(&["SET", "some", "data"]).unwrap();
+    server.command(&["BGSAVE"]).unwrap();
     server.wait_for(&["INFO", "persistence"], "rdb_last_bgsave_status:err").unwrap();
     expect_line(&run_against(&server, "").await, "write: MISCONF ");
 }
@@ -115,7 +115,7 @@ async fn the_first_run_after_a_recovery_succeeds() {
     let url = format!("url = 'redis://127.0.0.1:{}'", server.port());
     let check = single(&KIND, "redis", &url);
     expect_line(&run(&check, TIMEOUT).await, "write: OOM");
-    server.ask(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
     run(&check, TIMEOUT).await.expect_working();
 }
 

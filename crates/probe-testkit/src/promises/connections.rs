@@ -1,4 +1,4 @@
-//! How many connections a component opens, and what they are shared by.
+//! How many connections a component opens, and which components share them.
 
 use std::sync::Arc;
 

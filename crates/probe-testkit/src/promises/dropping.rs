@@ -25,7 +25,7 @@ pub(crate) async fn leaves_nothing(suite: &Suite) {
     let connecting = time(suite, &one).await;
     let asking = time(suite, &one).await;
     dropped_while_connecting(suite, &proxy, &one, connecting).await;
-    dropped_while_asking(suite, &one, &other, asking).await;
+    dropped_while_querying(suite, &one, &other, asking).await;
     proxy.heal();
     suite.expect_working(&one, "after many runs were dropped").await;
     suite.expect_working(&other, "after many runs were dropped").await;
@@ -40,28 +40,28 @@ async fn dropped_while_connecting(
 ) {
     for point in 0..POINTS {
         proxy.close().await;
-        let deadline = time * point / (POINTS * 4 / 5);
-        expect_no_failure(suite, component, deadline, "while connecting").await;
+        let timeout = time * point / (POINTS * 4 / 5);
+        expect_no_failure(suite, component, timeout, "while connecting").await;
     }
 }
 
-async fn dropped_while_asking(suite: &Suite, one: &DynChecks, other: &DynChecks, time: Duration) {
+async fn dropped_while_querying(suite: &Suite, one: &DynChecks, other: &DynChecks, time: Duration) {
     for point in 0..POINTS {
         suite.expect_working(one, "right after a run that was dropped").await;
-        let deadline = time * point / (POINTS * 4 / 5);
+        let timeout = time * point / (POINTS * 4 / 5);
         tokio::join!(
-            expect_no_failure(suite, one, deadline, "while asking"),
+            expect_no_failure(suite, one, timeout, "while querying"),
             suite.expect_working(other, "beside a run that was dropped"),
         );
     }
 }
 
-/// A run must succeed or be cut by its deadline.
-async fn expect_no_failure(suite: &Suite, component: &DynChecks, deadline: Duration, when: &str) {
-    for Run { name, outcome } in suite.run(component, deadline).await {
+/// A run must succeed or time out.
+async fn expect_no_failure(suite: &Suite, component: &DynChecks, timeout: Duration, when: &str) {
+    for Run { name, outcome } in suite.run(component, timeout).await {
         if matches!(outcome, Outcome::Failed { .. }) {
             suite.fail(&format!(
-                "in a run with a short deadline {when}, `{name}` fails: {outcome:?}"
+                "in a run with a short timeout {when}, `{name}` fails: {outcome:?}"
             ));
         }
     }

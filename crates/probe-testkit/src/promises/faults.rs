@@ -7,7 +7,7 @@ use probe::DynChecks;
 use crate::suite::{Run, Suite, TIMEOUT};
 use crate::{FaultProxy, Outcome};
 
-/// The deadline of a run while the backend is silent.
+/// The timeout of a run while the backend is silent.
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// Every check fails while the port is closed, connected before or not, and succeeds once it is open.
@@ -26,7 +26,7 @@ pub(crate) async fn refused_then_healed(suite: &Suite) {
     }
 }
 
-/// Every check waits within a step until its deadline, leaves no connection behind, and succeeds as soon as answers arrive.
+/// Every check waits within a step until its timeout, leaves no connection behind, and succeeds as soon as answers arrive.
 pub(crate) async fn silent_then_healed(suite: &Suite) {
     let proxy = suite.proxy();
     let component = suite.component(&proxy).await;

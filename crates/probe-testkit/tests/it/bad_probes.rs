@@ -23,6 +23,11 @@ async fn check(kind: Kind, expected: &str) {
 }
 
 #[tokio::test]
+async fn a_probe_that_builds_nothing_is_caught() {
+    breaks!(BuildsNothing, "building performs no I/O: building returned nothing");
+}
+
+#[tokio::test]
 async fn a_probe_that_connects_in_build_is_caught() {
     breaks!(ConnectsInBuild, "building performs no I/O: it connected to the backend");
 }
@@ -55,7 +60,7 @@ async fn a_step_in_capitals_is_caught() {
 
 #[tokio::test]
 async fn a_wait_outside_a_step_is_caught() {
-    breaks!(NoStep, "a check waits only within a step: `toy` was cut by its deadline before");
+    breaks!(NoStep, "a check waits only within a step: `toy` timed out before its first step");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn client(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
-async fn ask(client: &mut TcpStream) -> io::Result<String> {
+async fn ping(client: &mut TcpStream) -> io::Result<String> {
     client.write_all(b"hello\n").await?;
     read(client).await
 }
@@ -32,7 +32,7 @@ async fn read(client: &mut TcpStream) -> io::Result<String> {
 async fn it_forwards_everything_and_counts() {
     let proxy = proxy().await;
     let mut first = client(proxy.address()).await;
-    assert_eq!(ask(&mut first).await.unwrap(), "what?\n");
+    assert_eq!(ping(&mut first).await.unwrap(), "what?\n");
     let _second = client(proxy.address()).await;
     let counts = proxy.wait_for_open(2).await;
     assert_eq!(counts, Counts { accepted: 2, open: 2, from_client: 6, from_server: 6 });
@@ -49,7 +49,7 @@ async fn a_closed_port_reopens_with_the_same_number() {
         let refused = TcpStream::connect(proxy.address()).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         proxy.heal();
-        assert_eq!(ask(&mut client(proxy.address()).await).await.unwrap(), "what?\n");
+        assert_eq!(ping(&mut client(proxy.address()).await).await.unwrap(), "what?\n");
     }
     assert_eq!(read(&mut old).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
@@ -58,7 +58,7 @@ async fn a_closed_port_reopens_with_the_same_number() {
 async fn swallowed_bytes_are_forwarded_after_healing() {
     let proxy = proxy().await;
     let mut old = client(proxy.address()).await;
-    ask(&mut old).await.unwrap();
+    ping(&mut old).await.unwrap();
     proxy.swallow();
     let mut new = client(proxy.address()).await;
     for client in [&mut old, &mut new] {
@@ -75,7 +75,7 @@ async fn swallowed_bytes_are_forwarded_after_healing() {
 async fn a_client_that_closes_a_silent_connection_is_noticed() {
     let proxy = proxy().await;
     let mut old = client(proxy.address()).await;
-    ask(&mut old).await.unwrap();
+    ping(&mut old).await.unwrap();
     proxy.swallow();
     let new = client(proxy.address()).await;
     proxy.wait_for_open(2).await;
@@ -117,6 +117,6 @@ async fn a_delay_applies_once_in_each_direction() {
     let delay = std::time::Duration::from_millis(50);
     proxy.delay(delay);
     let started = std::time::Instant::now();
-    assert_eq!(ask(&mut client).await.unwrap(), "what?\n");
+    assert_eq!(ping(&mut client).await.unwrap(), "what?\n");
     assert!(started.elapsed() >= 2 * delay, "{:?}", started.elapsed());
 }

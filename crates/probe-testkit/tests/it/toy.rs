@@ -25,6 +25,7 @@ pub(crate) enum Flaw {
     None,
     SendsNothing,
     SharesAcrossCredentials,
+    BuildsNothing,
     ConnectionPerCheck,
     ConnectsInBuild,
     NeverRecovers,
@@ -91,6 +92,9 @@ async fn serve(stream: TcpStream) -> io::Result<()> {
 }
 
 pub(crate) fn build(section: &Section<'_>, flaw: Flaw) -> Option<DynChecks> {
+    if flaw == Flaw::BuildsNothing {
+        return None;
+    }
     let mut fields = section.fields();
     let check = toy(&mut fields, section.shared(), flaw);
     fields.single(|| check)

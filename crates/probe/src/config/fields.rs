@@ -314,7 +314,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Takes the place of a check whose configuration is not known yet, so that the report keeps its shape.
+/// Takes the place of a check with a setting that is not known yet, so that the report keeps its shape.
 struct Unavailable(Failure);
 
 impl Check for Unavailable {

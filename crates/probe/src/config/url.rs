@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::{FromNode, Node, ValueError};
 use crate::Secret;
 
-/// Parts of the names of parameters whose values are secrets, in lower case.
+/// Parts of the names of secret parameters, in lower case.
 const SECRET_PARAMETERS: [&str; 4] = ["pass", "secret", "token", "key"];
 
 /// A URL split into its parts, as RFC 3986 defines them: `scheme://user:password@authority/path?query#fragment`.

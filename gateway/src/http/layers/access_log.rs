@@ -59,7 +59,7 @@ where
         let method = logged_method(request.method());
         ResponseFuture {
             inner: self.inner.call(request),
-            entry: Entry { method, peer, received_at },
+            entry: AccessLogEntry { method, peer, received_at },
             refusals: self.refusals.clone(),
         }
     }
@@ -70,7 +70,7 @@ pin_project! {
     pub(super) struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        entry: Entry,
+        entry: AccessLogEntry,
         refusals: RefusalLog,
     }
 }
@@ -86,7 +86,7 @@ where
         let Ok(response) = ready!(this.inner.poll(cx));
         if !response.status().is_success() {
             let namespace = response.extensions().get().map(|NamespaceName(name)| name.as_str());
-            if namespace.is_some() || this.refusals.admit(this.entry.peer) {
+            if namespace.is_some() || this.refusals.has_own_line(this.entry.peer) {
                 this.entry.log(response.status(), namespace);
             }
         }
@@ -95,13 +95,13 @@ where
 }
 
 /// The fields of a request's log line.
-struct Entry {
+struct AccessLogEntry {
     method: &'static str,
     peer: IpAddr,
     received_at: Instant,
 }
 
-impl Entry {
+impl AccessLogEntry {
     fn log(&self, status: StatusCode, namespace: Option<&str>) {
         tracing::info!(
             method = self.method,

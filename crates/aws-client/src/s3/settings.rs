@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use probe::{Secret, SharedResources};
 use probe::config::Fields;
+use probe::{Secret, SharedResources};
 
 use super::bucket::{Access, Bucket, ReadSource};
 use super::pending_deletes::PendingDeletes;

@@ -59,10 +59,12 @@ fn gateway_samples(gateway: &SoakedGateway) -> Result<Vec<Sample>> {
     let mebibytes =
         number(usize::try_from(proc::resident(pid)? / 1024).unwrap_or(usize::MAX)) / 1024.0;
     let threads = usize::try_from(proc::threads(pid)?).unwrap_or(usize::MAX);
+    // A check that a rotation replaced has its first run on a thread of a pool.
+    // While rotations go on, the pool keeps as many threads as it ever needed at once, each with memory of its own.
     Ok(vec![
         Sample("open files", "", 8.0, number(proc::open_files(pid)?)),
-        Sample("threads", "", 3.0, number(threads)),
-        Sample("memory", " MiB", 3.0, mebibytes),
+        Sample("threads", "", 8.0, number(threads)),
+        Sample("memory", " MiB", 5.0, mebibytes),
         Sample("tasks", "", 15.0, number(gateway.tasks()?)),
     ])
 }

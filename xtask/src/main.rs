@@ -81,7 +81,7 @@ enum Task {
     /// Run the release binary under requests, faults and rotations; fail if anything grows or goes wrong.
     Soak {
         /// How long to run.
-        #[arg(long, value_name = "NUMBER", default_value = "30", value_parser = clap::value_parser!(u64).range(1..))]
+        #[arg(long, value_name = "NUMBER", default_value = "30", value_parser = clap::value_parser!(u64).range(5..))]
         minutes: u64,
         /// The seed of all random choices, to repeat those of an earlier run.
         #[arg(long, value_name = "NUMBER")]

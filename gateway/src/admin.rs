@@ -1,4 +1,4 @@
-//! The gateway's own health, on a second listener: `/livez`, `/readyz` and `/version`.
+//! The gateway's own health, on a second listener: `/livez`, `/readyz`, `/tasks` and `/version`.
 //!
 //! It needs no token and reports on no backend.
 //! Its requests come every few seconds, so they are not logged.
@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use probe::Cause;
 use serde_json::json;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
@@ -46,8 +46,12 @@ const LIMITS: ServerLimits = ServerLimits {
 /// The thread has its own runtime, so that neither a flood of the endpoint nor a check that blocks delays it.
 /// The configuration must be loaded and the endpoint open, because `/readyz` reports both.
 /// Until then, connections wait in the backlog.
-/// `draining` is cancelled when the shutdown begins.
-pub fn start(listener: TcpListener, draining: CancellationToken) -> io::Result<()> {
+/// `draining` is cancelled when the shutdown begins, and `/tasks` reports the number of tasks in `workers`.
+pub fn start(
+    listener: TcpListener,
+    draining: CancellationToken,
+    workers: Handle,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let listener = {
@@ -55,7 +59,9 @@ pub fn start(listener: TcpListener, draining: CancellationToken) -> io::Result<(
         tokio::net::TcpListener::from_std(listener)?
     };
     let app = service_fn(move |request: Request<()>| {
-        let response = respond(request.method(), request.uri().path(), draining.is_cancelled());
+        let state =
+            State { draining: draining.is_cancelled(), tasks: workers.metrics().num_alive_tasks() };
+        let response = respond(request.method(), request.uri().path(), &state);
         async { Ok::<_, Infallible>(response) }
     });
     let serve = move || runtime.block_on(server::serve(listener, app, LIMITS, pending()));
@@ -107,17 +113,25 @@ fn exchange(address: SocketAddr) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&response).into_owned())
 }
 
+/// What is reported of the gateway.
+struct State {
+    draining: bool,
+    /// The tasks that have not ended.
+    tasks: usize,
+}
+
 /// Responds to `HEAD` as to `GET`. The server leaves out the body.
-fn respond(method: &Method, path: &str, draining: bool) -> Response<Full<Bytes>> {
-    let known = ["/livez", "/readyz", "/version"].contains(&path);
+fn respond(method: &Method, path: &str, state: &State) -> Response<Full<Bytes>> {
+    let known = ["/livez", "/readyz", "/tasks", "/version"].contains(&path);
     let allowed = matches!(*method, Method::GET | Method::HEAD);
     let (status, content_type, text) = match path {
         _ if known && !allowed => {
             (StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned())
         }
         "/livez" => (StatusCode::OK, TEXT, "working\n".to_owned()),
-        "/readyz" if draining => (StatusCode::SERVICE_UNAVAILABLE, TEXT, DRAINING.to_owned()),
+        "/readyz" if state.draining => (StatusCode::SERVICE_UNAVAILABLE, TEXT, DRAINING.to_owned()),
         "/readyz" => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+        "/tasks" => (StatusCode::OK, TEXT, format!("{}\n", state.tasks)),
         "/version" => {
             let version = json!({"name": "health-gateway", "version": env!("CARGO_PKG_VERSION")});
             (StatusCode::OK, JSON, version.to_string())
@@ -143,16 +157,16 @@ mod tests {
     async fn the_listener_answers_while_the_workers_of_the_caller_are_blocked() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        start(listener, CancellationToken::new()).expect("a thread");
+        start(listener, CancellationToken::new(), Handle::current()).expect("a thread");
         // This blocks the only worker of the test.
         assert_eq!(healthcheck(address), Ok(()));
     }
 
-    #[test]
-    fn connections_without_a_request_make_room() {
+    #[tokio::test]
+    async fn connections_without_a_request_make_room() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        start(listener, CancellationToken::new()).expect("a thread");
+        start(listener, CancellationToken::new(), Handle::current()).expect("a thread");
         let idle: Vec<_> = (0..20).map(|_| TcpStream::connect(address)).collect();
         assert_eq!(healthcheck(address), Ok(()));
         drop(idle);

@@ -16,6 +16,7 @@ use gateway::{
 use probe::Cause;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
@@ -42,7 +43,7 @@ enum Command {
             default_value = "127.0.0.1:8080"
         )]
         listen: SocketAddr,
-        /// Where to serve the gateway's own health, on `/livez`, `/readyz` and `/version`; disabled by default.
+        /// Where to serve the gateway's own health, on `/livez`, `/readyz`, `/tasks` and `/version`; disabled by default.
         #[arg(long, env = "HEALTH_GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS:PORT")]
         health_listen: Option<SocketAddr>,
     },
@@ -229,7 +230,8 @@ async fn serve(
     // The endpoint opens last: once it accepts connections, the configuration is loaded and the other listener is open.
     if let Some((address, socket)) = admin {
         let listener = start_listening(address, socket)?;
-        let started = listener.into_std().and_then(|it| admin::start(it, stop.clone()));
+        let started =
+            listener.into_std().and_then(|it| admin::start(it, stop.clone(), Handle::current()));
         started.map_err(|error| cannot_listen(address, error))?;
         tracing::info!(listen = %address, "health listener opened");
     }

@@ -31,7 +31,8 @@ pub(crate) fn run(json: Option<&Path>, only: &[String]) -> Result<()> {
     }
 }
 
-fn binary() -> Result<PathBuf> {
+/// Builds the bench, and returns its path.
+pub(crate) fn binary() -> Result<PathBuf> {
     cargo::run(&mut cargo::cargo(&["build", "--release", "--locked", "--package", "bench"]))?;
     Ok(release::target_folder()?.join("release/bench"))
 }

@@ -13,6 +13,7 @@ mod image;
 mod manifests;
 mod new_probe;
 mod release;
+mod soak;
 mod table;
 mod test;
 mod workspace;
@@ -77,6 +78,15 @@ enum Task {
         #[arg(long, value_name = "ROW", value_delimiter = ',')]
         only: Vec<String>,
     },
+    /// Run the release binary under requests, faults and rotations; fail if anything grows or goes wrong.
+    Soak {
+        /// How long to run.
+        #[arg(long, value_name = "NUMBER", default_value = "30", value_parser = clap::value_parser!(u64).range(5..))]
+        minutes: u64,
+        /// The seed of all random choices, to repeat those of an earlier run.
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
+    },
     /// Create a probe crate and register it.
     NewProbe {
         /// The name of the backend that it probes: lower-case letters, digits and dashes.
@@ -107,6 +117,7 @@ fn main() -> ExitCode {
         Task::Changed { since } => changed(&since),
         Task::Image => image::run(),
         Task::Bench { json, only } => bench::run(json.as_deref(), &only),
+        Task::Soak { minutes, seed } => soak::run(minutes, seed),
         Task::NewProbe { name } => new_probe::run(&name),
     };
     match result {

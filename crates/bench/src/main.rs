@@ -13,11 +13,13 @@ mod peer;
 mod proc;
 mod proxy;
 mod rows;
+mod soak;
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -45,6 +47,18 @@ enum Task {
         #[arg(long, value_name = "NAME", value_parser = row_name, value_delimiter = ',')]
         only: Vec<String>,
     },
+    /// Run the gateway under faults, rotations and requests; fail if anything grows or goes wrong.
+    Soak {
+        /// The gateway's binary.
+        #[arg(long, value_name = "FILE")]
+        gateway: PathBuf,
+        /// How long to run.
+        #[arg(long, value_name = "NUMBER")]
+        minutes: u64,
+        /// The seed of all random choices, to repeat those of an earlier run.
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
+    },
     /// Run the bare HTTP server that the gateway is compared with.
     #[command(hide = true)]
     Bare {
@@ -61,6 +75,10 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Run { gateway, json, only } => run(gateway, json, &only),
+        Task::Soak { gateway, minutes, seed } => {
+            let duration = Duration::from_secs(minutes * 60);
+            soak::run(&gateway, duration, seed.unwrap_or_else(|| rand::random::<u32>().into()))
+        }
         Task::Bare { listen, body } => http::bare::serve(listen, &body).map(|()| true),
         Task::Floor => rows::start::floor().map(|()| true),
     };

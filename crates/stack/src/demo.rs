@@ -21,24 +21,25 @@ pub fn demo_config() -> PathBuf {
 /// Writes the gateway's configuration for the demo, and the files that it refers to if they are missing.
 pub(crate) fn write() -> Result<()> {
     let config = demo_config();
-    let text = demo_toml()?;
+    let text = demo_toml(&moto::shared_distribution()?.id);
     let unchanged = fs::read_to_string(&config).is_ok_and(|written| written == text);
     let missing = |file: &&str| !paths::state().join(file).exists();
     if unchanged && !["role-id", "secret-id"].iter().any(missing) {
         return Ok(());
     }
     // It may refer to secrets that a running Vault does not contain yet.
-    seed::vault()?;
+    seed::shared_vault()?;
     fs::write(&config, text).context(|| format!("write {}", config.display()))
 }
 
-fn demo_toml() -> Result<String> {
+/// Returns the gateway's configuration for the demo, with this distribution and the addresses of the shared stack.
+pub fn demo_toml(distribution: &str) -> String {
     let secret =
         |name: &str| format!("{HEALTH_USER}:${{vault:secret/{NAMESPACE}/{name}#password}}");
     let (redis, postgres, rabbit) = (secret("redis"), secret("postgres"), secret("rabbit"));
-    let (cloud_front, history, s3) = (cloud_front_toml()?, history_toml(), s3_toml());
+    let (cloud_front, history, s3) = (cloud_front_toml(distribution), history_toml(), s3_toml());
     let queues = CELERY_QUEUES.map(|queue| format!("\"{queue}\"")).join(", ");
-    Ok(format!(
+    format!(
         r#"# The gateway's configuration for `cargo xtask demo`, written by `cargo xtask up`.
 
 namespace = "{NAMESPACE}"
@@ -82,13 +83,13 @@ secret_id = "${{file:secret-id}}"
 [websocket]
 url = "ws://{WEBSOCKET}/"
 "#
-    ))
+    )
 }
 
-fn cloud_front_toml() -> Result<String> {
-    let (distribution, keys) = (moto::shared_distribution()?.id, aws_keys());
+fn cloud_front_toml(distribution: &str) -> String {
+    let keys = aws_keys();
     let (object, content) = (edge::OBJECT, edge::CONTENT.trim_end());
-    Ok(format!(
+    format!(
         r#"[cloud_front.site]
 distribution = "{distribution}"
 object = "{object}"
@@ -98,7 +99,7 @@ address = "http://{EDGE}"
 endpoint_url = "http://{MOTO}"
 {keys}
 "#
-    ))
+    )
 }
 
 fn s3_toml() -> String {

@@ -39,14 +39,14 @@ mod updown;
 pub mod vault;
 pub mod websocket;
 
-pub use demo::demo_config;
+pub use demo::{demo_config, demo_toml};
 pub use error::{Error, Result};
 pub use install::{Dependency, install};
 pub use paths::{state, workspace};
 pub use pinned::PinnedVenv;
 pub use port::free_port;
 pub use program::Program;
-pub use seed::access_token;
+pub use seed::{ROLE, access_token, seed_vault};
 pub use server::Server;
 pub use tls::Tls;
 pub use updown::{Backends, Mode, down, names, up};

@@ -19,6 +19,11 @@ pub fn state() -> PathBuf {
     workspace().join(".stack")
 }
 
+/// Returns the path without symbolic links, so that a folder which several checkouts share has one name.
+pub(crate) fn resolved(path: PathBuf) -> PathBuf {
+    fs::canonicalize(&path).unwrap_or(path)
+}
+
 /// Creates a folder with its parents, and returns it.
 pub(crate) fn create(folder: PathBuf) -> Result<PathBuf> {
     fs::create_dir_all(&folder).context(|| format!("create {}", folder.display()))?;

@@ -18,7 +18,7 @@ pub struct PinnedVenv {
 impl PinnedVenv {
     /// Returns the folder of the environment.
     pub(crate) fn folder(&self) -> PathBuf {
-        paths::state().join(self.folder)
+        paths::resolved(paths::state().join(self.folder))
     }
 
     /// Returns the path of a program that one of the packages provides.

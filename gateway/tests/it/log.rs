@@ -13,7 +13,7 @@ use crate::running::{FILE, TOKEN, get, receive, send, wait_for};
 /// More refused requests than fill a pipe of 64 KiB and the queue.
 const REFUSED_REQUESTS: usize = 3000;
 
-/// A gateway whose standard error is a pipe that the test does not read.
+/// A gateway whose standard error is a pipe that the test does not read, or is redirected.
 struct Unread {
     child: Child,
     address: SocketAddr,
@@ -23,12 +23,19 @@ struct Unread {
 
 impl Unread {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts a gateway whose standard streams a shell redirects.
+    fn start_with(redirections: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("tests.toml"), FILE).unwrap();
         let free = || SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().unwrap()));
         let (address, own) = (free(), free());
-        let child = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
-            .args(["serve", "--listen", &address.to_string()])
+        let child = Command::new("sh")
+            .args(["-c", &format!("exec \"$@\" {redirections}"), "sh"])
+            .args([env!("CARGO_BIN_EXE_health-gateway"), "serve"])
+            .args(["--listen", &address.to_string()])
             .args(["--health-listen", &own.to_string(), "--config"])
             .arg(folder.path())
             .stderr(Stdio::piped())
@@ -83,4 +90,17 @@ fn an_unread_log_does_not_delay_the_shutdown() {
         let ended = child.borrow_mut().try_wait().map_err(|error| error.to_string())?;
         ended.ok_or_else(|| "it is running".to_owned()).map(|status| assert!(status.success()))
     });
+}
+
+#[test]
+fn a_full_disk_and_closed_standard_streams_stop_nothing() {
+    for redirections in ["2>/dev/full", "<&- >&- 2>&-"] {
+        let mut gateway = Unread::start_with(redirections);
+        for _ in 0..50 {
+            assert_eq!(get(gateway.address, "wrong/path", &[]).status, 404, "{redirections}");
+        }
+        assert_eq!(get(gateway.address, TOKEN, &[]).status, 200, "{redirections}");
+        kill_process(Pid::from_child(&gateway.child), Signal::TERM).unwrap();
+        assert_eq!(gateway.child.wait().unwrap().code(), Some(0), "{redirections}");
+    }
 }

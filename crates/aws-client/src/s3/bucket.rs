@@ -1,5 +1,7 @@
 //! A bucket, and the order in which a check uses each kind of access.
 
+use std::sync::Arc;
+
 use aws_sdk_s3::Client;
 use probe::{Failure, Steps};
 
@@ -16,7 +18,7 @@ pub struct Bucket {
     pub(super) prefix: String,
     pub(super) access: Vec<Access>,
     pub(super) read_source: ReadSource,
-    pub(super) pending_deletes: PendingDeletes,
+    pub(super) pending_deletes: Arc<PendingDeletes>,
 }
 
 /// A kind of access.
@@ -76,7 +78,7 @@ impl Bucket {
             self.sweep(steps).await;
         }
         let key = canary::unique_key(&self.prefix);
-        self.pending_deletes.add(&key);
+        let _in_flight = self.pending_deletes.add(&key);
         self.write(steps, &key).await?;
         let read = self.read_back(steps, &key).await;
         let deleted = self.delete(steps, &key).await;

@@ -8,14 +8,33 @@ use parking_lot::Mutex;
 use super::canary::STALE_AFTER;
 
 /// The canaries that earlier runs may have left in the bucket.
+///
+/// Checks of the same bucket share it, so that those of a new configuration, or with new credentials, delete what earlier ones left.
 #[derive(Default)]
 pub(super) struct PendingDeletes(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// The keys that may have been written and are not known to be deleted.
+    /// The keys that may have been written and are not known to be deleted, by runs that have ended.
     keys: BTreeSet<String>,
+    /// The keys of the runs in flight, which delete them themselves.
+    in_flight: BTreeSet<String>,
     sweep: Sweep,
+}
+
+/// A key of a run in flight. Unless it was removed, it is pending once this is dropped.
+pub(super) struct InFlight<'a> {
+    pending: &'a PendingDeletes,
+    key: &'a str,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pending.0.lock();
+        if let Some(key) = state.in_flight.take(self.key) {
+            state.keys.insert(key);
+        }
+    }
 }
 
 /// When to list the bucket for stale canaries with unknown keys.
@@ -30,19 +49,22 @@ enum Sweep {
 }
 
 impl PendingDeletes {
-    /// Adds a key that is about to be written.
-    pub(super) fn add(&self, key: &str) {
-        self.0.lock().keys.insert(key.to_owned());
+    /// Adds a key that is about to be written by a run, which lasts as long as the value that is returned.
+    pub(super) fn add<'a>(&'a self, key: &'a str) -> InFlight<'a> {
+        self.0.lock().in_flight.insert(key.to_owned());
+        InFlight { pending: self, key }
     }
 
     /// Removes a key that is known not to exist.
     pub(super) fn remove(&self, key: &str) {
-        self.0.lock().keys.remove(key);
+        let mut state = self.0.lock();
+        state.keys.remove(key);
+        state.in_flight.remove(key);
     }
 
     /// Returns the keys to delete.
     ///
-    /// If there are any, an earlier run was cancelled. Its write may still arrive after the deletion, so a later sweep is scheduled.
+    /// If there are any, an earlier run was cancelled or failed. Its write may still arrive after the deletion, so a later sweep is scheduled.
     pub(super) fn keys(&self) -> Vec<String> {
         let mut state = self.0.lock();
         if !state.keys.is_empty() {
@@ -71,6 +93,19 @@ impl PendingDeletes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_pending_only_after_its_run_has_ended_without_deleting_it() {
+        let pending = PendingDeletes::default();
+        let (cancelled, complete) = (pending.add("cancelled"), pending.add("complete"));
+        assert_eq!(pending.keys(), [""; 0]);
+        drop(cancelled);
+        pending.remove("complete");
+        drop(complete);
+        assert_eq!(pending.keys(), ["cancelled"]);
+        pending.remove("cancelled");
+        assert_eq!(pending.keys(), [""; 0]);
+    }
 
     #[test]
     fn only_the_first_of_two_runs_sweeps() {

@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use probe::SharedResources;
 use probe::config::Fields;
+use probe::{Secret, SharedResources};
 
 use super::bucket::{Access, Bucket, ReadSource};
 use super::pending_deletes::PendingDeletes;
@@ -37,15 +37,18 @@ impl Bucket {
         let (bucket, access, read_source, prefix, aws) =
             (bucket?, access?, read_source?, prefix.ok()?, aws?);
         let config = aws_sdk_s3::config::Builder::from(aws.config()).force_path_style(path_style);
+        let (target, prefix) = (target(&aws, &bucket, path_style), prefix.unwrap_or_default());
+        // Without the credentials, which may be rotated before a canary is deleted.
+        let place = Secret::new(format!("{target} {bucket} {prefix}"));
         Some(Self {
             client: aws_sdk_s3::Client::from_conf(config.build()),
-            target: target(&aws, &bucket, path_style),
+            target,
             aws,
             name: bucket,
-            prefix: prefix.unwrap_or_default(),
+            prefix,
             access,
             read_source,
-            pending_deletes: PendingDeletes::default(),
+            pending_deletes: shared.get_or_insert(&place, PendingDeletes::default),
         })
     }
 }

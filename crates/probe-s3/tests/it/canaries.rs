@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use probe::SharedResources;
 use probe_s3::KIND;
-use probe_testkit::{cut_at_random, run};
+use probe_testkit::{checks, component_sharing, cut_at_random, run};
 use serde_json::json;
+use stack::aws::SECRET_ACCESS_KEY;
 use stack::localstack::{APP_BUCKET, Localstack};
 
 use crate::{TIMEOUT, check, connection_settings, outcome};
@@ -30,6 +32,27 @@ async fn no_object_is_left_after_complete_and_cancelled_runs() {
     }
     assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
     cut_at_random(KIND, "s3", format!("[files]\n{}", lines(&server, ALL)), 100).await;
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_canary_of_a_cancelled_run_is_deleted_after_new_credentials_too() {
+    let server = Localstack::start().unwrap();
+    let shared = SharedResources::default();
+    let group = |lines: &str| component_sharing(&KIND, "s3", &format!("[files]\n{lines}"), &shared);
+    let before = group(&lines(&server, ALL));
+    let check = checks(&before).remove(0).1;
+    run(&check, TIMEOUT).await.expect_working();
+    // A little longer each time, until a run is cut between its write and its deletion.
+    let mut limit = Duration::ZERO;
+    while server.objects(APP_BUCKET).unwrap().is_empty() {
+        limit += Duration::from_millis(1);
+        assert!(limit < TIMEOUT, "no run was cut after its write");
+        run(&check, limit).await;
+    }
+    let after = group(&lines(&server, ALL).replace(SECRET_ACCESS_KEY, "rotated"));
+    drop((before, check));
+    run(&checks(&after).remove(0).1, TIMEOUT).await.expect_working();
     assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
 }
 

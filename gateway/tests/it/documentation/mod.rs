@@ -5,6 +5,7 @@ mod command_line;
 mod examples;
 mod log;
 mod page;
+mod reliability;
 
 use std::collections::{BTreeMap, BTreeSet};
 

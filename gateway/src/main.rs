@@ -109,6 +109,11 @@ fn main() -> ExitCode {
         Command::CheckConfig { files } => check_config(&files),
         Command::Permissions { files } => permissions(&files),
         Command::Healthcheck { health_listen } => healthcheck(health_listen),
+        Command::Probe { .. } | Command::Serve { .. }
+            if let Err(error) = runtime::check_threads() =>
+        {
+            cannot_run(&cannot_start_threads(error))
+        }
         Command::Probe { files, only, json } => {
             // The results are printed, so only errors are logged.
             let _log = log::start(LevelFilter::ERROR);
@@ -126,9 +131,12 @@ fn main() -> ExitCode {
 }
 
 fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
-    let ended = runtime::run(command)
-        .map_err(|error| format!("cannot start threads: {}", Cause::from(error).text()));
+    let ended = runtime::run(command).map_err(cannot_start_threads);
     ended.flatten().unwrap_or_else(|message| cannot_run(&message))
+}
+
+fn cannot_start_threads(error: io::Error) -> String {
+    format!("cannot start threads: {}", Cause::from(error).text())
 }
 
 fn cannot_run(message: &str) -> ExitCode {

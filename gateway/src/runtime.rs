@@ -3,10 +3,12 @@
 use std::array;
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
 
 /// One more than the number of tasks that may block at the same time without stopping the others.
@@ -14,6 +16,23 @@ const WORKERS: usize = 8;
 
 /// How often the workers are examined. A task that blocks delays the others by at most two intervals.
 const INTERVAL: Duration = Duration::from_millis(50);
+
+/// More threads than a start needs: the workers, and those of the supervisor, the log, the admin listener and the reading of files.
+const START_THREADS: usize = WORKERS + 8;
+
+/// Starts as many threads as the start of the process needs and ends them, so that a start without them fails with an error: tokio and the log would panic.
+pub fn check_threads() -> io::Result<()> {
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock();
+    let start = |gate: Arc<Mutex<()>>| thread::Builder::new().spawn(move || drop(gate.lock()));
+    let threads: io::Result<Vec<_>> = (0..START_THREADS).map(|_| start(gate.clone())).collect();
+    drop(closed);
+    for thread in threads? {
+        // A panic is impossible, since the thread only waits for the lock.
+        drop(thread.join());
+    }
+    Ok(())
+}
 
 /// Runs `work` to completion on a new runtime, without waiting for tasks that still block their threads at the end.
 pub fn run<F: Future>(work: F) -> io::Result<F::Output> {

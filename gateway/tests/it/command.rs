@@ -1,16 +1,16 @@
 //! The command line: its output and its exit codes.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getuid, kill_process};
 use stack::redis::Redis;
 use tempfile::TempDir;
 
@@ -53,6 +53,29 @@ fn check_config_prints_every_error_of_every_file_and_fails() {
     assert_eq!(
         lines[3],
         "e.toml:1: access_token: it is already used by `c` in c.toml: each namespace needs its own"
+    );
+}
+
+/// A process of root has no limit of threads, so the command is run as another user if the test is run by root.
+#[test]
+fn a_start_without_enough_threads_fails_with_one_line() {
+    let folder = folder(&[("a.toml", "namespace = \"a\"\naccess_token = \"0123456789abcdef\"\n")]);
+    let binary = folder.path().join("health-gateway");
+    fs::copy(env!("CARGO_BIN_EXE_health-gateway"), &binary).unwrap();
+    for path in [folder.path(), &binary] {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new("prlimit");
+    if getuid().is_root() {
+        command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--clear-groups", "prlimit"]);
+    }
+    command.arg("--nproc=5").arg(&binary).args(["serve", "--listen", "127.0.0.1:0", "--config"]);
+    let output = command.arg(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "cannot start threads: resource temporarily unavailable\n"
     );
 }
 

@@ -27,6 +27,13 @@ impl Failure {
         Self { step, cause: Cause::msg(reason) }
     }
 
+    /// Puts `context`, such as the node of a cluster, before the cause.
+    #[must_use]
+    pub fn in_context(mut self, context: impl fmt::Display) -> Self {
+        self.cause.text = format!("{context}: {}", self.cause.text);
+        self
+    }
+
     /// The step that failed.
     pub fn step(&self) -> &'static str {
         self.step

@@ -1,12 +1,11 @@
 //! The short-lived key with which a check verifies that writes work.
 
-use crate::command::Operation;
 use crate::{Command, literal_pattern};
 
 /// The lifetime of the key if the check is dropped before it deletes the key.
 ///
 /// It is long enough for the key to exist after a pause of the server between the commands.
-const LIFETIME_SECONDS: i64 = 60;
+const LIFETIME_SECONDS: &str = "60";
 
 /// A key with a random name and a random value.
 #[derive(Clone, Debug)]
@@ -34,18 +33,16 @@ impl Canary {
 
     /// The command that writes the key with its expiry.
     pub fn write(&self) -> Command {
-        let (key, value) = (self.key.clone(), self.value.clone());
-        let operation = Operation::Set { key, value, seconds: LIFETIME_SECONDS };
-        Command { step: "write", operation }
+        Command::new("write", "SET", [&self.key, &self.value, "EX", LIFETIME_SECONDS])
     }
 
     /// The command that reads the key.
     pub fn read(&self) -> Command {
-        Command { step: "read", operation: Operation::Get { key: self.key.clone() } }
+        Command::new("read", "GET", [&self.key])
     }
 
     /// The command that deletes the key.
     pub fn delete(&self) -> Command {
-        Command { step: "delete", operation: Operation::Delete { key: self.key.clone() } }
+        Command::new("delete", "DEL", [&self.key])
     }
 }

@@ -1,20 +1,13 @@
 //! Commands and replies, in types that hide those of the client library.
 
+use redis::{Cmd, Pipeline, Value};
+
 /// A command, and the step that its failure names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     pub(crate) step: &'static str,
-    pub(crate) operation: Operation,
-}
-
-/// The command to send. The client library pipelines the commands for which it has methods, but writes each `Other` on its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    Select(u16),
-    Set { key: String, value: String, seconds: i64 },
-    Get { key: String },
-    Delete { key: String },
-    Other { name: &'static str, arguments: Vec<String> },
+    pub(crate) name: &'static str,
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Command {
@@ -24,22 +17,19 @@ impl Command {
         name: &'static str,
         arguments: [&str; N],
     ) -> Self {
-        let arguments = arguments.map(str::to_owned).into();
-        Self { step, operation: Operation::Other { name, arguments } }
+        Self { step, name, arguments: arguments.map(str::to_owned).into() }
     }
 }
 
-impl Operation {
-    /// The name of the command.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Select(_) => "SELECT",
-            Self::Set { .. } => "SET",
-            Self::Get { .. } => "GET",
-            Self::Delete { .. } => "DEL",
-            Self::Other { name, .. } => name,
-        }
+/// Encodes commands as one pipeline.
+pub(crate) fn pipeline<'a>(commands: impl IntoIterator<Item = &'a Command>) -> Pipeline {
+    let mut pipeline = Pipeline::new();
+    for Command { name, arguments, .. } in commands {
+        let mut command = Cmd::new();
+        command.arg(*name).arg(arguments);
+        pipeline.add_command(command);
     }
+    pipeline
 }
 
 /// A server's reply to a command, unless it is an error.
@@ -55,4 +45,18 @@ pub enum Reply {
     List(Vec<Self>),
     /// Any other type, which is not expected in reply to a check's command.
     Other,
+}
+
+impl From<Value> for Reply {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Nil => Self::Nil,
+            Value::Okay => Self::Text("OK".to_owned()),
+            Value::Int(number) => Self::Number(number),
+            Value::SimpleString(text) => Self::Text(text),
+            Value::BulkString(bytes) => Self::Text(String::from_utf8_lossy(&bytes).into_owned()),
+            Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
+            _ => Self::Other,
+        }
+    }
 }

@@ -48,8 +48,7 @@ fn parse(url: &Url) -> Result<(Layout, Vec<Node>, u16), String> {
         _ => (sentinel(query)?, 26379),
     };
     expect_only(query, parameters(&layout))?;
-    let mut nodes =
-        vec![Node { host: url.host().to_owned(), port: url.port().unwrap_or(default_port) }];
+    let mut nodes = vec![Node::new(url.host(), url.port().unwrap_or(default_port))];
     for parameter in query.iter().filter(|parameter| parameter.name == "node") {
         nodes.push(node(parameter.expose()).ok_or("expected `node=host:port`")?);
     }
@@ -61,7 +60,7 @@ fn parse(url: &Url) -> Result<(Layout, Vec<Node>, u16), String> {
     Ok((layout, nodes, database))
 }
 
-/// The parameters that the query may have, under the client library's names.
+/// The parameters that the query may have.
 fn parameters(layout: &Layout) -> &'static [&'static str] {
     match layout {
         Layout::Single => &[],
@@ -95,7 +94,7 @@ fn sentinel(query: &[Parameter]) -> Result<Layout, String> {
 fn node(text: &str) -> Option<Node> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.parse().ok()?;
-    (!host.is_empty()).then(|| Node { host: host.to_owned(), port })
+    (!host.is_empty()).then(|| Node::new(host, port))
 }
 
 fn database(path: &str) -> Option<u16> {
@@ -121,7 +120,7 @@ mod tests {
     fn a_single_server_has_a_database() {
         let (layout, nodes, database) = read("redis://cache/3").expect("a valid URL");
         assert!(matches!(layout, Layout::Single));
-        assert_eq!((nodes, database), (vec![Node { host: "cache".into(), port: 6379 }], 3));
+        assert_eq!((nodes, database), (vec![Node::new("cache", 6379)], 3));
     }
 
     #[test]

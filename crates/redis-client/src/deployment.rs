@@ -1,5 +1,7 @@
 //! The servers of a Redis deployment and the credentials for them.
 
+use std::fmt;
+
 use probe::{Secret, step};
 
 /// The step of the first reply when there are no credentials.
@@ -49,8 +51,7 @@ impl Deployment {
                 ("sentinel", service.as_str(), credentials)
             }
         };
-        let nodes: Vec<_> =
-            self.nodes.iter().map(|node| format!("{}:{}", node.host, node.port)).collect();
+        let nodes: Vec<_> = self.nodes.iter().map(Node::to_string).collect();
         let parts = [
             layout,
             service,
@@ -62,21 +63,26 @@ impl Deployment {
         ];
         Secret::new(parts.join("\0"))
     }
-
-    /// The credentials for the servers that the URL names.
-    pub(crate) fn seed_credentials(&self) -> &Credentials {
-        match &self.layout {
-            Layout::Sentinel { credentials, .. } => credentials,
-            Layout::Single | Layout::Cluster => &self.credentials,
-        }
-    }
 }
 
 impl Node {
+    /// The address of `host`, with or without the brackets of an IPv6 address.
+    pub(crate) fn new(host: &str, port: u16) -> Self {
+        let bracketed = host.contains(':') && !host.starts_with('[');
+        let host = if bracketed { format!("[{host}]") } else { host.to_owned() };
+        Self { host, port }
+    }
+
     /// The host without the brackets of an IPv6 address.
     pub(crate) fn bare_host(&self) -> &str {
         let inner = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         inner.unwrap_or(&self.host)
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 

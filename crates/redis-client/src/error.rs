@@ -1,56 +1,48 @@
-//! Converts the client library's errors into readable failures.
+//! Converts error replies and lost connections into readable failures.
 
-use std::io;
-
-use fred::error::{Error, ErrorKind};
 use probe::step::AUTHENTICATE;
 use probe::{Cause, Failure};
+use redis::{ServerError, Value};
 
-/// The failure of `step`: the server's error reply, or the loss of the connection.
-pub(crate) fn failure(step: &'static str, error: &Error) -> Failure {
-    match error_reply(error) {
-        Some(reply) => reply_failure(step, reply),
-        None => Failure::new(step, cause(error).connection_lost()),
+use crate::deployment::HANDSHAKE;
+
+/// The reply, or the failure of `step` if the reply is an error.
+pub(crate) fn check_reply(step: &'static str, value: Value) -> Result<Value, Failure> {
+    match value {
+        Value::ServerError(error) => Err(reply_failure(step, &text(&error))),
+        value => Ok(value),
+    }
+}
+
+/// The text of an error reply, such as `OOM command not allowed`.
+pub(crate) fn text(error: &ServerError) -> String {
+    match error.details() {
+        Some(details) => format!("{} {details}", error.code()),
+        None => error.code().to_owned(),
     }
 }
 
 /// The failure for a server's error reply.
-pub(crate) fn reply_failure(step: &'static str, reply: &str) -> Failure {
+fn reply_failure(step: &'static str, reply: &str) -> Failure {
     let cause = Cause::msg(reply.trim().trim_end_matches('.'));
     match reply.split(' ').next() {
         Some("NOAUTH" | "WRONGPASS") => Failure::new(AUTHENTICATE, cause),
-        // The server of a cached connection may have been demoted to a replica. A fresh connection finds the new primary.
-        Some("READONLY") => Failure::new(step, cause.connection_lost()),
+        // The server of a cached connection may have been demoted to a replica, or a slot of the cluster may have moved.
+        // A new connection finds the new primary.
+        Some("READONLY" | "MOVED") => Failure::new(step, cause.connection_lost()),
+        _ if refuses_clients(reply) => Failure::new(HANDSHAKE, cause),
         _ => Failure::new(step, cause),
     }
 }
 
-/// The server's error reply, if `error` is one. Such a reply begins with a code in capitals, such as `NOPERM`.
-pub(crate) fn error_reply(error: &Error) -> Option<&str> {
-    let code = error.details().split(' ').next().unwrap_or_default();
-    let is_code = code.len() > 2 && code.chars().all(|c| c.is_ascii_uppercase());
-    is_code.then(|| error.details())
+/// Whether the server sends this reply to any client and closes the connection, whatever the first command.
+pub(crate) fn refuses_clients(reply: &str) -> bool {
+    reply.starts_with("ERR max number of clients") || reply.starts_with("DENIED")
 }
 
-/// The cause of an error that is not an error reply.
-pub(crate) fn cause(error: &Error) -> Cause {
-    match (error.kind(), error.details()) {
-        (ErrorKind::Canceled, _) => Cause::msg("connection closed"),
-        (ErrorKind::Timeout, _) => Cause::msg("no answer"),
-        (ErrorKind::Protocol | ErrorKind::Parse, _) => not_redis(),
-        (ErrorKind::Sentinel, "Missing primary address in response from sentinel node.") => {
-            Cause::msg("sentinel has no primary with this name")
-        }
-        (ErrorKind::Sentinel, details) if details.starts_with("Invalid role") => {
-            Cause::msg("the server that sentinel names is a replica")
-        }
-        (_, details) => io_cause(details),
-    }
-}
-
-/// Whether a connection was lost or could not be opened, as opposed to a protocol error.
-pub(crate) fn is_io(error: &Error) -> bool {
-    *error.kind() == ErrorKind::IO || error.details().contains(" { ")
+/// The cause when the server closed the connection.
+pub(crate) fn closed() -> Cause {
+    Cause::msg("connection closed").connection_lost()
 }
 
 /// The cause when the server is not a Redis server.
@@ -58,57 +50,38 @@ pub(crate) fn not_redis() -> Cause {
     Cause::msg("the server does not speak the Redis protocol")
 }
 
-/// Parses an I/O error from its `Debug` text, which is all that the library keeps, such as `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
-fn io_cause(debug: &str) -> Cause {
-    let between = |start: &str, end: char| {
-        debug.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(text, _)| text)
-    };
-    if let Some(code) = between("code: ", ',').and_then(|code| code.parse().ok()) {
-        return io::Error::from_raw_os_error(code).into();
-    }
-    if let Some(text) = between(": \"", '"') {
-        return io::Error::other(text).into();
-    }
-    match debug {
-        "Connection closed." | "Kind(UnexpectedEof)" => Cause::msg("connection closed"),
-        other => io::Error::other(other).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check_io(error: io::Error, expected: &str) {
-        assert_eq!(cause(&Error::from(error)).text(), expected);
-    }
-
-    #[test]
-    fn an_operating_system_error_is_parsed_from_its_debug_text() {
-        check_io(io::Error::from_raw_os_error(111), "connection refused");
-        check_io(io::Error::from_raw_os_error(104), "connection reset by peer");
-    }
-
-    #[test]
-    fn a_name_that_does_not_resolve_is_reported() {
-        check_io(io::Error::other("failed to lookup address"), "failed to lookup address");
-    }
-
-    #[test]
-    fn an_unexpected_eof_is_a_closed_connection() {
-        check_io(io::Error::from(io::ErrorKind::UnexpectedEof), "connection closed");
+    fn check(reply: &str, expected: &str, lost: bool) {
+        let failure = reply_failure("write", reply);
+        assert_eq!(failure.render("h:1"), expected);
+        assert_eq!(failure.cause().is_connection_lost(), lost);
     }
 
     #[test]
     fn an_error_reply_is_quoted() {
-        let error = Error::new(ErrorKind::Unknown, "OOM command not allowed.");
-        assert_eq!(failure("write", &error).render("h:1"), "write: OOM command not allowed (h:1)");
-        assert!(!failure("write", &error).cause().is_connection_lost());
+        check("OOM command not allowed.", "write: OOM command not allowed (h:1)", false);
     }
 
     #[test]
-    fn an_error_without_a_reply_is_a_lost_connection() {
-        let error = Error::new(ErrorKind::IO, "Connection closed.");
-        assert!(failure("ping", &error).cause().is_connection_lost());
+    fn a_refusal_of_credentials_has_a_step_of_its_own() {
+        check(
+            "NOAUTH Authentication required.",
+            "authenticate: NOAUTH Authentication required (h:1)",
+            false,
+        );
+        check(
+            "ERR max number of clients reached",
+            "handshake: ERR max number of clients reached (h:1)",
+            false,
+        );
+    }
+
+    #[test]
+    fn a_server_that_is_no_longer_the_primary_counts_as_a_lost_connection() {
+        check("READONLY You can't write", "write: READONLY You can't write (h:1)", true);
+        check("MOVED 1 h:2", "write: MOVED 1 h:2 (h:1)", true);
     }
 }

@@ -22,7 +22,7 @@ static SENTINEL: GrantDialect = GrantDialect { name: "Redis Sentinel", write: ac
 impl Redis {
     /// The grants that the user needs to send `commands` that access `patterns`: keys such as `~orders:*`, and channels such as `&news`.
     ///
-    /// `AUTH` needs no grant. `CLIENT` and `INFO`, which the client library sends when it connects, may be refused.
+    /// `AUTH` needs no grant. `PING`, which is sent first if there is no password, may be refused.
     pub fn grants(&self, commands: &[Command], patterns: &[String]) -> Vec<Grant> {
         let deployment = self.connection.connector().deployment();
         let (target, user) = (self.target(), user(&deployment.credentials));
@@ -38,14 +38,12 @@ impl Redis {
         let principal = Principal::new(&REDIS, server, user);
         let select = (self.database() != 0).then_some("+select").into_iter();
         let rules = select.chain(discovery).map(str::to_owned);
-        let commands =
-            commands.iter().map(|command| format!("+{}", command.operation.name().to_lowercase()));
+        let commands = commands.iter().map(|command| format!("+{}", command.name.to_lowercase()));
         let rules = rules.chain(commands).chain(patterns.iter().cloned());
         let mut grants: Vec<_> = rules.map(|rule| principal.needs([&rule])).collect();
         if let Layout::Sentinel { credentials, .. } = &deployment.layout {
             let sentinel = Principal::new(&SENTINEL, target, self::user(credentials));
-            let rules = ["+sentinel|get-master-addr-by-name", "+sentinel|sentinels"];
-            grants.extend(rules.map(|rule| sentinel.needs([rule])));
+            grants.push(sentinel.needs(["+sentinel|get-master-addr-by-name"]));
         }
         grants
     }

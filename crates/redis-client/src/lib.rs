@@ -5,22 +5,22 @@
 //! The commands of one check are sent as one contiguous pipeline that selects its database first, and the pipelines of concurrent checks are sent in one write.
 //! The probes choose the commands and interpret the replies.
 
-mod batcher;
 mod canary;
-mod client;
+mod cluster;
 mod command;
 mod connect_params;
 mod connection;
-mod credentials;
 mod deployment;
-mod diagnosis;
 mod error;
 mod grants;
+mod node_connection;
 mod redis;
-mod tls_step;
+mod scanner;
+mod sentinel;
+mod stream;
 
+pub use self::redis::Redis;
 pub use canary::Canary;
 pub use command::{Command, Reply};
 pub use connect_params::is_encrypted;
 pub use grants::literal_pattern;
-pub use redis::Redis;

@@ -73,11 +73,6 @@ impl Redis {
         cli(self.port, args)
     }
 
-    /// [`Self::command`] under the name that the tests of `redis-client` and `probe-celery` use.
-    pub fn ask(&self, args: &[&str]) -> Result<String> {
-        self.command(args)
-    }
-
     /// Repeats a command until its reply contains `expected`.
     pub fn wait_for(&self, args: &[&str], expected: &str) -> Result<()> {
         let deadline = Instant::now() + REPLY_TIMEOUT;

@@ -100,12 +100,12 @@ fn postgres_connections(servers: &Servers) -> Result<f64> {
 
 /// The clients include the one that asks.
 fn redis_connections(redis: &Redis) -> Result<f64> {
-    Ok(number(redis.ask(&["CLIENT", "LIST"])?.lines().count().saturating_sub(1)))
+    Ok(number(redis.command(&["CLIENT", "LIST"])?.lines().count().saturating_sub(1)))
 }
 
 /// Returns the number of keys in all databases.
 fn redis_keys(redis: &Redis) -> Result<f64> {
-    let info = redis.ask(&["INFO", "keyspace"])?;
+    let info = redis.command(&["INFO", "keyspace"])?;
     let keys = info.lines().filter_map(|line| line.split_once("keys=")?.1.split(',').next());
     Ok(number(keys.filter_map(|count| count.parse::<usize>().ok()).sum()))
 }

@@ -115,7 +115,7 @@ impl Servers {
         let grants = ["~health-gateway:*", "+set", "+get", "+del", "+select"];
         let command = [&user[..], &grants[..]].concat();
         [&self.redis, &self.redis2].into_iter().try_for_each(|redis| {
-            let reply = redis.ask(&command)?;
+            let reply = redis.command(&command)?;
             if reply == "OK" { Ok(()) } else { Err(reply).context("redis: ACL SETUSER") }
         })
     }

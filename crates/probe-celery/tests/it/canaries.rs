@@ -53,7 +53,7 @@ async fn a_broker_on_amqp_works_with_a_result_backend_on_redis() {
     for _ in 0..10 {
         run_all(&celery, TIMEOUT).await.expect_working();
     }
-    assert_eq!(redis.ask(&["KEYS", "*"]).unwrap(), "");
+    assert_eq!(redis.command(&["KEYS", "*"]).unwrap(), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +78,7 @@ async fn canaries_leave_no_key_and_no_message_on_redis() {
     let _worker = fixture.worker("w1");
     let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
     let keys = |database: &str| {
-        let keys = redis.ask(&["-n", database, "KEYS", "*"]).unwrap();
+        let keys = redis.command(&["-n", database, "KEYS", "*"]).unwrap();
         let mut keys: Vec<_> = keys.lines().map(ToOwned::to_owned).collect();
         keys.sort();
         keys
@@ -103,12 +103,13 @@ async fn there_is_never_more_than_one_canary_in_a_queue() {
     let hold = fixture.app.hold("high_priority").unwrap();
     // Fills the worker's prefetch.
     fixture.app.send("high_priority", 30, 0).unwrap();
-    let before: u32 = redis.ask(&["-n", "1", "LLEN", "high_priority"]).unwrap().parse().unwrap();
+    let before: u32 =
+        redis.command(&["-n", "1", "LLEN", "high_priority"]).unwrap().parse().unwrap();
     for _ in 0..5 {
         let line = run_all(&celery, Duration::from_millis(300)).await.line("queues.high_priority");
         assert!(line.starts_with("canary: "), "{line}");
     }
-    let after: u32 = redis.ask(&["-n", "1", "LLEN", "high_priority"]).unwrap().parse().unwrap();
+    let after: u32 = redis.command(&["-n", "1", "LLEN", "high_priority"]).unwrap().parse().unwrap();
     assert_eq!(after, before + 1);
     drop(hold);
     run_all(&celery, TIMEOUT).await.expect_working();

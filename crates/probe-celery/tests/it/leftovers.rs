@@ -52,7 +52,7 @@ async fn a_thousand_runs_cut_at_random_leave_nothing_on_redis() {
         keys(redis).into_iter().filter(|key| key.contains("health-gateway")).collect();
     assert_eq!(ours, [""; 0]);
     assert_eq!(
-        redis.ask(&["-n", "1", "EXISTS", "_kombu.binding.reply.celery.pidbox"]).unwrap(),
+        redis.command(&["-n", "1", "EXISTS", "_kombu.binding.reply.celery.pidbox"]).unwrap(),
         "0"
     );
 }
@@ -71,17 +71,17 @@ async fn stale_reply_queues_of_a_killed_gateway_are_removed_and_no_others() {
     let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
     let table = "_kombu.binding.reply.celery.pidbox";
     let old = "health-gateway.1000.ticket\x06\x16\x06\x16the-list";
-    redis.ask(&["-n", "1", "SADD", table, old, "of-celery\x06\x16\x06\x16its-list"]).unwrap();
-    redis.ask(&["-n", "1", "RPUSH", "the-list", "a late reply"]).unwrap();
+    redis.command(&["-n", "1", "SADD", table, old, "of-celery\x06\x16\x06\x16its-list"]).unwrap();
+    redis.command(&["-n", "1", "RPUSH", "the-list", "a late reply"]).unwrap();
     fixture.run("").await.expect_working();
     redis.wait_for(&["-n", "1", "SCARD", table], "1").unwrap();
-    assert_eq!(redis.ask(&["-n", "1", "EXISTS", "the-list"]).unwrap(), "0");
+    assert_eq!(redis.command(&["-n", "1", "EXISTS", "the-list"]).unwrap(), "0");
 }
 
 fn keys(redis: &Redis) -> Vec<String> {
     let mut keys = Vec::new();
     for database in ["1", "2"] {
-        let found = redis.ask(&["-n", database, "KEYS", "*"]).unwrap();
+        let found = redis.command(&["-n", database, "KEYS", "*"]).unwrap();
         keys.extend(found.lines().map(|key| format!("{database} {key}")));
     }
     keys.sort();

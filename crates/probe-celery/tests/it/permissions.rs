@@ -17,14 +17,14 @@ const STALE_BINDING: &str =
 
 /// Recreates the user with these grants, clears the ACL log and plants a stale binding.
 fn set_up(redis: &Redis, grants: BTreeSet<Grant>) {
-    redis.ask(&["ACL", "DELUSER", "me"]).unwrap();
+    redis.command(&["ACL", "DELUSER", "me"]).unwrap();
     let line: String = probe::statements(grants).into_values().collect();
     let command: Vec<_> = line.split_whitespace().collect();
-    assert_eq!(redis.ask(&command).unwrap(), "OK", "{line}");
-    assert_eq!(redis.ask(&["ACL", "SETUSER", "me", "on", ">my-password"]).unwrap(), "OK");
-    redis.ask(&["ACL", "LOG", "RESET"]).unwrap();
-    redis.ask(&["-n", "1", "DEL", TABLE]).unwrap();
-    redis.ask(&["-n", "1", "SADD", TABLE, STALE_BINDING]).unwrap();
+    assert_eq!(redis.command(&command).unwrap(), "OK", "{line}");
+    assert_eq!(redis.command(&["ACL", "SETUSER", "me", "on", ">my-password"]).unwrap(), "OK");
+    redis.command(&["ACL", "LOG", "RESET"]).unwrap();
+    redis.command(&["-n", "1", "DEL", TABLE]).unwrap();
+    redis.command(&["-n", "1", "SADD", TABLE, STALE_BINDING]).unwrap();
 }
 
 /// Runs twice, since the second run deletes the late replies of the first; returns the failures.
@@ -66,7 +66,7 @@ async fn each_grant_for_celery_on_redis_is_necessary() {
         if failures.is_empty() {
             let command = missing.permission[0].trim_start_matches('+');
             redis.wait_for(&["ACL", "LOG"], &format!("object\n{command}")).unwrap();
-            let left = redis.ask(&["-n", "1", "SMEMBERS", TABLE]).unwrap();
+            let left = redis.command(&["-n", "1", "SMEMBERS", TABLE]).unwrap();
             assert!(left.contains("health-gateway."), "{missing:?} is not necessary");
         } else {
             assert!(failures.contains("NOPERM"), "without {missing:?}: {failures}");

@@ -16,7 +16,7 @@ async fn all_checks_of_a_run_share_one_broadcast() {
     let celery = fixture.celery("queues = ['high_priority', 'low_priority']");
     // Each broadcast binds the reply queue.
     let broadcasts = || -> u32 {
-        let stats = redis.ask(&["INFO", "commandstats"]).unwrap();
+        let stats = redis.command(&["INFO", "commandstats"]).unwrap();
         let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_sadd:calls="));
         calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
     };

@@ -40,7 +40,7 @@ async fn a_stopped_worker(fixture: Fixture) {
         ),
         Broker::Redis(redis) => {
             // The worker has popped one message, unless its `BRPOP` was not pending when it was stopped.
-            let length = redis.ask(&["-n", "1", "LLEN", "high_priority"]).unwrap();
+            let length = redis.command(&["-n", "1", "LLEN", "high_priority"]).unwrap();
             assert!(["2", "3"].contains(&length.as_str()), "{length}");
             (
                 format!("{length} messages waiting on high_priority"),

@@ -1,8 +1,9 @@
 //! A cluster of real nodes, both complete and with a node or slots missing.
 
+use probe_testkit::{TlsFiles, checks, component};
 use stack::redis::Redis;
 
-use crate::support::{check, execute, failure};
+use crate::support::{MANY, check, execute, failure};
 
 const SETTINGS: &[&str] =
     &["cluster-enabled yes", "cluster-node-timeout 500", "cluster-announce-ip 127.0.0.1"];
@@ -14,14 +15,14 @@ fn url(node: &Redis) -> String {
 /// A cluster of one node that has every slot.
 fn single_node() -> Redis {
     let node = Redis::start(SETTINGS).unwrap();
-    node.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).unwrap();
+    node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).unwrap();
     node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
     node
 }
 
 /// The number of a node's clients, without the one that sends this command.
 fn clients(node: &Redis) -> usize {
-    node.ask(&["CLIENT", "LIST", "TYPE", "normal"]).unwrap().lines().count() - 1
+    node.command(&["CLIENT", "LIST", "TYPE", "normal"]).unwrap().lines().count() - 1
 }
 
 #[tokio::test]
@@ -30,7 +31,7 @@ async fn a_cluster_works_over_one_connection_to_each_node() {
     let addresses = nodes.each_ref().map(|node| format!("127.0.0.1:{}", node.port()));
     let arguments = ["--cluster", "create"].into_iter().chain(addresses.iter().map(String::as_str));
     let arguments: Vec<_> = arguments.chain(["--cluster-yes"]).collect();
-    nodes[0].ask(&arguments).unwrap();
+    nodes[0].command(&arguments).unwrap();
     for node in &nodes {
         node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
     }
@@ -47,7 +48,11 @@ async fn a_cluster_works_over_one_connection_to_each_node() {
     assert!(!execute(&check).await.is_working());
     assert_eq!(
         failure(&url(&first)).await,
-        format!("connect: a node of the cluster: connection refused (127.0.0.1:{})", first.port())
+        format!(
+            "connect: cluster node 127.0.0.1:{}: connection refused (127.0.0.1:{})",
+            third.port(),
+            first.port()
+        )
     );
     third.server.restart().unwrap();
     for node in [&first, &second, &third] {
@@ -61,11 +66,11 @@ async fn a_cluster_with_missing_slots_is_down() {
     let node = single_node();
     let check = check(&url(&node));
     execute(&check).await.expect_working();
-    node.ask(&["CLUSTER", "DELSLOTSRANGE", "0", "1"]).unwrap();
+    node.command(&["CLUSTER", "DELSLOTSRANGE", "0", "1"]).unwrap();
     node.wait_for(&["CLUSTER", "INFO"], "cluster_state:fail").unwrap();
     let line = execute(&check).await.line().to_owned();
     assert_eq!(line, format!("write: CLUSTERDOWN The cluster is down (127.0.0.1:{})", node.port()));
-    node.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "1"]).unwrap();
+    node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "1"]).unwrap();
     node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
     execute(&check).await.expect_working();
 }
@@ -79,6 +84,96 @@ async fn a_server_without_cluster_support_is_reported() {
         format!(
             "handshake: ERR This instance has cluster support disabled (127.0.0.1:{})",
             server.port()
+        )
+    );
+}
+
+/// A cluster of two primaries, of which the second serves only the last slot.
+fn two_nodes() -> [Redis; 2] {
+    let nodes = [(); 2].map(|()| Redis::start(SETTINGS).unwrap());
+    nodes[0].command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16382"]).unwrap();
+    nodes[1].command(&["CLUSTER", "ADDSLOTS", "16383"]).unwrap();
+    let port = nodes[1].port().to_string();
+    nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port]).unwrap();
+    for node in &nodes {
+        node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    }
+    nodes
+}
+
+#[tokio::test]
+async fn a_key_is_found_while_its_slot_moves_and_after_it_has_moved() {
+    let [source, target] = two_nodes();
+    let ids = [&source, &target].map(|node| node.command(&["CLUSTER", "MYID"]).unwrap());
+    let slot = source.command(&["CLUSTER", "KEYSLOT", "where"]).unwrap();
+    source.command(&["SET", "where", "here"]).unwrap();
+    let toml = format!("here = 'redis-cluster://127.0.0.1:{}'", source.port());
+    let [(_, check)] = &checks(&component(&MANY, "cache", &toml))[..] else { panic!("one check") };
+    execute(check).await.expect_working();
+
+    target.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &ids[0]]).unwrap();
+    source.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &ids[1]]).unwrap();
+    let port = target.port().to_string();
+    source.command(&["MIGRATE", "127.0.0.1", &port, "where", "0", "5000"]).unwrap();
+    assert!(source.command(&["GET", "where"]).unwrap().starts_with("ASK "));
+    execute(check).await.expect_working();
+
+    for node in [&target, &source] {
+        node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &ids[1]]).unwrap();
+    }
+    assert!(source.command(&["GET", "where"]).unwrap().starts_with("MOVED "));
+    execute(check).await.expect_working();
+}
+
+#[tokio::test]
+async fn slots_that_no_node_serves_are_reported_when_a_connection_is_opened() {
+    let node = Redis::start(&[SETTINGS, &["cluster-require-full-coverage no"]].concat()).unwrap();
+    node.command(&["CLUSTER", "ADDSLOTSRANGE", "5461", "16383"]).unwrap();
+    node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    assert_eq!(
+        failure(&url(&node)).await,
+        format!("cluster: slots 0-5460 are served by no node (127.0.0.1:{})", node.port())
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_announces_no_address_has_the_host_that_was_asked() {
+    let settings = [
+        &SETTINGS[..2],
+        &["cluster-announce-hostname ''", "cluster-preferred-endpoint-type hostname"],
+    ];
+    let node = Redis::start(&settings.concat()).unwrap();
+    node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).unwrap();
+    node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    let slots = node.command(&["CLUSTER", "SLOTS"]).unwrap();
+    assert!(slots.lines().any(|line| line == "?" || line.is_empty()), "{slots}");
+    execute(&check(&url(&node))).await.expect_working();
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_node_is_verified_for_the_node_s_own_host() {
+    let files = TlsFiles::new("127.0.0.1");
+    let port = stack::free_port().unwrap();
+    let tls = [
+        format!("tls-port {port}"),
+        format!("tls-cert-file {}", files.certificate().display()),
+        format!("tls-key-file {}", files.private_key().display()),
+        format!("tls-ca-cert-file {}", files.ca().display()),
+        "tls-auth-clients no".to_owned(),
+        "tls-cluster yes".to_owned(),
+    ];
+    let announce =
+        ["cluster-announce-hostname localhost", "cluster-preferred-endpoint-type hostname"];
+    let settings: Vec<_> =
+        SETTINGS.iter().copied().chain(announce).chain(tls.iter().map(String::as_str)).collect();
+    let node = Redis::start(&settings).unwrap();
+    node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).unwrap();
+    node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    let toml = format!("url = 'rediss-cluster://127.0.0.1:{port}'\n{}", files.authority.toml());
+    assert_eq!(
+        failure(&toml).await,
+        format!(
+            "tls: cluster node localhost:{port}: certificate is not valid for host localhost (127.0.0.1:{port})"
         )
     );
 }

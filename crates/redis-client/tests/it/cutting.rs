@@ -33,7 +33,7 @@ async fn a_run_cut_at_any_point_leaves_nothing_behind() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), all_ended).await.unwrap();
-    assert_eq!(server.ask(&["-a", "secret-pass", "-n", "1", "DBSIZE"]).unwrap(), "0");
+    assert_eq!(server.command(&["-a", "secret-pass", "-n", "1", "DBSIZE"]).unwrap(), "0");
 }
 
 /// Concurrent pipelines are sent together, on behalf of the first caller. If that caller is dropped, the others must still be sent.

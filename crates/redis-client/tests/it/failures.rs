@@ -85,8 +85,8 @@ async fn a_server_that_is_loading_is_reported() {
         "loading-process-events-interval-bytes 1024",
     ])
     .unwrap();
-    server.ask(&["DEBUG", "POPULATE", "20000"]).unwrap();
-    server.ask(&["SAVE"]).unwrap();
+    server.command(&["DEBUG", "POPULATE", "20000"]).unwrap();
+    server.command(&["SAVE"]).unwrap();
     server.server.restart().unwrap();
     assert_eq!(
         execute(&check_of(&server)).await.line(),

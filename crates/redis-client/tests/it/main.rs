@@ -6,6 +6,7 @@ mod cluster;
 mod cutting;
 mod encryption;
 mod failures;
+mod hostile;
 mod sentinel;
 mod sharing;
 mod support;

@@ -39,7 +39,8 @@ async fn the_new_primary_is_used_after_a_failover() {
     assert_eq!(
         execute(&check).await.line(),
         format!(
-            "connect: the primary that sentinel names: connection refused (127.0.0.1:{})",
+            "connect: the primary 127.0.0.1:{} that sentinel names: connection refused (127.0.0.1:{})",
+            primary.port(),
             sentinel.port()
         )
     );
@@ -59,7 +60,7 @@ async fn a_demoted_primary_is_replaced_by_the_new_one() {
     sentinel.wait_for(&["SENTINEL", "MASTER", "app"], "num-slaves\n1").unwrap();
     let started = Instant::now();
     // A sentinel refuses the failover until it has received the replica's first report.
-    while sentinel.ask(&["SENTINEL", "FAILOVER", "app"]).unwrap() != "OK" {
+    while sentinel.command(&["SENTINEL", "FAILOVER", "app"]).unwrap() != "OK" {
         assert!(started.elapsed() < TIMEOUT, "the sentinel refused the failover");
         execute(&check).await.expect_working();
     }
@@ -78,12 +79,11 @@ async fn sentinels_have_a_separate_password() {
     execute(&check(&right)).await.expect_working();
     let target = format!("(127.0.0.1:{})", sentinel.port());
     let refused = "WRONGPASS invalid username-password pair or user is disabled";
-    for wrong in [
-        url(&sentinel, ":wrong-pass@", "&sentinelPassword=sentinel-pass"),
-        url(&sentinel, ":primary-pass@", "&sentinelPassword=wrong-pass"),
-    ] {
-        assert_eq!(failure(&wrong).await, format!("authenticate: {refused} {target}"));
-    }
+    let by_primary = url(&sentinel, ":wrong-pass@", "&sentinelPassword=sentinel-pass");
+    let named = format!("the primary 127.0.0.1:{} that sentinel names", primary.port());
+    assert_eq!(failure(&by_primary).await, format!("authenticate: {named}: {refused} {target}"));
+    let by_sentinel = url(&sentinel, ":primary-pass@", "&sentinelPassword=wrong-pass");
+    assert_eq!(failure(&by_sentinel).await, format!("authenticate: {refused} {target}"));
     let without = url(&sentinel, ":primary-pass@", "");
     assert_eq!(
         failure(&without).await,

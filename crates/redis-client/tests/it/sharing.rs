@@ -22,7 +22,7 @@ fn all_databases(server: &Redis, address: SocketAddr) -> String {
     (0..DATABASES).fold(String::new(), |mut toml, number| {
         let number = number.to_string();
         let name = format!("db{number}");
-        server.ask(&["-n", &number, "SET", "where", &name]).unwrap();
+        server.command(&["-n", &number, "SET", "where", &name]).unwrap();
         writeln!(toml, "{name} = 'redis://{address}/{number}'").unwrap();
         toml
     })
@@ -61,7 +61,7 @@ async fn concurrent_runs_in_many_databases_are_not_mixed_up() {
     }
     assert_eq!(proxy.counts().accepted, 1);
     for number in 0..DATABASES {
-        let left = server.ask(&["-n", &number.to_string(), "DBSIZE"]).unwrap();
+        let left = server.command(&["-n", &number.to_string(), "DBSIZE"]).unwrap();
         assert_eq!(left, "1", "only `where` is left in database {number}");
     }
 }

@@ -1,0 +1,151 @@
+//! A connection to one server, on which concurrent callers send pipelines.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use parking_lot::Mutex;
+use probe::{Cause, Failure, Secret, Steps};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, Value};
+use tokio::task::AbortHandle;
+use tokio::task::coop::unconstrained;
+
+use crate::command::pipeline;
+use crate::deployment::{Credentials, HANDSHAKE, Node};
+use crate::stream::{BoundedStream, StreamState};
+use crate::{Command, error};
+
+/// An authenticated connection to one server. When it is dropped, the library's task is aborted, which closes the socket.
+pub(crate) struct NodeConnection {
+    library: MultiplexedConnection,
+    task: AbortHandle,
+    stream: Arc<StreamState>,
+    /// Whether a database other than 0 has been selected. From then on, every pipeline selects its own database.
+    must_select: AtomicBool,
+    /// Held while a pipeline is put into the library's queue.
+    order: Mutex<()>,
+}
+
+impl NodeConnection {
+    /// Connects to `node` and authenticates.
+    pub(crate) async fn open(
+        steps: &Steps,
+        node: &Node,
+        tls: Option<&net::TlsSettings>,
+        credentials: &Credentials,
+    ) -> Result<Self, Failure> {
+        let stream = net::connect(steps, &node.host, node.port, tls).await?;
+        steps.begin(credentials.step());
+        let (stream, state) = BoundedStream::new(stream);
+        // Every server supports RESP2, which has no unsolicited messages.
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        // The check has a timeout of its own.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let (library, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
+            .await
+            .map_err(|error| Failure::new(HANDSHAKE, error))?;
+        let task = tokio::spawn(driver).abort_handle();
+        let connection = Self {
+            library,
+            task,
+            stream: state,
+            must_select: AtomicBool::default(),
+            order: Mutex::default(),
+        };
+        connection.handshake(credentials).await?;
+        Ok(connection)
+    }
+
+    /// Sends the first command: only its reply reveals a refused client certificate or a server that is not Redis.
+    async fn handshake(&self, credentials: &Credentials) -> Result<(), Failure> {
+        let step = credentials.step();
+        let password = credentials.password.as_ref().map(Secret::expose);
+        let command = match (credentials.username.as_deref(), password) {
+            (Some(user), Some(password)) => Command::new(step, "AUTH", [user, password]),
+            (None, Some(password)) => Command::new(step, "AUTH", [password]),
+            (_, None) => Command::new(step, "PING", []),
+        };
+        let replies = self.exchange(0, std::slice::from_ref(&command)).await;
+        let reply = replies.map_err(|cause| Failure::new(step, cause))?.pop();
+        match reply {
+            // An error reply to `PING` is left to the check, which may do without that command.
+            Some(Value::ServerError(error))
+                if password.is_none() && !error::refuses_clients(&error::text(&error)) =>
+            {
+                Ok(())
+            }
+            Some(reply) => error::check_reply(step, reply).map(drop),
+            None => Err(Failure::new(step, error::not_redis())),
+        }
+    }
+
+    /// Whether the connection has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.task.is_finished() || self.stream.end().is_some()
+    }
+
+    /// Sends `commands` to `database` as one pipeline and returns their replies, or the failure of the first one.
+    pub(crate) async fn execute(
+        &self,
+        database: u16,
+        commands: &[Command],
+    ) -> Result<Vec<Value>, Failure> {
+        let first = commands.first().map_or(HANDSHAKE, |command| command.step);
+        let mut replies =
+            self.exchange(database, commands).await.map_err(|cause| Failure::new(first, cause))?;
+        if replies.len() > commands.len() {
+            let step = if database == 0 { first } else { "select" };
+            error::check_reply(step, replies.remove(0))?;
+        }
+        commands
+            .iter()
+            .zip(replies)
+            .map(|(command, reply)| error::check_reply(command.step, reply))
+            .collect()
+    }
+
+    /// Sends `commands` to `database` as one pipeline and returns their replies, errors included.
+    /// If the pipeline selects the database first, there is one more reply.
+    pub(crate) async fn exchange(
+        &self,
+        database: u16,
+        commands: &[Command],
+    ) -> Result<Vec<Value>, Cause> {
+        let mut library = self.library.clone();
+        let mut exchange = pin!(unconstrained(async {
+            let select = self.select(database);
+            let pipeline = pipeline(select.iter().chain(commands));
+            self.stream.expect_replies(pipeline.len() as u64);
+            library.send_packed_commands(&pipeline, 0, pipeline.len()).await
+        }));
+        // The first poll puts the pipeline into the library's queue.
+        // The lock keeps the pipelines there in the order in which `select` was called for them.
+        let polled = poll_fn(|context| {
+            let _order = self.order.lock();
+            Poll::Ready(exchange.as_mut().poll(context))
+        });
+        let replies = match polled.await {
+            Poll::Ready(replies) => replies,
+            Poll::Pending => exchange.await,
+        };
+        replies.map_err(|_| self.stream.end().unwrap_or_else(error::closed))
+    }
+
+    /// The command that selects `database`, unless no other database has ever been selected.
+    fn select(&self, database: u16) -> Option<Command> {
+        if database != 0 {
+            self.must_select.store(true, Ordering::Relaxed);
+        }
+        let must_select = self.must_select.load(Ordering::Relaxed);
+        must_select.then(|| Command::new("select", "SELECT", [&database.to_string()]))
+    }
+}
+
+impl Drop for NodeConnection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,89 @@
+//! Asks Sentinel for the address of the primary.
+//!
+//! The protocol: <https://redis.io/docs/latest/develop/reference/sentinel-clients/>.
+
+use probe::{Failure, Steps};
+use redis::Value;
+
+use crate::deployment::{Credentials, Deployment, Node};
+use crate::node_connection::NodeConnection;
+use crate::{Command, error};
+
+const ASK_SENTINEL: &str = "ask sentinel";
+
+/// Connects to the primary `service`, whose address the first sentinel that answers knows.
+pub(crate) async fn connect(
+    deployment: &Deployment,
+    service: &str,
+    credentials: &Credentials,
+    steps: &Steps,
+) -> Result<NodeConnection, Failure> {
+    let primary = find_primary(deployment, service, credentials, steps).await?;
+    let name = |failure: Failure| {
+        failure.in_context(format_args!("the primary {primary} that sentinel names"))
+    };
+    let opened =
+        NodeConnection::open(steps, &primary, deployment.tls.as_ref(), &deployment.credentials);
+    let connection = opened.await.map_err(name)?;
+    let role = Command::new("ask role", "ROLE", []);
+    steps.begin(role.step);
+    let reply = connection.execute(0, &[role]).await.map_err(name)?.pop();
+    match reply {
+        Some(Value::Array(parts)) if text(parts.first()) == Some("master") => Ok(connection),
+        // During a failover, sentinels may know only the old primary.
+        _ => Err(Failure::msg(
+            ASK_SENTINEL,
+            format!("the server {primary} that sentinel names is a replica"),
+        )),
+    }
+}
+
+/// The address that the first sentinel that answers knows, or the failure of the first sentinel.
+async fn find_primary(
+    deployment: &Deployment,
+    service: &str,
+    credentials: &Credentials,
+    steps: &Steps,
+) -> Result<Node, Failure> {
+    let mut first = None;
+    for sentinel in &deployment.nodes {
+        match ask(deployment, sentinel, service, credentials, steps).await {
+            Ok(primary) => return Ok(primary),
+            Err(failure) => first = first.or(Some(failure)),
+        }
+    }
+    Err(first.unwrap_or_else(|| Failure::msg(ASK_SENTINEL, "no sentinel is configured")))
+}
+
+async fn ask(
+    deployment: &Deployment,
+    sentinel: &Node,
+    service: &str,
+    credentials: &Credentials,
+    steps: &Steps,
+) -> Result<Node, Failure> {
+    let connection =
+        NodeConnection::open(steps, sentinel, deployment.tls.as_ref(), credentials).await?;
+    let arguments = ["GET-MASTER-ADDR-BY-NAME", service];
+    let command = Command::new(ASK_SENTINEL, "SENTINEL", arguments);
+    steps.begin(command.step);
+    let reply = connection.execute(0, &[command]).await?.pop();
+    match reply.as_ref() {
+        Some(Value::Nil) => {
+            Err(Failure::msg(ASK_SENTINEL, "sentinel has no primary with this name"))
+        }
+        Some(Value::Array(address)) => {
+            let port = text(address.get(1)).and_then(|port| port.parse().ok());
+            let node = text(address.first()).zip(port).map(|(host, port)| Node::new(host, port));
+            node.ok_or_else(|| Failure::new(ASK_SENTINEL, error::not_redis()))
+        }
+        _ => Err(Failure::new(ASK_SENTINEL, error::not_redis())),
+    }
+}
+
+fn text(value: Option<&Value>) -> Option<&str> {
+    match value {
+        Some(Value::BulkString(bytes)) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    }
+}

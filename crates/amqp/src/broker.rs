@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use probe::config::{Fields, Url};
-use probe::{CachedConnection, Failure, SharedResources, Steps};
+use probe::{CachedConnection, Failure, LoginBackoff, SharedResources, Steps};
 
 use crate::Connection;
 use crate::connect_params::ConnectParams;
@@ -30,8 +30,10 @@ impl Amqp {
     ) -> Option<Self> {
         let params = ConnectParams::read(fields, key, url, tls, queue_prefix)?;
         let target = params.target.clone();
-        let cached =
-            shared.get_or_insert(&params.identity(), || CachedConnection::new(Connector(params)));
+        let logins = shared.get_or_insert(&params.login_key(), LoginBackoff::default);
+        let cached = shared.get_or_insert(&params.identity(), || {
+            CachedConnection::with_logins(Connector(params), logins)
+        });
         Some(Self { cached, target })
     }
 

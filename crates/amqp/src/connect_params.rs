@@ -72,6 +72,12 @@ impl ConnectParams {
         let user = (&self.username, self.password.expose());
         Secret::new(format!("{server:?} {user:?} {tls:?}"))
     }
+
+    /// The key of the refused logins: the broker, the user and the password. All virtual hosts share them.
+    pub(crate) fn login_key(&self) -> Secret {
+        let user = (&self.username, self.password.expose());
+        Secret::new(format!("{} {} {user:?}", self.host, self.port))
+    }
 }
 
 /// Whether the scheme of the URL requires TLS.

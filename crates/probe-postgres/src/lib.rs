@@ -22,7 +22,9 @@ mod url;
 use std::sync::Arc;
 
 use net::TlsSettings;
-use probe::{CachedConnection, Check, DynChecks, Failure, Grant, Kind, Section, Steps};
+use probe::{
+    CachedConnection, Check, DynChecks, Failure, Grant, Kind, LoginBackoff, Section, Steps,
+};
 
 use crate::role::Role;
 use crate::server::Server;
@@ -54,7 +56,9 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
         let server = server?;
         let target = server.target();
         let shared = section.shared();
-        let cached = shared.get_or_insert(&server.key(), || CachedConnection::new(server));
+        let logins = shared.get_or_insert(&server.login_key(), LoginBackoff::default);
+        let cached =
+            shared.get_or_insert(&server.key(), || CachedConnection::with_logins(server, logins));
         Some(Postgres { target, cached, role: role?, connection: connection? })
     })
 }

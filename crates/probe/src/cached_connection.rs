@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::{Failure, Steps, step};
+use crate::{Failure, LoginBackoff, Steps, step};
 
 /// Opens connections of one kind to one server.
 pub trait Connect: Send + Sync + 'static {
@@ -29,8 +29,10 @@ pub trait Connect: Send + Sync + 'static {
 /// * If a reused connection turns out to be lost, the run retries once on a new one: the server may be working.
 /// * The connection of a run that was cancelled is not reused: its state is unknown.
 /// * Concurrent runs share one connection, and one attempt to open it.
+/// * Credentials that the server refused are not tried again before a pause, see [`LoginBackoff`].
 pub struct CachedConnection<C: Connect> {
     connector: C,
+    logins: Arc<LoginBackoff>,
     current: Mutex<Option<Arc<C::Connection>>>,
     // Held while a connection is opened. Runs that waited for it find the connection in `current`, or the failure here.
     opening: tokio::sync::Mutex<Option<FailedAttempt>>,
@@ -46,8 +48,14 @@ struct FailedAttempt {
 impl<C: Connect> CachedConnection<C> {
     /// A cache for a connection of `connector`. Nothing is opened yet.
     pub fn new(connector: C) -> Self {
+        Self::with_logins(connector, Arc::default())
+    }
+
+    /// The same, if other connections use the same credentials.
+    pub fn with_logins(connector: C, logins: Arc<LoginBackoff>) -> Self {
         Self {
             connector,
+            logins,
             current: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             attempts: AtomicU64::new(0),
@@ -57,6 +65,11 @@ impl<C: Connect> CachedConnection<C> {
     /// The connector.
     pub fn connector(&self) -> &C {
         &self.connector
+    }
+
+    /// The refused logins with the credentials of this connection.
+    pub fn logins(&self) -> &Arc<LoginBackoff> {
+        &self.logins
     }
 
     /// Does `work` on the cached connection, or on a new one if there is none or it turns out to be lost.
@@ -81,7 +94,12 @@ impl<C: Connect> CachedConnection<C> {
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        work(Arc::new(self.connector.connect(steps).await?)).await
+        work(Arc::new(self.connect(steps).await?)).await
+    }
+
+    async fn connect(&self, steps: &Steps) -> Result<C::Connection, Failure> {
+        // It is boxed because it is large, and rare.
+        Box::pin(self.logins.attempt(self.connector.connect(steps))).await
     }
 
     async fn use_once<T, W, F>(
@@ -119,7 +137,7 @@ impl<C: Connect> CachedConnection<C> {
             return Err(attempt.failure.clone());
         }
         let number = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
-        match self.connector.connect(steps).await {
+        match self.connect(steps).await {
             Ok(connection) => {
                 let connection = Arc::new(connection);
                 *self.current.lock() = Some(connection.clone());

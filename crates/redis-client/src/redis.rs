@@ -51,7 +51,8 @@ impl Redis {
     /// The same database on its own connection, for blocking commands, which would delay all other commands on a shared one.
     #[must_use]
     pub fn dedicated(&self) -> Self {
-        let connection = Arc::new(CachedConnection::new(self.connection.connector().clone()));
+        let (connector, logins) = (self.connection.connector(), self.connection.logins());
+        let connection = Arc::new(CachedConnection::with_logins(connector.clone(), logins.clone()));
         Self { connection, target: self.target.clone(), ..*self }
     }
 

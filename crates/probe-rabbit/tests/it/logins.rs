@@ -1,9 +1,10 @@
 //! Refused logins and missing permissions.
 
+use probe_testkit::{FaultProxy, run};
 use stack::rabbit::{ADMIN_PASSWORD, ADMIN_USER, Rabbit};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, free_port};
 
-use crate::outcome;
+use crate::{DEADLINE, check, outcome};
 
 async fn check_refused(url: &str, expected: &str) {
     assert_eq!(outcome(&format!("url = '{url}'")).await.line(), expected);
@@ -79,4 +80,20 @@ async fn a_queue_prefix_limits_the_permissions_to_its_names() {
     broker.ctl(&["set_permissions", "-p", "app", "me", own, r"^amq\.default$", own]).unwrap();
     let url = format!("url = '{}'\nqueue_prefix = 'app.'", broker.url("me", "my-password"));
     outcome(&url).await.expect_working();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_password_is_not_tried_again_before_a_pause() {
+    let broker = Rabbit::start(&[]).unwrap();
+    let proxy = FaultProxy::start(([127, 0, 0, 1], broker.port()).into());
+    let url = broker.url(ADMIN_USER, "not-the-password");
+    let url = url.replace(&format!(":{}", broker.port()), &format!(":{}", proxy.address().port()));
+    let check = check(&format!("url = '{url}'"));
+    for _ in 0..20 {
+        let outcome = run(&check, DEADLINE).await;
+        assert!(outcome.line().starts_with("authenticate: ACCESS_REFUSED"), "{outcome:?}");
+    }
+    let line = run(&check, DEADLINE).await.line().to_owned();
+    assert!(line.contains("logfile, refused ") && line.contains(", next attempt in "), "{line}");
+    assert_eq!(proxy.counts().accepted, 1);
 }

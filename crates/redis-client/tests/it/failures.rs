@@ -144,3 +144,19 @@ async fn a_name_that_does_not_resolve_is_reported() {
     let line = failure("url = 'redis://nowhere.invalid'").await;
     assert!(line.starts_with("resolve: failed to lookup address information"), "{line}");
 }
+
+#[tokio::test]
+async fn a_refused_password_is_not_tried_again_before_a_pause() {
+    let server = Redis::start(&["requirepass right-password"]).unwrap();
+    let url = format!("url = 'redis://:wrong-password@127.0.0.1:{}'", server.port());
+    let check = check(&url);
+    let refused = "authenticate: WRONGPASS invalid username-password pair or user is disabled";
+    for _ in 0..20 {
+        assert!(execute(&check).await.line().starts_with(refused));
+    }
+    let line = execute(&check).await.line().to_owned();
+    assert!(line.starts_with(&format!("{refused}, refused ")), "{line}");
+    let log = ["-a", "right-password", "--no-auth-warning", "--json", "ACL", "LOG"];
+    let log = server.ask(&log).unwrap();
+    assert!(log.contains(r#""count":1,"reason":"auth""#), "{log}");
+}

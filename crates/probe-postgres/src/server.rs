@@ -4,7 +4,7 @@
 
 use net::TlsSettings;
 use probe::config::Fields;
-use probe::{Cause, Connect, Failure, Secret, Steps, step};
+use probe::{Cause, Connect, Failure, Reconnect, Secret, Steps, step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::Config;
 use tokio_postgres::config::TargetSessionAttrs;
@@ -49,12 +49,14 @@ impl Server {
     }
 
     /// The key of the shared connection: everything that distinguishes a session with this server from others.
-    pub(crate) fn key(&self) -> Secret {
+    pub(crate) fn key(&self, reconnect: Reconnect) -> Secret {
         let Self { config, endpoints, sslmode, password, tls } = self;
         let password = password.as_ref().map(Secret::expose);
         let tls = tls.identity().expose();
         // The configuration prints its password as `_`.
-        Secret::new(format!("{config:?} {endpoints:?} {sslmode:?} {password:?} {tls}"))
+        Secret::new(format!(
+            "{config:?} {endpoints:?} {sslmode:?} {password:?} {reconnect:?} {tls}"
+        ))
     }
 
     /// The key of the refused logins: the servers, the user and the password. All databases share them.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::{Failure, LoginBackoff, Reconnect, Steps, step};
@@ -53,6 +54,16 @@ struct Cached<T> {
     number: u64,
     trusted_until: Option<Instant>,
     last_used: Instant,
+    _timer: Option<Timer>,
+}
+
+/// The task that closes an unused connection. It ends with the connection.
+struct Timer(AbortHandle);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The failure of the attempt with this number.
@@ -181,12 +192,17 @@ impl<C: Connect> CachedConnection<C> {
         let period = if is_replacement { reconnect.period() } else { reconnect.first_period() };
         let now = Instant::now();
         let trusted_until = period.and_then(|period| now.checked_add(period));
-        let cached =
-            Cached { connection: connection.clone(), number, trusted_until, last_used: now };
-        *self.current.lock() = Some(cached);
-        if let Some(limit) = reconnect.period() {
-            tokio::spawn(close_when_unused(Arc::downgrade(&self.current), number, limit));
-        }
+        let timer = reconnect.period().map(|limit| {
+            let task = close_when_unused(Arc::downgrade(&self.current), number, limit);
+            Timer(tokio::spawn(task).abort_handle())
+        });
+        *self.current.lock() = Some(Cached {
+            connection: connection.clone(),
+            number,
+            trusted_until,
+            last_used: now,
+            _timer: timer,
+        });
         connection
     }
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use probe::config::{Fields, Url};
-use probe::{CachedConnection, Failure, SharedResources, Steps};
+use probe::{CachedConnection, Failure, LoginBackoff, Reconnect, SharedResources, Steps};
 
 use crate::Connection;
 use crate::connect_params::ConnectParams;
@@ -27,11 +27,14 @@ impl Amqp {
         url: &Url,
         tls: &net::TlsSettings,
         queue_prefix: String,
+        reconnect: Reconnect,
     ) -> Option<Self> {
         let params = ConnectParams::read(fields, key, url, tls, queue_prefix)?;
         let target = params.target.clone();
-        let cached =
-            shared.get_or_insert(&params.identity(), || CachedConnection::new(Connector(params)));
+        let logins = shared.get_or_insert(&params.login_key(), LoginBackoff::default);
+        let cached = shared.get_or_insert(&params.identity(reconnect), || {
+            CachedConnection::with_logins(Connector(params), reconnect, logins)
+        });
         Some(Self { cached, target })
     }
 

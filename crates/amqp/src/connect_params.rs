@@ -2,8 +2,8 @@
 //!
 //! The format of the URL: <https://www.rabbitmq.com/docs/uri-spec>.
 
-use probe::Secret;
 use probe::config::{Fields, Url};
+use probe::{Reconnect, Secret};
 
 /// The schemes of a broker's URL, without and with TLS.
 pub const SCHEMES: &[&str] = &["amqp", "amqps"];
@@ -66,11 +66,17 @@ impl ConnectParams {
     }
 
     /// The key of the shared connection: everything that distinguishes it from others.
-    pub(crate) fn identity(&self) -> Secret {
+    pub(crate) fn identity(&self, reconnect: Reconnect) -> Secret {
         let tls = self.tls.as_ref().map(|tls| tls.identity().expose());
         let server = (&self.host, self.port, &self.virtual_host, &self.queue_prefix);
         let user = (&self.username, self.password.expose());
-        Secret::new(format!("{server:?} {user:?} {tls:?}"))
+        Secret::new(format!("{server:?} {user:?} {reconnect:?} {tls:?}"))
+    }
+
+    /// The key of the refused logins: the broker, the user and the password. All virtual hosts share them.
+    pub(crate) fn login_key(&self) -> Secret {
+        let user = (&self.username, self.password.expose());
+        Secret::new(format!("{} {} {user:?}", self.host, self.port))
     }
 }
 

@@ -19,9 +19,6 @@ use crate::message::short_string;
 use crate::reply_queue::{self, Dispatcher};
 use crate::{Publication, publish};
 
-/// The largest number of idle channels that are kept for further operations.
-const MAX_IDLE_CHANNELS: usize = 4;
-
 /// Opens connections to one broker.
 pub(crate) struct Connector(pub(crate) ConnectParams);
 
@@ -51,7 +48,6 @@ pub struct Depth {
 pub struct Connection {
     reply_queue: String,
     reply_channel: Channel,
-    idle_channels: Mutex<Vec<Channel>>,
     /// The exchanges that delivered a reply since the last request. They are still bound to the reply queue.
     bound_exchanges: Mutex<BTreeSet<&'static str>>,
     channel_ids: ChannelIds,
@@ -73,7 +69,6 @@ impl Connection {
         Ok(Self {
             reply_queue,
             reply_channel,
-            idle_channels: Mutex::default(),
             bound_exchanges: Mutex::default(),
             channel_ids,
             commands,
@@ -111,7 +106,7 @@ impl Connection {
     pub async fn depths(&self, names: &[&str]) -> Result<Vec<Option<Depth>>, Cause> {
         let mut depths = Vec::with_capacity(names.len());
         while depths.len() < names.len() {
-            let mut channel = self.take_channel().await?;
+            let mut channel = self.open_channel().await?;
             let remaining = &names[depths.len()..];
             let remaining = &remaining[..remaining.len().min(MAX_PIPELINED)];
             let methods: Result<Vec<_>, _> =
@@ -125,7 +120,6 @@ impl Connection {
                     break;
                 }
             }
-            self.return_channel(channel);
         }
         Ok(depths)
     }
@@ -142,7 +136,7 @@ impl Connection {
     }
 
     async fn publish_on_a_channel(&self, publication: &Publication) -> Result<bool, Cause> {
-        let mut channel = self.take_channel().await?;
+        let mut channel = self.open_channel().await?;
         // Only a reply proves the binding. After a request without a reply, the exchange is bound again.
         let unbound =
             publication.reply_exchange.filter(|exchange| !self.bound_exchanges().remove(exchange));
@@ -150,29 +144,15 @@ impl Connection {
             .map(|exchange| publish::declare_and_bind(exchange, &self.reply_queue))
             .transpose()?;
         match publish::publish(&mut channel, publication, binding.into_iter().flatten()).await {
-            Ok(routed) => {
-                self.return_channel(channel);
-                Ok(routed)
-            }
+            Ok(routed) => Ok(routed),
             Err(ChannelError::Closed(reason)) if reason.code == NOT_FOUND => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn take_channel(&self) -> Result<Channel, ChannelError> {
-        let idle = self.idle_channels.lock().pop();
-        match idle.filter(|channel| !channel.is_closed()) {
-            Some(channel) => Ok(channel),
-            None => Channel::open(&self.channel_ids, &self.commands, &self.state).await,
-        }
-    }
-
-    /// Returns a channel without pending methods to the idle ones.
-    fn return_channel(&self, channel: Channel) {
-        let mut idle = self.idle_channels.lock();
-        if !channel.is_closed() && idle.len() < MAX_IDLE_CHANNELS {
-            idle.push(channel);
-        }
+    /// Opens a channel for one operation. `RabbitMQ` caches permissions in each channel, so a reused one would not notice a permission that was revoked.
+    async fn open_channel(&self) -> Result<Channel, ChannelError> {
+        Channel::open(&self.channel_ids, &self.commands, &self.state).await
     }
 }
 

@@ -2,6 +2,9 @@
 
 use probe::Cause;
 
+/// The reply code `access-refused`: the credentials, or a missing permission.
+pub(crate) const ACCESS_REFUSED: u16 = 403;
+
 /// The reply code `not-found`: a queue or an exchange does not exist.
 pub(crate) const NOT_FOUND: u16 = 404;
 

@@ -11,7 +11,7 @@ use probe::{Cause, Failure, Secret, Steps, step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::connect_params::ConnectParams;
-use crate::error::{CloseReason, connection_closed, unexpected};
+use crate::error::{ACCESS_REFUSED, CloseReason, connection_closed, unexpected};
 use crate::frames::{FrameDecoder, MAX_FRAME, encode};
 use crate::message::short_string;
 
@@ -77,6 +77,9 @@ impl Handshake {
                     frame_max: MAX_FRAME,
                     heartbeat: proposed.unwrap_or(MAX_HEARTBEAT).min(MAX_HEARTBEAT),
                 })
+            }
+            AMQPMethod::Close(close) if close.reply_code == ACCESS_REFUSED => {
+                Err(refusal(AMQPMethod::Close(close)).login_refused())
             }
             other => Err(refusal(other)),
         }

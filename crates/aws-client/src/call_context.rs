@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use probe::Steps;
+use aws_credential_types::Credentials;
+use probe::{Failure, LoginAttempt, LoginBackoff, Secret, Steps};
 
+use crate::call_error::CallError;
 use crate::credentials::UsedCredentials;
 
 tokio::task_local! {
@@ -17,14 +19,42 @@ pub(crate) struct CallContext {
     pub(crate) step: &'static str,
     /// Set once the request is signed with credentials of the default chain.
     pub(crate) used: Arc<OnceLock<UsedCredentials>>,
+    /// The refused logins with the credentials of the call.
+    logins: Arc<LoginBackoff>,
+    /// Set once the request is signed.
+    attempt: Arc<OnceLock<LoginAttempt>>,
 }
 
 impl CallContext {
     /// A context that begins in `step`.
     pub(crate) fn new(step: &'static str) -> Self {
+        Self::with_logins(step, Arc::default())
+    }
+
+    /// The same, for a call whose credentials may have been refused before.
+    pub(crate) fn with_logins(step: &'static str, logins: Arc<LoginBackoff>) -> Self {
         let steps = Arc::new(Steps::new());
         steps.begin(step);
-        Self { steps, step, used: Arc::default() }
+        Self { steps, step, used: Arc::default(), logins, attempt: Arc::default() }
+    }
+
+    /// Begins an attempt with these credentials, or fails if they were refused a short time ago. The SDK may request credentials twice in one call, which is one attempt.
+    pub(crate) fn begin_login(&self, credentials: &Credentials) -> Result<(), Failure> {
+        if self.attempt.get().is_none() {
+            let parts = [credentials.access_key_id(), credentials.secret_access_key()];
+            self.logins.use_credentials(&Secret::new(parts.join(" ")));
+            let _unset = self.attempt.set(self.logins.begin()?);
+        }
+        Ok(())
+    }
+
+    /// Records the end of the call, and returns its error.
+    pub(crate) fn end_login<T>(&self, result: Result<T, CallError>) -> Result<T, CallError> {
+        let Some(attempt) = self.attempt.get() else { return result };
+        if result.is_ok() {
+            self.logins.succeed();
+        }
+        result.map_err(|error| error.map_failure(|failure| self.logins.fail(*attempt, failure)))
     }
 
     /// The context of the current task.

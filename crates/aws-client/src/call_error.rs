@@ -29,6 +29,11 @@ impl CallError {
         self.failure.step() == AUTHENTICATE && self.code.is_some()
     }
 
+    /// The same error with another failure.
+    pub(crate) fn map_failure(self, map: impl FnOnce(Failure) -> Failure) -> Self {
+        Self { failure: map(self.failure), ..self }
+    }
+
     /// Converts the SDK's error of a call that is made in `step` and needs `permission`.
     pub(crate) fn from_sdk<E>(
         step: &'static str,

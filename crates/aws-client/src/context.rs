@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 use probe::config::Url;
-use probe::{Principal, Steps};
+use probe::{LoginBackoff, Principal, Steps};
 
 use crate::call_context::CallContext;
 use crate::call_error::CallError;
@@ -25,6 +25,8 @@ pub struct AwsContext {
     pub(crate) endpoint: Option<Url>,
     pub(crate) region: String,
     pub(crate) client_pool: ClientPool,
+    /// The refused logins of this region or endpoint.
+    pub(crate) logins: Arc<LoginBackoff>,
     /// The principal of the credentials, for the grants.
     pub(crate) principal: Principal,
 }
@@ -70,13 +72,14 @@ impl AwsContext {
     {
         let mut is_retry = false;
         loop {
-            let call = CallContext::new(step);
+            let call = CallContext::with_logins(step, self.logins.clone());
             steps.follow(call.steps.clone());
             let result = call.scope(Box::pin(send())).await;
             steps.begin(step);
-            let error = match result {
+            let result = result.map_err(|error| CallError::from_sdk(step, permission, error));
+            let error = match call.end_login(result) {
                 Ok(output) => return Ok(output),
-                Err(error) => CallError::from_sdk(step, permission, error),
+                Err(error) => error,
             };
             let retry =
                 error.is_authentication() && call.used.get().is_some_and(UsedCredentials::reject);

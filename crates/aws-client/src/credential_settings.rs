@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_credential_types::Credentials;
 use aws_types::region::Region;
 use probe::config::{Fields, Url};
-use probe::{CachedConnection, Principal, Secret, SharedResources};
+use probe::{CachedConnection, Principal, Reconnect, Secret, SharedResources};
 
 use crate::client_pool::ClientPool;
 use crate::credentials::{DefaultChain, Provider};
@@ -83,11 +83,8 @@ impl CredentialSettings {
                 let client_pool = ClientPool::shared(shared, &net::TlsSettings::default());
                 let region = Region::new(region.to_owned());
                 shared.get_or_insert(&identity, || {
-                    Provider::Chain(CachedConnection::new(DefaultChain {
-                        profile,
-                        region,
-                        client_pool,
-                    }))
+                    let chain = DefaultChain { profile, region, client_pool };
+                    Provider::Chain(CachedConnection::new(chain, Reconnect::NEVER))
                 })
             }
         }

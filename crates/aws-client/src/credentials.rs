@@ -38,11 +38,20 @@ pub(crate) enum Provider {
 
 impl Provider {
     async fn credentials(&self) -> Result<Credentials, CredentialsError> {
-        let chain = match self {
-            Self::Static { credentials, .. } => return Ok(credentials.clone()),
-            Self::Chain(chain) => chain,
-        };
         let call = CallContext::current();
+        let credentials = match self {
+            Self::Static { credentials, .. } => credentials.clone(),
+            Self::Chain(chain) => Self::chain_credentials(chain, &call).await?,
+        };
+        let allowed = call.begin_login(&credentials).map_err(FailureError);
+        allowed.map_err(CredentialsError::provider_error)?;
+        Ok(credentials)
+    }
+
+    async fn chain_credentials(
+        chain: &CachedConnection<DefaultChain>,
+        call: &CallContext,
+    ) -> Result<Credentials, CredentialsError> {
         let cached = chain.run(&call.steps, |cached| async { Ok(cached) }).await;
         let cached =
             cached.map_err(|failure| CredentialsError::provider_error(FailureError(failure)))?;

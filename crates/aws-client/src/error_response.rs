@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use probe::Failure;
 use probe::step::AUTHENTICATE;
+use probe::{Cause, Failure};
 
 use crate::clock_skew;
 use crate::error_codes::{ACCESS_DENIED, BAD_CREDENTIALS, CLOCK_SKEW, THROTTLED, WRONG_REGION};
@@ -42,7 +42,8 @@ impl ErrorResponse {
             return Failure::msg(AUTHENTICATE, format!("{skew} ({code})"));
         }
         if let Some((_, text)) = bad_credentials {
-            return Failure::msg(AUTHENTICATE, format!("{text} ({code})"));
+            let cause = Cause::msg(format!("{text} ({code})"));
+            return Failure::new(AUTHENTICATE, cause.login_refused());
         }
         let text = if ACCESS_DENIED.contains(&code) {
             access_denied(permission, message)

@@ -42,6 +42,7 @@ impl AwsContext {
             client_pool,
             endpoint,
             region,
+            logins: Arc::default(),
             principal,
         })
     }

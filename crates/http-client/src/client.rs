@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{HOST, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use probe::config::Url;
-use probe::{CachedConnection, Failure, Steps};
+use probe::{CachedConnection, Failure, Reconnect, Steps};
 use tokio::sync::Mutex;
 
 use crate::connection::Connector;
@@ -39,7 +39,7 @@ impl Client {
         let host = if port == if encrypted { 443 } else { 80 } { url.host() } else { &target };
         let host = HeaderValue::from_str(host).ok();
         let connector = Connector::new(url.host(), port, encrypted.then_some(tls));
-        let cached = CachedConnection::new(connector);
+        let cached = CachedConnection::new(connector, Reconnect::default());
         Self { target, host, cached, in_flight: Mutex::new(false) }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use amqp::{Amqp, Connection, Deliveries, Publication};
 use probe::config::{Fields, Url};
-use probe::{Cause, Failure, Grant, SharedResources, Steps};
+use probe::{Cause, Failure, Grant, Reconnect, SharedResources, Steps};
 
 use crate::findings::{Backlog, FindingsSender};
 use crate::inspect::{EXCHANGE, InspectReply, InspectRequest, REPLY_EXCHANGE};
@@ -32,8 +32,9 @@ impl AmqpBroker {
         url: &Url,
         tls: &net::TlsSettings,
         queue_prefix: String,
+        reconnect: Reconnect,
     ) -> Option<Self> {
-        Amqp::read(shared, fields, "broker", url, tls, queue_prefix).map(Self)
+        Amqp::read(shared, fields, "broker", url, tls, queue_prefix, reconnect).map(Self)
     }
 
     pub(crate) fn target(&self) -> &str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::config::{Fields, Url};
-use probe::{Failure, Grant, SharedResources, Steps};
+use probe::{Failure, Grant, Reconnect, SharedResources, Steps};
 
 use crate::amqp_broker::AmqpBroker;
 use crate::findings::FindingsSender;
@@ -30,15 +30,17 @@ impl Broker {
         url: &Url,
         tls: &net::TlsSettings,
         queue_prefix: String,
+        reconnect: Reconnect,
     ) -> Option<Self> {
         if url.scheme().starts_with("amqp") {
-            return AmqpBroker::read(shared, fields, url, tls, queue_prefix).map(Self::Amqp);
+            return AmqpBroker::read(shared, fields, url, tls, queue_prefix, reconnect)
+                .map(Self::Amqp);
         }
         if fields.has("queue_prefix") {
             fields.error("queue_prefix", "expected only with a broker on AMQP");
             return None;
         }
-        RedisBroker::read(shared, fields, url, tls).map(Self::Redis)
+        RedisBroker::read(shared, fields, url, tls, reconnect).map(Self::Redis)
     }
 
     pub(crate) fn is_encrypted(url: &Url) -> bool {

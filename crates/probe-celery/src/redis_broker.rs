@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use probe::config::{Fields, Url};
-use probe::{Failure, Grant, Secret, SharedResources, Steps};
+use probe::{Failure, Grant, Reconnect, Secret, SharedResources, Steps};
 use redis_client::{Command, Redis, Reply, literal_pattern};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -38,8 +38,9 @@ impl RedisBroker {
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &net::TlsSettings,
+        reconnect: Reconnect,
     ) -> Option<Arc<Self>> {
-        let redis = Redis::from_url(shared, fields, "broker", url, tls)?;
+        let redis = Redis::from_url(shared, fields, "broker", url, tls, reconnect)?;
         let identity = Secret::new(redis.identity().expose());
         Some(shared.get_or_insert(&identity, || Self {
             store: Arc::new(ReplyStore::new(redis)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use amqp::Deliveries;
 use probe::config::{Fields, Url};
-use probe::{Cause, Failure, Grant, SharedResources, Steps};
+use probe::{Cause, Failure, Grant, Reconnect, SharedResources, Steps};
 use redis_client::{Command, Redis, Reply};
 use serde_json::Value;
 
@@ -40,8 +40,9 @@ impl ResultBackend {
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &net::TlsSettings,
+        reconnect: Reconnect,
     ) -> Option<Self> {
-        let redis = Redis::from_url(shared, fields, "result_backend", url, tls)?;
+        let redis = Redis::from_url(shared, fields, "result_backend", url, tls, reconnect)?;
         Some(Self::Redis(Arc::new(redis)))
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use probe::config::{Fields, FromNode, Node, Url, Value, ValueError};
-use probe::{CheckName, Secret, SharedResources};
+use probe::{CheckName, Reconnect, Secret, SharedResources};
 
 use crate::PING;
 use crate::broker::Broker;
@@ -17,6 +17,15 @@ pub(crate) struct Settings {
     pub(crate) workers: Workers,
     pub(crate) queues: Vec<QueueSettings>,
     results: Option<ResultBackend>,
+}
+
+/// The settings of the broker and the result backend.
+struct Servers {
+    url: Url,
+    queue_prefix: String,
+    result_backend: Option<ResultBackendUrl>,
+    tls: net::TlsSettings,
+    reconnect: Reconnect,
 }
 
 /// The settings of one queue.
@@ -48,6 +57,7 @@ impl Settings {
         let tls = net::TlsSettings::read(fields);
         let workers = fields.with_default("workers", Workers::AtLeast(1));
         let queue_prefix = fields.with_default("queue_prefix", String::new());
+        let reconnect = Reconnect::read(fields);
         let max_messages: Option<u64> = fields.optional("max_messages");
         let canary = fields.with_default("canary", false);
         let queues = fields.tables("queues", |name, queue| QueueSettings {
@@ -65,8 +75,9 @@ impl Settings {
             }
         }
         let mut settings = Self { broker: None, workers, queues, results: None };
-        if let (Some(url), Some(tls)) = (url, tls) {
-            settings.read_servers(shared, fields, &url, queue_prefix, result_backend, &tls);
+        if let (Some(url), Some(tls), Some(reconnect)) = (url, tls, reconnect) {
+            let servers = Servers { url, queue_prefix, result_backend, tls, reconnect };
+            settings.read_servers(shared, fields, servers);
         }
         settings
     }
@@ -95,21 +106,22 @@ impl Settings {
         &mut self,
         shared: &SharedResources,
         fields: &mut Fields<'_>,
-        url: &Url,
-        queue_prefix: String,
-        result_backend: Option<ResultBackendUrl>,
-        tls: &net::TlsSettings,
+        Servers { url, queue_prefix, result_backend, tls, reconnect }: Servers,
     ) {
+        let (url, tls) = (&url, &tls);
         let backend_url = match &result_backend {
             Some(ResultBackendUrl::Redis(url)) => Some(url),
             _ => None,
         };
         let encrypted = Broker::is_encrypted(url) || backend_url.is_some_and(Broker::is_encrypted);
         let read_tls = tls.expect_use(fields, encrypted, "a URL that asks for TLS");
-        self.broker = read_tls.and_then(|()| Broker::read(shared, fields, url, tls, queue_prefix));
+        self.broker =
+            read_tls.and_then(|()| Broker::read(shared, fields, url, tls, queue_prefix, reconnect));
         self.results = match result_backend {
             None => None,
-            Some(ResultBackendUrl::Redis(url)) => ResultBackend::read(shared, fields, &url, tls),
+            Some(ResultBackendUrl::Redis(url)) => {
+                ResultBackend::read(shared, fields, &url, tls, reconnect)
+            }
             Some(ResultBackendUrl::Rpc) => match &self.broker {
                 Some(Broker::Redis(_)) => {
                     fields.error("result_backend", "expected `rpc://` only with a broker on AMQP");

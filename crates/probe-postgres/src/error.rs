@@ -4,7 +4,7 @@ use std::io;
 
 use probe::{Cause, Failure, step};
 use tokio_postgres::Error;
-use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// The cause of a failed request.
 pub(crate) fn cause(error: Error) -> Cause {
@@ -29,7 +29,19 @@ pub(crate) fn login_failure(error: Error) -> Failure {
     // Class 28: invalid authorization specification.
     let is_other_error =
         error.as_db_error().is_some_and(|error| !error.code().code().starts_with("28"));
-    Failure::new(if is_other_error { step::CONNECT } else { step::AUTHENTICATE }, cause(error))
+    let refused = error.as_db_error().is_some_and(refuses_credentials);
+    let cause = cause(error);
+    let cause = if refused { cause.login_refused() } else { cause };
+    Failure::new(if is_other_error { step::CONNECT } else { step::AUTHENTICATE }, cause)
+}
+
+/// Whether the server verified the credentials and rejected them, as opposed to a rule that excludes the user or the address.
+///
+/// Passwords that LDAP, PAM or RADIUS rejects have the same code as such a rule, so the function that reported the error decides.
+fn refuses_credentials(error: &DbError) -> bool {
+    *error.code() == SqlState::INVALID_PASSWORD
+        || (*error.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION
+            && error.routine() == Some("auth_failed"))
 }
 
 /// The server's message with its `SQLSTATE`, since the message may be in any language.

@@ -5,6 +5,7 @@
 //! | `url` | as in the application: `postgres://user:password@host:5432/database?sslmode=verify-full`. Several hosts are tried in order |
 //! | `role` | `primary` (default): accepts writes; `replica`: is in recovery; `any` |
 //! | `connection` | `kept` (default): one connection for all runs; `fresh`: a new one for each run, see [`Connection`] |
+//! | `reconnect` | how long a kept connection is trusted before a new one replaces it, `30s` by default |
 //! | `ca`, `certificate`, `private_key` | PEM texts: the trusted authorities and the client certificate |
 //!
 //! The check needs only the privilege `CONNECT`, and runs one simple query, which every connection pooler supports.
@@ -22,7 +23,10 @@ mod url;
 use std::sync::Arc;
 
 use net::TlsSettings;
-use probe::{CachedConnection, Check, DynChecks, Failure, Grant, Kind, Section, Steps};
+use probe::{
+    CachedConnection, Check, DynChecks, Failure, Grant, Kind, LoginBackoff, Reconnect, Section,
+    Steps,
+};
 
 use crate::role::Role;
 use crate::server::Server;
@@ -45,6 +49,7 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let role = fields.one_of("role", &role::VALUES);
     let connection =
         fields.one_of("connection", &[("kept", Connection::Reused), ("fresh", Connection::Fresh)]);
+    let reconnect = Reconnect::read(&mut fields);
     let tls = TlsSettings::read(&mut fields);
     let server = match (params, tls) {
         (Some(params), Some(tls)) => Server::new(params, tls, &mut fields),
@@ -54,7 +59,11 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
         let server = server?;
         let target = server.target();
         let shared = section.shared();
-        let cached = shared.get_or_insert(&server.key(), || CachedConnection::new(server));
+        let logins = shared.get_or_insert(&server.login_key(), LoginBackoff::default);
+        let reconnect = reconnect?;
+        let cached = shared.get_or_insert(&server.key(reconnect), || {
+            CachedConnection::with_logins(server, reconnect, logins)
+        });
         Some(Postgres { target, cached, role: role?, connection: connection? })
     })
 }

@@ -4,7 +4,7 @@
 
 use net::TlsSettings;
 use probe::config::Fields;
-use probe::{Cause, Connect, Failure, Secret, Steps, step};
+use probe::{Cause, Connect, Failure, Reconnect, Secret, Steps, step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::Config;
 use tokio_postgres::config::TargetSessionAttrs;
@@ -49,12 +49,20 @@ impl Server {
     }
 
     /// The key of the shared connection: everything that distinguishes a session with this server from others.
-    pub(crate) fn key(&self) -> Secret {
+    pub(crate) fn key(&self, reconnect: Reconnect) -> Secret {
         let Self { config, endpoints, sslmode, password, tls } = self;
         let password = password.as_ref().map(Secret::expose);
         let tls = tls.identity().expose();
         // The configuration prints its password as `_`.
-        Secret::new(format!("{config:?} {endpoints:?} {sslmode:?} {password:?} {tls}"))
+        Secret::new(format!(
+            "{config:?} {endpoints:?} {sslmode:?} {password:?} {reconnect:?} {tls}"
+        ))
+    }
+
+    /// The key of the refused logins: the servers, the user and the password. All databases share them.
+    pub(crate) fn login_key(&self) -> Secret {
+        let (user, password) = (self.config.get_user(), self.password.as_ref().map(Secret::expose));
+        Secret::new(format!("{:?} {user:?} {password:?}", self.endpoints))
     }
 
     /// Opens a session with one server, within the `connect_timeout` of the URL if it has one.
@@ -148,6 +156,10 @@ impl Connect for Server {
                 Ok(session) => return Ok(session),
                 Err(failure) => failures.push((endpoint, failure)),
             }
+            // As in libpq, refused credentials are not tried on the other servers.
+            if failures.last().is_some_and(|(_, failure)| failure.cause().is_login_refused()) {
+                break;
+            }
         }
         Err(combine(&failures))
     }
@@ -172,9 +184,9 @@ async fn request_tls(stream: &mut Box<dyn Stream>) -> Result<bool, Cause> {
     }
 }
 
-/// Whether a login without TLS may succeed, so that `prefer` falls back to it. The server may require a client certificate, or plain text.
+/// Whether a login without TLS may succeed, so that `prefer` falls back to it. The server may require a client certificate, or plain text. A wrong password is wrong without TLS, too.
 fn may_work_without_tls(failure: &Failure) -> bool {
-    matches!(failure.step(), step::TLS | step::AUTHENTICATE)
+    matches!(failure.step(), step::TLS | step::AUTHENTICATE) && !failure.cause().is_login_refused()
 }
 
 /// The only failure, or one that lists the failure of each server.
@@ -185,5 +197,11 @@ fn combine(failures: &[(&Endpoint, Failure)]) -> Failure {
     let each = failures.iter().map(|(endpoint, failure)| {
         format!("{endpoint}: {}: {}", failure.step(), failure.cause().text())
     });
-    Failure::msg(step::CONNECT, each.collect::<Vec<_>>().join("; "))
+    let cause = Cause::msg(each.collect::<Vec<_>>().join("; "));
+    match failures.last() {
+        Some((_, last)) if last.cause().is_login_refused() => {
+            Failure::new(step::AUTHENTICATE, cause.login_refused())
+        }
+        _ => Failure::new(step::CONNECT, cause),
+    }
 }

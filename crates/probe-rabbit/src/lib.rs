@@ -26,7 +26,7 @@ use std::sync::Arc;
 use amqp::{Amqp, Connection, Publication};
 use net::TlsSettings;
 use probe::config::Fields;
-use probe::{Cause, Check, DynChecks, Failure, Grant, Kind, Section, Steps};
+use probe::{Cause, Check, DynChecks, Failure, Grant, Kind, Reconnect, Section, Steps};
 
 use crate::queues::Queue;
 
@@ -44,9 +44,10 @@ fn broker(section: &Section<'_>, fields: &mut Fields<'_>) -> Option<Amqp> {
     let url = fields.url("url", amqp::SCHEMES);
     let tls = TlsSettings::read(fields);
     let queue_prefix = fields.with_default("queue_prefix", String::new());
+    let reconnect = Reconnect::read(fields);
     let (url, tls) = (url?, tls?);
     tls.expect_use(fields, amqp::is_encrypted(&url), "a `url` that begins with `amqps`")?;
-    Amqp::read(section.shared(), fields, "url", &url, &tls, queue_prefix)
+    Amqp::read(section.shared(), fields, "url", &url, &tls, queue_prefix, reconnect?)
 }
 
 struct RabbitCheck {

@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep};
 
-use crate::{Failure, Steps, step};
+use crate::{Failure, LoginBackoff, Reconnect, Steps, step};
 
 /// Opens connections of one kind to one server.
 pub trait Connect: Send + Sync + 'static {
@@ -29,12 +32,38 @@ pub trait Connect: Send + Sync + 'static {
 /// * If a reused connection turns out to be lost, the run retries once on a new one: the server may be working.
 /// * The connection of a run that was cancelled is not reused: its state is unknown.
 /// * Concurrent runs share one connection, and one attempt to open it.
+/// * A run that finds a connection older than [`Reconnect`] opens a new one beside it, and fails if it cannot. The old one is then closed.
+/// * A connection that no run has used for as long is closed.
+/// * Credentials that the server refused are not tried again before a pause, see [`LoginBackoff`].
 pub struct CachedConnection<C: Connect> {
     connector: C,
-    current: Mutex<Option<Arc<C::Connection>>>,
+    logins: Arc<LoginBackoff>,
+    reconnect: Reconnect,
+    current: Arc<Current<C::Connection>>,
     // Held while a connection is opened. Runs that waited for it find the connection in `current`, or the failure here.
     opening: tokio::sync::Mutex<Option<FailedAttempt>>,
     attempts: AtomicU64,
+}
+
+type Current<T> = Mutex<Option<Cached<T>>>;
+
+/// An open connection.
+struct Cached<T> {
+    connection: Arc<T>,
+    /// The number of the attempt that opened it.
+    number: u64,
+    trusted_until: Option<Instant>,
+    last_used: Instant,
+    _timer: Option<Timer>,
+}
+
+/// The task that closes an unused connection. It ends with the connection.
+struct Timer(AbortHandle);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The failure of the attempt with this number.
@@ -45,10 +74,17 @@ struct FailedAttempt {
 
 impl<C: Connect> CachedConnection<C> {
     /// A cache for a connection of `connector`. Nothing is opened yet.
-    pub fn new(connector: C) -> Self {
+    pub fn new(connector: C, reconnect: Reconnect) -> Self {
+        Self::with_logins(connector, reconnect, Arc::default())
+    }
+
+    /// The same, if other connections use the same credentials.
+    pub fn with_logins(connector: C, reconnect: Reconnect, logins: Arc<LoginBackoff>) -> Self {
         Self {
             connector,
-            current: Mutex::default(),
+            logins,
+            reconnect,
+            current: Arc::new(Mutex::new(None)),
             opening: tokio::sync::Mutex::default(),
             attempts: AtomicU64::new(0),
         }
@@ -57,6 +93,16 @@ impl<C: Connect> CachedConnection<C> {
     /// The connector.
     pub fn connector(&self) -> &C {
         &self.connector
+    }
+
+    /// How long a connection is trusted.
+    pub fn reconnect(&self) -> Reconnect {
+        self.reconnect
+    }
+
+    /// The refused logins with the credentials of this connection.
+    pub fn logins(&self) -> &Arc<LoginBackoff> {
+        &self.logins
     }
 
     /// Does `work` on the cached connection, or on a new one if there is none or it turns out to be lost.
@@ -81,7 +127,12 @@ impl<C: Connect> CachedConnection<C> {
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        work(Arc::new(self.connector.connect(steps).await?)).await
+        work(Arc::new(self.connect(steps).await?)).await
+    }
+
+    async fn connect(&self, steps: &Steps) -> Result<C::Connection, Failure> {
+        // It is boxed because it is large, and rare.
+        Box::pin(self.logins.attempt(self.connector.connect(steps))).await
     }
 
     async fn use_once<T, W, F>(
@@ -102,7 +153,7 @@ impl<C: Connect> CachedConnection<C> {
         result
     }
 
-    /// The cached connection, or a new one. The flag is `true` if this run opened it.
+    /// The cached connection if it is trusted, or a new one. The flag is `true` if this run opened it.
     async fn open(&self, steps: &Steps) -> Result<(Arc<C::Connection>, bool), Failure> {
         if let Some(connection) = self.current() {
             return Ok((connection, false));
@@ -119,12 +170,10 @@ impl<C: Connect> CachedConnection<C> {
             return Err(attempt.failure.clone());
         }
         let number = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
-        match self.connector.connect(steps).await {
-            Ok(connection) => {
-                let connection = Arc::new(connection);
-                *self.current.lock() = Some(connection.clone());
-                Ok((connection, true))
-            }
+        // The old connection is closed when this run ends its attempt, even if that is cancelled.
+        let old = self.current.lock().take();
+        match self.connect(steps).await {
+            Ok(connection) => Ok((self.store(connection, number, old.is_some()), true)),
             Err(failure) => {
                 *failed = Some(FailedAttempt { number, failure: failure.clone() });
                 Err(failure)
@@ -132,12 +181,39 @@ impl<C: Connect> CachedConnection<C> {
         }
     }
 
+    fn store(
+        &self,
+        connection: C::Connection,
+        number: u64,
+        is_replacement: bool,
+    ) -> Arc<C::Connection> {
+        let connection = Arc::new(connection);
+        let reconnect = self.reconnect;
+        let period = if is_replacement { reconnect.period() } else { reconnect.first_period() };
+        let now = Instant::now();
+        let trusted_until = period.and_then(|period| now.checked_add(period));
+        let timer = reconnect.period().map(|limit| {
+            let task = close_when_unused(Arc::downgrade(&self.current), number, limit);
+            Timer(tokio::spawn(task).abort_handle())
+        });
+        *self.current.lock() = Some(Cached {
+            connection: connection.clone(),
+            number,
+            trusted_until,
+            last_used: now,
+            _timer: timer,
+        });
+        connection
+    }
+
+    /// The cached connection, if it is open and trusted.
     fn current(&self) -> Option<Arc<C::Connection>> {
         let mut current = self.current.lock();
-        if current.as_deref().is_some_and(C::is_closed) {
+        if current.as_ref().is_some_and(|cached| C::is_closed(&cached.connection)) {
             *current = None;
         }
-        current.clone()
+        let trusted = current.as_ref().filter(|cached| cached.is_trusted());
+        trusted.map(|cached| cached.connection.clone())
     }
 }
 
@@ -146,6 +222,39 @@ impl<C: Connect + fmt::Debug> fmt::Debug for CachedConnection<C> {
         f.debug_struct("CachedConnection")
             .field("connector", &self.connector)
             .finish_non_exhaustive()
+    }
+}
+
+impl<T> Cached<T> {
+    fn is_trusted(&self) -> bool {
+        self.trusted_until.is_none_or(|until| Instant::now() < until)
+    }
+
+    /// How long the connection has been unused. A user that outlives its run, such as a listener, counts.
+    fn unused_for(&self) -> Duration {
+        if Arc::strong_count(&self.connection) > 1 {
+            return Duration::ZERO;
+        }
+        self.last_used.elapsed()
+    }
+}
+
+/// Closes the connection with this number once it has been unused for `limit`.
+async fn close_when_unused<T>(current: Weak<Current<T>>, number: u64, limit: Duration) {
+    let mut wait = limit;
+    loop {
+        sleep(wait).await;
+        let Some(current) = current.upgrade() else { return };
+        let mut current = current.lock();
+        let Some(cached) = current.as_ref().filter(|cached| cached.number == number) else {
+            return;
+        };
+        let unused = cached.unused_for();
+        if unused >= limit {
+            *current = None;
+            return;
+        }
+        wait = limit - unused;
     }
 }
 
@@ -158,11 +267,12 @@ struct Lease<'a, C: Connect> {
 
 impl<C: Connect> Drop for Lease<'_, C> {
     fn drop(&mut self) {
-        if self.intact {
-            return;
-        }
         let mut current = self.cached.current.lock();
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.connection)) {
+        let own = |cached: &&mut Cached<_>| Arc::ptr_eq(&cached.connection, &self.connection);
+        let Some(cached) = current.as_mut().filter(own) else { return };
+        if self.intact {
+            cached.last_used = Instant::now();
+        } else {
             *current = None;
         }
     }

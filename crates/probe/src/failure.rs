@@ -44,6 +44,14 @@ impl Failure {
         &self.cause
     }
 
+    /// Adds `note` to the line, after the cause, where it is not cut off.
+    pub(crate) fn with_note(mut self, note: String) -> Self {
+        self.cause.note = note;
+        // The server has not refused anything again.
+        self.cause.login_refused = false;
+        self
+    }
+
     /// Renders the failure as callers see it: `step: cause (target)`, without secrets, on one line, at most [`MAX_LINE`] characters long.
     ///
     /// A line that is too long is cut in its cause, since step and target matter most.
@@ -56,6 +64,7 @@ impl Failure {
         let cause = tidy(&scrub(&self.cause.text));
         // A server's or library's text may end with a dot.
         let cause = cause.trim_end_matches(['.', ' ']);
+        let tail = format!("{}{tail}", self.cause.note);
         let room = MAX_LINE - head.chars().count() - 1 - tail.chars().count();
         format!("{head} {}{tail}", shorten(cause, room))
     }
@@ -65,13 +74,20 @@ impl Failure {
 #[derive(Clone)]
 pub struct Cause {
     text: String,
+    /// What the gateway itself adds to the text.
+    note: String,
     connection_lost: bool,
+    login_refused: bool,
 }
 
 impl Cause {
     /// A cause that the probe states itself.
     pub fn msg(reason: impl Into<String>) -> Self {
-        Self { text: reason.into(), connection_lost: false }
+        Self::from_text(reason.into(), false)
+    }
+
+    fn from_text(text: String, connection_lost: bool) -> Self {
+        Self { text, note: String::new(), connection_lost, login_refused: false }
     }
 
     /// Marks the cause as the loss of a connection, which on a reused connection is no evidence against the server (see [`crate::CachedConnection`]).
@@ -86,6 +102,18 @@ impl Cause {
         self.connection_lost
     }
 
+    /// Marks the cause as the server's refusal of the credentials themselves, after which they are not tried again for a while (see [`crate::LoginBackoff`]).
+    #[must_use]
+    pub fn login_refused(mut self) -> Self {
+        self.login_refused = true;
+        self
+    }
+
+    /// Whether the server refused the credentials themselves.
+    pub fn is_login_refused(&self) -> bool {
+        self.login_refused
+    }
+
     /// The text before it is shortened and scrubbed.
     pub fn text(&self) -> &str {
         &self.text
@@ -98,7 +126,8 @@ impl fmt::Debug for Cause {
         f.debug_struct("Cause")
             .field("text", &scrub(&self.text))
             .field("connection_lost", &self.connection_lost)
-            .finish()
+            .field("login_refused", &self.login_refused)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,7 +151,7 @@ impl<E: Error + 'static> From<E> for Cause {
             }
             next = source.source();
         }
-        Self { text, connection_lost }
+        Self::from_text(text, connection_lost)
     }
 }
 
@@ -220,6 +249,14 @@ mod tests {
         let line = Failure::msg("query", "é".repeat(1000)).render("db:5432");
         assert_eq!(line.chars().count(), MAX_LINE);
         assert!(line.starts_with("query: éé") && line.ends_with("é… (db:5432)"), "{line}");
+    }
+
+    #[test]
+    fn a_note_is_kept_when_the_cause_is_cut() {
+        let failure = Failure::msg("login", "x".repeat(1000)).with_note(", refused 4s ago".into());
+        let line = failure.render("db:5432");
+        assert_eq!(line.chars().count(), MAX_LINE);
+        assert!(line.ends_with("xx…, refused 4s ago (db:5432)"), "{line}");
     }
 
     #[test]

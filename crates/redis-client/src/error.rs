@@ -26,7 +26,12 @@ pub(crate) fn text(error: &ServerError) -> String {
 fn reply_failure(step: &'static str, reply: &str) -> Failure {
     let cause = Cause::msg(reply.trim().trim_end_matches('.'));
     match reply.split(' ').next() {
-        Some("NOAUTH" | "WRONGPASS") => Failure::new(AUTHENTICATE, cause),
+        Some("NOAUTH") => Failure::new(AUTHENTICATE, cause),
+        Some("WRONGPASS") => Failure::new(AUTHENTICATE, cause.login_refused()),
+        // Before version 6.
+        Some("ERR") if reply == "ERR invalid password" => {
+            Failure::new(AUTHENTICATE, cause.login_refused())
+        }
         // The server of a cached connection may have been demoted to a replica, or a slot of the cluster may have moved.
         // A new connection finds the new primary.
         Some("READONLY" | "MOVED") => Failure::new(step, cause.connection_lost()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use probe::config::{Fields, Url};
-use probe::{CachedConnection, Failure, Secret, SharedResources, Steps};
+use probe::{CachedConnection, Failure, Reconnect, Secret, SharedResources, Steps};
 
 use crate::connect_params::{ConnectParams, SCHEMES, is_encrypted};
 use crate::connection::{Connection, Connector};
@@ -21,14 +21,18 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Reads `url`, `ca`, `certificate`, `private_key` and `connection`, and records errors in `fields`.
+    /// Reads `url`, `ca`, `certificate`, `private_key`, `connection` and `reconnect`, and records errors in `fields`.
     pub fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
         let fresh = fields.one_of("connection", &[("kept", false), ("fresh", true)]);
+        let reconnect = Reconnect::read(fields);
         let url = fields.url("url", SCHEMES);
         let settings = net::TlsSettings::read(fields);
         let (url, settings) = (url?, settings?);
         settings.expect_use(fields, is_encrypted(&url), "a `url` that begins with `rediss`")?;
-        Some(Self { fresh: fresh?, ..Self::from_url(shared, fields, "url", &url, &settings)? })
+        Some(Self {
+            fresh: fresh?,
+            ..Self::from_url(shared, fields, "url", &url, &settings, reconnect?)?
+        })
     }
 
     /// Reads the database from `url`, the value of `key`, and records errors in `fields`.
@@ -38,20 +42,24 @@ impl Redis {
         key: &'static str,
         url: &Url,
         settings: &net::TlsSettings,
+        reconnect: Reconnect,
     ) -> Option<Self> {
         let ConnectParams { deployment, database, target } =
             ConnectParams::read(fields, key, url, settings)?;
         let cluster = matches!(deployment.layout, Layout::Cluster);
-        let identity = deployment.identity();
-        let connection =
-            shared.get_or_insert(&identity, || CachedConnection::new(Connector::new(deployment)));
+        let key = Secret::new(format!("{}\0{reconnect:?}", deployment.identity().expose()));
+        let connection = shared
+            .get_or_insert(&key, || CachedConnection::new(Connector::new(deployment), reconnect));
         Some(Self { connection, database, cluster, fresh: false, target })
     }
 
     /// The same database on its own connection, for blocking commands, which would delay all other commands on a shared one.
     #[must_use]
     pub fn dedicated(&self) -> Self {
-        let connection = Arc::new(CachedConnection::new(self.connection.connector().clone()));
+        let (shared, logins) = (&self.connection, self.connection.logins().clone());
+        let connector = shared.connector().clone();
+        let connection =
+            Arc::new(CachedConnection::with_logins(connector, shared.reconnect(), logins));
         Self { connection, target: self.target.clone(), ..*self }
     }
 

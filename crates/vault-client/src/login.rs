@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use probe::{Cause, Failure, Secret, Steps};
+use probe::{Cause, Failure, LoginBackoff, Secret, Steps};
 use serde_json::{Value, json};
 
 use crate::api::{ApiClient, ApiResponse};
@@ -27,8 +27,13 @@ pub(crate) enum Login {
 }
 
 impl Login {
-    /// Obtains a token. A configured token is returned without a request.
-    pub(crate) async fn log_in(&self, api: &ApiClient, steps: &Steps) -> Result<Token, Failure> {
+    /// Obtains a token. A configured token is returned without a request, and credentials in `logins` that were refused are not sent before the pause ends.
+    pub(crate) async fn log_in(
+        &self,
+        api: &ApiClient,
+        logins: &LoginBackoff,
+        steps: &Steps,
+    ) -> Result<Token, Failure> {
         let (mount, body) = match self {
             Self::Token(token) => return Ok(token.clone()),
             Self::AppRole { mount, role_id, secret_id } => {
@@ -36,14 +41,26 @@ impl Login {
             }
             Self::Kubernetes { mount, role, jwt_file } => {
                 let jwt = steps.run(STEP, read_jwt(jwt_file)).await?;
+                logins.use_credentials(&jwt);
                 (mount, json!({"role": role, "jwt": jwt.expose()}))
             }
         };
         let path = format!("auth/{mount}/login");
-        let requested_at = Instant::now();
-        let response = api.call(steps, STEP, &path, None, Some(&body)).await?;
-        Token::from_login(&response.body["auth"], requested_at)
-            .ok_or_else(|| Failure::msg(STEP, self.error_text(&response)))
+        let request = async {
+            let requested_at = Instant::now();
+            let response = api.call(steps, STEP, &path, None, Some(&body)).await?;
+            Token::from_login(&response.body["auth"], requested_at)
+                .ok_or_else(|| self.failure(&response))
+        };
+        Box::pin(logins.attempt(request)).await
+    }
+
+    fn failure(&self, response: &ApiResponse) -> Failure {
+        let cause = Cause::msg(self.error_text(response));
+        // 400 for unknown credentials, 403 for a locked user, among others.
+        let refused = matches!(response.status.as_u16(), 400 | 401 | 403)
+            && response.body["errors"].is_array();
+        Failure::new(STEP, if refused { cause.login_refused() } else { cause })
     }
 
     fn error_text(&self, response: &ApiResponse) -> String {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use parking_lot::Mutex;
-use probe::{Failure, Steps};
+use probe::{Failure, LoginBackoff, Steps};
 use tokio::sync::Notify;
 
 use crate::api::{ApiClient, ApiResponse};
@@ -27,6 +27,7 @@ const REFUSED: &str = "the token is invalid, was revoked, or may not look itself
 pub(crate) struct TokenManager {
     pub(crate) api: ApiClient,
     pub(crate) login: Login,
+    logins: LoginBackoff,
     state: Mutex<State>,
     /// Held during a login, so that concurrent callers share one.
     login_lock: tokio::sync::Mutex<()>,
@@ -47,8 +48,8 @@ struct State {
 
 impl TokenManager {
     pub(crate) fn new(api: ApiClient, login: Login) -> Self {
-        let (state, login_lock, changed) = Default::default();
-        Self { api, login, state, login_lock, changed }
+        let (logins, state, login_lock, changed) = Default::default();
+        Self { api, login, logins, state, login_lock, changed }
     }
 
     /// Sends a `GET` request with the token. A token that Vault has lost is replaced by a new login, once.
@@ -167,7 +168,7 @@ impl TokenManager {
         if let Some(failure) = self.login_error_since(count_before) {
             return Err(failure);
         }
-        let result = self.login.log_in(&self.api, steps).await;
+        let result = self.login.log_in(&self.api, &self.logins, steps).await;
         let mut state = self.state.lock();
         state.login_count += 1;
         state.login_error = result.as_ref().err().cloned();

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::Response;
-use probe::Failure;
 use probe::step::AUTHENTICATE;
+use probe::{Cause, Failure};
 
 /// Unknown user, wrong password, no password, and the code that replaces all three in newer versions.
 const AUTHENTICATION_CODES: &[u32] = &[192, 193, 194, 516];
@@ -13,9 +13,12 @@ pub(super) fn has_row(step: &'static str, response: &Response<Bytes>) -> Result<
     let (status, body) = (response.status(), String::from_utf8_lossy(response.body()));
     // An exception may follow after the status has been sent.
     if let Some(exception) = Exception::in_body(&body) {
-        let step = if AUTHENTICATION_CODES.contains(&exception.code) { AUTHENTICATE } else { step };
-        let reason = format!("{} (code {})", exception.message, exception.code);
-        return Err(Failure::msg(step, reason));
+        let cause = Cause::msg(format!("{} (code {})", exception.message, exception.code));
+        return Err(if AUTHENTICATION_CODES.contains(&exception.code) {
+            Failure::new(AUTHENTICATE, cause.login_refused())
+        } else {
+            Failure::new(step, cause)
+        });
     }
     match (status.as_u16(), body.trim_end_matches('\n')) {
         (200, "") => Ok(false),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
 use http_client::{Client, Repeatable};
 use probe::config::Fields;
-use probe::{Failure, Secret, SharedResources, Steps};
+use probe::{Failure, LoginBackoff, Secret, SharedResources, Steps};
 
 use super::{response, sql};
 use crate::{secret_headers, settings};
@@ -23,6 +23,7 @@ pub(crate) struct ClickhouseTable {
     database: String,
     name: String,
     pub(super) writes: bool,
+    logins: Arc<LoginBackoff>,
     // Never read: a live `Secret` is masked in all output.
     _password: Secret,
 }
@@ -49,9 +50,12 @@ impl ClickhouseTable {
         let name: Option<String> = fields.required("table");
         let name = name.filter(|name| validate_name(fields, "table", name));
         let writes = fields.with_default("writes", false);
-        let client = settings::shared_client(fields, shared, url.as_ref());
+        let client = settings::shared_client(fields, shared, url.as_ref())?;
+        let login = [client.target(), user.as_deref().unwrap_or_default(), password.expose()];
+        let logins = shared.get_or_insert(&Secret::new(login.join("\0")), LoginBackoff::default);
         Some(Self {
-            client: client?,
+            client,
+            logins,
             path: url?.path().to_owned(),
             user: user_value?,
             key: key?,
@@ -113,7 +117,9 @@ impl ClickhouseTable {
             .extension(Repeatable)
             .body(Bytes::from(query));
         let request = request.map_err(|error| Failure::new(step, error))?;
-        response::has_row(step, &self.client.send(steps, step, request).await?)
+        let query =
+            async { response::has_row(step, &self.client.send(steps, step, request).await?) };
+        Box::pin(self.logins.attempt(query)).await
     }
 
     pub(super) fn full_name(&self) -> String {

@@ -13,7 +13,9 @@ async fn failures_with(moto: &Moto, keys: &Keys) -> Vec<String> {
     let event_bridge = event_bridge_settings(aws, &keys.id, &keys.secret);
     let lines = format!("{clickhouse}{event_bridge}[e2e]\n");
     let found = failures(&component(&KIND, "history", &lines)).await;
-    found.into_iter().map(|line| line.replace(&format!(" ({aws})"), "")).collect()
+    let found = found.into_iter().map(|line| line.replace(&format!(" ({aws})"), ""));
+    // The checks share the keys, so only the first one tries them.
+    found.map(|line| line.split(", refused 0s ago").next().unwrap().to_owned()).collect()
 }
 
 const AWS_CHECKS: [&str; 5] = [

@@ -1,5 +1,10 @@
 //! Servers that refuse the login.
 
+use std::time::Duration;
+
+use probe::SharedResources;
+use probe_postgres::KIND;
+use probe_testkit::{FaultProxy, checks, component_sharing};
 use stack::postgres::shared;
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
@@ -77,4 +82,37 @@ async fn wait_for_sessions(server: &stack::postgres::Postgres, count: usize) {
         // A task of this runtime closes the connection.
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_refused_password_is_not_tried_again_before_a_pause() {
+    let server = private(&[]);
+    let proxy = FaultProxy::start(([127, 0, 0, 1], server.port()).into());
+    let url = url(proxy.address().port()).replace(HEALTH_PASSWORD, "another-password");
+    let shared = SharedResources::default();
+    let other_database =
+        format!("url = '{}'\nconnection = 'fresh'", url.replace("/app", "/postgres"));
+    let checks = [format!("url = '{url}'"), other_database].map(|toml| {
+        let component = component_sharing(&KIND, "postgres", &toml, &shared);
+        checks(&component).remove(0).1
+    });
+    let refused =
+        r#"authenticate: password authentication failed for user "health", SQLSTATE 28P01"#;
+    for check in checks.iter().cycle().take(20) {
+        assert!(run(check).await.line().starts_with(refused));
+    }
+    let line = run(&checks[1]).await.line().to_owned();
+    assert!(
+        line.contains("SQLSTATE 28P01, refused ") && line.contains(", next attempt in "),
+        "{line}"
+    );
+    assert_eq!(proxy.counts().accepted, 1);
+    server.sql("app", "ALTER ROLE health PASSWORD 'another-password'").unwrap();
+    let repaired = async {
+        while !run(&checks[0]).await.is_working() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), repaired).await.unwrap();
+    assert_eq!(proxy.counts().accepted, 2);
 }

@@ -1,6 +1,12 @@
 //! A server that is down, silent, restarted, or shutting down.
 
-use crate::{SHORT_DEADLINE, check, check_line, private, run, url};
+use std::sync::Arc;
+use std::time::Duration;
+
+use probe::DynCheck;
+use probe_testkit::{FaultProxy, Outcome};
+
+use crate::{DEADLINE, SHORT_DEADLINE, check, check_line, private, run, url};
 
 #[tokio::test]
 async fn a_server_that_is_down_refuses_the_connection() {
@@ -69,4 +75,55 @@ async fn a_server_that_shuts_down_refuses_new_sessions_and_serves_old_ones() {
     }
     assert_eq!(outcome.line(), expected.replace("PORT", &server.port().to_string()));
     run(&kept).await.expect_working();
+}
+
+/// Runs `check` until its line begins with `start`.
+async fn wait_for_line(check: &Arc<dyn DynCheck>, start: &str) {
+    let wait = async {
+        loop {
+            match run(check).await {
+                Outcome::Failed { line, .. } if line.starts_with(start) => return,
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, wait).await.is_ok(), "no line `{start}`");
+}
+
+#[tokio::test]
+async fn a_smart_shutdown_does_not_wait_for_a_kept_connection() {
+    let server = private(&[]);
+    let check = check(&url(server.port()), "reconnect = '1s'");
+    run(&check).await.expect_working();
+    server.server.terminate();
+    wait_for_line(&check, "connect: connection refused").await;
+}
+
+#[tokio::test]
+async fn a_database_without_connections_is_reported_while_one_is_kept() {
+    let server = private(&[]);
+    let check = check(&url(server.port()), "reconnect = '1s'");
+    run(&check).await.expect_working();
+    server.sql("postgres", "ALTER DATABASE app ALLOW_CONNECTIONS false").unwrap();
+    let expected = r#"connect: database "app" is not currently accepting connections"#;
+    wait_for_line(&check, expected).await;
+    server.sql("postgres", "ALTER DATABASE app ALLOW_CONNECTIONS true").unwrap();
+    run(&check).await.expect_working();
+}
+
+#[tokio::test]
+async fn an_unused_connection_is_closed() {
+    let server = private(&[]);
+    let proxy = FaultProxy::start(([127, 0, 0, 1], server.port()).into());
+    let check = check(&url(proxy.address().port()), "reconnect = '1s'");
+    run(&check).await.expect_working();
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'health'";
+    let closed = async {
+        while server.sql("postgres", sessions).unwrap().trim() != "0" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, closed).await.is_ok(), "the session stays open");
+    run(&check).await.expect_working();
+    assert_eq!(proxy.counts().accepted, 2);
 }

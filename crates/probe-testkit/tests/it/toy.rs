@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use futures_util::FutureExt;
 use probe::config::{Fields, FromNode, Node, Url, ValueError};
 use probe::{
-    CachedConnection, Cause, Check, Connect, DynChecks, Failure, Kind, Secret, Section,
+    CachedConnection, Cause, Check, Connect, DynChecks, Failure, Kind, Reconnect, Secret, Section,
     SharedResources, Steps,
 };
 use probe_testkit::{Subject, serve_tcp};
@@ -121,7 +121,8 @@ fn toy(fields: &mut Fields<'_>, shared: &SharedResources, flaw: Flaw) -> Option<
         Flaw::SharesAcrossCredentials => Secret::new(&target),
         _ => Secret::new(format!("{target} {}", connector.password.expose())),
     };
-    let connection = shared.get_or_insert(&key, || CachedConnection::new(connector));
+    let connection =
+        shared.get_or_insert(&key, || CachedConnection::new(connector, Reconnect::default()));
     let target = match flaw {
         Flaw::SecretInTarget => format!("me:{ENCODED}@{target}"),
         Flaw::TargetOfTwoLines => format!("two\n{target}"),

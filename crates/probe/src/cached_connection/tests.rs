@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::advance;
 
 use super::*;
 use crate::Cause;
@@ -12,6 +13,8 @@ use crate::Cause;
 #[derive(Default)]
 struct NumberedConnector {
     opened: AtomicU64,
+    /// How many connections are open.
+    open: Arc<AtomicU64>,
     refuses: AtomicBool,
     /// Whether `connect` waits for `go_on`.
     waits: AtomicBool,
@@ -21,6 +24,13 @@ struct NumberedConnector {
 struct Number {
     number: u64,
     closed: AtomicBool,
+    open: Arc<AtomicU64>,
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Connect for NumberedConnector {
@@ -35,12 +45,20 @@ impl Connect for NumberedConnector {
         if self.refuses.load(Ordering::SeqCst) {
             return Err(Failure::msg("connect", format!("refused {number}")));
         }
-        Ok(Number { number, closed: AtomicBool::new(false) })
+        self.open.fetch_add(1, Ordering::SeqCst);
+        Ok(Number { number, closed: AtomicBool::new(false), open: self.open.clone() })
     }
 
     fn is_closed(connection: &Number) -> bool {
         connection.closed.load(Ordering::SeqCst)
     }
+}
+
+/// The time for which [`cached`] trusts a connection.
+const PERIOD: Duration = Duration::from_secs(30);
+
+fn cached() -> CachedConnection<NumberedConnector> {
+    CachedConnection::new(NumberedConnector::default(), Reconnect::after(PERIOD))
 }
 
 fn lost() -> Failure {
@@ -63,13 +81,13 @@ async fn connection_of_run(cached: &CachedConnection<NumberedConnector>) -> u64 
 
 #[tokio::test]
 async fn one_connection_serves_every_run() {
-    let cached = CachedConnection::new(NumberedConnector::default());
+    let cached = cached();
     assert_eq!((connection_of_run(&cached).await, connection_of_run(&cached).await), (1, 1));
 }
 
 #[tokio::test]
 async fn a_reused_connection_that_is_lost_is_replaced_within_the_run() {
-    let cached = CachedConnection::new(NumberedConnector::default());
+    let cached = cached();
     connection_of_run(&cached).await;
     let lost_once = |connection: Arc<Number>| async move {
         if connection.number == 1 { Err(lost()) } else { Ok(connection.number) }
@@ -80,7 +98,7 @@ async fn a_reused_connection_that_is_lost_is_replaced_within_the_run() {
 
 #[tokio::test]
 async fn the_loss_of_a_new_connection_is_a_failure() {
-    let cached = CachedConnection::new(NumberedConnector::default());
+    let cached = cached();
     let lose = |_| async { Err::<(), _>(lost()) };
     assert_eq!(run(&cached, lose).await.expect_err("lost").render(""), "ask: connection reset");
     assert_eq!(cached.connector().opened.load(Ordering::SeqCst), 1);
@@ -91,7 +109,7 @@ async fn the_loss_of_a_new_connection_is_a_failure() {
 
 #[tokio::test]
 async fn a_failure_other_than_a_lost_connection_keeps_the_connection() {
-    let cached = CachedConnection::new(NumberedConnector::default());
+    let cached = cached();
     let bad = || async { Err::<(), _>(Failure::msg("ask", "read-only")) };
     assert!(run(&cached, |_| bad()).await.is_err());
     assert_eq!(connection_of_run(&cached).await, 1);
@@ -99,7 +117,7 @@ async fn a_failure_other_than_a_lost_connection_keeps_the_connection() {
 
 #[tokio::test]
 async fn a_connection_known_to_be_closed_is_replaced() {
-    let cached = CachedConnection::new(NumberedConnector::default());
+    let cached = cached();
     let close = |connection: Arc<Number>| async move {
         connection.closed.store(true, Ordering::SeqCst);
         Ok(())
@@ -110,7 +128,7 @@ async fn a_connection_known_to_be_closed_is_replaced() {
 
 #[tokio::test]
 async fn the_connection_of_a_cancelled_run_is_not_reused() {
-    let cached = CachedConnection::new(NumberedConnector::default());
+    let cached = cached();
     connection_of_run(&cached).await;
     tokio::select! {
         biased;
@@ -141,14 +159,14 @@ async fn twenty_runs(
 
 #[tokio::test]
 async fn concurrent_runs_share_one_connection() {
-    let cached = Arc::new(CachedConnection::new(NumberedConnector::default()));
+    let cached = Arc::new(cached());
     assert_eq!(twenty_runs(&cached).await, vec![Ok(1); 20]);
     assert_eq!(cached.connector().opened.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
 async fn concurrent_runs_share_a_failure_that_is_not_older_than_they_are() {
-    let cached = Arc::new(CachedConnection::new(NumberedConnector::default()));
+    let cached = Arc::new(cached());
     cached.connector().refuses.store(true, Ordering::SeqCst);
     let refused: Vec<_> = twenty_runs(&cached).await.into_iter().filter_map(Result::err).collect();
     assert_eq!(refused.len(), 20);
@@ -159,7 +177,7 @@ async fn concurrent_runs_share_a_failure_that_is_not_older_than_they_are() {
 
 #[tokio::test]
 async fn a_run_after_a_failure_connects_again() {
-    let cached = CachedConnection::new(NumberedConnector::default());
+    let cached = cached();
     cached.connector().refuses.store(true, Ordering::SeqCst);
     assert!(run(&cached, |_| async { Ok(()) }).await.is_err());
     cached.connector().refuses.store(false, Ordering::SeqCst);
@@ -168,10 +186,111 @@ async fn a_run_after_a_failure_connects_again() {
 
 #[tokio::test]
 async fn a_run_on_a_connection_of_its_own_leaves_the_cached_one_alone() {
-    let cached = CachedConnection::new(NumberedConnector::default());
+    let cached = cached();
     connection_of_run(&cached).await;
     let steps = Steps::new();
     let number = |connection: Arc<Number>| async move { Ok(connection.number) };
     assert_eq!(cached.run_fresh(&steps, number).await.expect("a connection"), 2);
+    assert_eq!(connection_of_run(&cached).await, 1);
+}
+
+fn open_connections(cached: &CachedConnection<NumberedConnector>) -> u64 {
+    cached.connector().open.load(Ordering::SeqCst)
+}
+
+/// Advances the clock in steps of a second, with a run in each.
+async fn run_each_second(
+    cached: &CachedConnection<NumberedConnector>,
+    seconds: u64,
+) -> Vec<Result<u64, String>> {
+    let mut numbers = Vec::new();
+    for _ in 0..seconds {
+        advance(Duration::from_secs(1)).await;
+        let number = run(cached, |connection| async move { Ok(connection.number) }).await;
+        numbers.push(number.map_err(|failure| failure.render("")));
+    }
+    numbers
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_is_replaced_and_closed() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    run_each_second(&cached, 30).await;
+    assert_eq!((connection_of_run(&cached).await, open_connections(&cached)), (2, 1));
+    run_each_second(&cached, 300).await;
+    // The first one is replaced early, so that connections opened together are not replaced together.
+    let opened = cached.connector().opened.load(Ordering::SeqCst);
+    assert!((11..=12).contains(&opened), "{opened}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_new_connections_is_noticed_within_the_period() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    cached.connector().refuses.store(true, Ordering::SeqCst);
+    let results = run_each_second(&cached, 30).await;
+    assert!(results[0].is_ok());
+    assert!(results[29].as_ref().is_err_and(|line| line.starts_with("connect: refused")));
+    assert_eq!(open_connections(&cached), 0);
+    cached.connector().refuses.store(false, Ordering::SeqCst);
+    connection_of_run(&cached).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_is_closed_if_the_attempt_to_replace_it_is_cancelled() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    advance(PERIOD - Duration::from_millis(1)).await;
+    connection_of_run(&cached).await;
+    advance(PERIOD).await;
+    cached.connector().waits.store(true, Ordering::SeqCst);
+    let silent = run(&cached, |_| async { Ok(()) });
+    assert!(tokio::time::timeout(Duration::from_secs(2), silent).await.is_err());
+    assert_eq!(open_connections(&cached), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_in_progress_keeps_its_connection_when_another_run_replaces_it() {
+    let cached = Arc::new(cached());
+    let (finish, wait) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let first = tokio::spawn({
+        let (cached, finish, wait) = (cached.clone(), finish.clone(), wait.clone());
+        async move {
+            let work = |connection: Arc<Number>| {
+                let (finish, wait) = (finish.clone(), wait.clone());
+                async move {
+                    wait.notify_one();
+                    finish.notified().await;
+                    Ok(connection.number)
+                }
+            };
+            run(&cached, work).await
+        }
+    });
+    wait.notified().await;
+    advance(PERIOD).await;
+    assert_eq!((connection_of_run(&cached).await, open_connections(&cached)), (2, 2));
+    finish.notify_one();
+    assert_eq!(first.await.expect("no panic").expect("the first one"), 1);
+    assert_eq!((connection_of_run(&cached).await, open_connections(&cached)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unused_connection_is_closed() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
+    assert_eq!(open_connections(&cached), 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(open_connections(&cached), 0);
+    assert_eq!(connection_of_run(&cached).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_period_is_kept() {
+    let cached = CachedConnection::new(NumberedConnector::default(), Reconnect::NEVER);
+    connection_of_run(&cached).await;
+    tokio::time::sleep(PERIOD * 100).await;
     assert_eq!(connection_of_run(&cached).await, 1);
 }

@@ -7,7 +7,7 @@ use stack::redis::Redis;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{SHORT_TIMEOUT, check, check_of, execute, failure};
+use crate::support::{SHORT_TIMEOUT, TIMEOUT, check, check_of, execute, failure};
 
 #[tokio::test]
 async fn a_server_that_is_down_is_reported_and_the_first_run_after_its_restart_succeeds() {
@@ -143,4 +143,36 @@ async fn a_server_that_closes_every_connection_is_not_working() {
 async fn a_name_that_does_not_resolve_is_reported() {
     let line = failure("url = 'redis://nowhere.invalid'").await;
     assert!(line.starts_with("resolve: failed to lookup address information"), "{line}");
+}
+
+#[tokio::test]
+async fn a_refused_password_is_not_tried_again_before_a_pause() {
+    let server = Redis::start(&["requirepass right-password"]).unwrap();
+    let url = format!("url = 'redis://:wrong-password@127.0.0.1:{}'", server.port());
+    let check = check(&url);
+    let refused = "authenticate: WRONGPASS invalid username-password pair or user is disabled";
+    for _ in 0..20 {
+        assert!(execute(&check).await.line().starts_with(refused));
+    }
+    let line = execute(&check).await.line().to_owned();
+    assert!(line.starts_with(&format!("{refused}, refused ")), "{line}");
+    let log = ["-a", "right-password", "--no-auth-warning", "--json", "ACL", "LOG"];
+    let log = server.ask(&log).unwrap();
+    assert!(log.contains(r#""count":1,"reason":"auth""#), "{log}");
+}
+
+#[tokio::test]
+async fn a_password_that_the_server_was_given_is_reported_while_a_connection_is_kept() {
+    let server = Redis::start(&[]).unwrap();
+    let check = check(&format!("url = 'redis://127.0.0.1:{}'\nreconnect = '1s'", server.port()));
+    execute(&check).await.expect_working();
+    assert_eq!(server.ask(&["CONFIG", "SET", "requirepass", "new-password"]).unwrap(), "OK");
+    let refused = async {
+        while execute(&check).await.is_working() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        execute(&check).await.line().to_owned()
+    };
+    let line = tokio::time::timeout(TIMEOUT, refused).await.unwrap();
+    assert!(line.starts_with("authenticate: NOAUTH "), "{line}");
 }

@@ -154,3 +154,37 @@ async fn all_requests_use_the_configured_vault_namespace() {
     let root = session(&vault.with_token(ROOT_TOKEN));
     assert_eq!(read(&root, "secret/app").await["a"], "outside");
 }
+
+/// Logs in beside the sessions, as an application with the same role does.
+fn log_in(vault: &Vault, settings: &str, secret_id: &str) -> bool {
+    let role_id = settings.lines().find(|line| line.starts_with("role_id")).unwrap();
+    let role_id = role_id.split('"').nth(1).unwrap();
+    let body = json!({"role_id": role_id, "secret_id": secret_id});
+    vault.api("POST", "auth/approle/login", &body).is_ok()
+}
+
+#[tokio::test]
+async fn a_wrong_secret_id_does_not_lock_the_role() {
+    let vault = Vault::start().unwrap();
+    let settings = vault.app_role(&json!({}));
+    let secret_id = settings.lines().find(|line| line.starts_with("secret_id")).unwrap();
+    let right = secret_id.split('"').nth(1).unwrap();
+    let wrong = session(&settings.replace(right, "wrong"));
+    let refused = "login: approle login refused: invalid role or secret ID (status 400)";
+    assert_eq!(read_failure(&wrong, "secret/app").await, refused);
+    for _ in 0..20 {
+        let line = read_failure(&wrong, "secret/app").await;
+        assert!(line.starts_with(&format!("{refused}, refused ")), "{line}");
+        assert!(line.contains("s ago, next attempt in "), "{line}");
+        assert_eq!(wrong.lookup_self(&Steps::new()).await.unwrap_err().step(), "login");
+    }
+    // Of the five failures that lock a role, one has happened.
+    for _ in 0..3 {
+        assert!(!log_in(&vault, &settings, "wrong"));
+    }
+    assert!(log_in(&vault, &settings, right), "the role is locked");
+    for _ in 0..5 {
+        assert!(!log_in(&vault, &settings, "wrong"));
+    }
+    assert!(!log_in(&vault, &settings, right), "the server does not lock a role");
+}

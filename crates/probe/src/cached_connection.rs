@@ -254,7 +254,7 @@ async fn close_when_unused<T>(current: Weak<Current<T>>, number: u64, limit: Dur
             *current = None;
             return;
         }
-        wait = limit - unused;
+        wait = limit.saturating_sub(unused);
     }
 }
 

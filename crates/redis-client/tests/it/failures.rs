@@ -157,7 +157,7 @@ async fn a_refused_password_is_not_tried_again_before_a_pause() {
     let line = execute(&check).await.line().to_owned();
     assert!(line.starts_with(&format!("{refused}, refused ")), "{line}");
     let log = ["-a", "right-password", "--no-auth-warning", "--json", "ACL", "LOG"];
-    let log = server.ask(&log).unwrap();
+    let log = server.command(&log).unwrap();
     assert!(log.contains(r#""count":1,"reason":"auth""#), "{log}");
 }
 
@@ -166,7 +166,7 @@ async fn a_password_that_the_server_was_given_is_reported_while_a_connection_is_
     let server = Redis::start(&[]).unwrap();
     let check = check(&format!("url = 'redis://127.0.0.1:{}'\nreconnect = '1s'", server.port()));
     execute(&check).await.expect_working();
-    assert_eq!(server.ask(&["CONFIG", "SET", "requirepass", "new-password"]).unwrap(), "OK");
+    assert_eq!(server.command(&["CONFIG", "SET", "requirepass", "new-password"]).unwrap(), "OK");
     let refused = async {
         while execute(&check).await.is_working() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -21,22 +21,22 @@ struct NumberedConnector {
     go_on: Notify,
 }
 
-struct Number {
+struct NumberedConnection {
     number: u64,
     closed: AtomicBool,
     open: Arc<AtomicU64>,
 }
 
-impl Drop for Number {
+impl Drop for NumberedConnection {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 impl Connect for NumberedConnector {
-    type Connection = Number;
+    type Connection = NumberedConnection;
 
-    async fn connect(&self, steps: &Steps) -> Result<Number, Failure> {
+    async fn connect(&self, steps: &Steps) -> Result<NumberedConnection, Failure> {
         steps.begin("connect");
         let number = self.opened.fetch_add(1, Ordering::SeqCst) + 1;
         if self.waits.load(Ordering::SeqCst) {
@@ -46,10 +46,10 @@ impl Connect for NumberedConnector {
             return Err(Failure::msg("connect", format!("refused {number}")));
         }
         self.open.fetch_add(1, Ordering::SeqCst);
-        Ok(Number { number, closed: AtomicBool::new(false), open: self.open.clone() })
+        Ok(NumberedConnection { number, closed: AtomicBool::new(false), open: self.open.clone() })
     }
 
-    fn is_closed(connection: &Number) -> bool {
+    fn is_closed(connection: &NumberedConnection) -> bool {
         connection.closed.load(Ordering::SeqCst)
     }
 }
@@ -68,7 +68,7 @@ fn lost() -> Failure {
 /// One run that does `work`.
 async fn run<T, W, F>(cached: &CachedConnection<NumberedConnector>, work: W) -> Result<T, Failure>
 where
-    W: Fn(Arc<Number>) -> F + Send + Sync,
+    W: Fn(Arc<NumberedConnection>) -> F + Send + Sync,
     F: Future<Output = Result<T, Failure>> + Send,
 {
     cached.run(&Steps::new(), work).await
@@ -89,7 +89,7 @@ async fn one_connection_serves_every_run() {
 async fn a_reused_connection_that_is_lost_is_replaced_within_the_run() {
     let cached = cached();
     connection_of_run(&cached).await;
-    let lost_once = |connection: Arc<Number>| async move {
+    let lost_once = |connection: Arc<NumberedConnection>| async move {
         if connection.number == 1 { Err(lost()) } else { Ok(connection.number) }
     };
     assert_eq!(run(&cached, lost_once).await.expect("the second one"), 2);
@@ -118,7 +118,7 @@ async fn a_failure_other_than_a_lost_connection_keeps_the_connection() {
 #[tokio::test]
 async fn a_connection_known_to_be_closed_is_replaced() {
     let cached = cached();
-    let close = |connection: Arc<Number>| async move {
+    let close = |connection: Arc<NumberedConnection>| async move {
         connection.closed.store(true, Ordering::SeqCst);
         Ok(())
     };
@@ -189,7 +189,7 @@ async fn a_run_on_a_connection_of_its_own_leaves_the_cached_one_alone() {
     let cached = cached();
     connection_of_run(&cached).await;
     let steps = Steps::new();
-    let number = |connection: Arc<Number>| async move { Ok(connection.number) };
+    let number = |connection: Arc<NumberedConnection>| async move { Ok(connection.number) };
     assert_eq!(cached.run_fresh(&steps, number).await.expect("a connection"), 2);
     assert_eq!(connection_of_run(&cached).await, 1);
 }
@@ -241,7 +241,7 @@ async fn a_server_that_refuses_new_connections_is_noticed_within_the_period() {
 async fn an_old_connection_is_closed_if_the_attempt_to_replace_it_is_cancelled() {
     let cached = cached();
     connection_of_run(&cached).await;
-    advance(PERIOD - Duration::from_millis(1)).await;
+    advance(PERIOD.saturating_sub(Duration::from_millis(1))).await;
     connection_of_run(&cached).await;
     advance(PERIOD).await;
     cached.connector().waits.store(true, Ordering::SeqCst);
@@ -257,7 +257,7 @@ async fn a_run_in_progress_keeps_its_connection_when_another_run_replaces_it() {
     let first = tokio::spawn({
         let (cached, finish, wait) = (cached.clone(), finish.clone(), wait.clone());
         async move {
-            let work = |connection: Arc<Number>| {
+            let work = |connection: Arc<NumberedConnection>| {
                 let (finish, wait) = (finish.clone(), wait.clone());
                 async move {
                     wait.notify_one();
@@ -280,9 +280,9 @@ async fn a_run_in_progress_keeps_its_connection_when_another_run_replaces_it() {
 async fn an_unused_connection_is_closed() {
     let cached = cached();
     connection_of_run(&cached).await;
-    tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
+    sleep(PERIOD.saturating_sub(Duration::from_secs(1))).await;
     assert_eq!(open_connections(&cached), 1);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(2)).await;
     assert_eq!(open_connections(&cached), 0);
     assert_eq!(connection_of_run(&cached).await, 2);
 }
@@ -291,6 +291,6 @@ async fn an_unused_connection_is_closed() {
 async fn a_connection_without_a_period_is_kept() {
     let cached = CachedConnection::new(NumberedConnector::default(), Reconnect::NEVER);
     connection_of_run(&cached).await;
-    tokio::time::sleep(PERIOD * 100).await;
+    sleep(PERIOD * 100).await;
     assert_eq!(connection_of_run(&cached).await, 1);
 }

@@ -8,9 +8,10 @@ use probe::{Cause, Failure, Steps, step};
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::resolve;
 use crate::{Stream, TlsSettings, TlsStream, Verification};
 
 /// The idle time after which keep-alive probes are sent.
@@ -41,7 +42,7 @@ pub async fn connect(
 /// The addresses of a name are tried in the order in which the resolver returns them.
 /// The failure has the error of each address, or a single error if all are equal.
 pub async fn connect_tcp(steps: &Steps, host: &str, port: u16) -> Result<TcpStream, Failure> {
-    let addresses = resolve(steps, without_brackets(host), port).await?;
+    let addresses = addresses(steps, without_brackets(host), port).await?;
     steps.run(step::CONNECT, connect_first(&addresses)).await
 }
 
@@ -72,15 +73,15 @@ fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-async fn resolve(steps: &Steps, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+async fn addresses(steps: &Steps, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![(address, port).into()]);
     }
-    let addresses: Vec<_> = steps.run(step::RESOLVE, lookup_host((host, port))).await?.collect();
+    let addresses = steps.run(step::RESOLVE, resolve::resolve(host)).await?;
     if addresses.is_empty() {
         return Err(Failure::msg(step::RESOLVE, "the name has no address"));
     }
-    Ok(addresses)
+    Ok(addresses.iter().map(|address| (*address, port).into()).collect())
 }
 
 async fn connect_first(addresses: &[SocketAddr]) -> Result<TcpStream, Cause> {

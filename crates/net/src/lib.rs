@@ -4,6 +4,7 @@
 //! The rustls provider (aws-lc-rs) is passed explicitly, so no process-wide default is set or read.
 
 mod connect;
+mod resolve;
 mod stream;
 mod tls;
 

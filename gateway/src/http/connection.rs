@@ -1,6 +1,7 @@
 //! Serves one connection, within its limits of size and time.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -37,6 +39,11 @@ const LAST_RESPONSE_TIMEOUT: Duration = Duration::from_mins(5);
 /// How often to look whether a connection that has to make room can be closed.
 const EVICTION_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The size of a socket's send buffer, which the system doubles for its own use.
+///
+/// The system would let it grow to several megabytes, so that thousands of pipelined requests would be answered before a peer that reads nothing is noticed.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// The address that a request came from, as a request extension.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub IpAddr);
@@ -54,8 +61,7 @@ pub(super) async fn serve_connection<S, B>(
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    // With Nagle's algorithm, a response could wait for the acknowledgement of the previous one.
-    if stream.set_nodelay(true).is_err() {
+    if set_options(&stream).is_err() {
         return;
     }
     let first_request = Arc::new(Notify::new());
@@ -95,6 +101,12 @@ pub(super) async fn serve_connection<S, B>(
         }
         () = forced_to_close(&activity, &limits) => {}
     }
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    // With Nagle's algorithm, a response could wait for the acknowledgement of the previous one.
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_send_buffer_size(SEND_BUFFER)
 }
 
 fn log_failure(peer: IpAddr, result: hyper::Result<()>) {

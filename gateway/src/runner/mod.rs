@@ -22,7 +22,7 @@ use crate::report::{CheckResult, Components, Report};
 
 /// How many checks may run at the same time in this process.
 ///
-/// A run may occupy a thread of tokio's blocking pool, which name resolution uses as well, and which has 512.
+/// A run may occupy a thread of tokio's blocking pool, which the reading of files uses as well, and which has 512.
 const MAX_CONCURRENT_RUNS: usize = 256;
 
 /// The limit on concurrent runs, which all runners of a process share.

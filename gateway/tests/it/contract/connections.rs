@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gateway::http::ServerLimits;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
@@ -303,6 +303,25 @@ async fn a_connection_whose_response_is_not_read_makes_room() {
     let requests = get("/").repeat(1000);
     while timeout(SHORT, stalled.stream.write_all(requests.as_bytes())).await.is_ok() {}
     server.assert_serving().await;
+}
+
+#[tokio::test]
+async fn few_pipelined_requests_are_answered_if_no_response_is_read() {
+    let source = FakeSource::new();
+    let server = Server::start(&source, ServerLimits::default()).await;
+    let mut stalled = server.connect().await;
+    stalled.send(get(RIGHT)).await;
+    let response_size = soon(stalled.stream.read(&mut [0; 4096])).await.expect("a response");
+    // Until the buffers are full in both directions.
+    let requests = get(RIGHT).repeat(1000);
+    let mut sent = 0;
+    while let Ok(Ok(count)) =
+        timeout(SHORT * 5, stalled.stream.write(&requests.as_bytes()[sent..])).await
+    {
+        sent = (sent + count) % requests.len();
+    }
+    let answered = source.peers().len() * response_size;
+    assert!(answered < 1024 * 1024, "{answered} bytes");
 }
 
 #[tokio::test]

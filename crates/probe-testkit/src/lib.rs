@@ -10,6 +10,7 @@
 )]
 
 mod cutting;
+mod hostile;
 mod impostor;
 mod line;
 mod panics;
@@ -24,6 +25,7 @@ mod suite;
 mod tls_files;
 
 pub use cutting::cut_at_random;
+pub use hostile::Hostile;
 pub use impostor::{impostor, serve_tcp};
 pub use pki::{Authority, Identity};
 pub use promises::promises;

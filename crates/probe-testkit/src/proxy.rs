@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::Hostile;
 use crate::relay::{End, Mode, Relay};
 
 /// How long a test waits for an event before it fails.
@@ -91,6 +92,11 @@ impl FaultProxy {
     /// Closes each connection after it has forwarded `bytes` to its client.
     pub fn cut_after(&self, bytes: usize) {
         self.mode.send_replace(Mode::CutAfter(bytes));
+    }
+
+    /// Answers with `hostile` in place of the server's next answer on each connection.
+    pub fn answer(&self, hostile: Hostile) {
+        self.mode.send_replace(Mode::Answer(hostile));
     }
 
     /// Closes the port, so that connections are refused, and resets the existing ones.

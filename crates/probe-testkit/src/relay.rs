@@ -10,15 +10,19 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::Counts;
+use crate::{Counts, Hostile};
+
+/// The size of one write of an endless answer.
+const FLOOD: usize = 64 * 1024;
 
 /// What the proxy does with the bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Mode {
     Pass,
     Delay(Duration),
     Swallow,
     CutAfter(usize),
+    Answer(Hostile),
 }
 
 /// The last command to end connections; it applies to those that were accepted before it.
@@ -161,12 +165,59 @@ async fn forward_responses(
             () = modes.changed() => continue,
         }
         modes.open().await;
+        if let Some(hostile) = modes.hostile() {
+            // A connection that has answered falsely is closed with the end of the fault.
+            return tokio::select! {
+                () = answer(hostile, chunk, server, client) => {}
+                () = modes.changed() => {}
+            };
+        }
         chunk.truncate(modes.room(sent).unwrap_or(usize::MAX));
         if client.write_all(&chunk).await.is_err() {
             return;
         }
         sent += chunk.len();
         counts.send_modify(|counts| counts.from_server += chunk.len());
+    }
+}
+
+/// Sends the hostile answer in place of the server's, of which `answer` is the beginning, until the client closes the connection.
+async fn answer(
+    hostile: Hostile,
+    mut answer: Vec<u8>,
+    mut server: ReadHalf<'_>,
+    mut client: WriteHalf<'_>,
+) {
+    let Some(passed) = passed(&hostile, &mut answer, &mut server).await else { return };
+    let start = [&answer[..passed], &hostile.start].concat();
+    let mut sent = client.write_all(&start).await;
+    if hostile.endless.is_empty() {
+        // The client's side of the relay notices the end of the connection.
+        return std::future::pending().await;
+    }
+    let endless = hostile.endless.repeat(FLOOD.div_ceil(hostile.endless.len()));
+    while sent.is_ok() {
+        sent = client.write_all(&endless).await;
+    }
+}
+
+/// Reads the server's answer up to the marker of the hostile one. Returns the length to pass on, or `None` if the answer ends before.
+async fn passed(
+    hostile: &Hostile,
+    answer: &mut Vec<u8>,
+    server: &mut ReadHalf<'_>,
+) -> Option<usize> {
+    let marker = hostile.after;
+    loop {
+        if marker.is_empty() {
+            return Some(0);
+        }
+        if let Some(start) = answer.windows(marker.len()).position(|window| window == marker) {
+            return Some(start + marker.len());
+        }
+        if !matches!(server.read_buf(answer).await, Ok(1..)) {
+            return None;
+        }
     }
 }
 
@@ -179,9 +230,9 @@ impl ModeReceiver {
     async fn open(&mut self) {
         let now = Instant::now();
         loop {
-            let mode = *self.0.borrow_and_update();
+            let mode = self.0.borrow_and_update().clone();
             match mode {
-                Mode::Pass | Mode::CutAfter(_) => return,
+                Mode::Pass | Mode::CutAfter(_) | Mode::Answer(_) => return,
                 Mode::Delay(delay) => return sleep_until(now + delay).await,
                 Mode::Swallow => self.changed().await,
             }
@@ -192,6 +243,14 @@ impl ModeReceiver {
     fn room(&self, sent: usize) -> Option<usize> {
         match *self.0.borrow() {
             Mode::CutAfter(bytes) => Some(bytes.saturating_sub(sent)),
+            _ => None,
+        }
+    }
+
+    /// The hostile answer, if the mode demands one.
+    fn hostile(&self) -> Option<Hostile> {
+        match &*self.0.borrow() {
+            Mode::Answer(hostile) => Some(hostile.clone()),
             _ => None,
         }
     }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use probe::Kind;
 
+use crate::Hostile;
+
 /// A probe, a valid configuration of it, and the real server that the configuration leads to.
 pub struct Subject {
     /// The probe.
@@ -23,10 +25,12 @@ pub struct Subject {
     ///
     /// 0 means that each run of a check opens a connection of its own, because a new connection is what is tested.
     pub connections: usize,
+    /// Answers in the protocol of the server, each of which must end a check with a failure.
+    pub hostile: Vec<Hostile>,
 }
 
 impl Subject {
-    /// A subject without secrets that holds one connection at rest.
+    /// A subject without secrets and without hostile answers that holds one connection at rest.
     pub fn new(
         kind: Kind,
         section: &'static str,
@@ -34,7 +38,8 @@ impl Subject {
         config: impl Fn(SocketAddr) -> String + Send + 'static,
     ) -> Self {
         let config = Box::new(config);
-        Self { kind, section, config, upstream, secrets: Vec::new(), connections: 1 }
+        let (secrets, hostile) = (Vec::new(), Vec::new());
+        Self { kind, section, config, upstream, secrets, connections: 1, hostile }
     }
 
     /// Adds a secret of the configuration.
@@ -48,6 +53,12 @@ impl Subject {
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Self {
         Self { connections, ..self }
+    }
+
+    /// Sets the hostile answers.
+    #[must_use]
+    pub fn with_hostile(self, hostile: Vec<Hostile>) -> Self {
+        Self { hostile, ..self }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The login methods by which a session obtains its token.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use probe::{Cause, Failure, LoginBackoff, Secret, Steps};
+use probe::{Cause, Failure, LoginBackoff, Secret, Steps, read_file};
 use serde_json::{Value, json};
 
 use crate::api::{ApiClient, ApiResponse};
@@ -14,6 +14,8 @@ pub(crate) const SERVICE_ACCOUNT_TOKEN: &str =
     "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 const STEP: &str = "login";
+/// How long reading the token of the service account may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A login method with its credentials.
 #[derive(Debug)]
@@ -80,11 +82,9 @@ impl Login {
 }
 
 async fn read_jwt(path: &Path) -> Result<Secret, Cause> {
-    match tokio::fs::read_to_string(path).await {
-        Ok(text) => Ok(Secret::new(text.trim())),
-        Err(error) => {
-            let cause = Cause::from(error);
-            Err(Cause::msg(format!("cannot read `{}`: {}", path.display(), cause.text())))
-        }
-    }
+    let text = tokio::time::timeout(READ_TIMEOUT, read_file(path)).await.unwrap_or_else(|_| {
+        Err(Cause::msg(format!("no answer within {} s", READ_TIMEOUT.as_secs())))
+    });
+    text.map(|text| Secret::new(text.trim()))
+        .map_err(|cause| Cause::msg(format!("cannot read `{}`: {}", path.display(), cause.text())))
 }

@@ -25,8 +25,8 @@ pub fn start(level: LevelFilter) -> Log {
         .fold(Targets::new().with_default(level.min(LevelFilter::WARN)), |filter, target| {
             filter.with_target(*target, level)
         })
-        // The report contains the failures of these libraries. Their events repeat them, and may contain whole responses.
-        .with_targets([("fred", LevelFilter::OFF), ("aws_config", LevelFilter::OFF)]);
+        // The report contains the failures of this library. Its events repeat them, and may contain whole responses.
+        .with_target("aws_config", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = if io::stderr().is_terminal() {
         lines.boxed()

@@ -22,6 +22,7 @@ async fn the_check_of_a_distribution_keeps_its_promises() {
         upstream: ([127, 0, 0, 1], moto.port()).into(),
         secrets,
         connections: 1,
+        hostile: Vec::new(),
     })
     .await;
 }
@@ -41,6 +42,7 @@ async fn the_check_of_an_object_keeps_its_promises() {
         upstream: stack::edge::shared().unwrap(),
         secrets: Vec::new(),
         connections: 1,
+        hostile: Vec::new(),
     })
     .await;
 }

@@ -16,8 +16,9 @@ async fn keeps_its_promises(
     secrets: Vec<String>,
     config: impl Fn(SocketAddr) -> String + Send + 'static,
 ) {
-    let config = Box::new(config);
-    promises(Subject { kind: KIND, section, config, upstream, secrets, connections: 1 }).await;
+    let (config, hostile) = (Box::new(config), Vec::new());
+    promises(Subject { kind: KIND, section, config, upstream, secrets, connections: 1, hostile })
+        .await;
 }
 
 #[tokio::test]
@@ -78,6 +79,7 @@ async fn the_end_to_end_check_keeps_its_promises() {
         upstream: local(pipeline.localstack.port()),
         secrets: Vec::new(),
         connections: 1,
+        hostile: Vec::new(),
     })
     .await;
 }

@@ -1,7 +1,7 @@
 //! The promises of the contract.
 
 use probe_postgres::KIND;
-use probe_testkit::{Subject, promises};
+use probe_testkit::{Hostile, Subject, promises};
 use stack::HEALTH_PASSWORD;
 use stack::postgres::shared;
 
@@ -16,6 +16,7 @@ async fn the_probe_keeps_its_promises() {
         upstream: shared().unwrap(),
         secrets: vec![HEALTH_PASSWORD.to_owned()],
         connections: 1,
+        hostile: Hostile::postgres(),
     })
     .await;
 }

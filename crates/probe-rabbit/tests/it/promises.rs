@@ -1,7 +1,7 @@
 //! The promises of the contract, and the state of the broker after many runs.
 
 use probe_rabbit::KIND;
-use probe_testkit::{Subject, promises, run};
+use probe_testkit::{Hostile, Subject, promises, run};
 use stack::rabbit::{Rabbit, shared};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST};
 
@@ -21,6 +21,7 @@ async fn the_probe_keeps_its_promises() {
         upstream: shared().unwrap(),
         secrets: vec![HEALTH_PASSWORD.to_owned()],
         connections: 1,
+        hostile: Hostile::amqp(),
     })
     .await;
 }

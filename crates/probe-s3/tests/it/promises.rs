@@ -24,6 +24,7 @@ async fn the_promises_of_the_contract_are_kept() {
         upstream: ([127, 0, 0, 1], moto.port()).into(),
         secrets,
         connections: 1,
+        hostile: Vec::new(),
     })
     .await;
 }

@@ -5,6 +5,7 @@ mod configuration;
 mod connections;
 mod dropping;
 mod faults;
+mod hostile;
 mod shape;
 mod tree;
 
@@ -48,6 +49,9 @@ const PROMISES: &[(&str, Promise)] = &[
     }),
     ("the first run after a restart succeeds", |suite| Box::pin(faults::restarted(suite))),
     ("a run ends when its answer is cut short", |suite| Box::pin(faults::cut_short(suite))),
+    ("a hostile answer ends a check and nothing else", |suite| {
+        Box::pin(hostile::answers_end_a_check(suite))
+    }),
     ("a run that is dropped does not affect the next one", |suite| {
         Box::pin(dropping::leaves_nothing(suite))
     }),

@@ -105,6 +105,14 @@ async fn a_connection_shared_across_credentials_is_caught() {
 }
 
 #[tokio::test]
+async fn a_probe_that_accepts_any_answer_is_caught() {
+    breaks!(
+        AcceptsAnyAnswer,
+        "a hostile answer ends a check and nothing else: answered with Hostile("
+    );
+}
+
+#[tokio::test]
 async fn a_setting_that_accepts_anything_is_caught() {
     breaks!(AcceptsAnything, "every error in a table is reported with its line: a wrong `word`");
 }

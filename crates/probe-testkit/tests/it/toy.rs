@@ -11,12 +11,14 @@ use probe::{
     CachedConnection, Cause, Check, Connect, DynChecks, Failure, Kind, Reconnect, Secret, Section,
     SharedResources, Steps,
 };
-use probe_testkit::{Subject, serve_tcp};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use probe_testkit::{Hostile, Subject, serve_tcp};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 const PASSWORD: &str = "toy:s3cret@7";
+/// Longer than any answer.
+const MAX_ANSWER: u64 = 1024;
 const ENCODED: &str = "toy%3As3cret%407";
 
 /// The promise that a probe breaks.
@@ -37,6 +39,7 @@ pub(crate) enum Flaw {
     SecretInFailure,
     SecretInTarget,
     StepInCapitals,
+    AcceptsAnyAnswer,
     AcceptsAnything,
     TargetOfTwoLines,
     OwnTimeout,
@@ -56,7 +59,9 @@ impl Server {
 
     pub(crate) fn subject(&self, kind: Kind) -> Subject {
         let config = |address| format!("url = \"toy://me:{ENCODED}@{address}\"");
-        Subject::new(kind, "toy", self.0, config).with_secret(PASSWORD)
+        Subject::new(kind, "toy", self.0, config)
+            .with_secret(PASSWORD)
+            .with_hostile(Hostile::floods())
     }
 
     pub(crate) fn group(&self, kind: Kind) -> Subject {
@@ -199,7 +204,8 @@ impl Connect for Connector {
         let line = Line { stream, in_flight: AtomicBool::new(false), flaw: self.flaw };
         let login = format!("login me {}", self.password.expose());
         let answer = steps.run("login", line.exchange(&login)).await?;
-        if answer == "welcome" { Ok(line) } else { Err(Failure::msg("login", answer)) }
+        let accepted = answer == "welcome" || answer.len() as u64 == MAX_ANSWER;
+        if accepted { Ok(line) } else { Err(Failure::msg("login", answer)) }
     }
 
     fn is_closed(line: &Line) -> bool {
@@ -222,6 +228,7 @@ impl Line {
         let answer = self.exchange(&format!("ping {number}")).await?;
         match answer.strip_prefix("pong ").map(str::parse) {
             Some(Ok(answered)) if number == answered => Ok(()),
+            None if self.flaw == Flaw::AcceptsAnyAnswer => Ok(()),
             _ => Err(Cause::msg("the answer belongs to another request")),
         }
     }
@@ -234,7 +241,7 @@ impl Line {
         self.in_flight.store(true, Ordering::SeqCst);
         stream.write_all(format!("{request}\n").as_bytes()).await?;
         let mut answer = String::new();
-        let read = stream.read_line(&mut answer).await;
+        let read = (&mut *stream).take(MAX_ANSWER).read_line(&mut answer).await;
         match self.flaw {
             Flaw::PanicsOnPartialAnswers => assert!(answer.ends_with('\n'), "a partial answer"),
             Flaw::PanicsInTheBackground if answer.is_empty() => {
@@ -244,6 +251,9 @@ impl Line {
             _ => {}
         }
         read?;
+        if self.flaw == Flaw::AcceptsAnyAnswer && answer.len() as u64 == MAX_ANSWER {
+            return Ok(answer);
+        }
         if !answer.ends_with('\n') {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use probe::config::{Diagnostics, Fields, Node};
 use probe::{SharedResources, Steps};
-use probe_testkit::{FaultProxy, Subject, checks, component_sharing, promises, run};
+use probe_testkit::{FaultProxy, Hostile, Subject, checks, component_sharing, promises, run};
 use probe_vault::KIND;
 use vault_client::Session;
 
@@ -34,6 +34,7 @@ async fn the_promises_of_the_contract_are_kept() {
         upstream: stack::vault::shared().unwrap(),
         secrets: vec![credential("role-id"), credential("secret-id")],
         connections: 1,
+        hostile: Hostile::http(),
     })
     .await;
 }

@@ -1,6 +1,6 @@
 //! The promises of the contract, over plain text and over TLS.
 
-use probe_testkit::{Authority, Subject, promises};
+use probe_testkit::{Authority, Hostile, Subject, promises};
 use probe_websocket::KIND;
 use stack::websocket::{Tls, Websocket, shared};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
@@ -22,6 +22,7 @@ async fn the_probe_keeps_its_promises_with_a_header_and_a_message() {
         upstream: shared().unwrap(),
         secrets: vec![HEALTH_PASSWORD.to_owned()],
         connections: 0,
+        hostile: Hostile::websocket(),
     })
     .await;
 }
@@ -44,6 +45,7 @@ async fn the_probe_keeps_its_promises_over_tls_with_a_user_and_a_ping() {
         upstream: ([127, 0, 0, 1], server.port()).into(),
         secrets: vec![HEALTH_PASSWORD.to_owned()],
         connections: 0,
+        hostile: Hostile::websocket(),
     })
     .await;
 }

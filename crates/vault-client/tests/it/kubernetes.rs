@@ -3,6 +3,8 @@
 //! A fake server stands in for Kubernetes and answers the `TokenReview` requests of OpenBao.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use serde_json::json;
 use stack::vault::Vault;
@@ -57,6 +59,9 @@ async fn the_token_of_a_service_account_is_read_again_for_each_login() {
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
+    let (pipe, large) = (folder.path().join("pipe"), folder.path().join("large"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::write(&large, vec![b'a'; 1024 * 1024 + 1]).unwrap();
     let session = session(&format!(
         "url = 'http://127.0.0.1:{}'\nlogin = 'kubernetes'\nmount = 'clusters/one'\nrole = 'gateway'\njwt_file = '{}'\n",
         vault.port(),
@@ -66,6 +71,17 @@ async fn the_token_of_a_service_account_is_read_again_for_each_login() {
         read_failure(&session, "secret/app").await,
         format!("login: cannot read `{}`: no such file or directory", file.display())
     );
+    for (special, error) in [
+        ("/dev/zero", "it is not a regular file"),
+        ("/dev", "it is not a regular file"),
+        (pipe.to_str().unwrap(), "it is not a regular file"),
+        (large.to_str().unwrap(), "it is larger than 1048576 bytes"),
+    ] {
+        symlink(special, &file).unwrap();
+        let expected = format!("login: cannot read `{}`: {error}", file.display());
+        assert_eq!(read_failure(&session, "secret/app").await, expected);
+        fs::remove_file(&file).unwrap();
+    }
     fs::write(&file, format!("{}x\n", &JWT[..JWT.len() - 4])).unwrap();
     let line = read_failure(&session, "secret/app").await;
     assert!(line.starts_with("login: kubernetes login refused: "), "{line}");

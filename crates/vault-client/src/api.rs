@@ -81,6 +81,14 @@ impl ApiClient {
     }
 }
 
+/// The maximum number of values in a body. Parsed, a value takes many times the two bytes that it may have in the body.
+const MAX_VALUES: usize = 65_536;
+
+/// Whether a JSON body has too many values. Each but the first follows one of these characters.
+fn has_too_many_values(body: &[u8]) -> bool {
+    body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > MAX_VALUES
+}
+
 /// A response of Vault, or of another server in its place.
 #[derive(Debug)]
 pub(crate) struct ApiResponse {
@@ -93,8 +101,13 @@ pub(crate) struct ApiResponse {
 
 impl ApiResponse {
     fn new(response: &Response<Bytes>) -> Self {
+        let status = response.status();
+        if has_too_many_values(response.body()) {
+            let non_json = format!("more than {MAX_VALUES} values");
+            return Self { status, body: Value::Null, non_json };
+        }
         let body = serde_json::from_slice(response.body()).unwrap_or_default();
-        Self { status: response.status(), body, non_json: describe_non_json(response) }
+        Self { status, body, non_json: describe_non_json(response) }
     }
 
     /// Returns this response if its status is a success, else a failure with Vault's error text.
@@ -160,6 +173,12 @@ mod tests {
         let response = Response::builder().status(status).header("content-type", content_type);
         let response = response.body(Bytes::copy_from_slice(body.as_bytes())).expect("a response");
         assert_eq!(ApiResponse::new(&response).error_text(), expected);
+    }
+
+    #[test]
+    fn a_response_with_too_many_values_is_not_parsed() {
+        let body = format!("[{}0]", "0,".repeat(MAX_VALUES));
+        check(200, "application/json", &body, "status 200, not Vault: more than 65536 values");
     }
 
     #[test]

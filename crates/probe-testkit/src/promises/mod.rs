@@ -49,11 +49,11 @@ const PROMISES: &[(&str, Promise)] = &[
     }),
     ("the first run after a restart succeeds", |suite| Box::pin(faults::restarted(suite))),
     ("a run ends when its answer is cut short", |suite| Box::pin(faults::cut_short(suite))),
-    ("a hostile answer ends a check and nothing else", |suite| {
-        Box::pin(hostile::answers_end_a_check(suite))
-    }),
     ("a run that is dropped does not affect the next one", |suite| {
         Box::pin(dropping::leaves_nothing(suite))
+    }),
+    ("a hostile answer ends a check and nothing else", |suite| {
+        Box::pin(hostile::answers_end_a_check(suite))
     }),
     ("different credentials never share a connection", |suite| {
         Box::pin(connections::are_separated_by_credentials(suite))

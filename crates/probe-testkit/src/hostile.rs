@@ -191,11 +191,11 @@ fn amqp_frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     [&[kind], &channel.to_be_bytes()[..], &length, payload, b"\xce"].concat()
 }
 
-/// `connection.start` whose server properties are nested to this depth.
+/// `connection.start` with server properties that are nested to this depth.
 fn nested_start(depth: usize) -> Vec<u8> {
     let mut table = Vec::new();
     for _ in 0..depth {
-        // A field with the name `a` whose value is a table.
+        // A field with the name `a` and a table as its value.
         table = [b"\x01aF", &long_string(&table)[..]].concat();
     }
     // The class, the method and the version.

@@ -11,7 +11,7 @@ use crate::{Command, error};
 
 const ASK_SENTINEL: &str = "ask sentinel";
 
-/// Connects to the primary `service`, whose address the first sentinel that answers knows.
+/// Connects to the primary `service` at the address from the first sentinel that answers.
 pub(crate) async fn connect(
     deployment: &Deployment,
     service: &str,

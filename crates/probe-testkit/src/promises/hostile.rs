@@ -1,4 +1,4 @@
-//! Backends whose answers flood, nest deeply, or declare lengths that fit into no memory.
+//! Answers of a backend that flood, nest deeply, or declare lengths that fit into no memory.
 
 use std::time::Duration;
 

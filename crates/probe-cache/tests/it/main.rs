@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use probe_cache::KIND;
-use probe_testkit::{Outcome, Subject, checks, component, diagnostics, promises, run};
+use probe_testkit::{Hostile, Outcome, Subject, checks, component, diagnostics, promises, run};
 use stack::redis::{Redis, shared_for_caches};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
@@ -37,7 +37,7 @@ async fn the_probe_keeps_its_promises() {
         format!("data = '{url}/1'\npages = '{url}/2'\n[locks]\nurl = '{url}/3'\n")
     };
     let subject = Subject::new(KIND, "caches", shared_for_caches().unwrap(), config);
-    promises(subject.with_secret(HEALTH_PASSWORD)).await;
+    promises(subject.with_secret(HEALTH_PASSWORD).with_hostile(Hostile::redis())).await;
 }
 
 #[tokio::test]

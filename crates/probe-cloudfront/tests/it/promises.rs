@@ -1,7 +1,7 @@
 //! The contract's promises, for the API and for the edge.
 
 use probe_cloudfront::KIND;
-use probe_testkit::{Subject, promises};
+use probe_testkit::{Hostile, Subject, promises};
 use stack::edge::{CONTENT, OBJECT};
 use stack::moto::{ALTERNATE_DOMAIN, Moto};
 
@@ -22,7 +22,7 @@ async fn the_check_of_a_distribution_keeps_its_promises() {
         upstream: ([127, 0, 0, 1], moto.port()).into(),
         secrets,
         connections: 1,
-        hostile: Vec::new(),
+        hostile: Hostile::http(),
     })
     .await;
 }
@@ -42,7 +42,7 @@ async fn the_check_of_an_object_keeps_its_promises() {
         upstream: stack::edge::shared().unwrap(),
         secrets: Vec::new(),
         connections: 1,
-        hostile: Vec::new(),
+        hostile: Hostile::http(),
     })
     .await;
 }

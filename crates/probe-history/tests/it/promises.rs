@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use probe::{Checks, Kind};
 use probe_history::KIND;
-use probe_testkit::{Subject, promises};
+use probe_testkit::{Hostile, Subject, promises};
 use stack::moto::Moto;
 use stack::{HEALTH_PASSWORD, HEALTH_USER, clickhouse};
 
@@ -16,7 +16,7 @@ async fn keeps_its_promises(
     secrets: Vec<String>,
     config: impl Fn(SocketAddr) -> String + Send + 'static,
 ) {
-    let (config, hostile) = (Box::new(config), Vec::new());
+    let (config, hostile) = (Box::new(config), Hostile::http());
     promises(Subject { kind: KIND, section, config, upstream, secrets, connections: 1, hostile })
         .await;
 }
@@ -79,7 +79,7 @@ async fn the_end_to_end_check_keeps_its_promises() {
         upstream: local(pipeline.localstack.port()),
         secrets: Vec::new(),
         connections: 1,
-        hostile: Vec::new(),
+        hostile: Hostile::http(),
     })
     .await;
 }

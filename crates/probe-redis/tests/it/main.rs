@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use probe_redis::KIND;
-use probe_testkit::{Outcome, Subject, diagnostics, promises, run, single};
+use probe_testkit::{Hostile, Outcome, Subject, diagnostics, promises, run, single};
 use stack::redis::{Redis, shared};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
@@ -42,7 +42,7 @@ fn expect_line(outcome: &Outcome, expected: &str) {
 async fn the_probe_keeps_its_promises() {
     let config = |address| format!("url = 'redis://{HEALTH_USER}:{HEALTH_PASSWORD}@{address}/0'\n");
     let subject = Subject::new(KIND, "sessions", shared().unwrap(), config);
-    promises(subject.with_secret(HEALTH_PASSWORD)).await;
+    promises(subject.with_secret(HEALTH_PASSWORD).with_hostile(Hostile::redis())).await;
 }
 
 #[tokio::test]

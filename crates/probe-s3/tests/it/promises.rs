@@ -1,7 +1,7 @@
 //! The contract's promises, with all kinds of access, on a server that verifies the keys.
 
 use probe_s3::KIND;
-use probe_testkit::{Subject, promises};
+use probe_testkit::{Hostile, Subject, promises};
 use stack::localstack::APP_BUCKET;
 use stack::moto::Moto;
 
@@ -24,7 +24,7 @@ async fn the_promises_of_the_contract_are_kept() {
         upstream: ([127, 0, 0, 1], moto.port()).into(),
         secrets,
         connections: 1,
-        hostile: Vec::new(),
+        hostile: Hostile::http(),
     })
     .await;
 }

@@ -31,7 +31,7 @@ impl CallContext {
         Self::with_logins(step, Arc::default())
     }
 
-    /// The same, for a call whose credentials may have been refused before.
+    /// The same, for a call with credentials that may have been refused before.
     pub(crate) fn with_logins(step: &'static str, logins: Arc<LoginBackoff>) -> Self {
         let steps = Arc::new(Steps::new());
         steps.begin(step);

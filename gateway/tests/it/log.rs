@@ -13,7 +13,7 @@ use crate::running::{FILE, TOKEN, get, receive, send, wait_for};
 /// More refused requests than fill a pipe of 64 KiB and the queue.
 const REFUSED_REQUESTS: usize = 3000;
 
-/// A gateway whose standard error is a pipe that the test does not read, or is redirected.
+/// A gateway with its standard error redirected, or connected to a pipe that the test does not read.
 struct Unread {
     child: Child,
     address: SocketAddr,
@@ -26,7 +26,7 @@ impl Unread {
         Self::start_with("")
     }
 
-    /// Starts a gateway whose standard streams a shell redirects.
+    /// Starts a gateway with standard streams that a shell redirects.
     fn start_with(redirections: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("tests.toml"), FILE).unwrap();

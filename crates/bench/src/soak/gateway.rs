@@ -49,7 +49,7 @@ struct Log {
 }
 
 impl SoakedGateway {
-    /// Starts `binary` with the demo's configuration on `servers`, whose Vault is seeded for it.
+    /// Starts `binary` with the demo's configuration on `servers`, after Vault was seeded for it.
     pub(super) fn start(binary: &Path, servers: &Servers) -> Result<Self> {
         let folder = tempfile::tempdir().context("create a folder")?;
         let (home, config) = (folder.path().join("gateway"), folder.path().join("config"));

@@ -22,7 +22,7 @@ use crate::soak::servers::Servers;
 const MAX_PAUSE: u64 = 4_000;
 /// How long a new access token may take to be accepted: Vault's proxy may be faulty for several attempts.
 const TOKEN_TIMEOUT: Duration = Duration::from_mins(1);
-/// The lifetime of the gateway's tokens of Vault. One whose login response was lost is never revoked, so that it is counted until it expires.
+/// The lifetime of the gateway's tokens of Vault. A token is never revoked if its login response was lost, so it is counted until it expires.
 const VAULT_TOKEN_TTL: &str = "1m";
 /// The names that the file of the second namespace has alternately.
 const OTHER: [&str; 2] = ["other.toml", "renamed.toml"];

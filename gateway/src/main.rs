@@ -10,6 +10,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use gateway::config::{Checked, ConfigError};
 use gateway::namespaces::Namespaces;
+use gateway::signals::StopSignals;
 use gateway::{
     admin, config, http as server, log, oneshot, open_files, permissions, runtime, signals,
 };
@@ -210,8 +211,19 @@ fn print(text: &str) -> Result<(), String> {
 }
 
 async fn probe(config: &[PathBuf], only: &[String], json: bool) -> Result<ExitCode, String> {
+    let mut stops = StopSignals::listen().map_err(cannot_wait_for_signals)?;
     let namespaces = open(config)?;
-    let reports = oneshot::probe(&namespaces, only).await;
+    let reports = tokio::select! {
+        reports = oneshot::probe(&namespaces, only) => reports,
+        signal = stops.next() => {
+            // A second signal does not wait for the removal of what the checks have made.
+            tokio::select! {
+                () = namespaces.close() => {}
+                _ = stops.next() => {}
+            }
+            return Ok(signal.exit_code());
+        }
+    };
     namespaces.close().await;
     let reports = reports?;
     let text = if json { reports.json() } else { reports.table() };
@@ -226,8 +238,8 @@ async fn serve(
 ) -> Result<ExitCode, String> {
     let open_files = open_files::raise_limit();
     let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
-    let exit_at_once = signals::watch(stop.clone(), reload.clone())
-        .map_err(|error| format!("cannot wait for signals: {}", Cause::from(error).text()))?;
+    let exit_at_once =
+        signals::watch(stop.clone(), reload.clone()).map_err(cannot_wait_for_signals)?;
     let admin = match health_listen {
         Some(address) => Some((address, bind(address)?)),
         None => None,
@@ -264,6 +276,10 @@ async fn serve(
         // Not `process::exit`, which would lose the lines of the log that are not written yet.
         Ok(code) = exit_at_once => Ok(code),
     }
+}
+
+fn cannot_wait_for_signals(error: io::Error) -> String {
+    format!("cannot wait for signals: {}", Cause::from(error).text())
 }
 
 /// How many connections the kernel queues until they are accepted.

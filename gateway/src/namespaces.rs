@@ -22,7 +22,7 @@ use crate::tokens::Digest;
 
 /// How often folders are listed.
 const FOLDER_INTERVAL: Duration = Duration::from_secs(2);
-/// How long closing the sessions with Vault may take.
+/// How long closing the sessions with Vault may take, and removing what checks have made.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many requests with unknown tokens may wait at a time, so that they never take all connections.
@@ -130,16 +130,19 @@ impl Namespaces {
         None
     }
 
-    /// Stops reloading, and closes the sessions with Vault within a timeout.
+    /// Stops reloading, removes what checks have made on backends, and closes the sessions with Vault within a timeout.
     pub async fn close(&self) {
         let all = self.all();
         for open in std::mem::take(&mut *self.lock()).into_values() {
             open.reloader.abort();
         }
-        let closing = join_all(all.iter().map(|namespace| namespace.close()));
-        if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
-            tracing::warn!("closing vault sessions timed out");
-        }
+        let sessions = async {
+            let closing = join_all(all.iter().map(|namespace| namespace.close()));
+            if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+                tracing::warn!("closing vault sessions timed out");
+            }
+        };
+        tokio::join!(sessions, self.context.shared.cleanups().finish(CLOSE_TIMEOUT));
     }
 
     /// Requests that all secrets, files and folders be read again.

@@ -49,7 +49,7 @@ pub(crate) type SharedPath = Arc<Mutex<PathBuf>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReloadContext {
     pub(crate) registry: Arc<Registry>,
-    shared: Arc<SharedResources>,
+    pub(crate) shared: Arc<SharedResources>,
     limit: ConcurrencyLimit,
 }
 

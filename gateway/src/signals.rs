@@ -18,10 +18,7 @@ pub fn watch(
     stop: CancellationToken,
     reload: Arc<Notify>,
 ) -> io::Result<oneshot::Receiver<ExitCode>> {
-    let stops = (
-        stopping("SIGTERM", SignalKind::terminate())?,
-        stopping("SIGINT", SignalKind::interrupt())?,
-    );
+    let stops = StopSignals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     // Without a handler, these two end the process. A handler stays installed when its stream is dropped.
     drop((signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?));
@@ -30,28 +27,53 @@ pub fn watch(
     Ok(exiting)
 }
 
-/// A signal that stops the gateway.
-struct Stopping {
-    name: &'static str,
-    kind: SignalKind,
-    stream: Signal,
+/// Receives the signals that stop the process.
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-fn stopping(name: &'static str, kind: SignalKind) -> io::Result<Stopping> {
-    Ok(Stopping { name, kind, stream: signal(kind)? })
+/// A signal that stops the process.
+#[derive(Clone, Copy)]
+pub struct StopSignal {
+    name: &'static str,
+    kind: SignalKind,
+}
+
+impl StopSignals {
+    /// Listens from now on, so that the signals no longer end the process by themselves.
+    pub fn listen() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next signal.
+    pub async fn next(&mut self) -> StopSignal {
+        tokio::select! {
+            _ = self.terminate.recv() => StopSignal { name: "SIGTERM", kind: SignalKind::terminate() },
+            _ = self.interrupt.recv() => StopSignal { name: "SIGINT", kind: SignalKind::interrupt() },
+        }
+    }
+}
+
+impl StopSignal {
+    /// The exit code of a process that ends because of this signal.
+    pub fn exit_code(self) -> ExitCode {
+        let number = u8::try_from(self.kind.as_raw_value()).unwrap_or_default();
+        ExitCode::from(ENDED_BY_SIGNAL + number)
+    }
 }
 
 async fn handle(
-    (mut terminate, mut interrupt): (Stopping, Stopping),
+    mut stops: StopSignals,
     mut hangup: Signal,
     stop: CancellationToken,
     reload: Arc<Notify>,
     exit: oneshot::Sender<ExitCode>,
 ) {
     loop {
-        let (signal, kind) = tokio::select! {
-            _ = terminate.stream.recv() => (terminate.name, terminate.kind),
-            _ = interrupt.stream.recv() => (interrupt.name, interrupt.kind),
+        let signal = tokio::select! {
+            signal = stops.next() => signal,
             _ = hangup.recv() => {
                 tracing::info!("reload requested");
                 reload.notify_one();
@@ -59,13 +81,12 @@ async fn handle(
             }
         };
         if stop.is_cancelled() {
-            tracing::warn!(signal, "second signal, exiting at once");
-            let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
+            tracing::warn!(signal = signal.name, "second signal, exiting at once");
             // The receiver is gone if the process is exiting anyway.
-            let _unreceived = exit.send(ExitCode::from(ENDED_BY_SIGNAL + number));
+            let _unreceived = exit.send(signal.exit_code());
             return;
         }
-        tracing::info!(signal, "shutting down");
+        tracing::info!(signal = signal.name, "shutting down");
         stop.cancel();
     }
 }

@@ -69,7 +69,9 @@ impl<'a> Section<'a> {
 
     /// Reads the section as one table.
     pub fn fields(&self) -> Fields<'a> {
-        Fields::new(self.name.to_owned(), self.node, self.diagnostics).also_allow(GATEWAY_KEYS)
+        let mut fields = Fields::new(self.name.to_owned(), self.node, self.diagnostics);
+        fields.allow(GATEWAY_KEYS);
+        fields
     }
 
     /// Reads the section as a group with one check for each key. The key is the name of the check; a string in place of a table is its `url`.

@@ -6,6 +6,7 @@
 mod cached_connection;
 mod check;
 mod checks;
+mod cleanups;
 pub mod config;
 mod failure;
 mod files;
@@ -20,6 +21,7 @@ mod steps;
 pub use cached_connection::{CachedConnection, Connect};
 pub use check::{Check, DynCheck};
 pub use checks::{CheckName, Checks, DynChecks};
+pub use cleanups::Cleanups;
 pub use failure::{Cause, Failure, MAX_LINE};
 pub use files::read_file;
 pub use grant::{Grant, GrantDialect, Principal, statements};

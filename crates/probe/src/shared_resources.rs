@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::Secret;
+use crate::{Cleanups, Secret};
 
 /// A map of weak references to shared resources, by their type and key.
 ///
@@ -16,9 +16,15 @@ use crate::Secret;
 #[derive(Default)]
 pub struct SharedResources {
     resources: Mutex<HashMap<(TypeId, Secret), Weak<dyn Any + Send + Sync>>>,
+    cleanups: Cleanups,
 }
 
 impl SharedResources {
+    /// The tasks that remove what checks made.
+    pub fn cleanups(&self) -> &Cleanups {
+        &self.cleanups
+    }
+
     /// The resource of this type under `key`, created by `make` if there is none.
     ///
     /// The key contains everything that distinguishes two resources, credentials included, and is therefore a [`Secret`].

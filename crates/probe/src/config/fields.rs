@@ -58,11 +58,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Allows keys that are read elsewhere.
-    #[must_use]
-    pub fn also_allow(mut self, others: &'static [&'static str]) -> Self {
+    /// Allows keys that are read elsewhere, or have no meaning here.
+    pub fn allow(&mut self, others: &'static [&'static str]) {
         self.others = others;
-        self
     }
 
     /// The value of `key`. Its absence is reported as an error.
@@ -139,6 +137,25 @@ impl<'a> Fields<'a> {
             Some(failure) => Some(Err(failure)),
             None => made.map(Ok),
         }
+    }
+
+    /// Reads the table under `key` with `read`, as a part of this table. An absent table is read as an empty one.
+    pub fn part<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        self.record_usage(key, Requirement::Tables);
+        let path = format!("{}.{key}", self.path);
+        let mut fields = match self.find(key) {
+            Some(node) => Self::new(path, node, self.diagnostics),
+            None => Self::empty(path, self.line, self.diagnostics),
+        };
+        let made = read(&mut fields);
+        fields.report_unknown_keys();
+        self.clean &= fields.clean;
+        self.unknown = self.unknown.take().or(fields.unknown);
+        made
     }
 
     /// Reads each entry under `key` with `read`: the tables in a table, or the names in an array, which are read as empty tables.

@@ -49,7 +49,7 @@ pub struct Connection {
     reply_queue: String,
     reply_channel: Channel,
     /// The exchanges that delivered a reply since the last request. They are still bound to the reply queue.
-    bound_exchanges: Mutex<BTreeSet<&'static str>>,
+    bound_exchanges: Mutex<BTreeSet<String>>,
     channel_ids: ChannelIds,
     commands: mpsc::UnboundedSender<Command>,
     state: watch::Receiver<ConnectionState>,
@@ -86,7 +86,7 @@ impl Connection {
         &self.dispatcher
     }
 
-    pub(crate) fn bound_exchanges(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+    pub(crate) fn bound_exchanges(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.bound_exchanges.lock()
     }
 
@@ -138,8 +138,8 @@ impl Connection {
     async fn publish_on_a_channel(&self, publication: &Publication) -> Result<bool, Cause> {
         let mut channel = self.open_channel().await?;
         // Only a reply proves the binding. After a request without a reply, the exchange is bound again.
-        let unbound =
-            publication.reply_exchange.filter(|exchange| !self.bound_exchanges().remove(exchange));
+        let unbound = publication.reply_exchange.as_deref();
+        let unbound = unbound.filter(|exchange| !self.bound_exchanges().remove(*exchange));
         let binding = unbound
             .map(|exchange| publish::declare_and_bind(exchange, &self.reply_queue))
             .transpose()?;

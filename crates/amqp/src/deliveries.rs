@@ -30,8 +30,8 @@ impl Deliveries {
     }
 
     /// Marks `exchange` as bound to the reply queue because it delivered a reply. The next request does not bind it again.
-    pub fn mark_bound(&self, exchange: &'static str) {
-        self.connection.bound_exchanges().insert(exchange);
+    pub fn mark_bound(&self, exchange: &str) {
+        self.connection.bound_exchanges().insert(exchange.to_owned());
     }
 }
 

@@ -31,7 +31,7 @@ impl Amqp {
                 exchange => exchange,
             };
             grants.push(grant("write", &literal(exchange)));
-            if let Some(exchange) = publication.reply_exchange.map(literal) {
+            if let Some(exchange) = publication.reply_exchange.as_deref().map(literal) {
                 grants.push(grant("configure", &exchange));
                 // `queue.bind` needs write on the queue and read on the exchange.
                 grants.extend([grant("write", &reply_queue), grant("read", &exchange)]);

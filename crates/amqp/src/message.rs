@@ -16,7 +16,7 @@ pub struct Publication {
     pub routing_key: String,
     /// The direct exchange that delivers replies.
     /// It is first declared and bound to the reply queue, unless [`Deliveries::mark_bound`](crate::Deliveries::mark_bound) was called.
-    pub reply_exchange: Option<&'static str>,
+    pub reply_exchange: Option<String>,
     /// The headers: a JSON object.
     pub headers: Value,
     /// The body in JSON.

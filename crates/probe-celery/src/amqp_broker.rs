@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use amqp::{Amqp, Connection, Deliveries, Publication};
 use probe::config::{Fields, Url};
-use probe::{Cause, Failure, Grant, Reconnect, SharedResources, Steps};
+use probe::{Cause, Failure, Grant, SharedResources, Steps};
 
+use crate::broker::BrokerOptions;
 use crate::findings::{Backlog, FindingsSender};
-use crate::inspect::{EXCHANGE, InspectReply, InspectRequest, REPLY_EXCHANGE};
+use crate::inspect::{ControlExchanges, InspectReply, InspectRequest};
 use crate::task::Task;
 
 /// How long a request stays in a worker's queue before it expires, so that requests do not pile up while the worker is stopped.
 const REQUEST_EXPIRES: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
-pub(crate) struct AmqpBroker(Amqp);
+pub(crate) struct AmqpBroker {
+    amqp: Amqp,
+    exchanges: ControlExchanges,
+}
 
 /// A request that the broker has accepted.
 struct Accepted {
@@ -31,22 +35,22 @@ impl AmqpBroker {
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &net::TlsSettings,
-        queue_prefix: String,
-        reconnect: Reconnect,
+        BrokerOptions { queue_prefix, exchanges, reconnect, .. }: BrokerOptions,
     ) -> Option<Self> {
-        Amqp::read(shared, fields, "broker", url, tls, queue_prefix, reconnect).map(Self)
+        let amqp = Amqp::read(shared, fields, "broker", url, tls, queue_prefix, reconnect)?;
+        Some(Self { amqp, exchanges })
     }
 
     pub(crate) fn target(&self) -> &str {
-        self.0.target()
+        self.amqp.target()
     }
 
     pub(crate) fn grants(&self) -> Vec<Grant> {
-        self.0.grants(&[&to_all_workers()])
+        self.amqp.grants(&[&to_all_workers(&self.exchanges)])
     }
 
     pub(crate) fn grants_to_send(&self) -> Vec<Grant> {
-        self.0.grants(&[&Publication::default()])
+        self.amqp.grants(&[&Publication::default()])
     }
 
     pub(crate) async fn broadcast(
@@ -58,8 +62,9 @@ impl AmqpBroker {
     ) -> Result<(), Failure> {
         // A cached connection may have been stale, so the request is published once more after a loss.
         for _ in 0..2 {
-            let publish =
-                self.0.run(steps, |connection| publish(connection, steps, request, queues));
+            let publish = self.amqp.run(steps, |connection| {
+                publish(connection, steps, request, queues, &self.exchanges)
+            });
             let Accepted { deliveries, recipients, backlogs } = tokio::select! {
                 () = findings.abandoned() => return Ok(()),
                 accepted = publish => accepted?,
@@ -67,7 +72,7 @@ impl AmqpBroker {
             findings.accepted(recipients, backlogs);
             tokio::select! {
                 () = findings.abandoned() => return Ok(()),
-                () = receive(deliveries, findings) => {}
+                () = receive(deliveries, &self.exchanges, findings) => {}
             }
         }
         Err(Failure::new("ask", Cause::msg("connection closed").connection_lost()))
@@ -99,7 +104,7 @@ impl AmqpBroker {
             }
             Err(Failure::msg("canary", format!("{queue} does not exist")))
         };
-        self.0.run(steps, send).await
+        self.amqp.run(steps, send).await
     }
 }
 
@@ -109,14 +114,15 @@ async fn publish(
     steps: &Steps,
     request: &InspectRequest,
     queues: &[String],
+    exchanges: &ControlExchanges,
 ) -> Result<Accepted, Failure> {
     let ticket = request.ticket().to_owned();
     let deliveries = connection.listen(move |message| message.header("ticket") == Some(&ticket));
     let publication = Publication {
         headers: InspectRequest::headers(),
-        body: request.body(connection.reply_queue()),
+        body: request.body(&exchanges.replies, connection.reply_queue()),
         expires: Some(REQUEST_EXPIRES),
-        ..to_all_workers()
+        ..to_all_workers(exchanges)
     };
     let publish = async {
         let routed = steps.run("ask", connection.publish(&publication)).await?;
@@ -135,16 +141,21 @@ async fn publish(
 }
 
 /// A publication to all workers, with the exchange for their replies.
-fn to_all_workers() -> Publication {
-    let (exchange, reply_exchange) = (EXCHANGE.to_owned(), Some(REPLY_EXCHANGE));
+fn to_all_workers(exchanges: &ControlExchanges) -> Publication {
+    let ControlExchanges { requests, replies } = exchanges.clone();
+    let (exchange, reply_exchange) = (requests, Some(replies));
     Publication { exchange, reply_exchange, ..Publication::default() }
 }
 
 /// Publishes every reply until the connection is lost.
-async fn receive(mut deliveries: Deliveries, findings: &FindingsSender) {
+async fn receive(
+    mut deliveries: Deliveries,
+    exchanges: &ControlExchanges,
+    findings: &FindingsSender,
+) {
     while let Some(delivery) = deliveries.next().await {
         if let Some(reply) = InspectReply::parse(delivery.body()) {
-            deliveries.mark_bound(REPLY_EXCHANGE);
+            deliveries.mark_bound(&exchanges.replies);
             findings.replied(reply);
         }
     }

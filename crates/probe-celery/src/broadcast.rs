@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use probe::{Failure, Grant, Steps};
+use probe::{Cleanups, Failure, Grant, Steps};
 use tokio::sync::watch;
 
 use crate::broker::Broker;
@@ -16,6 +16,7 @@ use crate::inspect::InspectRequest;
 pub(crate) struct Broadcasts {
     broker: Broker,
     queues: Vec<String>,
+    cleanups: Cleanups,
     latest: Mutex<Latest>,
 }
 
@@ -43,8 +44,8 @@ pub(crate) struct JoinedBroadcast {
 }
 
 impl Broadcasts {
-    pub(crate) fn new(broker: Broker, queues: Vec<String>) -> Self {
-        Self { broker, queues, latest: Mutex::default() }
+    pub(crate) fn new(broker: Broker, queues: Vec<String>, cleanups: Cleanups) -> Self {
+        Self { broker, queues, cleanups, latest: Mutex::default() }
     }
 
     /// The broker's `host:port`.
@@ -71,14 +72,14 @@ impl Broadcasts {
             let (findings, steps) = (broadcast.findings.subscribe(), broadcast.steps.clone());
             return JoinedBroadcast { findings, steps };
         }
-        let (sender, findings) = FindingsSender::new();
+        let (sender, findings) = FindingsSender::new(self.cleanups.clone());
         let broadcast = Arc::new(Broadcast { findings: sender, steps: Arc::default() });
         broadcast.steps.begin("ask");
         latest.number += 1;
         latest.broadcast = Some((Instant::now(), Arc::downgrade(&broadcast)));
         last_joined.0.store(latest.number, Ordering::Relaxed);
         let joined = JoinedBroadcast { findings, steps: broadcast.steps.clone() };
-        tokio::spawn(self.clone().run(broadcast));
+        self.cleanups.spawn(self.clone().run(broadcast));
         joined
     }
 

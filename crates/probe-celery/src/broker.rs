@@ -8,9 +8,18 @@ use probe::{Failure, Grant, Reconnect, SharedResources, Steps};
 
 use crate::amqp_broker::AmqpBroker;
 use crate::findings::FindingsSender;
-use crate::inspect::InspectRequest;
+use crate::inspect::{ControlExchanges, InspectRequest};
 use crate::redis_broker::RedisBroker;
 use crate::task::Task;
+use crate::transport::TransportOptions;
+
+/// What the settings of a section say about its broker, besides the URL.
+pub(crate) struct BrokerOptions {
+    pub(crate) queue_prefix: String,
+    pub(crate) exchanges: ControlExchanges,
+    pub(crate) transport_options: TransportOptions,
+    pub(crate) reconnect: Reconnect,
+}
 
 /// A broker on AMQP or Redis.
 #[derive(Clone)]
@@ -29,18 +38,20 @@ impl Broker {
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &net::TlsSettings,
-        queue_prefix: String,
-        reconnect: Reconnect,
+        options: BrokerOptions,
     ) -> Option<Self> {
         if url.scheme().starts_with("amqp") {
-            return AmqpBroker::read(shared, fields, url, tls, queue_prefix, reconnect)
-                .map(Self::Amqp);
+            if options.transport_options != TransportOptions::default() {
+                fields.error("transport_options", "expected only with a broker on Redis");
+                return None;
+            }
+            return AmqpBroker::read(shared, fields, url, tls, options).map(Self::Amqp);
         }
         if fields.has("queue_prefix") {
             fields.error("queue_prefix", "expected only with a broker on AMQP");
             return None;
         }
-        RedisBroker::read(shared, fields, url, tls, reconnect).map(Self::Redis)
+        RedisBroker::read(shared, fields, url, tls, options).map(Self::Redis)
     }
 
     pub(crate) fn is_encrypted(url: &Url) -> bool {
@@ -116,10 +127,10 @@ pub(crate) enum SentTask {
 }
 
 impl SentTask {
-    /// Removes the task from the queue, if no worker has taken it yet. On AMQP the message expires in the broker.
-    pub(crate) async fn withdraw(&self, steps: &Steps, queue: &str) -> Result<(), Failure> {
+    /// Removes the task from the queue; returns whether no worker had taken it. On AMQP the message expires in the broker.
+    pub(crate) async fn withdraw(&self, steps: &Steps, queue: &str) -> Result<bool, Failure> {
         match self {
-            Self::Amqp(_) => Ok(()),
+            Self::Amqp(_) => Ok(true),
             Self::Redis(broker, message) => broker.withdraw(steps, queue, message).await,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use probe::{Failure, Grant, Steps};
+use probe::{Cleanups, Failure, Grant, Steps};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -21,6 +21,8 @@ const STEP: &str = "canary";
 const LIFETIME: Duration = Duration::from_mins(1);
 /// How long sending or withdrawing a task may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the result of a task may take that could not be withdrawn.
+const LATE_RESULT: Duration = Duration::from_secs(1);
 /// How many expired tasks are remembered, so that their late results can be deleted.
 const MAX_EXPIRED: usize = 100;
 
@@ -29,6 +31,7 @@ pub(crate) struct QueueCanary {
     broker: Broker,
     results: ResultBackend,
     queue: String,
+    cleanups: Cleanups,
     current: Mutex<Option<Canary>>,
     /// Tasks that have expired, but whose results may still arrive.
     expired: Mutex<Vec<Task>>,
@@ -56,11 +59,17 @@ enum SentBy {
 }
 
 impl QueueCanary {
-    pub(crate) fn new(broker: Broker, results: ResultBackend, queue: &str) -> Self {
+    pub(crate) fn new(
+        broker: Broker,
+        results: ResultBackend,
+        queue: &str,
+        cleanups: Cleanups,
+    ) -> Self {
         Self {
             broker,
             results,
             queue: queue.to_owned(),
+            cleanups,
             current: Mutex::default(),
             expired: Mutex::default(),
         }
@@ -114,7 +123,7 @@ impl QueueCanary {
         let (sender, state) = watch::channel(State::Sending);
         let canary = Canary { started: Instant::now(), steps: Arc::default(), state };
         canary.steps.begin(STEP);
-        tokio::spawn(self.clone().drive(canary.steps.clone(), sender));
+        self.cleanups.spawn(self.clone().drive(canary.steps.clone(), sender));
         *current = Some(canary.clone());
         (canary, SentBy::ThisRun)
     }
@@ -148,11 +157,19 @@ impl QueueCanary {
             Err(_) => return Some(Err(steps.timed_out(SEND_TIMEOUT))),
         };
         state.send_replace(State::Sent);
-        if let Ok(result) = timeout(LIFETIME, self.results.wait_for(task, &mut sent)).await {
-            return Some(result);
+        let wait = timeout(LIFETIME, self.results.wait_for(task, &mut sent));
+        tokio::select! {
+            result = wait => if let Ok(result) = result {
+                return Some(result);
+            },
+            () = self.cleanups.ending() => {}
         }
         // Best effort: a worker discards a task that has expired.
-        let _withdrawn = timeout(SEND_TIMEOUT, sent.withdraw(steps, &self.queue)).await;
+        let withdrawn = timeout(SEND_TIMEOUT, sent.withdraw(steps, &self.queue)).await;
+        if let Ok(Ok(false)) = withdrawn {
+            // A worker has just taken it.
+            return timeout(LATE_RESULT, self.results.wait_for(task, &mut sent)).await.ok();
+        }
         None
     }
 }

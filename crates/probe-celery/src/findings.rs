@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use amqp::Depth;
-use probe::Failure;
+use probe::{Cleanups, Failure};
 use tokio::sync::watch;
 
 use crate::inspect::InspectReply;
@@ -105,17 +105,20 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
 }
 
 /// Publishes the findings of a broadcast to the checks that watch it.
-pub(crate) struct FindingsSender(watch::Sender<Findings>);
+pub(crate) struct FindingsSender {
+    findings: watch::Sender<Findings>,
+    cleanups: Cleanups,
+}
 
 impl FindingsSender {
-    pub(crate) fn new() -> (Self, watch::Receiver<Findings>) {
-        let (sender, receiver) = watch::channel(Findings::default());
-        (Self(sender), receiver)
+    pub(crate) fn new(cleanups: Cleanups) -> (Self, watch::Receiver<Findings>) {
+        let (findings, receiver) = watch::channel(Findings::default());
+        (Self { findings, cleanups }, receiver)
     }
 
     /// Publishes that the broker has accepted the request, and for how many workers if it reports that.
     pub(crate) fn accepted(&self, recipients: Option<u64>, backlogs: Vec<(String, Backlog)>) {
-        self.0.send_modify(|findings| {
+        self.findings.send_modify(|findings| {
             findings.recipients = recipients;
             findings.backlogs = Some(backlogs);
         });
@@ -123,30 +126,36 @@ impl FindingsSender {
 
     /// Publishes a worker's reply; returns whether all workers have replied now.
     pub(crate) fn replied(&self, reply: InspectReply) -> bool {
-        self.0.send_modify(|findings| {
+        self.findings.send_modify(|findings| {
             findings.workers.insert(reply.worker, reply.queues);
         });
-        self.0.borrow().is_complete()
+        self.findings.borrow().is_complete()
     }
 
     /// Publishes that the broadcast failed.
     pub(crate) fn fail(&self, failure: Failure) {
-        self.0.send_modify(|findings| findings.failure = Some(failure));
+        self.findings.send_modify(|findings| findings.failure = Some(failure));
     }
 
     /// A receiver for another check.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Findings> {
-        self.0.subscribe()
+        self.findings.subscribe()
     }
 
-    /// Waits until there has been no receiver for a while: the checks of one run do not start at the same instant.
+    /// Waits until there has been no receiver for a while, since the checks of one run do not start at the same instant, or until the process ends.
     pub(crate) async fn abandoned(&self) {
-        loop {
-            self.0.closed().await;
-            tokio::time::sleep(SAME_RUN).await;
-            if self.0.is_closed() {
-                return;
+        let unwatched = async {
+            loop {
+                self.findings.closed().await;
+                tokio::time::sleep(SAME_RUN).await;
+                if self.findings.is_closed() {
+                    return;
+                }
             }
+        };
+        tokio::select! {
+            () = unwatched => {}
+            () = self.cleanups.ending() => {}
         }
     }
 }

@@ -9,13 +9,27 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
-/// The fanout exchange that delivers requests to all workers.
-pub(crate) const EXCHANGE: &str = "celery.pidbox";
-/// The exchange for the replies.
-pub(crate) const REPLY_EXCHANGE: &str = "reply.celery.pidbox";
+/// The value of Celery's setting `control_exchange`, unless it is set.
+pub(crate) const CONTROL_EXCHANGE: &str = "celery";
 
 /// How long a request is valid. Workers compare its expiry with their own clocks, so this allows for clock skew.
 const EXPIRES: Duration = Duration::from_mins(1);
+
+/// The exchanges of remote control.
+#[derive(Clone, Debug)]
+pub(crate) struct ControlExchanges {
+    /// The fanout exchange that delivers requests to all workers.
+    pub(crate) requests: String,
+    /// The exchange for the replies.
+    pub(crate) replies: String,
+}
+
+impl ControlExchanges {
+    /// The exchanges of an application with this value of Celery's setting `control_exchange`.
+    pub(crate) fn new(name: &str) -> Self {
+        Self { requests: format!("{name}.pidbox"), replies: format!("reply.{name}.pidbox") }
+    }
+}
 
 /// One request to all workers.
 #[derive(Clone, Debug)]
@@ -50,8 +64,8 @@ impl InspectRequest {
         json!({"clock": 1, "expires": (now + EXPIRES).as_secs_f64()})
     }
 
-    /// The body of the message; replies go through the reply exchange with the routing key `reply_to`.
-    pub(crate) fn body(&self, reply_to: &str) -> String {
+    /// The body of the message; replies go through `exchange` with `routing_key`.
+    pub(crate) fn body(&self, exchange: &str, routing_key: &str) -> String {
         json!({
             "method": self.method,
             "arguments": {},
@@ -59,7 +73,7 @@ impl InspectRequest {
             "pattern": null,
             "matcher": null,
             "ticket": self.ticket,
-            "reply_to": {"exchange": REPLY_EXCHANGE, "routing_key": reply_to},
+            "reply_to": {"exchange": exchange, "routing_key": routing_key},
         })
         .to_string()
     }

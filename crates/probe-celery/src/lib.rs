@@ -26,12 +26,11 @@ mod kombu;
 mod ping;
 mod queue;
 mod redis_broker;
-mod reply_listener;
 mod reply_queue;
-mod reply_store;
 mod result_backend;
 mod settings;
 mod task;
+mod transport;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,7 +50,7 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let settings = Settings::read(section.shared(), &mut fields);
     let broadcasts = settings.broker.clone().map(|broker| {
         let queues = settings.queues.iter().map(|queue| queue.name.clone()).collect();
-        Arc::new(Broadcasts::new(broker, queues))
+        Arc::new(Broadcasts::new(broker, queues, section.shared().cleanups().clone()))
     });
     let names = settings.names(&mut fields);
     let queues: HashMap<_, _> =

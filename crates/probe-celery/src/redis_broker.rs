@@ -3,33 +3,39 @@
 //! A queue is a list for each priority, a request is published on a channel, and replies are pushed to a list.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use probe::config::{Fields, Url};
-use probe::{Failure, Grant, Reconnect, Secret, SharedResources, Steps};
+use probe::{Failure, Grant, SharedResources, Steps};
 use redis_client::{Command, Redis, Reply, literal_pattern};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 
+use crate::broker::BrokerOptions;
 use crate::findings::{Backlog, FindingsSender};
-use crate::inspect::{EXCHANGE, InspectReply, InspectRequest};
-use crate::kombu::{PRIORITIES, encode_message, priority_lists};
-use crate::reply_listener::{Registration, ReplyListener};
-use crate::reply_queue::{bindings_key, list_pattern};
-use crate::reply_store::ReplyStore;
+use crate::inspect::{ControlExchanges, InspectReply, InspectRequest};
+use crate::kombu::{decode_message, encode_message};
+use crate::reply_queue::{ReplyQueue, list_pattern, own_bindings};
 use crate::task::Task;
+use crate::transport::{Separator, TransportOptions};
 
-/// How long late replies are still received after all checks have ended, so that they do not stay in the database.
-const LATE_REPLIES: Duration = Duration::from_secs(1);
+/// How many bindings of workers are read to learn their separator.
+const BINDINGS_SAMPLE: &str = "10";
+/// The interval between two reads of replies starts at the first value and doubles up to the second.
+const MIN_READ_INTERVAL: Duration = Duration::from_millis(1);
+const MAX_READ_INTERVAL: Duration = Duration::from_millis(50);
+/// How long the removal of a reply queue may take.
+const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the bindings that killed processes left behind are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
-type Replies = mpsc::UnboundedReceiver<Result<InspectReply, Failure>>;
-
-/// One database of a Redis as a broker, shared by all sections that name it.
+/// One database of a Redis as a broker.
 pub(crate) struct RedisBroker {
-    store: Arc<ReplyStore>,
-    /// The current listener, or one that has ended.
-    listener: Mutex<Option<Arc<ReplyListener>>>,
+    redis: Redis,
+    options: TransportOptions,
+    exchanges: ControlExchanges,
+    swept: Mutex<Option<Instant>>,
 }
 
 impl RedisBroker {
@@ -38,38 +44,50 @@ impl RedisBroker {
         fields: &mut Fields<'_>,
         url: &Url,
         tls: &net::TlsSettings,
-        reconnect: Reconnect,
+        BrokerOptions { exchanges, transport_options, reconnect, .. }: BrokerOptions,
     ) -> Option<Arc<Self>> {
         let redis = Redis::from_url(shared, fields, "broker", url, tls, reconnect)?;
-        let identity = Secret::new(redis.identity().expose());
-        Some(shared.get_or_insert(&identity, || Self {
-            store: Arc::new(ReplyStore::new(redis)),
-            listener: Mutex::default(),
-        }))
+        let (options, swept) = (transport_options, Mutex::default());
+        Some(Arc::new(Self { redis, options, exchanges, swept }))
     }
 
     pub(crate) fn target(&self) -> &str {
-        self.redis().target()
+        self.redis.target()
     }
 
     /// The grants for a broadcast and the lengths of these queues.
     pub(crate) fn grants(&self, queues: &[String]) -> Vec<Grant> {
         let length = (!queues.is_empty()).then_some("LLEN");
-        let names =
-            ["SADD", "PUBLISH", "BRPOP", "SREM", "DEL", "SMEMBERS"].into_iter().chain(length);
-        let commands: Vec<_> = names.map(|name| Command::new("ask", name, [])).collect();
+        let names = [
+            "SRANDMEMBER",
+            "RPUSH",
+            "PEXPIRE",
+            "SADD",
+            "PUBLISH",
+            "LRANGE",
+            "SREM",
+            "DEL",
+            "SMEMBERS",
+            "PTTL",
+        ];
+        let commands: Vec<_> =
+            names.into_iter().chain(length).map(|name| Command::new("ask", name, [])).collect();
+        let key = |name: &str| format!("~{}", literal_pattern(name));
         let channel = format!("&{}", literal_pattern(&self.channel()));
-        let bindings = format!("~{}", literal_pattern(&bindings_key()));
-        let ours = [channel, bindings, format!("~{}", list_pattern())];
-        let lists = queues.iter().flat_map(|queue| priority_lists(queue));
-        let lists = lists.map(|list| format!("~{}", literal_pattern(&list)));
-        self.redis().grants(&commands, &ours.into_iter().chain(lists).collect::<Vec<_>>())
+        let bindings = [&self.exchanges.requests, &self.exchanges.replies]
+            .map(|exchange| key(&self.options.bindings_key(exchange)));
+        let replies = format!("~{}", list_pattern(&self.options, &self.exchanges.replies));
+        let separator = self.options.assumed_separator();
+        let lists = queues.iter().flat_map(|queue| self.options.queue_lists(queue, &separator));
+        let patterns = [channel, replies].into_iter().chain(bindings);
+        let patterns = patterns.chain(lists.map(|list| key(&list)));
+        self.redis.grants(&commands, &patterns.collect::<Vec<_>>())
     }
 
     /// The grants for pushing a task to the queue's list and removing it again.
     pub(crate) fn grants_to_send(&self, queue: &str) -> Vec<Grant> {
         let commands = ["LPUSH", "LREM"].map(|name| Command::new("canary", name, []));
-        self.redis().grants(&commands, &[format!("~{}", literal_pattern(queue))])
+        self.redis.grants(&commands, &[format!("~{}", literal_pattern(&self.options.key(queue)))])
     }
 
     /// Broadcasts `request` and publishes the replies until all have arrived or no check watches any more.
@@ -80,15 +98,17 @@ impl RedisBroker {
         queues: &[String],
         findings: &FindingsSender,
     ) -> Result<(), Failure> {
-        let (registration, replies) = self.register(request);
-        let listener = registration.listener().clone();
+        let mut reply_queue = None;
         let result = tokio::select! {
-            () = abandoned(findings) => Ok(()),
-            result = self.inspect(steps, request, &listener, queues, findings, replies) => result,
+            () = findings.abandoned() => Ok(false),
+            result = self.inspect(steps, request, queues, findings, &mut reply_queue) => result,
         };
-        drop(registration);
-        listener.clean_up().await;
-        result
+        if let Some(queue) = reply_queue {
+            let complete = *result.as_ref().unwrap_or(&false);
+            // Best effort: if the server does not answer, the next broadcast reports that.
+            drop(timeout(CLEAN_UP_TIMEOUT, self.clean_up(&queue, complete)).await);
+        }
+        result.map(drop)
     }
 
     /// Pushes the task to the queue's list; returns the message that was pushed.
@@ -108,63 +128,73 @@ impl RedisBroker {
             "delivery_tag": task.id(),
         });
         let message = encode_message(&Task::body(), &task.headers(), &properties);
-        let push = Command::new("canary", "LPUSH", [queue, &message]);
-        self.redis().execute(steps, &[push]).await?;
+        let push = Command::new("canary", "LPUSH", [&self.options.key(queue), &message]);
+        self.redis.execute(steps, &[push]).await?;
         Ok(message)
     }
 
-    /// Removes the message from the queue's list, if it is still there.
+    /// Removes the message from the queue's list; returns whether it was still there.
     pub(crate) async fn withdraw(
         &self,
         steps: &Steps,
         queue: &str,
         message: &str,
-    ) -> Result<(), Failure> {
-        let remove = Command::new("canary", "LREM", [queue, "1", message]);
-        self.redis().execute(steps, &[remove]).await.map(drop)
-    }
-
-    fn redis(&self) -> &Redis {
-        self.store.redis()
+    ) -> Result<bool, Failure> {
+        let remove = Command::new("canary", "LREM", [&self.options.key(queue), "1", message]);
+        let replies = self.redis.execute(steps, &[remove]).await?;
+        Ok(replies.first() != Some(&Reply::Number(0)))
     }
 
     /// The channel on which requests are published.
     fn channel(&self) -> String {
-        format!("/{}.{EXCHANGE}", self.redis().database())
+        self.options.channel(self.redis.database(), &self.exchanges.requests)
     }
 
-    /// Registers the request with the current listener, or with a new one.
-    fn register(&self, request: &InspectRequest) -> (Registration, Replies) {
-        let (sender, replies) = mpsc::unbounded_channel();
-        let ticket = request.ticket();
-        let mut current = self.listener.lock();
-        let registered =
-            current.as_ref().and_then(|listener| listener.register(ticket, sender.clone()));
-        let registration =
-            registered.unwrap_or_else(|| ReplyListener::start(self.store.clone(), ticket, sender));
-        *current = Some(registration.listener().clone());
-        (registration, replies)
-    }
-
-    /// Publishes the request, then waits for the replies of all its recipients.
+    /// Publishes the request, then waits for the replies of all its recipients. Returns whether all have arrived.
+    ///
+    /// What must be removed afterwards is stored in `reply_queue` before it is created.
     async fn inspect(
         &self,
         steps: &Steps,
         request: &InspectRequest,
-        listener: &ReplyListener,
         queues: &[String],
         findings: &FindingsSender,
-        mut replies: Replies,
-    ) -> Result<(), Failure> {
-        if self.publish(steps, request, listener, queues, findings).await? == 0 {
-            return Ok(());
+        reply_queue: &mut Option<ReplyQueue>,
+    ) -> Result<bool, Failure> {
+        let separator = self.workers_separator(steps).await?;
+        let queue = reply_queue.insert(ReplyQueue::new(
+            &self.options,
+            &self.exchanges.replies,
+            &separator,
+            request.ticket(),
+        ));
+        let recipients =
+            self.publish(steps, request, queue, (queues, &separator), findings).await?;
+        if recipients == 0 {
+            return Ok(true);
         }
-        while let Some(reply) = replies.recv().await {
-            if findings.replied(reply?) {
-                return Ok(());
+        let mut interval = MIN_READ_INTERVAL;
+        loop {
+            sleep(interval).await;
+            interval = (interval * 2).min(MAX_READ_INTERVAL);
+            let replies = self.redis.execute(&Steps::new(), &queue.read()).await?;
+            let messages = replies.last().map(|reply| queue.messages(reply)).unwrap_or_default();
+            let replies = messages.iter().filter_map(|message| reply(message, request.ticket()));
+            for reply in replies {
+                if findings.replied(reply) {
+                    return Ok(true);
+                }
             }
         }
-        Err(Failure::msg("ask", "the reply listener ended"))
+    }
+
+    /// The separator that the workers use.
+    async fn workers_separator(&self, steps: &Steps) -> Result<Separator, Failure> {
+        let key = self.options.bindings_key(&self.exchanges.requests);
+        let sample = Command::new("ask", "SRANDMEMBER", [&key, BINDINGS_SAMPLE]);
+        let replies = self.redis.execute(steps, &[sample]).await?;
+        let bindings = replies.first().map(texts).unwrap_or_default();
+        self.options.separator(&bindings).map_err(|reason| Failure::msg("ask", reason))
     }
 
     /// Publishes the request and reads the lengths of the queues; returns the number of recipients.
@@ -172,51 +202,111 @@ impl RedisBroker {
         &self,
         steps: &Steps,
         request: &InspectRequest,
-        listener: &ReplyListener,
-        queues: &[String],
+        reply_queue: &ReplyQueue,
+        (queues, separator): (&[String], &Separator),
         findings: &FindingsSender,
     ) -> Result<u64, Failure> {
-        let queue = listener.queue();
-        let message = Self::message(request, queue.routing_key());
-        let publish = Command::new("ask", "PUBLISH", [&self.channel(), &message]);
-        let mut commands = vec![queue.bind(), publish];
-        commands.extend(self.store.delete_late_replies());
-        let first_length = commands.len();
-        for queue in queues {
-            commands
-                .extend(priority_lists(queue).map(|list| Command::new("queues", "LLEN", [&list])));
-        }
+        let message = self.message(request, reply_queue);
+        let mut commands = reply_queue.create();
+        let published = commands.len();
+        commands.push(Command::new("ask", "PUBLISH", [&self.channel(), &message]));
+        let lists: Vec<_> =
+            queues.iter().map(|queue| self.options.queue_lists(queue, separator)).collect();
+        let length = |list: &String| Command::new("queues", "LLEN", [list]);
+        commands.extend(lists.iter().flatten().map(length));
         steps.begin("ask");
-        let _binding = listener.lock_binding().await;
-        let replies = self.redis().execute(steps, &commands).await?;
-        let recipients = number(&replies[1]);
-        let lengths = replies[first_length..].chunks(PRIORITIES.len());
-        let backlogs = lengths.map(|lengths| Backlog::Waiting(lengths.iter().map(number).sum()));
+        let replies = self.redis.execute(steps, &commands).await?;
+        let recipients = number(&replies[published]);
+        let mut lengths = replies[published + 1..].iter().map(number);
+        let backlogs = lists.iter().map(|lists| lengths.by_ref().take(lists.len()).sum());
+        let backlogs = backlogs.map(Backlog::Waiting);
         findings.accepted(Some(recipients), queues.iter().cloned().zip(backlogs).collect());
         Ok(recipients)
     }
 
-    fn message(request: &InspectRequest, reply_to: &str) -> String {
+    fn message(&self, request: &InspectRequest, reply_queue: &ReplyQueue) -> String {
         let properties = json!({
             "delivery_mode": 2,
-            "delivery_info": {"exchange": EXCHANGE, "routing_key": ""},
+            "delivery_info": {"exchange": self.exchanges.requests, "routing_key": ""},
             "priority": 0,
             "body_encoding": "base64",
             "delivery_tag": request.ticket(),
         });
-        encode_message(&request.body(reply_to), &InspectRequest::headers(), &properties)
+        let (exchange, routing_key) = reply_queue.address();
+        encode_message(
+            &request.body(exchange, routing_key),
+            &InspectRequest::headers(),
+            &properties,
+        )
+    }
+
+    async fn clean_up(&self, queue: &ReplyQueue, complete: bool) -> Result<(), Failure> {
+        self.redis.execute(&Steps::new(), &queue.remove(complete)).await?;
+        let is_due = |swept: &mut Option<Instant>| {
+            let is_due = swept.is_none_or(|swept| swept.elapsed() > SWEEP_INTERVAL);
+            *swept = if is_due { Some(Instant::now()) } else { *swept };
+            is_due
+        };
+        if is_due(&mut self.swept.lock()) {
+            self.sweep().await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the bindings of queues whose process was killed. Their lists have expired, or consist of late replies and never expire.
+    async fn sweep(&self) -> Result<(), Failure> {
+        let key = self.options.bindings_key(&self.exchanges.replies);
+        let members = Command::new("ask", "SMEMBERS", [&key]);
+        let replies = self.redis.execute(&Steps::new(), &[members]).await?;
+        let bindings = replies.first().map(texts).unwrap_or_default();
+        let own = own_bindings(&self.options, &bindings);
+        if own.is_empty() {
+            return Ok(());
+        }
+        let lifetimes: Vec<_> =
+            own.iter().map(|(_, list)| Command::new("ask", "PTTL", [list])).collect();
+        let lifetimes = self.redis.execute(&Steps::new(), &lifetimes).await?;
+        let abandoned = own.iter().zip(&lifetimes);
+        let abandoned = abandoned.filter(|(_, lifetime)| signed(lifetime) < 0);
+        let commands: Vec<_> = abandoned
+            .flat_map(|((binding, list), _)| {
+                let unbind = Command::new("ask", "SREM", [&key, binding]);
+                [unbind, Command::new("ask", "DEL", [list])]
+            })
+            .collect();
+        if commands.is_empty() {
+            return Ok(());
+        }
+        self.redis.execute(&Steps::new(), &commands).await.map(drop)
     }
 }
 
-/// Waits until no check watches the findings any more and late replies have arrived.
-async fn abandoned(findings: &FindingsSender) {
-    findings.abandoned().await;
-    tokio::time::sleep(LATE_REPLIES).await;
+/// The reply in a message, if it is one to the request `ticket`.
+fn reply(message: &str, ticket: &str) -> Option<InspectReply> {
+    let (headers, body) = decode_message(message)?;
+    let is_expected = headers.get("ticket")?.as_str()? == ticket;
+    is_expected.then(|| InspectReply::parse(&body)).flatten()
+}
+
+fn texts(reply: &Reply) -> Vec<&str> {
+    let Reply::List(items) = reply else { return Vec::new() };
+    items.iter().filter_map(text).collect()
+}
+
+fn text(reply: &Reply) -> Option<&str> {
+    match reply {
+        Reply::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn signed(reply: &Reply) -> i64 {
+    match reply {
+        Reply::Number(number) => *number,
+        _ => 0,
+    }
 }
 
 fn number(reply: &Reply) -> u64 {
-    match reply {
-        Reply::Number(number) => u64::try_from(*number).unwrap_or_default(),
-        _ => 0,
-    }
+    u64::try_from(signed(reply)).unwrap_or_default()
 }

@@ -1,76 +1,129 @@
-//! A queue for the workers' replies over Redis: a list, bound to the reply exchange.
+//! The queue for the workers' replies to one request over Redis.
 //!
-//! A worker looks the binding up, and discards its reply if there is none.
+//! It is a list, bound to the reply exchange: a worker looks the binding up, and discards its reply if there is none.
+//! A list has a time to live only while it is not empty, so its rightmost item is a placeholder; workers push on the left.
+//! Whatever happens to the process, the list expires, and a binding without a list is removed by the next sweep.
 
-use std::time::{Duration, SystemTime};
+use redis_client::{Command, Reply, literal_pattern};
 
-use redis_client::{Command, literal_pattern};
+use crate::transport::{Separator, TransportOptions};
 
-use crate::inspect::REPLY_EXCHANGE;
-use crate::kombu::SEPARATOR;
-
-/// The prefix of the gateway's routing keys, before a timestamp.
+/// The prefix of the routing keys and lists of the gateway.
 const PREFIX: &str = "health-gateway.";
-/// A binding older than this is no longer in use.
-const STALE: Duration = Duration::from_hours(1);
+/// The step of all commands.
+const STEP: &str = "ask";
+/// The time to live of a list after it was last read, in milliseconds. The requests of a worker's replies are read far more often.
+const LIFETIME: &str = "60000";
+/// The time to live of a list that is no longer bound, in milliseconds. A worker that has looked the binding up just before may still push.
+const UNBOUND_LIFETIME: &str = "5000";
 
-/// The routing key and the list of one queue.
+/// A list, and the binding by which workers find it.
 #[derive(Debug)]
 pub(crate) struct ReplyQueue {
-    routing_key: String,
     list: String,
+    /// The key of the bindings of the reply exchange, and the binding, unless the workers' separator is unknown.
+    binding: Option<(String, String)>,
+    exchange: String,
+    routing_key: String,
+    /// The number of replies that have been read.
+    read: usize,
 }
 
 impl ReplyQueue {
-    pub(crate) fn new() -> Self {
-        let random = rand::random::<u128>();
-        let routing_key = format!("{PREFIX}{}.{random:032x}", seconds_since_epoch());
-        Self { list: format!("{routing_key}.{REPLY_EXCHANGE}"), routing_key }
+    /// A queue for the replies to the request `ticket`.
+    ///
+    /// A worker whose separator is another than that of a binding could not read any binding of the exchange.
+    /// So if the separator is unknown, nothing is bound: the workers push to the queue by its name, through the default exchange.
+    pub(crate) fn new(
+        options: &TransportOptions,
+        reply_exchange: &str,
+        separator: &Separator,
+        ticket: &str,
+    ) -> Self {
+        let routing_key = format!("{PREFIX}{ticket}");
+        let queue = format!("{routing_key}.{reply_exchange}");
+        let list = options.key(&queue);
+        if !separator.is_known() {
+            return Self {
+                list,
+                binding: None,
+                exchange: String::new(),
+                routing_key: queue,
+                read: 0,
+            };
+        }
+        let binding = separator.binding(&routing_key, &queue);
+        let binding = Some((options.bindings_key(reply_exchange), binding));
+        Self { list, binding, exchange: reply_exchange.to_owned(), routing_key, read: 0 }
     }
 
-    pub(crate) fn routing_key(&self) -> &str {
-        &self.routing_key
+    /// The exchange and the routing key by which workers send their replies.
+    pub(crate) fn address(&self) -> (&str, &str) {
+        (&self.exchange, &self.routing_key)
     }
 
-    /// The list to which workers push their replies.
-    pub(crate) fn list(&self) -> &str {
-        &self.list
+    /// Commands that create the queue. The list expires before it is bound.
+    pub(crate) fn create(&self) -> Vec<Command> {
+        let mut commands = vec![
+            Command::new(STEP, "RPUSH", [&self.list, ""]),
+            Command::new(STEP, "PEXPIRE", [&self.list, LIFETIME]),
+        ];
+        commands.extend(self.change_binding("SADD"));
+        commands
     }
 
-    pub(crate) fn bind(&self) -> Command {
-        Command::new("ask", "SADD", [&bindings_key(), &self.binding()])
+    /// Commands that read the replies that have arrived since the last read; the last of them returns the replies.
+    pub(crate) fn read(&self) -> [Command; 2] {
+        let end = format!("-{}", self.read + 2);
+        [
+            Command::new(STEP, "PEXPIRE", [&self.list, LIFETIME]),
+            Command::new(STEP, "LRANGE", [&self.list, "0", &end]),
+        ]
     }
 
-    pub(crate) fn unbind(&self) -> Command {
-        Command::new("ask", "SREM", [&bindings_key(), &self.binding()])
+    /// The messages in the reply to [`read`](Self::read).
+    pub(crate) fn messages(&mut self, reply: &Reply) -> Vec<String> {
+        let Reply::List(items) = reply else { return Vec::new() };
+        self.read += items.len();
+        let text = |item: &Reply| match item {
+            Reply::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        items.iter().filter_map(text).collect()
     }
 
-    /// Routing key, pattern and queue.
-    fn binding(&self) -> String {
-        [&self.routing_key, "", &self.list].join(SEPARATOR)
+    /// Commands that remove the queue. If replies may still arrive, its list is left to expire.
+    pub(crate) fn remove(&self, complete: bool) -> Vec<Command> {
+        let list = match (complete, &self.binding) {
+            (true, _) => Some(Command::new(STEP, "DEL", [&self.list])),
+            (false, Some(_)) => Some(Command::new(STEP, "PEXPIRE", [&self.list, UNBOUND_LIFETIME])),
+            // Workers push to it without a binding.
+            (false, None) => None,
+        };
+        self.change_binding("SREM").into_iter().chain(list).collect()
+    }
+
+    fn change_binding(&self, command: &'static str) -> Option<Command> {
+        let (key, binding) = self.binding.as_ref()?;
+        Some(Command::new(STEP, command, [key, binding]))
     }
 }
 
-/// The key pattern of all of the gateway's lists.
-pub(crate) fn list_pattern() -> String {
-    format!("{}*.{}", literal_pattern(PREFIX), literal_pattern(REPLY_EXCHANGE))
+/// The key pattern of all lists of the gateway.
+pub(crate) fn list_pattern(options: &TransportOptions, reply_exchange: &str) -> String {
+    let prefix = literal_pattern(&options.key(PREFIX));
+    format!("{prefix}*.{}", literal_pattern(reply_exchange))
 }
 
-/// The set in which kombu stores the bindings of the reply exchange.
-pub(crate) fn bindings_key() -> String {
-    format!("_kombu.binding.{REPLY_EXCHANGE}")
-}
-
-/// The list of a binding, if the binding is a gateway's and stale.
-pub(crate) fn stale_list(binding: &str) -> Option<&str> {
-    let (created, _) = binding.strip_prefix(PREFIX)?.split_once('.')?;
-    let created: u64 = created.parse().ok()?;
-    let is_stale = created < seconds_since_epoch().saturating_sub(STALE.as_secs());
-    binding.rsplit(SEPARATOR).next().filter(|_| is_stale)
-}
-
-fn seconds_since_epoch() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+/// The bindings of the gateway that are among all `bindings` of the reply exchange, and their lists.
+pub(crate) fn own_bindings<'a>(
+    options: &TransportOptions,
+    bindings: &[&'a str],
+) -> Vec<(&'a str, String)> {
+    let own = bindings.iter().filter(|binding| binding.starts_with(PREFIX));
+    // The queue is the last part, whatever the separator.
+    own.filter_map(|binding| Some((*binding, options.key(&binding[binding.rfind(PREFIX)?..]))))
+        .collect()
 }
 
 #[cfg(test)]
@@ -78,16 +131,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_binding_has_kombu_s_format() {
-        let queue = ReplyQueue { routing_key: "me".into(), list: "me.reply.celery.pidbox".into() };
-        assert_eq!(queue.binding(), "me\x06\x16\x06\x16me.reply.celery.pidbox");
-        assert_eq!(bindings_key(), "_kombu.binding.reply.celery.pidbox");
-    }
-
-    #[test]
-    fn only_an_old_binding_of_a_gateway_is_stale() {
-        assert_eq!(stale_list("health-gateway.1000.t\x06\x16\x06\x16the-list"), Some("the-list"));
-        assert_eq!(stale_list(&ReplyQueue::new().binding()), None);
-        assert_eq!(stale_list("some-celery-client\x06\x16\x06\x16its-list"), None);
+    fn a_binding_is_the_gateway_s_if_its_routing_key_is() {
+        let options = TransportOptions::default();
+        let bindings = [
+            "health-gateway.1\x06\x16\x06\x16health-gateway.1.reply.celery.pidbox",
+            "health-gateway.2::health-gateway.2.reply.celery.pidbox",
+            "some-celery-client\x06\x16\x06\x16its-list",
+        ];
+        let own = own_bindings(&options, &bindings);
+        let lists: Vec<_> = own.iter().map(|(_, list)| list.as_str()).collect();
+        assert_eq!(
+            lists,
+            ["health-gateway.1.reply.celery.pidbox", "health-gateway.2.reply.celery.pidbox"]
+        );
     }
 }

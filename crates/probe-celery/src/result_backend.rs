@@ -6,7 +6,7 @@ use std::time::Duration;
 use amqp::Deliveries;
 use probe::config::{Fields, Url};
 use probe::{Cause, Failure, Grant, Reconnect, SharedResources, Steps};
-use redis_client::{Command, Redis, Reply};
+use redis_client::{Command, Redis, Reply, literal_pattern};
 use serde_json::Value;
 
 use crate::broker::SentTask;
@@ -18,6 +18,15 @@ const STEP: &str = "canary";
 const BACKEND: &str = "result backend";
 /// The prefix of the keys of results; the task's id follows.
 const KEY_PREFIX: &str = "celery-task-meta-";
+/// Options of Celery's Redis backend that change no name.
+const OTHER_OPTIONS: &[&str] = &[
+    "health_check_interval",
+    "retry_policy",
+    "socket_connect_timeout",
+    "socket_keepalive",
+    "socket_timeout",
+    "visibility_timeout",
+];
 /// The interval between two polls for a result starts at the first value and doubles up to the second.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -28,7 +37,13 @@ pub(crate) enum ResultBackend {
     /// Results are messages to the sender of the task.
     Rpc,
     /// Results are keys in Redis.
-    Redis(Arc<Redis>),
+    Redis(Arc<RedisResults>),
+}
+
+/// Results that are keys in Redis.
+pub(crate) struct RedisResults {
+    redis: Redis,
+    key_prefix: String,
 }
 
 impl ResultBackend {
@@ -41,22 +56,37 @@ impl ResultBackend {
         url: &Url,
         tls: &net::TlsSettings,
         reconnect: Reconnect,
+        key_prefix: String,
     ) -> Option<Self> {
         let redis = Redis::from_url(shared, fields, "result_backend", url, tls, reconnect)?;
-        Some(Self::Redis(Arc::new(redis)))
+        Some(Self::Redis(Arc::new(RedisResults { redis, key_prefix })))
+    }
+
+    /// Reads the table `result_backend_transport_options`, and returns the prefix of the keys of results.
+    pub(crate) fn read_key_prefix(fields: &mut Fields<'_>) -> String {
+        let prefix = fields.part("result_backend_transport_options", |fields| {
+            fields.allow(OTHER_OPTIONS);
+            Some(fields.with_default("global_keyprefix", String::new()))
+        });
+        let prefix = prefix.unwrap_or_default();
+        // As in `celery/backends/base.py`.
+        let separator =
+            if prefix.is_empty() || prefix.ends_with([':', '_', '-', '.']) { "" } else { "_" };
+        format!("{prefix}{separator}{KEY_PREFIX}")
     }
 
     /// The grants for reading and deleting results; `rpc://` needs no more than sending does.
     pub(crate) fn grants(&self) -> Vec<Grant> {
-        let Self::Redis(redis) = self else { return Vec::new() };
+        let Self::Redis(results) = self else { return Vec::new() };
+        let RedisResults { redis, key_prefix } = &**results;
         let commands = ["GET", "DEL"].map(|name| Command::new(BACKEND, name, []));
-        redis.grants(&commands, &[format!("~{KEY_PREFIX}{PREFIX}*")])
+        redis.grants(&commands, &[format!("~{}{PREFIX}*", literal_pattern(key_prefix))])
     }
 
     /// Waits until the task is done, and deletes its result.
     pub(crate) async fn wait_for(&self, task: &Task, sent: &mut SentTask) -> Result<(), Failure> {
         match (self, sent) {
-            (Self::Redis(redis), _) => from_redis(redis, task).await,
+            (Self::Redis(results), _) => results.wait_for(task).await,
             (Self::Rpc, SentTask::Amqp(deliveries)) => from_deliveries(deliveries).await,
             (Self::Rpc, SentTask::Redis(..)) => {
                 Err(Failure::msg(BACKEND, "`rpc://` needs a broker on AMQP"))
@@ -66,13 +96,13 @@ impl ResultBackend {
 
     /// Deletes the results of these tasks that have arrived since; returns the tasks that had none.
     pub(crate) async fn delete_late(&self, tasks: Vec<Task>) -> Vec<Task> {
-        let Self::Redis(redis) = self else { return Vec::new() };
+        let Self::Redis(results) = self else { return Vec::new() };
         if tasks.is_empty() {
             return tasks;
         }
         let commands: Vec<_> =
-            tasks.iter().map(|task| Command::new(BACKEND, "DEL", [&key(task)])).collect();
-        match redis.execute(&Steps::new(), &commands).await {
+            tasks.iter().map(|task| Command::new(BACKEND, "DEL", [&results.key(task)])).collect();
+        match results.redis.execute(&Steps::new(), &commands).await {
             Ok(replies) => {
                 let tasks = tasks.into_iter().zip(replies);
                 tasks
@@ -94,30 +124,34 @@ async fn from_deliveries(deliveries: &mut Deliveries) -> Result<(), Failure> {
     Err(Failure::new(STEP, Cause::msg("connection closed").connection_lost()))
 }
 
-async fn from_redis(redis: &Redis, task: &Task) -> Result<(), Failure> {
-    let execute = |name: &'static str| async move {
-        let command = Command::new(BACKEND, name, [&key(task)]);
-        let replies = redis.execute(&Steps::new(), &[command]).await;
-        replies.map_err(|failure| {
-            let (step, cause, target) = (failure.step(), failure.cause().text(), redis.target());
-            Failure::msg(BACKEND, format!("{step}: {cause} ({target})"))
-        })
-    };
-    let mut interval = MIN_POLL_INTERVAL;
-    loop {
-        if let [Reply::Text(result)] = &execute("GET").await?[..]
-            && let Some(outcome) = outcome(result.as_bytes())
-        {
-            execute("DEL").await?;
-            return outcome;
+impl RedisResults {
+    async fn wait_for(&self, task: &Task) -> Result<(), Failure> {
+        let redis = &self.redis;
+        let execute = |name: &'static str| async move {
+            let command = Command::new(BACKEND, name, [&self.key(task)]);
+            let replies = redis.execute(&Steps::new(), &[command]).await;
+            replies.map_err(|failure| {
+                let (step, cause, target) =
+                    (failure.step(), failure.cause().text(), redis.target());
+                Failure::msg(BACKEND, format!("{step}: {cause} ({target})"))
+            })
+        };
+        let mut interval = MIN_POLL_INTERVAL;
+        loop {
+            if let [Reply::Text(result)] = &execute("GET").await?[..]
+                && let Some(outcome) = outcome(result.as_bytes())
+            {
+                execute("DEL").await?;
+                return outcome;
+            }
+            tokio::time::sleep(interval).await;
+            interval = (interval * 2).min(MAX_POLL_INTERVAL);
         }
-        tokio::time::sleep(interval).await;
-        interval = (interval * 2).min(MAX_POLL_INTERVAL);
     }
-}
 
-fn key(task: &Task) -> String {
-    format!("{KEY_PREFIX}{}", task.id())
+    fn key(&self, task: &Task) -> String {
+        format!("{}{}", self.key_prefix, task.id())
+    }
 }
 
 /// The outcome of a task; `None` while it is not done. A result that is not JSON counts as success, since the task has run.

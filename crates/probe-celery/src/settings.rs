@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use probe::config::{Fields, FromNode, Node, Url, Value, ValueError};
-use probe::{CheckName, Reconnect, Secret, SharedResources};
+use probe::{CheckName, Cleanups, Reconnect, Secret, SharedResources};
 
 use crate::PING;
-use crate::broker::Broker;
+use crate::broker::{Broker, BrokerOptions};
 use crate::canary::QueueCanary;
+use crate::inspect::{CONTROL_EXCHANGE, ControlExchanges};
 use crate::result_backend::ResultBackend;
+use crate::transport::TransportOptions;
 
 /// The settings of one section.
 pub(crate) struct Settings {
@@ -17,15 +19,16 @@ pub(crate) struct Settings {
     pub(crate) workers: Workers,
     pub(crate) queues: Vec<QueueSettings>,
     results: Option<ResultBackend>,
+    cleanups: Cleanups,
 }
 
 /// The settings of the broker and the result backend.
 struct Servers {
     url: Url,
-    queue_prefix: String,
+    broker: BrokerOptions,
     result_backend: Option<ResultBackendUrl>,
+    result_prefix: String,
     tls: net::TlsSettings,
-    reconnect: Reconnect,
 }
 
 /// The settings of one queue.
@@ -57,6 +60,9 @@ impl Settings {
         let tls = net::TlsSettings::read(fields);
         let workers = fields.with_default("workers", Workers::AtLeast(1));
         let queue_prefix = fields.with_default("queue_prefix", String::new());
+        let control_exchange = fields.with_default("control_exchange", CONTROL_EXCHANGE.to_owned());
+        let transport_options = TransportOptions::read(fields);
+        let result_prefix = ResultBackend::read_key_prefix(fields);
         let reconnect = Reconnect::read(fields);
         let max_messages: Option<u64> = fields.optional("max_messages");
         let canary = fields.with_default("canary", false);
@@ -74,9 +80,14 @@ impl Settings {
                 fields.error(key, "expected `queues` beside it");
             }
         }
-        let mut settings = Self { broker: None, workers, queues, results: None };
-        if let (Some(url), Some(tls), Some(reconnect)) = (url, tls, reconnect) {
-            let servers = Servers { url, queue_prefix, result_backend, tls, reconnect };
+        let cleanups = shared.cleanups().clone();
+        let mut settings = Self { broker: None, workers, queues, results: None, cleanups };
+        if let (Some(url), Some(tls), Some(reconnect), Some(transport_options)) =
+            (url, tls, reconnect, transport_options)
+        {
+            let exchanges = ControlExchanges::new(&control_exchange);
+            let broker = BrokerOptions { queue_prefix, exchanges, transport_options, reconnect };
+            let servers = Servers { url, broker, result_backend, result_prefix, tls };
             settings.read_servers(shared, fields, servers);
         }
         settings
@@ -99,14 +110,14 @@ impl Settings {
     /// The canary of a queue, if broker and result backend are valid.
     pub(crate) fn canary_of(&self, queue: &QueueSettings) -> Option<Arc<QueueCanary>> {
         let (broker, results) = (self.broker.clone()?, self.results.clone()?);
-        Some(Arc::new(QueueCanary::new(broker, results, &queue.name)))
+        Some(Arc::new(QueueCanary::new(broker, results, &queue.name, self.cleanups.clone())))
     }
 
     fn read_servers(
         &mut self,
         shared: &SharedResources,
         fields: &mut Fields<'_>,
-        Servers { url, queue_prefix, result_backend, tls, reconnect }: Servers,
+        Servers { url, broker: options, result_backend, result_prefix, tls }: Servers,
     ) {
         let (url, tls) = (&url, &tls);
         let backend_url = match &result_backend {
@@ -115,12 +126,12 @@ impl Settings {
         };
         let encrypted = Broker::is_encrypted(url) || backend_url.is_some_and(Broker::is_encrypted);
         let read_tls = tls.expect_use(fields, encrypted, "a URL that asks for TLS");
-        self.broker =
-            read_tls.and_then(|()| Broker::read(shared, fields, url, tls, queue_prefix, reconnect));
+        let reconnect = options.reconnect;
+        self.broker = read_tls.and_then(|()| Broker::read(shared, fields, url, tls, options));
         self.results = match result_backend {
             None => None,
             Some(ResultBackendUrl::Redis(url)) => {
-                ResultBackend::read(shared, fields, &url, tls, reconnect)
+                ResultBackend::read(shared, fields, &url, tls, reconnect, result_prefix)
             }
             Some(ResultBackendUrl::Rpc) => match &self.broker {
                 Some(Broker::Redis(_)) => {

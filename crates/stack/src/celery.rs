@@ -52,6 +52,7 @@ pub enum Pool {
 pub struct App {
     broker: String,
     results: String,
+    settings: String,
     folder: TempDir,
 }
 
@@ -68,9 +69,15 @@ pub struct Hold(PathBuf);
 impl App {
     /// An application with this broker and this result backend.
     pub fn new(broker: &str, results: &str) -> Result<Self> {
+        Self::with_settings(broker, results, "{}")
+    }
+
+    /// An application with additional settings of Celery, as a JSON object.
+    pub fn with_settings(broker: &str, results: &str, settings: &str) -> Result<Self> {
         let folder = private_folder("celery")?;
         write_app(folder.path())?;
-        Ok(Self { broker: broker.to_owned(), results: results.to_owned(), folder })
+        let (broker, results) = (broker.to_owned(), results.to_owned());
+        Ok(Self { broker, results, settings: settings.to_owned(), folder })
     }
 
     /// Starts a worker named `<name>@localhost` that consumes these queues.
@@ -80,7 +87,7 @@ impl App {
         let name = format!("{name}@localhost");
         let program = worker(&home, &self.broker, &self.results, &name, pool, queues)?;
         // Mingle waits a second for other workers' revoked tasks.
-        let program = program.args(["--without-mingle"]);
+        let program = program.args(["--without-mingle"]).env("SETTINGS", &self.settings);
         Ok(Worker { server: Server::start(program)?, name })
     }
 
@@ -110,11 +117,34 @@ impl App {
 
     /// Returns how long Celery's own `inspect ping` takes, without the start of the interpreter.
     pub fn inspect_ping(&self) -> Result<Duration> {
-        inspect_ping(self.folder.path(), &self.broker, &self.results)
+        let printed = self.run(
+            "from time import monotonic as now\n\
+             app.control.ping(timeout=0)\n\
+             started = now()\n\
+             replies = app.control.inspect().ping()\n\
+             print(now() - started if replies else 'no worker replied')",
+        )?;
+        let seconds: f64 =
+            printed.parse().map_err(|_| Error::new(format!("celery inspect ping: {printed}")))?;
+        Ok(Duration::from_secs_f64(seconds))
     }
 
+    /// Runs a Python statement with the application imported, and returns what it prints.
     fn run(&self, statement: &str) -> Result<String> {
-        run(self.folder.path(), &self.broker, &self.results, statement)
+        let output = Command::new(python::program("python"))
+            .args(["-c", &format!("from app import app\n{statement}")])
+            .current_dir(self.folder.path())
+            .env("BROKER", &self.broker)
+            .env("RESULTS", &self.results)
+            .env("SETTINGS", &self.settings)
+            .env("QUEUES", CELERY_QUEUES.join(","))
+            .output()
+            .context(|| "start python".to_owned())?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+        }
+        let errors = String::from_utf8_lossy(&output.stderr);
+        Err(Error::new(format!("celery: {statement}: {}", errors.trim_end())))
     }
 }
 
@@ -130,39 +160,6 @@ impl Drop for Hold {
         // The task ends when its file does not exist.
         fs::remove_file(&self.0).ok();
     }
-}
-
-/// Runs a Python statement with the application imported, and returns what it prints.
-fn run(home: &Path, broker: &str, results: &str, statement: &str) -> Result<String> {
-    let output = Command::new(python::program("python"))
-        .args(["-c", &format!("from app import app\n{statement}")])
-        .current_dir(home)
-        .env("BROKER", broker)
-        .env("RESULTS", results)
-        .env("QUEUES", CELERY_QUEUES.join(","))
-        .output()
-        .context(|| "start python".to_owned())?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
-    }
-    let errors = String::from_utf8_lossy(&output.stderr);
-    Err(Error::new(format!("celery: {statement}: {}", errors.trim_end())))
-}
-
-fn inspect_ping(home: &Path, broker: &str, results: &str) -> Result<Duration> {
-    let printed = run(
-        home,
-        broker,
-        results,
-        "from time import monotonic as now\n\
-         app.control.ping(timeout=0)\n\
-         started = now()\n\
-         replies = app.control.inspect().ping()\n\
-         print(now() - started if replies else 'no worker replied')",
-    )?;
-    let seconds: f64 =
-        printed.parse().map_err(|_| Error::new(format!("celery inspect ping: {printed}")))?;
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 fn worker(

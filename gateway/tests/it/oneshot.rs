@@ -4,9 +4,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use stack::celery::{App, Pool};
 use stack::redis::Redis;
 use stack::vault::{ROOT_TOKEN, Vault};
 use tempfile::TempDir;
@@ -183,4 +185,56 @@ fn secrets_are_read_from_vault_before_the_run() {
         status(&report, "/redis"),
         "read secret: connect: connection refused (vault:secret/tests/redis#password)"
     );
+}
+
+/// Runs a command on the broker's database 1.
+fn on_broker(redis: &Redis, command: &[&str]) -> String {
+    redis.command(&[&["-n", "1"], command].concat()).unwrap()
+}
+
+#[test]
+fn runs_that_are_stopped_or_killed_leave_nothing_on_a_broker() {
+    let redis = Redis::start(&[]).unwrap();
+    let url = format!("redis://127.0.0.1:{}", redis.port());
+    let app = App::new(&format!("{url}/1"), &format!("{url}/2")).unwrap();
+    let worker = app.worker("w1", Pool::Prefork, &["high_priority"]).unwrap();
+    let file = format!(
+        "{FILE}[celery]\nbroker = \"{url}/1\"\nresult_backend = \"{url}/2\"\ncanary = true\nqueues = [\"high_priority\"]\n"
+    );
+    let folder = folder(&[("tests.toml", &file)]);
+    printed(folder.path(), &[], 0);
+    let keys = || {
+        let mut keys: Vec<_> =
+            on_broker(&redis, &["KEYS", "*"]).lines().map(str::to_owned).collect();
+        keys.sort();
+        keys
+    };
+    let before = keys();
+    // Without replies, every run is stopped or killed while it waits for them.
+    worker.server.pause();
+    let table = "_kombu.binding.reply.celery.pidbox";
+    for (signal, code, bound) in
+        [(Signal::TERM, Some(143), "0"), (Signal::INT, Some(130), "0"), (Signal::KILL, None, "1")]
+    {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+            .args(["probe", "--config", "."])
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        redis.wait_for(&["-n", "1", "SCARD", table], "1").unwrap();
+        kill_process(Pid::from_child(&run), signal).unwrap();
+        assert_eq!(run.wait().unwrap().code(), code);
+        assert_eq!(on_broker(&redis, &["SCARD", table]), bound, "{signal:?}");
+    }
+    let lists = on_broker(&redis, &["KEYS", "health-gateway.*"]);
+    for list in lists.lines() {
+        let lifetime: i64 = on_broker(&redis, &["PTTL", list]).parse().unwrap();
+        assert!((0..=60_000).contains(&lifetime), "{list} expires in {lifetime} ms");
+        // Instead of waiting for its expiry.
+        on_broker(&redis, &["DEL", list]);
+    }
+    worker.server.resume();
+    printed(folder.path(), &[], 0);
+    assert_eq!(keys(), before);
 }

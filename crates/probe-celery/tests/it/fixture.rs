@@ -35,9 +35,14 @@ impl Fixture {
     }
 
     pub(crate) fn redis() -> Self {
+        Self::redis_with("{}")
+    }
+
+    /// An application on Redis with additional settings of Celery, as a JSON object.
+    pub(crate) fn redis_with(settings: &str) -> Self {
         let redis = Redis::start(&[]).unwrap();
         let url = format!("redis://127.0.0.1:{}", redis.port());
-        let app = App::new(&format!("{url}/1"), &format!("{url}/2")).unwrap();
+        let app = App::with_settings(&format!("{url}/1"), &format!("{url}/2"), settings).unwrap();
         Self { broker: Broker::Redis(redis), app }
     }
 

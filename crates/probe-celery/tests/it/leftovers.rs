@@ -5,8 +5,8 @@ use probe_celery::KIND;
 use probe_testkit::cut_at_random;
 use stack::redis::Redis;
 
-use crate::TIMEOUT;
 use crate::fixture::{Broker, Fixture, run_all};
+use crate::{SHORT_TIMEOUT, TIMEOUT};
 
 const ALL: &str = "canary = true\nqueues = ['high_priority', 'low_priority']\n";
 
@@ -48,13 +48,9 @@ async fn a_thousand_runs_cut_at_random_leave_nothing_on_redis() {
     let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
     drop(warm(&fixture).await);
     cut_at_random(KIND, "celery", fixture.section(ALL), 1000).await;
-    let ours: Vec<_> =
-        keys(redis).into_iter().filter(|key| key.contains("health-gateway")).collect();
-    assert_eq!(ours, [""; 0]);
-    assert_eq!(
-        redis.command(&["-n", "1", "EXISTS", "_kombu.binding.reply.celery.pidbox"]).unwrap(),
-        "0"
-    );
+    assert_eq!(own_keys_without_expiry(redis), [""; 0]);
+    assert_eq!(redis.command(&["-n", "2", "KEYS", "*health-gateway*"]).unwrap(), "");
+    redis.wait_for(&["-n", "1", "EXISTS", "_kombu.binding.reply.celery.pidbox"], "0").unwrap();
 }
 
 /// A section that has run once, so that the worker has opened the connections on which it replies.
@@ -65,17 +61,90 @@ async fn warm(fixture: &Fixture) -> DynChecks {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stale_reply_queues_of_a_killed_gateway_are_removed_and_no_others() {
+async fn reply_queues_of_killed_processes_are_removed_and_no_others() {
     let fixture = Fixture::redis();
     let _worker = fixture.worker("w1");
     let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
     let table = "_kombu.binding.reply.celery.pidbox";
-    let old = "health-gateway.1000.ticket\x06\x16\x06\x16the-list";
-    redis.command(&["-n", "1", "SADD", table, old, "of-celery\x06\x16\x06\x16its-list"]).unwrap();
-    redis.command(&["-n", "1", "RPUSH", "the-list", "a late reply"]).unwrap();
+    let list = |name| format!("health-gateway.{name}.reply.celery.pidbox");
+    let binding = |name| format!("health-gateway.{name}\x06\x16\x06\x16{}", list(name));
+    let of_celery = "of-celery\x06\x16\x06\x16its-list";
+    // The first list has expired, the second consists of a late reply, the third is in use.
+    for binding in [binding("a"), binding("b"), binding("c"), of_celery.to_owned()] {
+        redis.command(&["-n", "1", "SADD", table, &binding]).unwrap();
+    }
+    redis.command(&["-n", "1", "RPUSH", &list("b"), "a late reply"]).unwrap();
+    redis.command(&["-n", "1", "SET", &list("c"), "", "EX", "60"]).unwrap();
     fixture.run("").await.expect_working();
-    redis.wait_for(&["-n", "1", "SCARD", table], "1").unwrap();
-    assert_eq!(redis.command(&["-n", "1", "EXISTS", "the-list"]).unwrap(), "0");
+    redis.wait_for(&["-n", "1", "SCARD", table], "2").unwrap();
+    let left = redis.command(&["-n", "1", "SMEMBERS", table]).unwrap();
+    assert!(left.contains("health-gateway.c") && left.contains("of-celery"), "{left}");
+    assert_eq!(redis.command(&["-n", "1", "EXISTS", &list("b")]).unwrap(), "0");
+}
+
+/// A worker pushes to a list that it has looked up before the list was unbound, so every list expires.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_of_a_run_without_replies_is_unbound_and_expires() {
+    let fixture = Fixture::redis();
+    let worker = fixture.worker("w1");
+    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+    let celery = fixture.celery("");
+    run_all(&celery, TIMEOUT).await.expect_working();
+    worker.server.pause();
+    let cut = run_all(&celery, SHORT_TIMEOUT).await;
+    assert_eq!(cut.line("ping"), "ping: no worker answered within 1s");
+    redis.wait_for(&["-n", "1", "EXISTS", "_kombu.binding.reply.celery.pidbox"], "0").unwrap();
+    // The worker finds no binding.
+    worker.server.resume();
+    run_all(&celery, TIMEOUT).await.expect_working();
+    assert_eq!(own_keys_without_expiry(redis), [""; 0]);
+}
+
+/// A binding with another separator makes a worker fail whenever it looks up a binding of the reply exchange.
+#[tokio::test(flavor = "multi_thread")]
+async fn bindings_have_the_separator_of_the_workers() {
+    let fixture = Fixture::redis_with(r#"{"broker_transport_options": {"sep": ":"}}"#);
+    let worker = fixture.worker("w1");
+    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+    let celery = fixture.celery(ALL);
+    run_all(&celery, TIMEOUT).await.expect_working();
+    // A request whose binding exists while the application inspects its workers.
+    worker.server.pause();
+    let cut = tokio::spawn(async move { run_all(&celery, TIMEOUT).await });
+    redis.wait_for(&["-n", "1", "SCARD", "_kombu.binding.reply.celery.pidbox"], "1").unwrap();
+    worker.server.resume();
+    fixture.app.inspect_ping().unwrap();
+    cut.await.unwrap().expect_working();
+    let wrong = "[transport_options]\nsep = '|'\n";
+    assert_eq!(
+        fixture.run(wrong).await.line("ping"),
+        "ask: the workers use the transport option `sep` \":\", expected \"|\""
+    );
+}
+
+/// After the bindings have been lost, the workers' separator is unknown.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_bound_while_the_separator_is_unknown() {
+    let fixture = Fixture::redis();
+    let worker = fixture.worker("w1");
+    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+    redis.command(&["-n", "1", "FLUSHDB"]).unwrap();
+    let celery = fixture.celery("");
+    run_all(&celery, TIMEOUT).await.expect_working();
+    worker.server.pause();
+    run_all(&celery, SHORT_TIMEOUT).await;
+    let keys = keys(redis);
+    assert!(!keys.iter().any(|key| key.contains("_kombu")), "{keys:?}");
+    worker.server.resume();
+    run_all(&celery, TIMEOUT).await.expect_working();
+    assert_eq!(own_keys_without_expiry(redis), [""; 0]);
+}
+
+/// The gateway's keys in the broker's database that do not expire.
+fn own_keys_without_expiry(redis: &Redis) -> Vec<String> {
+    let keys = redis.command(&["-n", "1", "KEYS", "health-gateway*"]).unwrap();
+    let lasts = |key: &&str| redis.command(&["-n", "1", "PTTL", key]).unwrap() == "-1";
+    keys.lines().filter(lasts).map(str::to_owned).collect()
 }
 
 fn keys(redis: &Redis) -> Vec<String> {

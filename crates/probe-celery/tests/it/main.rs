@@ -5,6 +5,7 @@ mod brokers;
 mod canaries;
 mod fixture;
 mod leftovers;
+mod options;
 mod permissions;
 mod promises;
 mod settings;

@@ -36,7 +36,7 @@ async fn the_probe_keeps_its_promises_on_redis() {
         )
     };
     let subject = Subject::new(KIND, "tasks", ([127, 0, 0, 1], redis.port()).into(), config);
-    promises(subject.with_secret("health-password").with_connections(2)).await;
+    promises(subject.with_secret("health-password")).await;
 }
 
 const QUEUE_SETTINGS: &str = "[queues]\n\
@@ -46,6 +46,6 @@ const QUEUE_SETTINGS: &str = "[queues]\n\
 const ADMIN: &str = "user admin on >admin-password ~* &* +@all";
 /// The rules of the documentation.
 const HEALTH: &str = "user health on >health-password \
-     ~health-gateway.* ~_kombu.binding.reply.celery.pidbox ~high_priority* ~low_priority* ~celery-task-meta-health-gateway-* \
+     ~health-gateway.* ~_kombu.binding.celery.pidbox ~_kombu.binding.reply.celery.pidbox ~high_priority* ~low_priority* ~celery-task-meta-health-gateway-* \
      &/1.celery.pidbox \
-     -@all +select +sadd +srem +smembers +publish +llen +brpop +del +lpush +lrem +get";
+     -@all +select +srandmember +rpush +pexpire +sadd +publish +lrange +srem +del +smembers +pttl +llen +lpush +lrem +get";

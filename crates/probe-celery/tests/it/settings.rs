@@ -40,3 +40,31 @@ fn a_canary_requires_a_result_backend() {
         ["2: celery.max_messages: expected `queues` beside it"]
     );
 }
+
+#[test]
+fn an_option_that_cannot_be_honoured_is_named() {
+    let section = |options: &str| format!("broker = 'redis://h'\n[transport_options]\n{options}\n");
+    let check = |options, expected: &str| {
+        assert_eq!(diagnostics(&KIND, "celery", &section(options)), [expected]);
+    };
+    check(
+        "priority_steps = [3, 0]",
+        "3: celery.transport_options.priority_steps: expected ascending numbers that begin with 0",
+    );
+    check("sep = ''", "3: celery.transport_options.sep: expected at least one character");
+    check(
+        "fanout_prefix = 1",
+        "3: celery.transport_options.fanout_prefix: expected `true`, `false` or a string, found an integer",
+    );
+    check(
+        "master_name = 'main'",
+        "3: celery.transport_options.master_name: expected in the URL, as in `redis-sentinel://...?sentinelServiceName=NAME`",
+    );
+    let unknown = diagnostics(&KIND, "celery", &section("global_key_prefix = 'x'"));
+    let expected = "3: celery.transport_options: unknown key `global_key_prefix`, expected one of `global_keyprefix`,";
+    assert!(unknown[0].starts_with(expected), "{unknown:?}");
+    assert_eq!(
+        diagnostics(&KIND, "celery", "broker = 'amqp://h'\n[transport_options]\nsep = ':'\n"),
+        ["2: celery.transport_options: expected only with a broker on Redis"]
+    );
+}

@@ -1,5 +1,6 @@
 """The Celery application of the stack's workers, configured by environment variables."""
 
+import json
 import os
 import threading
 import time
@@ -16,6 +17,7 @@ app.conf.task_queues = [
     Queue(name, Exchange(name), routing_key=name) for name in os.environ["QUEUES"].split(",")
 ]
 app.conf.broker_connection_retry_on_startup = True
+app.conf.update(json.loads(os.environ.get("SETTINGS", "{}")))
 
 
 @app.task(name="nothing", ignore_result=True)

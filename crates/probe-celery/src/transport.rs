@@ -1,0 +1,285 @@
+//! The names of keys and channels in Redis, as the transport options of kombu determine them.
+//!
+//! The transport: `kombu/transport/redis.py` of kombu 5.
+
+use std::fmt;
+
+use probe::config::{Fields, FromNode, Node, Value, ValueError};
+
+/// The separator between the parts of a name, unless the option `sep` is set.
+const SEPARATOR: &str = "\u{6}\u{16}";
+/// The priorities that have a list of their own, unless the option `priority_steps` is set.
+const PRIORITY_STEPS: [u64; 4] = [0, 3, 6, 9];
+/// The prefix of channels, unless the option `fanout_prefix` is set. `{db}` stands for the number of the database.
+const FANOUT_PREFIX: &str = "/{db}.";
+/// In `fanout_prefix`, this stands for the number of the database.
+const DATABASE: &str = "{db}";
+
+/// The transport options that change names. They have the names and meanings of kombu's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TransportOptions {
+    global_keyprefix: String,
+    fanout_prefix: String,
+    sep: Option<String>,
+    priority_steps: Vec<u64>,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self {
+            global_keyprefix: String::new(),
+            fanout_prefix: FANOUT_PREFIX.to_owned(),
+            sep: None,
+            priority_steps: PRIORITY_STEPS.to_vec(),
+        }
+    }
+}
+
+/// Options of kombu that change no name, or that are refused with a reason.
+const OTHERS: &[&str] = &[
+    "ack_emulation",
+    "body_encoding",
+    "client_name",
+    "client_properties",
+    "confirm_publish",
+    "connect_timeout",
+    "deadletter_queue",
+    "failover_strategy",
+    "fanout_patterns",
+    "health_check_interval",
+    "heartbeat",
+    "interval_max",
+    "interval_start",
+    "interval_step",
+    "login_method",
+    "master_name",
+    "max_connections",
+    "max_retries",
+    "polling_interval",
+    "queue_order_strategy",
+    "read_timeout",
+    "retry_on_timeout",
+    "sentinel_kwargs",
+    "socket_connect_timeout",
+    "socket_keepalive",
+    "socket_keepalive_options",
+    "socket_timeout",
+    "unacked_index_key",
+    "unacked_key",
+    "unacked_mutex_expire",
+    "unacked_mutex_key",
+    "unacked_restore_interval",
+    "unacked_restore_limit",
+    "unacked_restore_throttle",
+    "visibility_timeout",
+    "write_timeout",
+];
+
+impl TransportOptions {
+    /// Reads the table `transport_options`, and records errors in `fields`.
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        fields.part("transport_options", |fields| {
+            fields.allow(OTHERS);
+            Self::read_options(fields)
+        })
+    }
+
+    fn read_options(fields: &mut Fields<'_>) -> Option<Self> {
+        let global_keyprefix = fields.with_default("global_keyprefix", String::new());
+        let fanout_prefix = fields.with_default("fanout_prefix", FanoutPrefix::Enabled(true));
+        let sep: Option<String> = fields.optional("sep");
+        let priority_steps = fields.with_default("priority_steps", PRIORITY_STEPS.to_vec());
+        for key in ["master_name", "sentinel_kwargs"] {
+            if fields.has(key) {
+                fields.error(
+                    key,
+                    "expected in the URL, as in `redis-sentinel://...?sentinelServiceName=NAME`",
+                );
+            }
+        }
+        if sep.as_ref().is_some_and(String::is_empty) {
+            fields.error("sep", "expected at least one character");
+            return None;
+        }
+        if !priority_steps.is_sorted() || priority_steps.first() != Some(&0) {
+            fields.error("priority_steps", "expected ascending numbers that begin with 0");
+            return None;
+        }
+        Some(Self { global_keyprefix, fanout_prefix: fanout_prefix.text(), sep, priority_steps })
+    }
+
+    /// The name of a key.
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.global_keyprefix)
+    }
+
+    /// The channel of a fanout exchange.
+    pub(crate) fn channel(&self, database: u16, exchange: &str) -> String {
+        let prefix = self.fanout_prefix.replace(DATABASE, &database.to_string());
+        self.key(&format!("{prefix}{exchange}"))
+    }
+
+    /// The set in which the bindings of an exchange are stored.
+    pub(crate) fn bindings_key(&self, exchange: &str) -> String {
+        self.key(&format!("_kombu.binding.{exchange}"))
+    }
+
+    /// The lists of a queue, one for each priority.
+    pub(crate) fn queue_lists(&self, queue: &str, separator: &Separator) -> Vec<String> {
+        let list = |step: &u64| match step {
+            0 => self.key(queue),
+            step => self.key(&format!("{queue}{}{step}", separator.text)),
+        };
+        self.priority_steps.iter().map(list).collect()
+    }
+
+    /// The separator that a list of permissions assumes, since it is written without contacting the broker.
+    pub(crate) fn assumed_separator(&self) -> Separator {
+        let text = self.sep.clone().unwrap_or_else(|| SEPARATOR.to_owned());
+        Separator { text, observed: false }
+    }
+
+    /// The separator that the workers use, as `bindings` of theirs show it.
+    ///
+    /// Without any, it is the configured one or kombu's. Returns what is wrong if they contradict each other or the option `sep`.
+    pub(crate) fn separator(&self, bindings: &[&str]) -> Result<Separator, String> {
+        let mut found: Vec<_> =
+            bindings.iter().filter_map(|binding| separator_of(binding)).collect();
+        found.sort_unstable();
+        found.dedup();
+        match (&self.sep, &found[..]) {
+            (_, []) => Ok(self.assumed_separator()),
+            (Some(sep), found) if found.contains(&sep.as_str()) => Ok(Separator::observed(sep)),
+            (Some(sep), [found, ..]) => Err(format!(
+                "the workers use the transport option `sep` {found:?}, expected {sep:?}"
+            )),
+            (None, [found]) => Ok(Separator::observed(found)),
+            (None, [first, second, ..]) => Err(format!(
+                "the workers use different values of the transport option `sep`, {first:?} and {second:?}: expected it among the settings"
+            )),
+        }
+    }
+}
+
+/// The value of `fanout_prefix`, as written.
+enum FanoutPrefix {
+    /// Whether channels have kombu's prefix.
+    Enabled(bool),
+    Custom(String),
+}
+
+impl FanoutPrefix {
+    fn text(self) -> String {
+        match self {
+            Self::Enabled(true) => FANOUT_PREFIX.to_owned(),
+            Self::Enabled(false) => String::new(),
+            Self::Custom(prefix) => prefix,
+        }
+    }
+}
+
+impl FromNode for FanoutPrefix {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
+        match &node.value {
+            Value::Boolean(enabled) => Ok(Self::Enabled(*enabled)),
+            Value::String(_) | Value::Unknown(_) => String::from_node(node).map(Self::Custom),
+            other => Err(ValueError::expected("`true`, `false` or a string", other)),
+        }
+    }
+}
+
+/// Prints the value as written.
+impl fmt::Debug for FanoutPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enabled(enabled) => enabled.fmt(f),
+            Self::Custom(prefix) => prefix.fmt(f),
+        }
+    }
+}
+
+/// The separator between the parts of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Separator {
+    text: String,
+    observed: bool,
+}
+
+impl Separator {
+    fn observed(text: &str) -> Self {
+        Self { text: text.to_owned(), observed: true }
+    }
+
+    /// Whether the workers are known to use it, so that they can read a binding that contains it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.observed
+    }
+
+    /// A binding: routing key, pattern and queue.
+    pub(crate) fn binding(&self, routing_key: &str, queue: &str) -> String {
+        [routing_key, "", queue].join(&self.text)
+    }
+}
+
+/// The separator in the binding of a worker's own queue, which has neither a routing key nor a pattern, so the binding begins with the separator twice.
+fn separator_of(binding: &str) -> Option<&str> {
+    let separators = (1..=binding.len() / 2).rev().filter_map(|length| {
+        let separator = binding.get(..length)?;
+        binding.get(length..)?.starts_with(separator).then_some(separator)
+    });
+    separators.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn separator(options: &TransportOptions, bindings: &[&str]) -> Result<String, String> {
+        options.separator(bindings).map(|separator| separator.text)
+    }
+
+    #[test]
+    fn names_have_kombu_s_format() {
+        let options = TransportOptions::default();
+        let separator = options.assumed_separator();
+        assert_eq!(options.channel(1, "celery.pidbox"), "/1.celery.pidbox");
+        assert_eq!(
+            options.bindings_key("reply.celery.pidbox"),
+            "_kombu.binding.reply.celery.pidbox"
+        );
+        assert_eq!(separator.binding("me", "the-list"), "me\x06\x16\x06\x16the-list");
+        assert_eq!(
+            options.queue_lists("a", &separator),
+            ["a", "a\x06\x163", "a\x06\x166", "a\x06\x169"]
+        );
+    }
+
+    #[test]
+    fn a_worker_s_binding_shows_the_separator() {
+        let options = TransportOptions::default();
+        let check = |bindings: &[&str], expected: &str| {
+            assert_eq!(separator(&options, bindings).as_deref(), Ok(expected), "{bindings:?}");
+        };
+        check(&["\x06\x16\x06\x16w1@host.celery.pidbox"], "\x06\x16");
+        check(&["::w1@host.celery.pidbox", "::w2@host.celery.pidbox"], ":");
+        check(&["::::w1@host.celery.pidbox"], "::");
+        check(&["ééw1@host.celery.pidbox"], "é");
+        check(&["no separator at its beginning"], SEPARATOR);
+        check(&[], SEPARATOR);
+    }
+
+    #[test]
+    fn contradicting_separators_are_an_error() {
+        let mut options = TransportOptions::default();
+        let mixed = ["::w1@host.celery.pidbox", "||w2@host.celery.pidbox"];
+        assert!(separator(&options, &mixed).is_err());
+        options.sep = Some("|".to_owned());
+        assert_eq!(separator(&options, &mixed).as_deref(), Ok("|"));
+        assert_eq!(separator(&options, &[]).as_deref(), Ok("|"));
+        let wrong = separator(&options, &mixed[..1]);
+        assert_eq!(
+            wrong,
+            Err("the workers use the transport option `sep` \":\", expected \"|\"".to_owned())
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! Applications with options of kombu's transport that change the names of keys and channels, and with another control exchange.
+
+use stack::celery::{App, Pool};
+use stack::rabbit::Rabbit;
+
+use crate::TIMEOUT;
+use crate::fixture::{Broker, Fixture, QUEUES, run_all};
+
+const CANARY: &str = "canary = true\nqueues = ['high_priority', 'low_priority']\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_option_that_changes_a_name_is_honoured() {
+    let fixture = Fixture::redis_with(
+        r#"{
+            "control_exchange": "control",
+            "broker_transport_options": {
+                "global_keyprefix": "app:",
+                "fanout_prefix": "/fanout-{db}.",
+                "sep": ":",
+                "priority_steps": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+            },
+            "result_backend_transport_options": {"global_keyprefix": "app"}
+        }"#,
+    );
+    let _worker = fixture.worker("w1");
+    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+    let options = "control_exchange = 'control'\n\
+         [transport_options]\n\
+         global_keyprefix = 'app:'\n\
+         fanout_prefix = '/fanout-{db}.'\n\
+         priority_steps = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n\
+         visibility_timeout = 43200\n\
+         [result_backend_transport_options]\n\
+         global_keyprefix = 'app'\n";
+    let celery = fixture.celery(&format!("{CANARY}{options}"));
+    run_all(&celery, TIMEOUT).await.expect_working();
+    // Without the options, the worker and its messages are elsewhere.
+    assert!(fixture.run(CANARY).await.line("ping").starts_with("ping: no worker is connected"));
+    let waiting = (0..10).map(|step| match step {
+        0 => "app:idle".to_owned(),
+        step => format!("app:idle:{step}"),
+    });
+    for list in waiting {
+        redis.command(&["-n", "1", "RPUSH", &list, "a message"]).unwrap();
+    }
+    let idle = format!("queues = ['idle']\n{options}");
+    assert_eq!(
+        fixture.run(&idle).await.line("queues.idle"),
+        "queue: no worker consumes idle (10 messages waiting, 1 other worker answered)"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fanout_without_a_prefix_is_honoured() {
+    let settings = r#"{"broker_transport_options": {"fanout_prefix": false}}"#;
+    let fixture = Fixture::redis_with(settings);
+    let _worker = fixture.worker("w1");
+    fixture.run("[transport_options]\nfanout_prefix = false\n").await.expect_working();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_control_exchange_is_honoured_on_amqp() {
+    let rabbit = Rabbit::start(&[]).unwrap();
+    let settings = r#"{"control_exchange": "control"}"#;
+    let app = App::with_settings(&rabbit.admin_url(), "rpc://", settings).unwrap();
+    let _worker = app.worker("w1", Pool::Prefork, &QUEUES).unwrap();
+    let fixture = Fixture { broker: Broker::Amqp(rabbit), app };
+    fixture.run(&format!("control_exchange = 'control'\n{CANARY}")).await.expect_working();
+    assert!(fixture.run(CANARY).await.line("ping").starts_with("ping: no worker is connected"));
+}

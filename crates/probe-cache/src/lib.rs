@@ -11,7 +11,7 @@
 //! # ca, certificate, private_key: PEM
 //! ```
 //!
-//! The key is `<key_prefix>health-gateway:<random>`. It is written with an expiry, read and deleted in one round trip.
+//! The key is `<key_prefix>health-gateway:<random>`. It is written with an expiry, read and deleted in one round trip, in a cluster on each primary.
 //! The user needs `+set`, `+get`, `+del` and the pattern of that key. A database other than 0 also needs `+select`.
 
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
@@ -39,9 +39,8 @@ impl Check for CacheCheck {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let canary = Canary::new(&self.key_prefix);
-        let replies = self.redis.execute(steps, &commands(&canary)).await?;
-        verify(&replies, canary.value())
+        let verify = |canary: &Canary, replies: &[Reply]| verify(replies, canary.value());
+        self.redis.execute_canaries(steps, &self.key_prefix, commands, verify).await
     }
 
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
@@ -50,8 +49,8 @@ impl Check for CacheCheck {
     }
 }
 
-fn commands(canary: &Canary) -> [Command; 3] {
-    [canary.write(), canary.read(), canary.delete()]
+fn commands(canary: &Canary) -> Vec<Command> {
+    vec![canary.write(), canary.read(), canary.delete()]
 }
 
 /// Verifies that the cache returned the written value, and then deleted it.

@@ -15,6 +15,7 @@
 //! A database other than 0 also needs `+select`.
 //! A cluster answers `PING` even while it is down.
 //! Without writes, the check of a cluster therefore reads a key that does not exist, which needs `+get`.
+//! Each primary of a cluster gets a key of its own.
 
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 use redis_client::{Canary, Command, Redis};
@@ -42,23 +43,32 @@ impl Check for RedisCheck {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        self.redis.execute(steps, &self.commands()).await.map(drop)
+        if !self.touches_a_key() {
+            return self.redis.execute(steps, &[ping()]).await.map(drop);
+        }
+        let commands = |canary: &Canary| self.commands(canary);
+        self.redis.execute_canaries(steps, &self.key_prefix, commands, |_, _| Ok(())).await
     }
 
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
-        let touches_a_key = self.writable || self.redis.is_cluster();
-        let key = touches_a_key.then(|| Canary::pattern(&self.key_prefix));
-        Ok(self.redis.grants(&self.commands(), key.as_slice()))
+        if !self.touches_a_key() {
+            return Ok(self.redis.grants(&[ping()], &[]));
+        }
+        let commands = self.commands(&Canary::new(&self.key_prefix));
+        Ok(self.redis.grants(&commands, &[Canary::pattern(&self.key_prefix)]))
     }
 }
 
 impl RedisCheck {
-    fn commands(&self) -> Vec<Command> {
-        let canary = Canary::new(&self.key_prefix);
-        match (self.writable, self.redis.is_cluster()) {
-            (true, _) => vec![canary.write(), canary.delete()],
-            (false, true) => vec![canary.read()],
-            (false, false) => vec![Command::new("ping", "PING", [])],
-        }
+    fn touches_a_key(&self) -> bool {
+        self.writable || self.redis.is_cluster()
     }
+
+    fn commands(&self, canary: &Canary) -> Vec<Command> {
+        if self.writable { vec![canary.write(), canary.delete()] } else { vec![canary.read()] }
+    }
+}
+
+fn ping() -> Command {
+    Command::new("ping", "PING", [])
 }

@@ -32,8 +32,8 @@ pub struct Steps {
 enum State {
     /// In a step of its own, with the text for a timeout.
     In { step: &'static str, silence: String, known: String },
-    /// Waiting for work that several runs share; the steps of that work are the current ones.
-    Following(Arc<Steps>),
+    /// Waiting for work that has steps of its own, which are the current ones.
+    Following { steps: Arc<Steps>, context: Option<String> },
 }
 
 impl Steps {
@@ -46,7 +46,7 @@ impl Steps {
     pub fn current(&self) -> &'static str {
         match &*self.state() {
             State::In { step, .. } => step,
-            State::Following(other) => other.current(),
+            State::Following { steps, .. } => steps.current(),
         }
     }
 
@@ -82,7 +82,12 @@ impl Steps {
     ///
     /// `other` must not follow `self`, directly or indirectly.
     pub fn follow(&self, other: Arc<Self>) {
-        *self.state() = State::Following(other);
+        *self.state() = State::Following { steps: other, context: None };
+    }
+
+    /// The same for work on one part of the backend, such as a node of a cluster, which the failure of a timeout names as its `context`.
+    pub fn follow_in_context(&self, other: Arc<Self>, context: impl Into<String>) {
+        *self.state() = State::Following { steps: other, context: Some(context.into()) };
     }
 
     /// The failure of a run that exceeds its `timeout` now.
@@ -92,7 +97,13 @@ impl Steps {
                 let known = if known.is_empty() { String::new() } else { format!(" ({known})") };
                 Failure::msg(step, format!("{silence} within {timeout:?}{known}"))
             }
-            State::Following(other) => other.timed_out(timeout),
+            State::Following { steps, context } => {
+                let failure = steps.timed_out(timeout);
+                match context {
+                    Some(context) => failure.in_context(context),
+                    None => failure,
+                }
+            }
         }
     }
 
@@ -150,5 +161,13 @@ mod tests {
         steps.begin("ping");
         other.begin("tls");
         assert_eq!(steps.current(), "ping");
+    }
+
+    #[test]
+    fn a_timeout_names_the_part_of_the_backend_that_is_waited_for() {
+        let (steps, other) = (Steps::new(), Arc::new(Steps::new()));
+        other.begin("write");
+        steps.follow_in_context(other, "cluster node n:1");
+        check_timed_out(&steps, "write: cluster node n:1: no answer within 2s (h:1)");
     }
 }

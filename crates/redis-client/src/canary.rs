@@ -26,6 +26,10 @@ impl Canary {
         format!("~{}health-gateway:*", literal_pattern(prefix))
     }
 
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The value that is written.
     pub fn value(&self) -> &str {
         &self.value

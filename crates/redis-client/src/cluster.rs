@@ -4,14 +4,18 @@
 
 mod slots;
 
-use futures_util::future::{join_all, try_join_all};
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use probe::{Failure, Steps};
 use redis::Value;
 
 use self::slots::{SlotMap, slot};
 use crate::deployment::{Deployment, HANDSHAKE, Node};
 use crate::node_connection::NodeConnection;
-use crate::{Command, error};
+use crate::{Canary, Command, error};
 
 /// Connections to all primaries of a cluster.
 pub(crate) struct Cluster {
@@ -20,8 +24,14 @@ pub(crate) struct Cluster {
 }
 
 struct Primary {
-    node: Node,
+    label: Label,
     connection: NodeConnection,
+}
+
+/// A node in failures, which name it unless the check's target already does.
+#[derive(Clone)]
+struct Label {
+    node: Node,
     /// Whether this is the server that the check's target names.
     is_target: bool,
 }
@@ -31,14 +41,15 @@ impl Cluster {
     pub(crate) async fn connect(deployment: &Deployment, steps: &Steps) -> Result<Self, Failure> {
         let (seed, connection, slots) = discover(deployment, steps).await?;
         if let Some(missing) = slots.uncovered() {
-            return Err(Failure::msg("cluster", format!("{missing} are served by no node")));
+            return Err(Failure::msg("cluster", missing));
         }
         let mut known = Some(connection);
         let opened = slots.primaries().iter().map(|node| {
             let known = if node == seed { known.take() } else { None };
-            Primary::open(deployment, node, known, steps)
+            let (label, own) = (Label::new(deployment, node), Arc::new(Steps::new()));
+            (label.clone(), own.clone(), Primary::open(deployment, label, known, own))
         });
-        let primaries = try_join_all(opened.collect::<Vec<_>>()).await?;
+        let primaries = try_all(steps, opened).await?;
         Ok(Self { primaries, slots })
     }
 
@@ -47,19 +58,32 @@ impl Cluster {
         self.primaries.iter().any(|primary| primary.connection.is_closed())
     }
 
+    /// A canary for each primary, or a single one if only one primary can have keys with this prefix.
+    pub(crate) fn canaries(&self, prefix: &str) -> Vec<Canary> {
+        self.slots.canaries(prefix)
+    }
+
+    /// Names the primary of the canary in a failure.
+    pub(crate) fn name(&self, canary: &Canary, failure: Failure) -> Failure {
+        self.primaries[self.serving(canary.key())].label.name(failure)
+    }
+
     /// Sends each command to the primary that serves its key, as one pipeline for each primary.
-    pub(crate) async fn execute(&self, commands: &[Command]) -> Result<Vec<Value>, Failure> {
+    pub(crate) async fn execute(
+        &self,
+        steps: &Steps,
+        commands: &[Command],
+    ) -> Result<Vec<Value>, Failure> {
         let routes: Vec<_> = commands.iter().map(|command| self.route(command)).collect();
-        let pipelines = self.primaries.iter().enumerate().map(async |(index, primary)| {
+        let exchanges = self.primaries.iter().enumerate().map(|(index, primary)| {
             let routed = routes.iter().zip(commands).filter(|(route, _)| **route == index);
             let commands: Vec<_> = routed.map(|(_, command)| command.clone()).collect();
-            let replies = self.exchange(primary, &commands).await?;
-            Ok::<_, Failure>(replies.into_iter())
+            let own = Arc::new(Steps::new());
+            own.begin(commands.first().map_or(HANDSHAKE, |command| command.step));
+            (primary.label.clone(), own, self.exchange(primary, commands))
         });
-        let mut replies = Vec::new();
-        for pipeline in join_all(pipelines).await {
-            replies.push(pipeline?);
-        }
+        let replies = try_all(steps, exchanges).await?;
+        let mut replies: Vec<_> = replies.into_iter().map(Vec::into_iter).collect();
         let next = |(route, command): (&usize, &Command)| {
             let reply = replies.get_mut(*route).and_then(Iterator::next);
             reply.ok_or_else(|| Failure::new(command.step, error::not_redis()))
@@ -70,11 +94,12 @@ impl Cluster {
     async fn exchange(
         &self,
         primary: &Primary,
-        commands: &[Command],
+        commands: Vec<Command>,
     ) -> Result<Vec<Value>, Failure> {
         let Some(first) = commands.first() else { return Ok(Vec::new()) };
-        let replies = primary.connection.exchange(0, commands).await;
-        let replies = replies.map_err(|cause| primary.name(Failure::new(first.step, cause)))?;
+        let replies = primary.connection.exchange(0, &commands).await;
+        let replies =
+            replies.map_err(|cause| primary.label.name(Failure::new(first.step, cause)))?;
         let mut checked = Vec::with_capacity(replies.len());
         for (command, reply) in commands.iter().zip(replies) {
             let (primary, reply) = match self.asking(&reply) {
@@ -82,7 +107,7 @@ impl Cluster {
                 None => (primary, reply),
             };
             let reply = error::check_reply(command.step, reply);
-            checked.push(reply.map_err(|failure| primary.name(failure))?);
+            checked.push(reply.map_err(|failure| primary.label.name(failure))?);
         }
         Ok(checked)
     }
@@ -92,50 +117,88 @@ impl Cluster {
         let Value::ServerError(error) = reply else { return None };
         let details = error.details().filter(|_| error.code() == "ASK")?;
         let address = details.split(' ').nth(1)?;
-        self.primaries.iter().find(|primary| primary.node.to_string() == address)
+        self.primaries.iter().find(|primary| primary.label.node.to_string() == address)
     }
 
     /// The primary for a command: that of its key, or the first for a command without a key.
     fn route(&self, command: &Command) -> usize {
-        let key = command.arguments.first();
-        key.and_then(|key| self.slots.primary(slot(key.as_bytes()))).unwrap_or_default()
+        command.arguments.first().map_or(0, |key| self.serving(key))
+    }
+
+    fn serving(&self, key: &str) -> usize {
+        self.slots.primary(slot(key.as_bytes())).unwrap_or_default()
     }
 }
 
 impl Primary {
     async fn open(
         deployment: &Deployment,
-        node: &Node,
+        label: Label,
         known: Option<NodeConnection>,
-        steps: &Steps,
+        steps: Arc<Steps>,
     ) -> Result<Self, Failure> {
-        let is_target = deployment.nodes.first() == Some(node);
         let connection = if let Some(connection) = known {
             connection
         } else {
             let tls = deployment.tls.as_ref();
-            let opened = NodeConnection::open(steps, node, tls, &deployment.credentials).await;
-            opened.map_err(|failure| name(node, is_target, failure))?
+            let opened = NodeConnection::open(&steps, &label.node, tls, &deployment.credentials);
+            opened.await.map_err(|failure| label.name(failure))?
         };
-        Ok(Self { node: node.clone(), connection, is_target })
+        Ok(Self { label, connection })
     }
 
     /// Executes one command for a slot that is being moved here.
     async fn ask(&self, command: &Command) -> Result<Value, Failure> {
         let asking = Command::new(command.step, "ASKING", []);
         let replies = self.connection.exchange(0, &[asking, command.clone()]).await;
-        let failed = |cause| self.name(Failure::new(command.step, cause));
+        let failed = |cause| self.label.name(Failure::new(command.step, cause));
         replies.map_err(failed)?.pop().ok_or_else(|| failed(error::not_redis()))
-    }
-
-    fn name(&self, failure: Failure) -> Failure {
-        name(&self.node, self.is_target, failure)
     }
 }
 
-/// Adds the node to a failure, unless the check's target already is this node.
-fn name(node: &Node, is_target: bool, failure: Failure) -> Failure {
-    if is_target { failure } else { failure.in_context(format_args!("cluster node {node}")) }
+impl Label {
+    fn new(deployment: &Deployment, node: &Node) -> Self {
+        Self { node: node.clone(), is_target: deployment.nodes.first() == Some(node) }
+    }
+
+    /// Adds the node to a failure.
+    fn name(&self, failure: Failure) -> Failure {
+        if self.is_target { failure } else { failure.in_context(self) }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cluster node {}", self.node)
+    }
+}
+
+/// Does work on several nodes at once, and returns all results, or the failure of the first node that has one.
+/// Until then, `steps` are those of the first node whose work is not done.
+async fn try_all<T, F>(
+    steps: &Steps,
+    work: impl IntoIterator<Item = (Label, Arc<Steps>, F)>,
+) -> Result<Vec<T>, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut futures = FuturesOrdered::new();
+    let mut nodes = Vec::new();
+    for (label, own, future) in work {
+        futures.push_back(future);
+        nodes.push((label, own));
+    }
+    let mut results = Vec::with_capacity(nodes.len());
+    for (label, own) in nodes {
+        if label.is_target {
+            steps.follow(own);
+        } else {
+            steps.follow_in_context(own, label.to_string());
+        }
+        let Some(result) = futures.next().await else { break };
+        results.push(result?);
+    }
+    Ok(results)
 }
 
 /// The first node of the URL that answers, its connection, and the topology, or the failure of the first node.

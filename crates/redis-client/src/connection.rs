@@ -7,7 +7,7 @@ use probe::{Connect, Failure, Secret, Steps};
 use crate::cluster::Cluster;
 use crate::deployment::{Deployment, Layout};
 use crate::node_connection::NodeConnection;
-use crate::{Command, Reply, sentinel};
+use crate::{Canary, Command, Reply, sentinel};
 
 /// Opens connections to one deployment.
 #[derive(Clone, Debug)]
@@ -62,15 +62,32 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
+    /// A canary for each server that stores keys with this prefix.
+    pub(crate) fn canaries(&self, prefix: &str) -> Vec<Canary> {
+        match self {
+            Self::Single(_) => vec![Canary::new(prefix)],
+            Self::Cluster(cluster) => cluster.canaries(prefix),
+        }
+    }
+
+    /// Names the server of the canary in a failure, unless there is only one server.
+    pub(crate) fn name(&self, canary: &Canary, failure: Failure) -> Failure {
+        match self {
+            Self::Single(_) => failure,
+            Self::Cluster(cluster) => cluster.name(canary, failure),
+        }
+    }
+
     /// Sends `commands` to `database` and returns their replies, or the first failure.
     pub(crate) async fn execute(
         &self,
+        steps: &Steps,
         database: u16,
         commands: &[Command],
     ) -> Result<Vec<Reply>, Failure> {
         let replies = match self {
             Self::Single(node) => node.execute(database, commands).await?,
-            Self::Cluster(cluster) => cluster.execute(commands).await?,
+            Self::Cluster(cluster) => cluster.execute(steps, commands).await?,
         };
         Ok(replies.into_iter().map(Reply::from).collect())
     }

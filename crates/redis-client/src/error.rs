@@ -33,8 +33,8 @@ fn reply_failure(step: &'static str, reply: &str) -> Failure {
             Failure::new(AUTHENTICATE, cause.login_refused())
         }
         // The server of a cached connection may have been demoted to a replica, or a slot of the cluster may have moved.
-        // A new connection finds the new primary.
-        Some("READONLY" | "MOVED") => Failure::new(step, cause.connection_lost()),
+        // A new connection finds the new primary, or which node or slots the cluster lacks.
+        Some("READONLY" | "MOVED" | "CLUSTERDOWN") => Failure::new(step, cause.connection_lost()),
         _ if refuses_clients(reply) => Failure::new(HANDSHAKE, cause),
         _ => Failure::new(step, cause),
     }

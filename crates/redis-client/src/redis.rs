@@ -8,7 +8,7 @@ use probe::{CachedConnection, Failure, Reconnect, Secret, SharedResources, Steps
 use crate::connect_params::{ConnectParams, SCHEMES, is_encrypted};
 use crate::connection::{Connection, Connector};
 use crate::deployment::{HANDSHAKE, Layout};
-use crate::{Command, Reply};
+use crate::{Canary, Command, Reply};
 
 /// One database of one deployment. All values of the same deployment share one connection to it.
 #[derive(Debug)]
@@ -92,12 +92,44 @@ impl Redis {
     ) -> Result<Vec<Reply>, Failure> {
         let execute = |connection: Arc<Connection>| async move {
             steps.begin(commands.first().map_or(HANDSHAKE, |command| command.step));
-            connection.execute(self.database, commands).await
+            connection.execute(steps, self.database, commands).await
         };
+        self.run(steps, execute).await
+    }
+
+    /// Sends the `commands` for a canary in one round trip, and verifies their replies. In a cluster, each primary gets a canary of its own.
+    pub async fn execute_canaries(
+        &self,
+        steps: &Steps,
+        prefix: &str,
+        commands: impl Fn(&Canary) -> Vec<Command> + Send + Sync,
+        verify: impl Fn(&Canary, &[Reply]) -> Result<(), Failure> + Send + Sync,
+    ) -> Result<(), Failure> {
+        let (commands, verify) = (&commands, &verify);
+        let execute = |connection: Arc<Connection>| async move {
+            let canaries = connection.canaries(prefix);
+            let commands: Vec<_> = canaries.iter().map(commands).collect();
+            let all = commands.concat();
+            steps.begin(all.first().map_or(HANDSHAKE, |command| command.step));
+            let mut replies = connection.execute(steps, self.database, &all).await?.into_iter();
+            for (canary, commands) in canaries.iter().zip(&commands) {
+                let replies: Vec<_> = replies.by_ref().take(commands.len()).collect();
+                verify(canary, &replies).map_err(|failure| connection.name(canary, failure))?;
+            }
+            Ok(())
+        };
+        self.run(steps, execute).await
+    }
+
+    async fn run<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
+    where
+        W: Fn(Arc<Connection>) -> F + Send + Sync,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
         if self.fresh {
-            self.connection.run_fresh(steps, execute).await
+            self.connection.run_fresh(steps, work).await
         } else {
-            self.connection.run(steps, execute).await
+            self.connection.run(steps, work).await
         }
     }
 }

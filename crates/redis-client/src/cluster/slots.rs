@@ -2,6 +2,7 @@
 
 use redis::Value;
 
+use crate::Canary;
 use crate::deployment::Node;
 
 /// The number of hash slots of a cluster.
@@ -38,7 +39,14 @@ impl SlotMap {
             map.ranges.push(Range { first, last, primary });
         }
         map.ranges.sort_by_key(|range| range.first);
-        Some(map)
+        map.is_consistent().then_some(map)
+    }
+
+    /// Whether every range has a slot that exists, and no slot is in two of them: every primary then serves a slot.
+    fn is_consistent(&self) -> bool {
+        let valid = |range: &Range| range.first <= range.last && range.last < SLOTS;
+        self.ranges.iter().all(valid)
+            && self.ranges.windows(2).all(|pair| pair[0].last < pair[1].first)
     }
 
     fn add_primary(&mut self, node: Node) -> usize {
@@ -59,16 +67,44 @@ impl SlotMap {
         self.ranges.iter().find(serves).map(|range| range.primary)
     }
 
-    /// The first slots that no primary serves, such as `slots 0-5460`.
+    /// A canary for each primary, with a key that this primary serves.
+    ///
+    /// If the prefix has a hash tag, all of its keys are served by one primary, and there is one canary.
+    pub(crate) fn canaries(&self, prefix: &str) -> Vec<Canary> {
+        if hash_tag(prefix.as_bytes()).is_some() {
+            return vec![Canary::new(prefix)];
+        }
+        let mut canaries: Vec<Option<Canary>> = vec![None; self.primaries.len()];
+        let mut missing = canaries.len();
+        while missing > 0 {
+            let canary = Canary::new(prefix);
+            let Some(primary) = self.primary(slot(canary.key().as_bytes())) else { continue };
+            if canaries[primary].is_none() {
+                canaries[primary] = Some(canary);
+                missing -= 1;
+            }
+        }
+        canaries.into_iter().flatten().collect()
+    }
+
+    /// Which slots no primary serves, as a sentence.
     pub(crate) fn uncovered(&self) -> Option<String> {
         let mut next = 0;
-        for range in &self.ranges {
-            if range.first > next {
-                return Some(format!("slots {next}-{}", range.first - 1));
+        let mut gaps = Vec::new();
+        let served = self.ranges.iter().map(|range| (range.first, range.last));
+        for (first, last) in served.chain([(SLOTS, SLOTS)]) {
+            match first - next {
+                0 => {}
+                1 => gaps.push(next.to_string()),
+                _ => gaps.push(format!("{next}-{}", first - 1)),
             }
-            next = next.max(range.last.saturating_add(1));
+            next = last + 1;
         }
-        (next < SLOTS).then(|| format!("slots {next}-{}", SLOTS - 1))
+        match gaps.as_slice() {
+            [] => None,
+            [slot] if !slot.contains('-') => Some(format!("slot {slot} is served by no node")),
+            gaps => Some(format!("slots {} are served by no node", gaps.join(", "))),
+        }
     }
 }
 
@@ -84,24 +120,42 @@ fn node(parts: &[Value], asked: &Node) -> Option<Node> {
     Some(Node::new(host, u16::try_from(*port).ok()?))
 }
 
-/// The hash slot of a key: only the part in the first `{...}` counts, if there is one that is not empty.
+/// The hash slot of a key.
 pub(crate) fn slot(key: &[u8]) -> u16 {
-    let tag = || {
-        let start = key.iter().position(|byte| *byte == b'{')? + 1;
-        let length = key[start..].iter().position(|byte| *byte == b'}')?;
-        (length > 0).then(|| &key[start..start + length])
-    };
-    crc16(tag().unwrap_or(key)) % SLOTS
+    crc16(hash_tag(key).unwrap_or(key)) % SLOTS
+}
+
+/// The only part of a key that counts for its slot: the one in the first `{...}`, if that is not empty.
+fn hash_tag(key: &[u8]) -> Option<&[u8]> {
+    let start = key.iter().position(|byte| *byte == b'{')? + 1;
+    let length = key[start..].iter().position(|byte| *byte == b'}')?;
+    (length > 0).then(|| &key[start..start + length])
 }
 
 /// CRC-16/XMODEM, as in appendix A of the specification.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc: u16, _| {
-            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
-        })
+        let [high, low] = crc.to_be_bytes();
+        CRC16[usize::from(high ^ byte)] ^ (u16::from(low) << 8)
     })
 }
+
+/// The checksum of each byte.
+const CRC16: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte: u16 = 0;
+    while byte < 256 {
+        let mut crc = byte << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+            bit += 1;
+        }
+        table[byte as usize] = crc;
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -147,10 +201,37 @@ mod tests {
             parse(ranges.iter().map(range).collect()).uncovered()
         };
         assert_eq!(uncovered(&[(8000, 16383), (0, 7999)]), None);
-        assert_eq!(uncovered(&[]).as_deref(), Some("slots 0-16383"));
-        assert_eq!(uncovered(&[(5461, 16383)]).as_deref(), Some("slots 0-5460"));
-        assert_eq!(uncovered(&[(0, 0), (2, 16383)]).as_deref(), Some("slots 1-1"));
-        assert_eq!(uncovered(&[(0, 16382)]).as_deref(), Some("slots 16383-16383"));
+        assert_eq!(uncovered(&[]).as_deref(), Some("slots 0-16383 are served by no node"));
+        assert_eq!(
+            uncovered(&[(5461, 16383)]).as_deref(),
+            Some("slots 0-5460 are served by no node")
+        );
+        assert_eq!(
+            uncovered(&[(0, 0), (2, 16383)]).as_deref(),
+            Some("slot 1 is served by no node")
+        );
+        assert_eq!(
+            uncovered(&[(5, 9), (12, 16383)]).as_deref(),
+            Some("slots 0-4, 10-11 are served by no node")
+        );
+        assert_eq!(uncovered(&[(0, 16382)]).as_deref(), Some("slot 16383 is served by no node"));
+    }
+
+    #[test]
+    fn every_primary_has_a_canary() {
+        let map = parse(vec![
+            range(0, 8000, bulk("a"), 1),
+            range(8001, 8001, bulk("b"), 1),
+            range(8002, 16383, bulk("a"), 2),
+        ]);
+        let primaries = |prefix| {
+            let canaries = map.canaries(prefix).into_iter();
+            canaries.map(|canary| map.primary(slot(canary.key().as_bytes()))).collect::<Vec<_>>()
+        };
+        for prefix in ["", "app:", "{", "{}", "a}{"] {
+            assert_eq!(primaries(prefix), [Some(0), Some(1), Some(2)], "{prefix}");
+        }
+        assert_eq!(primaries("{app}:"), [map.primary(slot(b"app"))]);
     }
 
     #[test]
@@ -162,6 +243,9 @@ mod tests {
             Value::Array(vec![range(0, 70000, bulk("a"), 1)]),
             Value::Array(vec![range(0, 1, Value::Int(1), 1)]),
             Value::Array(vec![range(0, 1, bulk("a"), -1)]),
+            Value::Array(vec![range(0, 16384, bulk("a"), 1)]),
+            Value::Array(vec![range(2, 1, bulk("a"), 1)]),
+            Value::Array(vec![range(0, 9, bulk("a"), 1), range(9, 16383, bulk("b"), 1)]),
         ] {
             assert!(SlotMap::parse(&reply, &asked).is_none(), "{reply:?}");
         }

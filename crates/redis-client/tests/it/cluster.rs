@@ -1,9 +1,9 @@
 //! A cluster of real nodes, both complete and with a node or slots missing.
 
-use probe_testkit::{TlsFiles, checks, component};
+use probe_testkit::{TlsFiles, checks, component, run};
 use stack::redis::Redis;
 
-use crate::support::{MANY, check, execute, failure};
+use crate::support::{MANY, SHORT_TIMEOUT, check, execute, failure};
 
 const SETTINGS: &[&str] =
     &["cluster-enabled yes", "cluster-node-timeout 500", "cluster-announce-ip 127.0.0.1"];
@@ -25,52 +25,93 @@ fn clients(node: &Redis) -> usize {
     node.command(&["CLIENT", "LIST", "TYPE", "normal"]).unwrap().lines().count() - 1
 }
 
-#[tokio::test]
-async fn a_cluster_works_over_one_connection_to_each_node() {
-    let nodes = [(); 3].map(|()| Redis::start(SETTINGS).unwrap());
+/// A cluster of three primaries, in the order of their slots.
+fn three_nodes(settings: &[&str]) -> [Redis; 3] {
+    let nodes = [(); 3].map(|()| Redis::start(&[SETTINGS, settings].concat()).unwrap());
     let addresses = nodes.each_ref().map(|node| format!("127.0.0.1:{}", node.port()));
     let arguments = ["--cluster", "create"].into_iter().chain(addresses.iter().map(String::as_str));
     let arguments: Vec<_> = arguments.chain(["--cluster-yes"]).collect();
     nodes[0].command(&arguments).unwrap();
-    for node in &nodes {
+    wait_until_ok(&nodes);
+    nodes
+}
+
+fn wait_until_ok(nodes: &[Redis]) {
+    for node in nodes {
         node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
     }
+}
+
+/// A failure on the last node, with the first one as the target.
+fn on_the_last(nodes: &[Redis; 3], step: &str, cause: &str) -> String {
+    let (first, last) = (nodes[0].port(), nodes[2].port());
+    format!("{step}: cluster node 127.0.0.1:{last}: {cause} (127.0.0.1:{first})")
+}
+
+#[tokio::test]
+async fn each_run_proves_every_primary_and_names_the_one_that_fails() {
+    let mut nodes = three_nodes(&["cluster-require-full-coverage no"]);
     let check = check(&url(&nodes[0]));
-    for _ in 0..30 {
+    for _ in 0..5 {
         execute(&check).await.expect_working();
     }
     assert_eq!(nodes.each_ref().map(clients), [1, 1, 1]);
 
-    let [first, second, mut third] = nodes;
-    third.server.stop();
-    first.wait_for(&["CLUSTER", "INFO"], "cluster_state:fail").unwrap();
-    // The failure is that of the lost node, or of another node that reports that the cluster is down.
-    assert!(!execute(&check).await.is_working());
-    assert_eq!(
-        failure(&url(&first)).await,
-        format!(
-            "connect: cluster node 127.0.0.1:{}: connection refused (127.0.0.1:{})",
-            third.port(),
-            first.port()
-        )
-    );
-    third.server.restart().unwrap();
-    for node in [&first, &second, &third] {
-        node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    nodes[2].command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+    let full = "OOM command not allowed when used memory > 'maxmemory'";
+    for _ in 0..5 {
+        assert_eq!(execute(&check).await.line(), on_the_last(&nodes, "write", full));
     }
+    nodes[2].command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    execute(&check).await.expect_working();
+
+    nodes[2].server.pause();
+    for step in ["write", "handshake"] {
+        let silent = on_the_last(&nodes, step, "no answer within 300ms");
+        assert_eq!(run(&check, SHORT_TIMEOUT).await.cut_line(), silent);
+    }
+    nodes[2].server.resume();
+    wait_until_ok(&nodes);
+    execute(&check).await.expect_working();
+
+    nodes[2].server.stop();
+    for _ in 0..5 {
+        let refused = on_the_last(&nodes, "connect", "connection refused");
+        assert_eq!(execute(&check).await.line(), refused);
+    }
+    nodes[2].server.restart().unwrap();
+    wait_until_ok(&nodes);
     execute(&check).await.expect_working();
 }
 
 #[tokio::test]
-async fn a_cluster_with_missing_slots_is_down() {
+async fn the_lost_primary_of_a_cluster_that_is_down_is_named() {
+    let mut nodes = three_nodes(&[]);
+    let check = check(&url(&nodes[0]));
+    execute(&check).await.expect_working();
+    nodes[2].server.pause();
+    nodes[0].wait_for(&["CLUSTER", "INFO"], "cluster_state:fail").unwrap();
+    // The first node replies `CLUSTERDOWN` to the first run.
+    for _ in 0..2 {
+        let silent = on_the_last(&nodes, "handshake", "no answer within 300ms");
+        assert_eq!(run(&check, SHORT_TIMEOUT).await.cut_line(), silent);
+    }
+    nodes[2].server.stop();
+    let refused = on_the_last(&nodes, "connect", "connection refused");
+    assert_eq!(execute(&check).await.line(), refused);
+}
+
+#[tokio::test]
+async fn the_missing_slots_of_a_cluster_that_is_down_are_named() {
     let node = single_node();
     let check = check(&url(&node));
     execute(&check).await.expect_working();
-    node.command(&["CLUSTER", "DELSLOTSRANGE", "0", "1"]).unwrap();
+    node.command(&["CLUSTER", "DELSLOTS", "0", "7"]).unwrap();
     node.wait_for(&["CLUSTER", "INFO"], "cluster_state:fail").unwrap();
     let line = execute(&check).await.line().to_owned();
-    assert_eq!(line, format!("write: CLUSTERDOWN The cluster is down (127.0.0.1:{})", node.port()));
-    node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "1"]).unwrap();
+    let missing = "cluster: slots 0, 7 are served by no node";
+    assert_eq!(line, format!("{missing} (127.0.0.1:{})", node.port()));
+    node.command(&["CLUSTER", "ADDSLOTS", "0", "7"]).unwrap();
     node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
     execute(&check).await.expect_working();
 }

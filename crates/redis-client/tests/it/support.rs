@@ -61,21 +61,25 @@ impl Check for TestCheck {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let canary = Canary::new("");
-        let mut commands = vec![canary.write(), canary.read(), canary.delete()];
-        let mut expected = vec![
-            Reply::Text("OK".to_owned()),
-            Reply::Text(canary.value().to_owned()),
-            Reply::Number(1),
-        ];
-        if let Some(name) = &self.name {
-            commands.push(Command::new("where", "GET", ["where"]));
-            expected.push(Reply::Text(name.clone()));
-        }
-        let replies = self.redis.execute(steps, &commands).await?;
-        if replies == expected {
-            return Ok(());
-        }
-        Err(Failure::msg("compare", format!("expected {expected:?}, got {replies:?}")))
+        let commands = |canary: &Canary| {
+            let mut commands = vec![canary.write(), canary.read(), canary.delete()];
+            if self.name.is_some() {
+                commands.push(Command::new("where", "GET", ["where"]));
+            }
+            commands
+        };
+        let verify = |canary: &Canary, replies: &[Reply]| {
+            let mut expected = vec![
+                Reply::Text("OK".to_owned()),
+                Reply::Text(canary.value().to_owned()),
+                Reply::Number(1),
+            ];
+            expected.extend(self.name.clone().map(Reply::Text));
+            if replies == expected {
+                return Ok(());
+            }
+            Err(Failure::msg("compare", format!("expected {expected:?}, got {replies:?}")))
+        };
+        self.redis.execute_canaries(steps, "", commands, verify).await
     }
 }

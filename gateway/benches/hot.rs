@@ -150,7 +150,7 @@ impl ReportSource for FixedSource {
     }
 
     async fn report(namespace: &Self, _: RunOptions) -> Report {
-        Report { components: namespace.0(), age: None }
+        Report { components: namespace.0(), age: None, has_critical_failure: false }
     }
 }
 

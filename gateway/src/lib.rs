@@ -20,6 +20,7 @@ mod reloader;
 pub mod report;
 pub mod runner;
 pub mod runtime;
+pub mod scheduler;
 pub mod signals;
 mod throttle;
 mod tokens;

@@ -12,7 +12,8 @@ use gateway::config::{Checked, ConfigError};
 use gateway::namespaces::Namespaces;
 use gateway::signals::StopSignals;
 use gateway::{
-    admin, config, http as server, log, oneshot, open_files, permissions, runtime, signals,
+    admin, config, http as server, log, oneshot, open_files, permissions, runtime, scheduler,
+    signals,
 };
 use probe::Cause;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -255,6 +256,7 @@ async fn serve(
         started.map_err(|error| cannot_listen(address, error))?;
         tracing::info!(listen = %address, "health listener opened");
     }
+    tokio::spawn(scheduler::run(namespaces.clone(), stop.clone()));
     let listener = start_listening(listen, endpoint)?;
     tracing::info!(%listen, "endpoint opened");
     let limits = server::ServerLimits::within(open_files);

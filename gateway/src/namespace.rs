@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use subtle::Choice;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use vault_client::Session;
 
@@ -107,10 +108,34 @@ impl Namespace {
     pub async fn report(&self, options: RunOptions) -> Report {
         let snapshot = self.snapshot();
         let run = snapshot.runner.run(options).await;
-        if run.refused && snapshot.session.is_some() {
+        if run.refused {
             self.refresh_rejected();
         }
         run.report
+    }
+
+    /// Starts the runs that are due at `now`, unless the secrets have not been read yet, and adds them to `runs`. Returns when the next run is due.
+    ///
+    /// A run is shared with callers. If it has none, it ends when it is removed from `runs`.
+    pub(crate) fn start_due(
+        self: &Arc<Self>,
+        now: Instant,
+        runs: &mut JoinSet<()>,
+    ) -> Option<Instant> {
+        let snapshot = self.snapshot();
+        if snapshot.session.is_some() && !self.refresh.is_complete() {
+            return None;
+        }
+        let (started, next) = snapshot.runner.start_due(now);
+        for run in started {
+            let namespace = self.clone();
+            runs.spawn(async move {
+                if run.result().await.is_refused() {
+                    namespace.refresh_rejected();
+                }
+            });
+        }
+        next
     }
 
     /// Whether a request with this token in its path, and this one in its header, is authorized.
@@ -156,6 +181,9 @@ impl Namespace {
 
     /// Requests a refresh of the secrets after a backend rejected credentials, which may have been rotated in Vault.
     fn refresh_rejected(&self) {
+        if self.snapshot().session.is_none() {
+            return;
+        }
         let mut rejected = self.rejected.lock();
         if rejected.is_none_or(|last| last.elapsed() >= REJECTED_INTERVAL) {
             *rejected = Some(Instant::now());
@@ -179,12 +207,17 @@ impl Snapshot {
         previous: Option<&Runner>,
     ) -> Self {
         Self {
-            name: configuration.namespace,
             authorization: configuration.access.authorization,
             failure_status: configuration.failure_status,
             answer_timeout: configuration.answer_timeout,
             session: configuration.session,
-            runner: Runner::new(configuration.components, limit, previous),
+            runner: Runner::new(
+                &configuration.namespace,
+                configuration.components,
+                limit,
+                previous,
+            ),
+            name: configuration.namespace,
         }
     }
 }

@@ -40,6 +40,11 @@ impl RefreshHandle {
         drop(completed.wait_for(is_recent).await);
     }
 
+    /// Whether a refresh has ended.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.0.completed.borrow().is_some()
+    }
+
     /// Waits for the end of the first refresh.
     pub(crate) async fn first(&self) {
         drop(self.0.completed.subscribe().wait_for(Option::is_some).await);

@@ -17,6 +17,8 @@ pub struct Report {
     pub components: Arc<Components>,
     /// The age of its oldest cached result, or `None` if every check ran for this report.
     pub age: Option<Duration>,
+    /// Whether a check failed that is critical and not in maintenance.
+    pub has_critical_failure: bool,
 }
 
 /// The components of a report with their names, in the order of the report. Reports of the same results share them.
@@ -28,6 +30,11 @@ pub struct Components {
 }
 
 impl Components {
+    /// Whether every check passed.
+    pub(crate) fn all_working(&self) -> bool {
+        self.all_working
+    }
+
     /// The report as compact JSON, which `write` returns when it is first needed.
     pub(crate) fn written(&self, write: impl FnOnce() -> String) -> Bytes {
         self.written.get_or_init(|| write().into()).clone()
@@ -70,7 +77,7 @@ impl Report {
 
     /// Whether every check passed.
     pub fn all_working(&self) -> bool {
-        self.components.all_working
+        self.components.all_working()
     }
 }
 

@@ -4,7 +4,16 @@ use crate::config::{Diagnostic, Diagnostics, Fields, Node, Value};
 use crate::{Check, CheckName, Checks, DynChecks, SharedResources};
 
 /// Keys of every section that the gateway reads itself. None of them can be the name of a check.
-pub const GATEWAY_KEYS: &[&str] = &["kind", "timeout", "max_age", "overdue_wait", "checks"];
+pub const GATEWAY_KEYS: &[&str] = &[
+    "kind",
+    "timeout",
+    "max_age",
+    "overdue_wait",
+    "interval",
+    "severity",
+    "maintenance_until",
+    "checks",
+];
 
 /// A row of the gateway's table of probes.
 #[derive(Clone, Copy, Debug)]
@@ -181,7 +190,7 @@ mod tests {
             &[
                 "1: it: missing `url`",
                 "2: it.mode: expected `fast` or `slow`",
-                "3: it: unknown key `colour`, expected one of `url`, `mode`, `kind`, `timeout`, `max_age`, `overdue_wait`, `checks`",
+                "3: it: unknown key `colour`, expected one of `url`, `mode`, `kind`, `timeout`, `max_age`, `overdue_wait`, `interval`, `severity`, `maintenance_until`, `checks`",
             ],
         );
     }

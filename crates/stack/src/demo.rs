@@ -44,6 +44,7 @@ pub fn demo_toml(distribution: &str) -> String {
 
 namespace = "{NAMESPACE}"
 access_token = "vault:secret/{NAMESPACE}/health#access_token"
+interval = "30s"
 
 [cache]
 data = "redis://{redis}@{REDIS2}/1"

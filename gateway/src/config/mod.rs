@@ -1,5 +1,6 @@
 //! The configuration of one namespace, built from a file or rejected with all its errors.
 
+mod check_settings;
 mod document;
 mod files;
 mod references;
@@ -16,11 +17,12 @@ use probe::config::{Diagnostic, Diagnostics, Fields, KeyUsage, Node, Value};
 use probe::{Secret, SharedResources};
 use vault_client::Session;
 
+pub use self::check_settings::{CheckLimits, CheckSettings, Severity};
 pub(crate) use self::document::Document;
 pub use self::files::{Checked, check};
 pub(crate) use self::files::{list_followed, load_all, load_without_secrets, read_bounded};
 pub use self::references::SecretCache;
-pub use self::sections::{CheckLimits, Component, ConfiguredCheck, REPORT_ORDER};
+pub use self::sections::{Component, ConfiguredCheck, REPORT_ORDER};
 
 /// The section with the settings of the Vault server that resolves references.
 const VAULT: &str = "vault";
@@ -47,7 +49,7 @@ pub struct Configuration {
     pub namespace: String,
     /// Which requests are authorized.
     pub access: Access,
-    /// The status code of an answer in which something is not working.
+    /// The status code of an answer with a critical failure.
     pub failure_status: StatusCode,
     /// The time limit of an answer, whatever its checks wait for.
     pub answer_timeout: Duration,
@@ -161,10 +163,10 @@ fn build(
     let access = access(&mut fields);
     let token_line = settings.get(ACCESS_TOKEN).map_or(1, |node| node.line);
     let failure_status = failure_status(&mut fields);
-    let limits = limits(&mut fields);
+    let defaults = CheckSettings::of_namespace(&mut fields);
     let answer_timeout = answer_timeout(&mut fields);
     fields.finish();
-    let components = sections::components(&sections, limits, shared, diagnostics);
+    let components = sections::components(&sections, defaults, shared, diagnostics);
     let answer_timeout = answer_timeout.unwrap_or_else(|| default_answer_timeout(&components));
     let (namespace, access, failure_status) = (namespace?, access?, failure_status?);
     let notes = access.token.as_ref().and_then(|token| token_note(token, token_line));
@@ -239,17 +241,6 @@ fn failure_status(fields: &mut Fields<'_>) -> Option<StatusCode> {
     status
 }
 
-/// The default limits of checks.
-fn limits(fields: &mut Fields<'_>) -> CheckLimits {
-    let limits = CheckLimits {
-        timeout: fields.with_default("timeout", Duration::from_secs(5)),
-        max_age: fields.with_default("max_age", Duration::from_secs(1)),
-        overdue_wait: fields.with_default("overdue_wait", Duration::from_millis(100)),
-    };
-    sections::reject_zero_timeout(fields, limits);
-    limits
-}
-
 /// The time limit of an answer, or `None` for the default.
 fn answer_timeout(fields: &mut Fields<'_>) -> Option<Duration> {
     let timeout: Option<Duration> = fields.optional("answer_timeout");
@@ -262,6 +253,6 @@ fn answer_timeout(fields: &mut Fields<'_>) -> Option<Duration> {
 /// 10 s, or a second more than the longest timeout of a check, so that a check that starts at once can always complete.
 fn default_answer_timeout(components: &[Component]) -> Duration {
     let checks = components.iter().flat_map(|component| component.checks.iter());
-    let longest = checks.map(|check| check.limits.timeout).max().unwrap_or_default();
+    let longest = checks.map(|check| check.settings.limits.timeout).max().unwrap_or_default();
     Duration::from_secs(10).max(longest.saturating_add(Duration::from_secs(1)))
 }

@@ -9,6 +9,7 @@ use probe::config::{Diagnostic, Diagnostics, Fields, Node, Value};
 use probe::{CheckName, Checks, DynCheck, GATEWAY_KEYS, SharedResources};
 use sha2::{Digest as _, Sha256};
 
+use super::{CheckLimits, CheckSettings};
 use crate::kinds::{self, KINDS};
 
 /// The order of the components in a report. Components of other names follow in the order of the file.
@@ -29,17 +30,6 @@ pub const REPORT_ORDER: &[&str] = &[
 /// How many expected names a message lists. With all of them, the errors of one file could exhaust the memory.
 const MAX_LISTED: usize = 30;
 
-/// The limits of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CheckLimits {
-    /// How long a run may take.
-    pub timeout: Duration,
-    /// How old a result may be to be served again.
-    pub max_age: Duration,
-    /// How long a caller waits for a check after its last run timed out.
-    pub overdue_wait: Duration,
-}
-
 /// A component of the report and its checks.
 #[derive(Clone)]
 pub struct Component {
@@ -47,24 +37,17 @@ pub struct Component {
     pub name: String,
     /// Its checks.
     pub checks: Checks<ConfiguredCheck>,
-    /// A digest of its section and its default limits, values of references included.
+    /// A digest of what its probe reads of its section, values of references included, and of the limits of its checks.
     pub(crate) identity: [u8; 32],
 }
 
-/// A check and its limits.
+/// A check and its settings.
 #[derive(Clone, Debug)]
 pub struct ConfiguredCheck {
     /// The check.
     pub check: Arc<dyn DynCheck>,
-    /// Its limits.
-    pub limits: CheckLimits,
-}
-
-impl Component {
-    /// Whether `other` was made from the same section with the same values.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name && self.identity == other.identity
-    }
+    /// Its settings.
+    pub settings: CheckSettings,
 }
 
 impl fmt::Debug for Component {
@@ -76,7 +59,7 @@ impl fmt::Debug for Component {
 /// Makes a component of every section. Errors are added to `diagnostics`.
 pub(super) fn components(
     sections: &[(String, Node)],
-    defaults: CheckLimits,
+    defaults: CheckSettings,
     shared: &SharedResources,
     diagnostics: &Diagnostics,
 ) -> Vec<Component> {
@@ -91,42 +74,26 @@ pub(super) fn components(
     components
 }
 
-/// Reads the limits in a table. Absent ones are inherited from `outer`.
-fn limits(fields: &mut Fields<'_>, outer: CheckLimits) -> CheckLimits {
-    let limits = CheckLimits {
-        timeout: fields.optional("timeout").unwrap_or(outer.timeout),
-        max_age: fields.optional("max_age").unwrap_or(outer.max_age),
-        overdue_wait: fields.optional("overdue_wait").unwrap_or(outer.overdue_wait),
-    };
-    reject_zero_timeout(fields, limits);
-    limits
-}
-
-/// Adds a diagnostic if the timeout is zero, because no check can succeed within it.
-pub(super) fn reject_zero_timeout(fields: &mut Fields<'_>, limits: CheckLimits) {
-    if limits.timeout.is_zero() {
-        fields.error("timeout", "expected a timeout of at least `1ms`");
-    }
-}
-
 /// Raises `max_age` to the minimum interval of the check. Only a `max_age` in the check's own table can be shorter.
-fn with_min_interval(limits: CheckLimits, check: &Arc<dyn DynCheck>) -> CheckLimits {
-    let max_age = check.min_interval().map_or(limits.max_age, |min| min.max(limits.max_age));
-    CheckLimits { max_age, ..limits }
+fn with_min_interval(mut settings: CheckSettings, check: &Arc<dyn DynCheck>) -> CheckSettings {
+    let max_age = &mut settings.limits.max_age;
+    *max_age = check.min_interval().map_or(*max_age, |min| min.max(*max_age));
+    settings
 }
 
 fn component(
     name: &str,
     node: &Node,
-    defaults: CheckLimits,
+    defaults: CheckSettings,
     shared: &SharedResources,
     diagnostics: &Diagnostics,
 ) -> Option<Component> {
-    let own_keys = node.entries().iter().filter(|(key, _)| GATEWAY_KEYS.contains(&key.as_str()));
+    let is_own = |(key, _): &&(String, Node)| GATEWAY_KEYS.contains(&key.as_str());
+    let own_keys = node.entries().iter().filter(is_own);
     let own = Node { line: node.line, value: Value::Table(own_keys.cloned().collect()) };
     let mut fields = Fields::new(name.to_owned(), &own, diagnostics);
     let kind_name = fields.optional("kind").unwrap_or_else(|| name.to_owned());
-    let limits = limits(&mut fields, defaults);
+    let settings = defaults.inherit(&mut fields);
     let Some(kind) = kinds::find(&kind_name) else {
         let known: Vec<_> = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect();
         let known = known.join(", ");
@@ -145,37 +112,44 @@ fn component(
             if fields.has("checks") {
                 fields.error(
                     "checks",
-                    "this component is a single check, so its limits are set in the section itself",
+                    "this component is a single check, so its settings are in the section itself",
                 );
             }
-            let limits =
-                if fields.has("max_age") { limits } else { with_min_interval(limits, &check) };
-            Checks::Single(ConfiguredCheck { check, limits })
+            let has_max_age = fields.has("max_age");
+            let settings = if has_max_age { settings } else { with_min_interval(settings, &check) };
+            Checks::Single(ConfiguredCheck { check, settings })
         }
         Checks::Group(checks) => {
             report_unknown_checks(name, own.get("checks"), &checks, diagnostics);
             let mut checks: Vec<_> = checks
                 .into_iter()
                 .map(|(name, check)| {
-                    let limits = with_min_interval(limits, &check);
-                    (name, ConfiguredCheck { check, limits })
+                    let settings = with_min_interval(settings, &check);
+                    (name, ConfiguredCheck { check, settings })
                 })
                 .collect();
-            let mut limits_by_name: HashMap<_, _> =
-                checks.iter_mut().map(|(name, check)| (name.as_str(), &mut check.limits)).collect();
+            let mut by_name: HashMap<_, _> = checks
+                .iter_mut()
+                .map(|(name, check)| (name.as_str(), &mut check.settings))
+                .collect();
             fields.tables("checks", |name, table| {
                 // The table of an unknown check is read as well, so that its keys are checked.
-                let mut unused = limits;
-                let limits =
-                    limits_by_name.get_mut(name).map_or(&mut unused, |limits| &mut **limits);
-                *limits = self::limits(table, *limits);
+                let mut unused = settings;
+                let settings = by_name.get_mut(name).map_or(&mut unused, |settings| settings);
+                *settings = settings.inherit(table);
             });
             Checks::Group(checks)
         }
     };
     let mut digest = Sha256::new();
-    digest_node(node, &mut digest);
-    digest_limits(defaults, &mut digest);
+    digest_key(&kind_name, &mut digest);
+    for (key, value) in node.entries().iter().filter(|entry| !is_own(entry)) {
+        digest_key(key, &mut digest);
+        digest_node(value, &mut digest);
+    }
+    for ConfiguredCheck { settings, .. } in checks.iter() {
+        digest_limits(settings.limits, &mut digest);
+    }
     Some(Component { name: name.to_owned(), checks, identity: digest.finalize().into() })
 }
 
@@ -200,7 +174,7 @@ fn report_unknown_checks(
     }
 }
 
-/// Adds everything that distinguishes one section from another to `digest`.
+/// Adds everything that distinguishes one value from another to `digest`.
 fn digest_node(node: &Node, digest: &mut Sha256) {
     let mut piece = |kind: u8, bytes: &[u8]| {
         digest.update([kind]);
@@ -212,6 +186,7 @@ fn digest_node(node: &Node, digest: &mut Sha256) {
         Value::Unknown(failure) => piece(b'u', failure.render("").as_bytes()),
         Value::Integer(number) => piece(b'i', &number.to_le_bytes()),
         Value::Boolean(flag) => piece(b'b', &[u8::from(*flag)]),
+        Value::DateTime(at) => piece(b'd', format!("{at:?}").as_bytes()),
         Value::Other(kind) => piece(b'o', kind.as_bytes()),
         Value::Array(items) => {
             piece(b'a', &items.len().to_le_bytes());
@@ -222,12 +197,16 @@ fn digest_node(node: &Node, digest: &mut Sha256) {
         Value::Table(entries) => {
             piece(b't', &entries.len().to_le_bytes());
             for (key, entry) in entries {
-                digest.update(key.len().to_le_bytes());
-                digest.update(key.as_bytes());
+                digest_key(key, digest);
                 digest_node(entry, digest);
             }
         }
     }
+}
+
+fn digest_key(key: &str, digest: &mut Sha256) {
+    digest.update(key.len().to_le_bytes());
+    digest.update(key.as_bytes());
 }
 
 fn digest_limits(limits: CheckLimits, digest: &mut Sha256) {

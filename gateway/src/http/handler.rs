@@ -31,6 +31,7 @@ async fn report<R: ReportSource>(request: &Request<()>, format: Format) -> Respo
         deadline: Some((at, timeout)),
     };
     let report = R::report(namespace, options).await;
-    let status = if report.all_working() { StatusCode::OK } else { R::failure_status(namespace) };
+    let status =
+        if report.has_critical_failure { R::failure_status(namespace) } else { StatusCode::OK };
     response::report(&report, status, options.wait, format)
 }

@@ -184,7 +184,8 @@ mod tests {
             ("b".to_owned(), ComponentResult::Single(result("3"))),
             ("empty".to_owned(), ComponentResult::Group(vec![])),
         ];
-        let report = Report { components: std::sync::Arc::new(components.into()), age: None };
+        let components = std::sync::Arc::new(components.into());
+        let report = Report { components, age: None, has_critical_failure: true };
         let time = r#""response_time":"0.000412""#;
         let expected = format!(
             r#"{{"y":{{"z":{{"status":"1",{time}}},"a":{{"status":"2",{time}}}}},"b":{{"status":"3",{time}}},"empty":{{}}}}"#

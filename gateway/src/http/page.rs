@@ -110,7 +110,7 @@ mod tests {
             ),
         ];
         let components = std::sync::Arc::new(components.into());
-        let page = report(&Report { components, age: None });
+        let page = report(&Report { components, age: None, has_critical_failure: true });
         assert!(page.contains("<h1>1 of 2 checks are not working</h1>"), "{page}");
         let failing =
             page.find("<tr class=\"bad\"><td>s3.&lt;b&gt;</td>").expect("the failing check");

@@ -11,6 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::options::WaitLimit;
 use super::run::{BlockingHistory, Outcome, RunHandle};
+use super::schedule::Schedule;
 use super::subscriber::{Fallback, PendingResult, ReportedResult, Subscriber};
 use crate::config::CheckLimits;
 
@@ -28,6 +29,7 @@ pub(super) struct CachedCheck {
     state: Mutex<State>,
     /// The number of outcomes so far.
     outcomes: AtomicU64,
+    created: Instant,
 }
 
 /// A run in progress. It is cancelled when the last reference to it is dropped.
@@ -78,6 +80,7 @@ impl CachedCheck {
             history: Arc::default(),
             state: Mutex::default(),
             outcomes: AtomicU64::new(0),
+            created: Instant::now(),
         }
     }
 
@@ -100,6 +103,12 @@ impl CachedCheck {
         PendingResult::Running(Subscriber { check: self.clone(), run, requested, fallback })
     }
 
+    /// Joins the run in progress or starts one, and waits for its outcome however long it takes.
+    pub(super) fn subscribe(self: &Arc<Self>) -> Subscriber {
+        let run = self.join_or_start(&mut self.state.lock());
+        Subscriber { check: self.clone(), run, requested: Instant::now(), fallback: None }
+    }
+
     /// The number of outcomes so far. While it is the same, [`Self::cached`] returns the same outcome until that expires.
     pub(super) fn outcomes(&self) -> u64 {
         self.outcomes.load(Ordering::Acquire)
@@ -110,6 +119,22 @@ impl CachedCheck {
         let state = self.state.lock();
         let last = self.unexpired(&state)?;
         Some((last.clone(), last.completed + self.limits.max_age))
+    }
+
+    /// When the gateway runs the check by itself, unless there is a run before: the first time of its `schedule` since the last outcome, and not before that expires.
+    ///
+    /// While a run is in progress, that is the first time from `now` on.
+    pub(super) fn next_run(&self, schedule: &Schedule, now: Instant) -> Instant {
+        let state = self.state.lock();
+        if state.run.strong_count() > 0 {
+            return schedule.next_after(now);
+        }
+        match &state.last {
+            None => schedule.next_after(self.created),
+            Some(last) => {
+                schedule.next_after(last.completed).max(last.completed + self.limits.max_age)
+            }
+        }
     }
 
     pub(super) fn target(&self) -> &str {

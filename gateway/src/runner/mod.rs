@@ -3,21 +3,24 @@
 mod cached_check;
 mod options;
 mod run;
+mod schedule;
 mod subscriber;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use probe::{Checks, step};
+use probe::Checks;
 use tokio::sync::Semaphore;
 
 use self::cached_check::CachedCheck;
 pub use self::options::RunOptions;
-use crate::config::{Component, ConfiguredCheck};
+use self::schedule::Schedule;
+use self::subscriber::{ReportedResult, Subscriber};
+use crate::config::{Component, ConfiguredCheck, Severity};
 use crate::report::{CheckResult, Components, Report};
 
 /// How many checks may run at the same time in this process.
@@ -53,25 +56,37 @@ struct CachedReport {
     refused: bool,
 }
 
-/// A component and the cached results of its checks.
+/// A component and its checks.
 #[derive(Clone)]
 struct RunnerEntry {
-    component: Component,
-    checks: Checks<Arc<CachedCheck>>,
+    name: String,
+    identity: [u8; 32],
+    checks: Checks<RunnerCheck>,
+}
+
+/// A check with its cached result, and with settings that may change without a new check.
+#[derive(Clone)]
+struct RunnerCheck {
+    cached: Arc<CachedCheck>,
+    schedule: Option<Schedule>,
+    severity: Severity,
+    maintenance_until: Option<SystemTime>,
 }
 
 impl Runner {
-    /// A runner of `components`. A component that `previous` has with the same configuration keeps its outcomes and its runs in progress.
+    /// A runner of the components of a namespace. A check of a component that `previous` has as well keeps its outcomes and its runs in progress.
     pub fn new(
+        namespace: &str,
         components: Vec<Component>,
         limit: &ConcurrencyLimit,
         previous: Option<&Self>,
     ) -> Self {
         let entry = |component: Component| {
-            let unchanged = previous.and_then(|runner| {
-                runner.entries.iter().find(|entry| entry.component.is_same(&component))
-            });
-            unchanged.cloned().unwrap_or_else(|| RunnerEntry::new(component, limit))
+            let is_same = |entry: &&RunnerEntry| {
+                entry.name == component.name && entry.identity == component.identity
+            };
+            let known = previous.and_then(|runner| runner.entries.iter().find(is_same));
+            RunnerEntry::new(namespace, component, limit, known)
         };
         Self { entries: components.into_iter().map(entry).collect(), cached: Mutex::default() }
     }
@@ -79,10 +94,10 @@ impl Runner {
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
-        for RunnerEntry { component, checks } in &self.entries {
-            names.push(component.name.clone());
+        for RunnerEntry { name, checks, .. } in &self.entries {
+            names.push(name.clone());
             if let Checks::Group(_) = checks {
-                names.extend(checks.iter_named(&component.name).map(|(name, _)| name));
+                names.extend(checks.iter_named(name).map(|(name, _)| name));
             }
         }
         names
@@ -92,13 +107,12 @@ impl Runner {
     #[must_use]
     pub fn only(&self, names: &[String]) -> Self {
         let part = |entry: &RunnerEntry| {
-            let RunnerEntry { component, checks } = entry;
-            if names.contains(&component.name) {
+            let RunnerEntry { name: component, identity, checks } = entry;
+            if names.contains(component) {
                 return Some(entry.clone());
             }
-            let checks =
-                checks.filter_group(|name| names.contains(&name.within(&component.name)))?;
-            Some(RunnerEntry { component: component.clone(), checks })
+            let checks = checks.filter_group(|name| names.contains(&name.within(component)))?;
+            Some(RunnerEntry { name: component.clone(), identity: *identity, checks })
         };
         Self { entries: self.entries.iter().filter_map(part).collect(), cached: Mutex::default() }
     }
@@ -114,10 +128,24 @@ impl Runner {
         Box::pin(self.run_checks(options)).await
     }
 
+    /// Starts, or joins, a run of every check that is due at `now`. Also returns when the next check is due, or `None` if none has an interval.
+    pub(crate) fn start_due(&self, now: Instant) -> (Vec<Subscriber>, Option<Instant>) {
+        let (mut runs, mut next) = (Vec::new(), None);
+        for check in self.checks() {
+            let Some(schedule) = &check.schedule else { continue };
+            if check.cached.next_run(schedule, now) <= now {
+                runs.push(check.cached.subscribe());
+            }
+            let due = check.cached.next_run(schedule, now);
+            next = Some(next.map_or(due, |next: Instant| next.min(due)));
+        }
+        (runs, next)
+    }
+
     async fn run_checks(&self, options: RunOptions) -> RunReport {
         let limit = options.wait_limit();
         let mut pending: Vec<_> =
-            self.checks().map(|check| check.request(options.fresh, limit)).collect();
+            self.checks().map(|check| check.cached.request(options.fresh, limit)).collect();
         let mut results = Vec::with_capacity(pending.len());
         // The check that was started last usually ends last. Awaiting it first avoids a wakeup for each of the others.
         while let Some(last) = pending.pop() {
@@ -125,67 +153,105 @@ impl Runner {
         }
         results.reverse();
         let age = results.iter().filter_map(|reported| reported.age).max();
-        let refused = results.iter().any(|reported| is_refused(reported.failed_step));
+        let refused = results.iter().any(ReportedResult::is_refused);
         let components = self.components(results.into_iter().map(|reported| reported.result));
-        RunReport { report: Report { components: Arc::new(components), age }, refused }
+        RunReport { report: self.report(Arc::new(components), age), refused }
     }
 
     /// The report, if no check has to run for it.
     fn cached(&self) -> Option<RunReport> {
         let mut cached = self.cached.lock();
-        let outcomes = self.checks().map(|check| check.outcomes()).sum();
+        let outcomes = self.checks().map(|check| check.cached.outcomes()).sum();
         let now = Instant::now();
         if !cached.as_ref().is_some_and(|last| last.outcomes == outcomes && now < last.expires) {
             *cached = self.collect_cached(outcomes);
         }
         cached.as_ref().map(|cached| {
             let age = Some(now.saturating_duration_since(cached.oldest));
-            let report = Report { components: cached.components.clone(), age };
+            let report = self.report(cached.components.clone(), age);
             RunReport { report, refused: cached.refused }
         })
     }
 
     /// A report of the last outcomes, or `None` if one of them has expired.
     fn collect_cached(&self, outcomes: u64) -> Option<CachedReport> {
-        let last: Vec<_> = self.checks().map(|check| check.cached()).collect::<Option<_>>()?;
+        let last: Vec<_> =
+            self.checks().map(|check| check.cached.cached()).collect::<Option<_>>()?;
         let components = self.components(last.iter().map(|(outcome, _)| outcome.to_result()));
         Some(CachedReport {
             components: Arc::new(components),
             outcomes,
             expires: last.iter().map(|(_, expires)| *expires).min()?,
             oldest: last.iter().map(|(outcome, _)| outcome.completed).min()?,
-            refused: last.iter().any(|(outcome, _)| is_refused(outcome.failed_step)),
+            refused: last.iter().any(|(outcome, _)| outcome.is_refused()),
         })
+    }
+
+    fn report(&self, components: Arc<Components>, age: Option<Duration>) -> Report {
+        let has_critical_failure = !components.all_working() && self.is_critical(&components);
+        Report { components, age, has_critical_failure }
+    }
+
+    /// Whether one of the failures in `components` is critical now.
+    fn is_critical(&self, components: &Components) -> bool {
+        let now = SystemTime::now();
+        let results = components.iter().flat_map(|(_, results)| results.iter());
+        self.checks()
+            .zip(results)
+            .any(|(check, result)| !result.is_working() && check.is_critical(now))
     }
 
     /// The components of a report, with `results` in the order of [`Self::checks`].
     fn components(&self, mut results: impl Iterator<Item = CheckResult>) -> Components {
         let component = |entry: &RunnerEntry| {
-            Some((entry.component.name.clone(), entry.checks.with_values(&mut results)?))
+            Some((entry.name.clone(), entry.checks.with_values(&mut results)?))
         };
         self.entries.iter().filter_map(component).collect::<Vec<_>>().into()
     }
 
-    fn checks(&self) -> impl Iterator<Item = &Arc<CachedCheck>> {
+    fn checks(&self) -> impl Iterator<Item = &RunnerCheck> {
         self.entries.iter().flat_map(|entry| entry.checks.iter())
     }
 }
 
 impl RunnerEntry {
-    fn new(component: Component, limit: &ConcurrencyLimit) -> Self {
-        let named = component.checks.iter_named(&component.name).map(|(name, configured)| {
-            let ConfiguredCheck { check, limits } = configured;
-            Arc::new(CachedCheck::new(name, check.clone(), *limits, limit.0.clone()))
+    /// An entry for `component`. If it is `known`, its checks stay, and only their other settings change.
+    fn new(
+        namespace: &str,
+        component: Component,
+        limit: &ConcurrencyLimit,
+        known: Option<&Self>,
+    ) -> Self {
+        let Component { name: component, checks, identity } = component;
+        let mut cached = known.into_iter().flat_map(|known| known.checks.iter());
+        let made = checks.iter_named(&component).map(|(name, configured)| {
+            let ConfiguredCheck { check, settings } = configured;
+            let schedule = Schedule::new(settings.interval, namespace, &name);
+            let cached = if let Some(known) = cached.next() {
+                known.cached.clone()
+            } else {
+                let (limits, permits) = (settings.limits, limit.0.clone());
+                Arc::new(CachedCheck::new(name, check.clone(), limits, permits))
+            };
+            let (severity, maintenance_until) = (settings.severity, settings.maintenance_until);
+            RunnerCheck { cached, schedule, severity, maintenance_until }
         });
-        let checks = component.checks.with_values(named);
+        let checks = checks.with_values(made);
         let Some(checks) = checks else { unreachable!("each check has a name") };
-        Self { component, checks }
+        Self { name: component, identity, checks }
+    }
+}
+
+impl RunnerCheck {
+    /// Whether a failure means that the application does not work, and is not expected.
+    fn is_critical(&self, now: SystemTime) -> bool {
+        self.severity == Severity::Critical && self.maintenance_until.is_none_or(|end| end <= now)
     }
 }
 
 impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.entries.iter().map(|entry| &entry.component.name)).finish()
+        f.debug_list().entries(self.entries.iter().map(|entry| &entry.name)).finish()
     }
 }
 
@@ -196,9 +262,4 @@ pub struct RunReport {
     pub report: Report,
     /// Whether a backend rejected the credentials, which may have been rotated in Vault.
     pub refused: bool,
-}
-
-/// Whether a failure at this step means that the credentials were rejected.
-fn is_refused(failed_step: Option<&str>) -> bool {
-    failed_step == Some(step::AUTHENTICATE)
 }

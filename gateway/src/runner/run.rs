@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use probe::{DynCheck, Failure, Steps};
+use probe::{DynCheck, Failure, Steps, step};
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
@@ -52,6 +52,11 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// Whether the backend rejected the credentials, which may have been rotated in Vault.
+    pub(super) fn is_refused(&self) -> bool {
+        self.failed_step == Some(step::AUTHENTICATE)
+    }
+
     /// The result for a report.
     pub(super) fn to_result(&self) -> CheckResult {
         let status = self.failure.as_deref().unwrap_or(WORKING).to_owned();

@@ -12,18 +12,22 @@ use super::run::Outcome;
 use crate::report::CheckResult;
 
 /// The result of a check in one report.
-pub(super) struct ReportedResult {
+pub(crate) struct ReportedResult {
     pub(super) result: CheckResult,
     /// The age of the result, unless this report waited for its run.
     pub(super) age: Option<Duration>,
-    /// The step that failed.
-    pub(super) failed_step: Option<&'static str>,
+    is_refused: bool,
 }
 
 impl ReportedResult {
     pub(super) fn cached(outcome: &Outcome) -> Self {
         let age = Some(outcome.completed.elapsed());
-        Self { result: outcome.to_result(), age, failed_step: outcome.failed_step }
+        Self { result: outcome.to_result(), age, is_refused: outcome.is_refused() }
+    }
+
+    /// Whether the backend rejected the credentials, which may have been rotated in Vault.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused
     }
 }
 
@@ -34,7 +38,6 @@ pub(super) enum PendingResult {
 }
 
 impl PendingResult {
-    /// The result, or the fallback if the wait limit is reached first.
     pub(super) async fn result(self) -> ReportedResult {
         match self {
             Self::Ready(result) => result,
@@ -44,7 +47,7 @@ impl PendingResult {
 }
 
 /// One caller's interest in a run.
-pub(super) struct Subscriber {
+pub(crate) struct Subscriber {
     pub(super) check: Arc<CachedCheck>,
     pub(super) run: Arc<Run>,
     pub(super) requested: Instant,
@@ -61,7 +64,8 @@ pub(super) enum Fallback {
 }
 
 impl Subscriber {
-    async fn result(self) -> ReportedResult {
+    /// The result, or the fallback if the wait limit is reached first.
+    pub(crate) async fn result(self) -> ReportedResult {
         let Some((limit, fallback)) = &self.fallback else {
             return self.completed(self.outcome().await);
         };
@@ -104,6 +108,6 @@ impl Subscriber {
         let failure = Failure::msg(self.run.steps.current(), reason);
         let result =
             CheckResult { status: failure.render(self.check.target()), response_time: waited };
-        ReportedResult { result, age: None, failed_step: None }
+        ReportedResult { result, age: None, is_refused: false }
     }
 }

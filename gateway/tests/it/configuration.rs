@@ -1,9 +1,10 @@
 //! Configuration files: all errors are reported at once, with line and key, without values.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
 
-use gateway::config::{Configuration, LoadContext, SecretCache};
+use gateway::config::{Configuration, LoadContext, SecretCache, Severity};
 use gateway::kinds::KINDS;
 use probe::config::{Node, Value};
 use probe::{Checks, SharedResources};
@@ -76,7 +77,7 @@ url = "postgres://db"
             "production.toml:3: max_age: expected a duration such as `250ms`, `3s`, `5m` or `1h`",
             "production.toml:6: postgres.url: expected another value for `port`",
             "production.toml:7: postgres.timeout: expected a timeout of at least `1ms`",
-            "production.toml:8: postgres: unknown key `colour`, expected one of `url`, `role`, `connection`, `reconnect`, `ca`, `certificate`, `private_key`, `kind`, `timeout`, `max_age`, `overdue_wait`, `checks`",
+            "production.toml:8: postgres: unknown key `colour`, expected one of `url`, `role`, `connection`, `reconnect`, `ca`, `certificate`, `private_key`, `kind`, `timeout`, `max_age`, `overdue_wait`, `interval`, `severity`, `maintenance_until`, `checks`",
             "production.toml:11: redis.url: the environment variable `NONE` is not set",
             &unknown_kind,
         ],
@@ -126,7 +127,7 @@ timeout = "1s"
     let limits: Vec<_> = checks
         .iter()
         .map(|(name, configured)| {
-            let limits = configured.limits;
+            let limits = configured.settings.limits;
             (name.as_str(), limits.timeout.as_secs(), limits.max_age.as_secs())
         })
         .collect();
@@ -154,12 +155,96 @@ region = "eu-central-1"
         ))
         .expect("the file is valid");
         let Checks::Group(checks) = &configuration.components[0].checks else { panic!("a group") };
-        let ages = checks.iter().map(|(_, configured)| configured.limits.max_age.as_secs());
+        let ages =
+            checks.iter().map(|(_, configured)| configured.settings.limits.max_age.as_secs());
         ages.take(3).collect::<Vec<_>>()
     };
     assert_eq!(max_ages(""), [3, 60, 3]);
     assert_eq!(max_ages("[history.checks.e2e]\ntimeout = \"20s\"\n"), [3, 60, 3]);
     assert_eq!(max_ages("[history.checks.e2e]\nmax_age = \"5s\"\n"), [3, 5, 3]);
+}
+
+#[test]
+fn an_interval_shorter_than_max_age_is_an_error_where_either_is_set() {
+    let redis = "[redis]\nurl = \"redis://h\"\n";
+    let too_short = "interval: expected an interval that is at least as long as `max_age`";
+    check(
+        &format!("{GOOD}max_age = \"10s\"\ninterval = \"5s\"\n{redis}"),
+        &[&format!("production.toml:4: {too_short}")],
+    );
+    check(
+        &format!("{GOOD}max_age = \"10s\"\n{redis}interval = \"5s\"\n"),
+        &[&format!("production.toml:6: redis.{too_short}")],
+    );
+    check(
+        &format!("{GOOD}interval = \"5s\"\n{redis}max_age = \"10s\"\n"),
+        &[
+            "production.toml:6: redis.max_age: expected at most the `interval` of this check, or a longer `interval` here",
+        ],
+    );
+    check(
+        &format!("{GOOD}max_age = \"0s\"\ninterval = \"999ms\"\n{redis}"),
+        &["production.toml:4: interval: expected an interval of at least `1s`, or `0s` for none"],
+    );
+    let intervals = |text: &str| {
+        let configuration = read(text).expect("the file is valid");
+        let checks = configuration.components.iter().flat_map(|component| component.checks.iter());
+        checks.map(|check| check.settings.interval.as_secs()).collect::<Vec<_>>()
+    };
+    let group =
+        "[cache]\na = \"redis://h\"\nb = \"redis://h\"\n[cache.checks.b]\ninterval = \"0s\"\n";
+    assert_eq!(intervals(&format!("{GOOD}interval = \"5s\"\n{group}{redis}")), [5, 0, 5]);
+    assert_eq!(intervals(&format!("{GOOD}{redis}")), [0]);
+    // The minimum interval of this check is no mistake of the file.
+    let history = "[history]\ninterval = \"5s\"\n[history.clickhouse]\nurl = \"http://h\"\ndatabase = \"d\"\n\
+                   table = \"t\"\nwrites = true\n[history.e2e]\ntime_column = \"c\"\n\
+                   [history.event_bridge]\nbus = \"b\"\nrule = \"r\"\nregion = \"eu-central-1\"\n\
+                   api_destination = \"d\"\nconnection = \"c\"\n";
+    assert!(intervals(&format!("{GOOD}{history}")).iter().all(|interval| *interval == 5));
+}
+
+#[test]
+fn an_unknown_severity_is_an_error() {
+    let redis = "[redis]\nurl = \"redis://h\"\n";
+    check(
+        &format!("{GOOD}{redis}severity = \"fatal\"\n"),
+        &["production.toml:5: redis.severity: expected `critical` or `warning`"],
+    );
+    let group = "[cache]\nseverity = \"warning\"\na = \"redis://h\"\nb = \"redis://h\"\n\
+                 [cache.checks.b]\nseverity = \"critical\"\n";
+    let configuration = read(&format!("{GOOD}{group}{redis}")).expect("the file is valid");
+    let checks = configuration.components.iter().flat_map(|component| component.checks.iter());
+    let severities: Vec<_> = checks.map(|check| check.settings.severity).collect();
+    assert_eq!(severities, [Severity::Warning, Severity::Critical, Severity::Critical]);
+}
+
+/// The date and time of an RFC 3339 timestamp, as `date` prints it.
+fn date(when: &str) -> String {
+    let output =
+        Command::new("date").args(["--utc", "--iso-8601=seconds", "--date", when]).output();
+    String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_maintenance_ends_within_seven_days_and_the_latest_counts() {
+    let redis = "[redis]\nurl = \"redis://h\"\n";
+    let (tomorrow, in_a_week) = (date("+1 day"), date("+8 days"));
+    check(
+        &format!("{GOOD}maintenance_until = {in_a_week}\n{redis}"),
+        &["production.toml:3: maintenance_until: expected a time that is at most 7 days ahead"],
+    );
+    check(
+        &format!("{GOOD}{redis}maintenance_until = 2030-01-31\n"),
+        &[
+            "production.toml:5: redis.maintenance_until: expected a date and time with an offset, such as 2030-01-31T04:00:00+01:00, found a date or a time without an offset",
+        ],
+    );
+    let text = format!("{GOOD}maintenance_until = {tomorrow}\n{redis}");
+    for past in ["", "maintenance_until = 2020-01-31T04:00:00Z\n"] {
+        let configuration = read(&format!("{text}{past}")).expect("the file is valid");
+        let Checks::Single(redis) = &configuration.components[0].checks else { panic!("a check") };
+        assert!(redis.settings.maintenance_until > Some(SystemTime::now()));
+    }
 }
 
 #[test]
@@ -185,7 +270,7 @@ fn limits_of_an_unknown_check_are_an_error() {
     check(
         &format!("{GOOD}[redis]\nurl = \"redis://cache/1\"\nchecks = {{}}\n"),
         &[
-            "production.toml:5: redis.checks: this component is a single check, so its limits are set in the section itself",
+            "production.toml:5: redis.checks: this component is a single check, so its settings are in the section itself",
         ],
     );
 }

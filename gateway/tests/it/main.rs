@@ -13,6 +13,7 @@ mod contract;
 mod documentation;
 mod floods;
 mod history;
+mod intervals;
 mod log;
 mod oneshot;
 mod permissions;

@@ -1,9 +1,11 @@
 //! The values of a configuration file, each with its line.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use toml_datetime::{Datetime, Offset};
 
 use crate::Failure;
 
@@ -27,6 +29,8 @@ pub enum Value {
     Integer(i64),
     /// A boolean.
     Boolean(bool),
+    /// A date and time with an offset from UTC.
+    DateTime(SystemTime),
     /// A list.
     Array(Vec<Node>),
     /// A table, in the order of the file.
@@ -42,6 +46,7 @@ impl Value {
             Self::String(_) | Self::Unknown(_) => "a string",
             Self::Integer(_) => "an integer",
             Self::Boolean(_) => "a boolean",
+            Self::DateTime(_) => "a date and time",
             Self::Array(_) => "an array",
             Self::Table(_) => "a table",
             Self::Other(kind) => kind,
@@ -124,7 +129,8 @@ fn from_value(value: DeValue<'_>, lines: &Lines) -> Value {
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or(Value::Other("an integer out of range"), Value::Integer),
         DeValue::Float(_) => Value::Other("a float"),
-        DeValue::Datetime(_) => Value::Other("a date"),
+        DeValue::Datetime(date_time) => system_time(date_time)
+            .map_or(Value::Other("a date or a time without an offset"), Value::DateTime),
         DeValue::Array(items) => Value::Array(
             items
                 .into_iter()
@@ -136,6 +142,32 @@ fn from_value(value: DeValue<'_>, lines: &Lines) -> Value {
         ),
         DeValue::Table(table) => from_table(table, lines),
     }
+}
+
+/// The time that a date and time with an offset means, or `None` without one of the three.
+fn system_time(Datetime { date, time, offset }: Datetime) -> Option<SystemTime> {
+    let (date, time) = (date?, time?);
+    let offset_minutes = match offset? {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => minutes,
+    };
+    let minutes = i64::from(time.hour) * 60 + i64::from(time.minute) - i64::from(offset_minutes);
+    let days = days_since_epoch(date.year.into(), date.month.into(), date.day.into());
+    let seconds = days * 86_400 + minutes * 60 + i64::from(time.second.unwrap_or_default());
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
+    }
+}
+
+/// The days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March, so that a leap day is the last day of its year.
+fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    year * 365 + leap_days + day_of_year - 719_468
 }
 
 /// The positions of a text's line ends.
@@ -175,6 +207,32 @@ mod tests {
             "ok = 1\nurl = \"redis://:hunter2@cache\nmore = 2\n",
             &["2: invalid basic string, expected `\"`"],
         );
+    }
+
+    fn date_time(text: &str) -> Option<u64> {
+        let node = Node::parse(&format!("at = {text}\n")).expect("this is TOML");
+        match node.get("at")?.value {
+            Value::DateTime(at) => Some(at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_date_and_time_with_an_offset_is_a_time() {
+        // As `date --date=... +%s` prints them.
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2000-02-29T12:30:00Z", 951_827_400),
+            ("2026-03-01T00:00:00Z", 1_772_323_200),
+            ("2026-11-30T04:00:00+01:00", 1_796_007_600),
+            ("2026-11-29T22:00:00.5-05:00", 1_796_007_600),
+            ("2100-03-01 00:00:00Z", 4_107_542_400),
+        ] {
+            assert_eq!(date_time(text), Some(expected), "{text}");
+        }
+        for local in ["2026-11-30", "04:00:00", "2026-11-30T04:00:00"] {
+            assert_eq!(date_time(local), None, "{local}");
+        }
     }
 
     #[test]

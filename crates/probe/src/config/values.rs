@@ -1,6 +1,6 @@
 //! The types of settings, and how each is read from a value.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{Node, Value};
 use crate::{Failure, Secret};
@@ -101,6 +101,19 @@ impl FromNode for Duration {
         };
         let number: u64 = number.parse().map_err(|_| wrong())?;
         number.checked_mul(milliseconds).map(Self::from_millis).ok_or_else(|| wrong().into())
+    }
+}
+
+/// A date and time with an offset from UTC, so that it is the same everywhere.
+impl FromNode for SystemTime {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
+        match &node.value {
+            Value::DateTime(at) => Ok(*at),
+            other => {
+                let what = "a date and time with an offset, such as 2030-01-31T04:00:00+01:00";
+                Err(ValueError::expected(what, other))
+            }
+        }
     }
 }
 

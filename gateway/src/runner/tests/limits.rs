@@ -69,13 +69,15 @@ async fn a_report_at_its_deadline_keeps_its_shape() {
     let (hanging, working) = (FakeCheck::new(Behavior::Hang), FakeCheck::new(Behavior::Work));
     let limits = CheckLimits { timeout: SOON, ..LIMITS };
     let group = |name: &str| {
-        let configured = |check: &Arc<FakeCheck>| ConfiguredCheck { check: check.clone(), limits };
         let names = ["slow", "fast"].map(|name| CheckName::new(name).unwrap());
-        let checks = names.into_iter().zip([&hanging, &working].map(configured)).collect();
+        let checks = names
+            .into_iter()
+            .zip([&hanging, &working].map(|check| configured(check, limits)))
+            .collect();
         Component { name: name.to_owned(), checks: Checks::Group(checks), identity: [0; 32] }
     };
     let components = vec![group("group"), component("it", &hanging, limits)];
-    let runner = Runner::new(components, &ConcurrencyLimit::default(), None);
+    let runner = Runner::new("tests", components, &ConcurrencyLimit::default(), None);
     let report = runner.run(at_deadline()).await.report;
     let names: Vec<_> = report.checks().map(|(name, _)| name).collect();
     assert_eq!(names, ["group.slow", "group.fast", "it"]);
@@ -92,7 +94,7 @@ async fn at_the_deadline_a_check_that_waits_for_its_turn_reports_that_step() {
     let check = FakeCheck::new(Behavior::Work);
     let permits = Arc::new(Semaphore::new(1));
     let components = vec![component("it", &check, LIMITS)];
-    let runner = Runner::new(components, &ConcurrencyLimit(permits.clone()), None);
+    let runner = Runner::new("tests", components, &ConcurrencyLimit(permits.clone()), None);
     let permit = permits.acquire_owned().await.unwrap();
     let expected = "wait for a turn: not finished within the 10s that an answer may take (fake:1)";
     let waiting = async {

@@ -1,6 +1,7 @@
 //! The runner with checks that misbehave in every way a check can.
 
 mod fake_check;
+mod intervals;
 mod limits;
 
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 
 use self::fake_check::{Behavior, FakeCheck};
 use super::*;
-use crate::config::{CheckLimits, Component, ConfiguredCheck};
+use crate::config::{CheckLimits, CheckSettings, Component, ConfiguredCheck};
 use crate::report::{CheckResult, ComponentResult};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -21,17 +22,27 @@ const LIMITS: CheckLimits = CheckLimits {
     overdue_wait: Duration::from_millis(20),
 };
 
+fn configured(check: &Arc<FakeCheck>, limits: CheckLimits) -> ConfiguredCheck {
+    let settings = CheckSettings {
+        limits,
+        interval: Duration::ZERO,
+        severity: Severity::Critical,
+        maintenance_until: None,
+    };
+    ConfiguredCheck { check: check.clone(), settings }
+}
+
 fn component(name: &str, check: &Arc<FakeCheck>, limits: CheckLimits) -> Component {
     Component {
         name: name.to_owned(),
-        checks: Checks::Single(ConfiguredCheck { check: check.clone(), limits }),
+        checks: Checks::Single(configured(check, limits)),
         identity: [0; 32],
     }
 }
 
 fn runner(checks: &[(&str, &Arc<FakeCheck>)], limits: CheckLimits) -> Arc<Runner> {
     let components = checks.iter().map(|(name, check)| component(name, check, limits)).collect();
-    Arc::new(Runner::new(components, &ConcurrencyLimit::default(), None))
+    Arc::new(Runner::new("tests", components, &ConcurrencyLimit::default(), None))
 }
 
 fn result<'a>(run: &'a RunReport, name: &str) -> &'a CheckResult {
@@ -263,7 +274,8 @@ async fn the_timeout_does_not_count_the_wait_for_a_turn() {
     let checks: Vec<_> =
         (0..6).map(|_| FakeCheck::new(Behavior::Block(LIMITS.timeout * 3 / 10))).collect();
     let components = checks.iter().map(|check| component("it", check, LIMITS)).collect();
-    let runner = Runner::new(components, &ConcurrencyLimit(Arc::new(Semaphore::new(1))), None);
+    let limit = ConcurrencyLimit(Arc::new(Semaphore::new(1)));
+    let runner = Runner::new("tests", components, &limit, None);
     assert!(runner.run(PLAIN).await.report.all_working());
 }
 
@@ -274,7 +286,30 @@ async fn an_unchanged_component_keeps_its_results_in_a_new_runner() {
     first.run(PLAIN).await;
     let mut components = vec![component("it", &same, LIMITS), component("other", &changed, LIMITS)];
     components[1].identity = [1; 32];
-    let second = Runner::new(components, &ConcurrencyLimit::default(), Some(&first));
+    let second = Runner::new("tests", components, &ConcurrencyLimit::default(), Some(&first));
     second.run(PLAIN).await;
     assert_eq!((same.runs(), changed.runs()), (1, 2));
+}
+
+#[tokio::test]
+async fn only_a_critical_failure_outside_of_maintenance_counts() {
+    let check = FakeCheck::new(Behavior::Fail);
+    let in_an_hour = SystemTime::now() + Duration::from_hours(1);
+    for (severity, maintenance_until, expected) in [
+        (Severity::Critical, None, true),
+        (Severity::Warning, None, false),
+        (Severity::Critical, Some(in_an_hour), false),
+        (Severity::Critical, Some(SystemTime::UNIX_EPOCH), true),
+    ] {
+        let mut component = component("it", &check, LIMITS);
+        let Checks::Single(configured) = &mut component.checks else { panic!("a single check") };
+        configured.settings.severity = severity;
+        configured.settings.maintenance_until = maintenance_until;
+        let runner = Runner::new("tests", vec![component], &ConcurrencyLimit::default(), None);
+        for age in ["fresh", "cached"] {
+            let report = runner.run(PLAIN).await.report;
+            assert!(!report.all_working());
+            assert_eq!(report.has_critical_failure, expected, "{age}: {severity:?}");
+        }
+    }
 }

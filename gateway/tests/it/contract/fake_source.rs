@@ -144,5 +144,5 @@ pub(super) fn report() -> Report {
         ("s3".to_owned(), ComponentResult::Group(vec![])),
         ("postgres".to_owned(), ComponentResult::Single(postgres)),
     ];
-    Report { components: Arc::new(components.into()), age: None }
+    Report { components: Arc::new(components.into()), age: None, has_critical_failure: true }
 }

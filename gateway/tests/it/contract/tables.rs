@@ -240,5 +240,9 @@ fn working(age: Option<u64>) -> Report {
     let result =
         CheckResult { status: WORKING.to_owned(), response_time: Duration::from_micros(412) };
     let components = vec![("redis".to_owned(), ComponentResult::Single(result))];
-    Report { components: Arc::new(components.into()), age: age.map(Duration::from_millis) }
+    Report {
+        components: Arc::new(components.into()),
+        age: age.map(Duration::from_millis),
+        has_critical_failure: false,
+    }
 }

@@ -1,0 +1,130 @@
+//! The settings of a check that the gateway itself applies, inherited from table to table.
+
+use std::time::{Duration, SystemTime};
+
+use probe::config::{Fields, FromNode, Node, ValueError};
+
+/// The shortest interval, so that a mistake does not run a check continuously.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How far ahead a maintenance may end, so that a forgotten one does not hide failures for long.
+const MAX_MAINTENANCE: Duration = Duration::from_hours(7 * 24);
+
+/// The limits of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckLimits {
+    /// How long a run may take.
+    pub timeout: Duration,
+    /// How old a result may be to be served again.
+    pub max_age: Duration,
+    /// How long a caller waits for a check after its last run timed out.
+    pub overdue_wait: Duration,
+}
+
+/// The settings of a check that do not depend on its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckSettings {
+    /// Its limits.
+    pub limits: CheckLimits,
+    /// How often the gateway runs it without a caller; zero if it does not.
+    pub interval: Duration,
+    /// What its failure means.
+    pub severity: Severity,
+    /// The end of its maintenance, which may be in the past.
+    pub maintenance_until: Option<SystemTime>,
+}
+
+/// What the failure of a check means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The application does not work.
+    Critical,
+    /// The application works without the backend.
+    Warning,
+}
+
+impl Severity {
+    const WORDS: [Self; 2] = [Self::Critical, Self::Warning];
+
+    /// The word in the configuration and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+impl FromNode for Severity {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
+        let word = String::from_node(node)?;
+        let found = Self::WORDS.into_iter().find(|severity| severity.as_str() == word);
+        found.ok_or_else(|| "expected `critical` or `warning`".to_owned().into())
+    }
+}
+
+impl CheckSettings {
+    /// Reads the settings of a namespace, which its checks inherit.
+    pub(super) fn of_namespace(fields: &mut Fields<'_>) -> Self {
+        let settings = Self {
+            limits: CheckLimits {
+                timeout: fields.with_default("timeout", Duration::from_secs(5)),
+                max_age: fields.with_default("max_age", Duration::from_secs(1)),
+                overdue_wait: fields.with_default("overdue_wait", Duration::from_millis(100)),
+            },
+            interval: fields.with_default("interval", Duration::ZERO),
+            severity: Severity::Critical,
+            maintenance_until: maintenance_until(fields),
+        };
+        settings.verify(fields);
+        settings
+    }
+
+    /// Reads the settings in the table of a section or a check. Those that are absent are inherited.
+    ///
+    /// A maintenance ends with the latest of those that apply, so that a past one hides no other.
+    pub(super) fn inherit(self, fields: &mut Fields<'_>) -> Self {
+        let settings = Self {
+            limits: CheckLimits {
+                timeout: fields.optional("timeout").unwrap_or(self.limits.timeout),
+                max_age: fields.optional("max_age").unwrap_or(self.limits.max_age),
+                overdue_wait: fields.optional("overdue_wait").unwrap_or(self.limits.overdue_wait),
+            },
+            interval: fields.optional("interval").unwrap_or(self.interval),
+            severity: fields.optional("severity").unwrap_or(self.severity),
+            maintenance_until: maintenance_until(fields).max(self.maintenance_until),
+        };
+        settings.verify(fields);
+        settings
+    }
+
+    /// Reports values that contradict each other or make no sense, each in the table that sets it.
+    fn verify(&self, fields: &mut Fields<'_>) {
+        if self.limits.timeout.is_zero() {
+            fields.error("timeout", "expected a timeout of at least `1ms`");
+        }
+        if self.interval.is_zero() {
+            return;
+        }
+        if self.interval < MIN_INTERVAL && fields.has("interval") {
+            fields.error("interval", "expected an interval of at least `1s`, or `0s` for none");
+        } else if self.interval < self.limits.max_age {
+            if fields.has("interval") {
+                let message = "expected an interval that is at least as long as `max_age`";
+                fields.error("interval", message);
+            } else if fields.has("max_age") {
+                let message =
+                    "expected at most the `interval` of this check, or a longer `interval` here";
+                fields.error("max_age", message);
+            }
+        }
+    }
+}
+
+fn maintenance_until(fields: &mut Fields<'_>) -> Option<SystemTime> {
+    let until = fields.optional("maintenance_until")?;
+    if SystemTime::now().checked_add(MAX_MAINTENANCE).is_some_and(|latest| until > latest) {
+        fields.error("maintenance_until", "expected a time that is at most 7 days ahead");
+    }
+    Some(until)
+}

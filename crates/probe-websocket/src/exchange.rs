@@ -2,8 +2,9 @@
 
 use async_tungstenite::tungstenite::protocol::Message;
 use probe::config::Fields;
-use probe::{Failure, Steps};
+use probe::{Cause, Failure, Steps};
 
+use crate::answer::{Answer, Dialogue};
 use crate::socket::Socket;
 
 /// The number of other messages after which the check stops waiting for the answer.
@@ -12,32 +13,24 @@ const MAX_SKIPPED: usize = 1000;
 /// A ping with a random payload, or a configured message.
 pub(crate) enum Exchange {
     Ping,
-    Message { send: String, expect: String },
+    Message(Dialogue),
 }
 
 impl Exchange {
-    /// Reads `send` and `expect`, of which each needs the other.
+    /// Reads the settings of the message and its answer. Without any of them, a ping is sent.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let send: Option<String> = fields.optional("send");
-        let expect: Option<String> = fields.optional("expect");
-        for (key, other) in [("send", "expect"), ("expect", "send")] {
-            if fields.has(key) && !fields.has(other) {
-                fields.error(key, format!("expected `{other}` beside it"));
-            }
-        }
-        if !fields.has("send") {
-            return Some(Self::Ping);
-        }
-        Some(Self::Message { send: send?, expect: expect? })
+        let dialogue = Dialogue::read(fields);
+        if fields.has("send") { dialogue.map(Self::Message) } else { Some(Self::Ping) }
     }
 
     /// Sends the message and waits for its answer. Other messages are skipped.
     pub(crate) async fn run(&self, steps: &Steps, socket: &mut Socket) -> Result<(), Failure> {
-        let (step, sent, expected) = self.messages();
+        let step = self.step();
+        let (sent, answer) = self.messages().map_err(|cause| Failure::new(step, cause))?;
         steps.run(step, socket.send(sent)).await?;
         for skipped in 1..=MAX_SKIPPED {
             let message = socket.next().await.map_err(|cause| Failure::new(step, cause))?;
-            if message == expected {
+            if answer.is(&message) {
                 return Ok(());
             }
             let bytes = message.len();
@@ -53,16 +46,22 @@ impl Exchange {
         ))
     }
 
-    /// The step, the message to send and the expected answer.
-    fn messages(&self) -> (&'static str, Message, Message) {
+    fn step(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Message(_) => "message",
+        }
+    }
+
+    /// The message to send and its answer.
+    fn messages(&self) -> Result<(Message, Answer), Cause> {
         match self {
             Self::Ping => {
                 let payload = format!("health-gateway:{:032x}", rand::random::<u128>());
-                ("ping", Message::Ping(payload.clone().into()), Message::Pong(payload.into()))
+                let answer = Answer::Message(Message::Pong(payload.clone().into()));
+                Ok((Message::Ping(payload.into()), answer))
             }
-            Self::Message { send, expect } => {
-                ("message", Message::text(send.as_str()), Message::text(expect.as_str()))
-            }
+            Self::Message(dialogue) => dialogue.new_run(),
         }
     }
 }

@@ -8,13 +8,15 @@
 //! headers = { Authorization = "Bearer ${env:TOKEN}" }
 //! subprotocol = "chat.v2"                    # the server must select it
 //! origin = "https://app.example"
-//! send = '{"type":"ping"}'                   # without these two, a WebSocket ping
-//! expect = '{"type":"pong"}'
+//! send = '{"type":"ping","id":"$${random}"}' # without it, a WebSocket ping
+//! contains = '"id":"$${random}"'
+//! matches = '"type": *"pong"'
 //! # ca, certificate, private_key: PEM
 //! ```
 //!
 //! Each run opens a new connection, as the application's clients do. A server that serves old connections but accepts no new ones is down.
 
+mod answer;
 mod exchange;
 mod handshake;
 mod header;

@@ -5,6 +5,8 @@
 /origin             echoes; requires the origin https://app.example
 /subprotocol/NAME   echoes; selects this subprotocol if any is offered
 /greet/TEXT         sends messages of its own before it reads, then echoes
+/talk/TEXT          sends this text once, and reads nothing for half a minute
+/rpc                answers {"id": ID} with a greeting and {"result": "pong", "id": ID}, in JSON
 /flood              sends messages without end
 /silent             upgrades, and neither reads nor writes for half a minute
 /close/CODE/REASON  closes at once with this code, and optionally with a reason
@@ -67,12 +69,21 @@ async def handle(connection):
     try:
         await misbehave(connection)
         async for message in connection:
-            await connection.send(message)
+            for answer in answers(connection, message):
+                await connection.send(answer)
     except ConnectionClosed:
         pass
     finally:
         await connection.wait_closed()
         count(open=-1, **{str(connection.close_code): 1})
+
+
+def answers(connection, message):
+    match path(connection):
+        case ["rpc"]:
+            return ['{"event": "hello"}', json.dumps({"result": "pong", "id": json.loads(message)["id"]})]
+        case _:
+            return [message]
 
 
 async def misbehave(connection):
@@ -87,7 +98,9 @@ async def misbehave(connection):
         case ["flood"]:
             while True:
                 await connection.send("and another thing")
-        case ["silent"]:
+        case ["silent"] | ["talk", _]:
+            for text in path(connection)[1:]:
+                await connection.send(text)
             connection.transport.pause_reading()
             # Longer than any client waits. Without reading, the server does not notice that the client is gone.
             await asyncio.sleep(30)

@@ -6,10 +6,11 @@ use std::time::Duration;
 use amqp::{Amqp, Connection, Deliveries, Publication};
 use probe::config::{Fields, Url};
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
+use tokio::time::sleep;
 
 use crate::broker::BrokerOptions;
 use crate::findings::{Backlog, FindingsSender};
-use crate::inspect::{ControlExchanges, InspectReply, InspectRequest};
+use crate::inspect::{ControlExchanges, InspectReply, InspectRequest, REPEAT_INTERVAL};
 use crate::task::Task;
 
 /// How long a request stays in a worker's queue before it expires, so that requests do not pile up while the worker is stopped.
@@ -60,8 +61,9 @@ impl AmqpBroker {
         queues: &[String],
         findings: &FindingsSender,
     ) -> Result<(), Failure> {
+        let mut losses = 0;
         // A cached connection may have been stale, so the request is published once more after a loss.
-        for _ in 0..2 {
+        while losses < 2 {
             let publish = self.amqp.run(steps, |connection| {
                 publish(connection, steps, request, queues, &self.exchanges)
             });
@@ -72,7 +74,8 @@ impl AmqpBroker {
             findings.accepted(recipients, backlogs);
             tokio::select! {
                 () = findings.abandoned() => return Ok(()),
-                () = receive(deliveries, &self.exchanges, findings) => {}
+                () = receive(deliveries, &self.exchanges, findings) => losses += 1,
+                () = sleep(REPEAT_INTERVAL) => {}
             }
         }
         Err(Failure::new("ask", Cause::msg("connection closed").connection_lost()))

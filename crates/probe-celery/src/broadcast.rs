@@ -9,7 +9,7 @@ use probe::{Cleanups, Failure, Grant, Steps};
 use tokio::sync::watch;
 
 use crate::broker::Broker;
-use crate::findings::{Findings, FindingsSender, SAME_RUN};
+use crate::findings::{Findings, FindingsSender, SAME_RUN, WorkerQueues};
 use crate::inspect::InspectRequest;
 
 /// The broadcasts of one application.
@@ -17,6 +17,7 @@ pub(crate) struct Broadcasts {
     broker: Broker,
     queues: Vec<String>,
     cleanups: Cleanups,
+    known_workers: Arc<Mutex<WorkerQueues>>,
     latest: Mutex<Latest>,
 }
 
@@ -45,7 +46,7 @@ pub(crate) struct JoinedBroadcast {
 
 impl Broadcasts {
     pub(crate) fn new(broker: Broker, queues: Vec<String>, cleanups: Cleanups) -> Self {
-        Self { broker, queues, cleanups, latest: Mutex::default() }
+        Self { broker, queues, cleanups, known_workers: Arc::default(), latest: Mutex::default() }
     }
 
     /// The broker's `host:port`.
@@ -72,7 +73,8 @@ impl Broadcasts {
             let (findings, steps) = (broadcast.findings.subscribe(), broadcast.steps.clone());
             return JoinedBroadcast { findings, steps };
         }
-        let (sender, findings) = FindingsSender::new(self.cleanups.clone());
+        let (sender, findings) =
+            FindingsSender::new(self.known_workers.clone(), self.cleanups.clone());
         let broadcast = Arc::new(Broadcast { findings: sender, steps: Arc::default() });
         broadcast.steps.begin("ask");
         latest.number += 1;
@@ -97,7 +99,7 @@ impl Broadcasts {
 impl JoinedBroadcast {
     /// Waits until `judge` reaches a verdict on the findings; it may record in `steps` what a timeout would report.
     pub(crate) async fn verdict<T>(
-        mut self,
+        &mut self,
         steps: &Steps,
         judge: impl Fn(&Findings, &Steps) -> Option<Result<T, Failure>>,
     ) -> Result<T, Failure> {
@@ -116,6 +118,18 @@ impl JoinedBroadcast {
             }
             if self.findings.changed().await.is_err() {
                 return Err(Failure::msg(steps.current(), "the broadcast was abandoned"));
+            }
+        }
+    }
+
+    /// Waits until `find` returns something about the findings, which may be never.
+    pub(crate) async fn wait_for<T>(&mut self, find: impl Fn(&Findings) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = find(&self.findings.borrow_and_update()) {
+                return found;
+            }
+            if self.findings.changed().await.is_err() {
+                return std::future::pending().await;
             }
         }
     }

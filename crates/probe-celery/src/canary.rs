@@ -1,7 +1,7 @@
 //! Sends a task through a queue and waits for its result.
 //!
 //! The result proves that a worker process takes work from the queue; a reply to a broadcast proves only that the worker's main process is alive.
-//! A canary outlives a check that is cut off, and the next check waits for it, so there is never more than one in a queue.
+//! A canary outlives a check that is cut off. The next check sends another and waits for both, since the first may have been lost with its worker; there are never more than three in a queue.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ const LIFETIME: Duration = Duration::from_mins(1);
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the result of a task may take that could not be withdrawn.
 const LATE_RESULT: Duration = Duration::from_secs(1);
+/// How many canaries of one queue may be in flight.
+const MAX_IN_FLIGHT: usize = 3;
 /// How many expired tasks are remembered, so that their late results can be deleted.
 const MAX_EXPIRED: usize = 100;
 
@@ -32,30 +34,27 @@ pub(crate) struct QueueCanary {
     results: ResultBackend,
     queue: String,
     cleanups: Cleanups,
-    current: Mutex<Option<Canary>>,
+    state: watch::Sender<State>,
     /// Tasks that have expired, but whose results may still arrive.
     expired: Mutex<Vec<Task>>,
 }
 
-/// A canary, as the checks that wait for it see it.
-#[derive(Clone)]
+/// The state of a queue's canaries, as the checks that wait for them see it.
+#[derive(Default)]
+struct State {
+    /// The canaries in flight, oldest first.
+    in_flight: Vec<Canary>,
+    /// How many canaries have returned or failed.
+    outcomes: u64,
+    latest_outcome: Option<Result<(), Failure>>,
+}
+
+/// A canary in flight.
 struct Canary {
+    number: u128,
     started: Instant,
     steps: Arc<Steps>,
-    state: watch::Receiver<State>,
-}
-
-#[derive(Clone)]
-enum State {
-    Sending,
-    Sent,
-    Done(Result<(), Failure>),
-}
-
-/// The run that sent a canary.
-enum SentBy {
-    ThisRun,
-    EarlierRun,
+    sent: bool,
 }
 
 impl QueueCanary {
@@ -65,14 +64,8 @@ impl QueueCanary {
         queue: &str,
         cleanups: Cleanups,
     ) -> Self {
-        Self {
-            broker,
-            results,
-            queue: queue.to_owned(),
-            cleanups,
-            current: Mutex::default(),
-            expired: Mutex::default(),
-        }
+        let (queue, state) = (queue.to_owned(), watch::Sender::default());
+        Self { broker, results, queue, cleanups, state, expired: Mutex::default() }
     }
 
     /// The grants for sending a task and reading its result.
@@ -81,7 +74,7 @@ impl QueueCanary {
         send.chain(self.results.grants()).collect()
     }
 
-    /// Waits for the canary in flight, or sends one; `known` describes the queue in a timeout's message.
+    /// Sends a canary and waits for it or an earlier one; `known` describes the queue in a timeout's message.
     pub(crate) async fn run(self: &Arc<Self>, steps: &Steps, known: &str) -> Result<(), Failure> {
         let result = self.run_once(steps, known).await;
         match result {
@@ -94,60 +87,72 @@ impl QueueCanary {
     }
 
     async fn run_once(self: &Arc<Self>, steps: &Steps, known: &str) -> Result<(), Failure> {
-        let (mut canary, sent_by) = self.join_or_send();
-        steps.follow(canary.steps.clone());
+        let mut state = self.state.subscribe();
+        let outcomes_before = state.borrow().outcomes;
+        self.send_another();
         loop {
-            let state = canary.state.borrow_and_update().clone();
-            match state {
-                State::Sending => {}
-                State::Sent => {
-                    steps.begin_with(STEP, timeout_reason(&sent_by, canary.started), known);
+            {
+                let state = state.borrow_and_update();
+                if let Some(outcome) = &state.latest_outcome
+                    && state.outcomes > outcomes_before
+                {
+                    return outcome.clone();
                 }
-                State::Done(result) => return result,
+                state.describe(steps, known);
             }
-            if canary.state.changed().await.is_err() {
+            if state.changed().await.is_err() {
                 return Err(Failure::msg(STEP, "the canary was abandoned"));
             }
         }
     }
 
-    /// The canary in flight, or a new one.
-    fn join_or_send(self: &Arc<Self>) -> (Canary, SentBy) {
-        let mut current = self.current.lock();
-        let is_in_flight = |canary: &&Canary| {
-            !matches!(*canary.state.borrow(), State::Done(_)) && canary.state.has_changed().is_ok()
-        };
-        if let Some(canary) = current.as_ref().filter(is_in_flight) {
-            return (canary.clone(), SentBy::EarlierRun);
-        }
-        let (sender, state) = watch::channel(State::Sending);
-        let canary = Canary { started: Instant::now(), steps: Arc::default(), state };
-        canary.steps.begin(STEP);
-        self.cleanups.spawn(self.clone().drive(canary.steps.clone(), sender));
-        *current = Some(canary.clone());
-        (canary, SentBy::ThisRun)
+    /// Sends a canary, unless too many are in flight.
+    fn send_another(self: &Arc<Self>) {
+        self.state.send_if_modified(|state| {
+            if state.in_flight.len() >= MAX_IN_FLIGHT {
+                return false;
+            }
+            let (number, steps) = (rand::random(), Arc::new(Steps::new()));
+            steps.begin(STEP);
+            self.cleanups.spawn(self.clone().drive(number, steps.clone()));
+            state.in_flight.push(Canary { number, started: Instant::now(), steps, sent: false });
+            true
+        });
     }
 
-    async fn drive(self: Arc<Self>, steps: Arc<Steps>, state: watch::Sender<State>) {
+    /// Sends a canary and publishes its outcome. One that expires has no outcome while others are in flight.
+    async fn drive(self: Arc<Self>, number: u128, steps: Arc<Steps>) {
         let expired = std::mem::take(&mut *self.expired.lock());
-        let mut expired = self.results.delete_late(expired).await;
+        let still_expired = self.results.delete_late(expired).await;
+        self.remember_expired(still_expired);
         let task = Task::new(LIFETIME);
-        let result = self.round_trip(&steps, &state, &task).await;
-        if result.is_none() {
-            expired.push(task);
+        let outcome = self.round_trip(&steps, number, &task).await;
+        if outcome.is_none() {
+            self.remember_expired(vec![task]);
         }
+        self.state.send_modify(|state| {
+            state.in_flight.retain(|canary| canary.number != number);
+            if outcome.is_some() || state.in_flight.is_empty() {
+                let expired =
+                    || Failure::msg(STEP, format!("no task came back within {LIFETIME:?}"));
+                state.latest_outcome = Some(outcome.unwrap_or_else(|| Err(expired())));
+                state.outcomes += 1;
+            }
+        });
+    }
+
+    fn remember_expired(&self, tasks: Vec<Task>) {
+        let mut expired = self.expired.lock();
+        expired.extend(tasks);
         let excess = expired.len().saturating_sub(MAX_EXPIRED);
         expired.drain(..excess);
-        *self.expired.lock() = expired;
-        let expired = || Failure::msg(STEP, format!("no task came back within {LIFETIME:?}"));
-        state.send_replace(State::Done(result.unwrap_or_else(|| Err(expired()))));
     }
 
     /// Sends the task and waits for its result; `None` if there is none within the task's lifetime.
     async fn round_trip(
         &self,
         steps: &Steps,
-        state: &watch::Sender<State>,
+        number: u128,
         task: &Task,
     ) -> Option<Result<(), Failure>> {
         let send = self.broker.send(steps, &self.queue, task, LIFETIME);
@@ -156,7 +161,12 @@ impl QueueCanary {
             Ok(Err(failure)) => return Some(Err(failure)),
             Err(_) => return Some(Err(steps.timed_out(SEND_TIMEOUT))),
         };
-        state.send_replace(State::Sent);
+        self.state.send_modify(|state| {
+            let canary = state.in_flight.iter_mut().find(|canary| canary.number == number);
+            if let Some(canary) = canary {
+                canary.sent = true;
+            }
+        });
         let wait = timeout(LIFETIME, self.results.wait_for(task, &mut sent));
         tokio::select! {
             result = wait => if let Ok(result) = result {
@@ -174,13 +184,20 @@ impl QueueCanary {
     }
 }
 
-/// Why a run that waited for a canary timed out.
-fn timeout_reason(sent_by: &SentBy, started: Instant) -> String {
-    match sent_by {
-        SentBy::ThisRun => "no task came back".to_owned(),
-        SentBy::EarlierRun => {
-            let age = started.elapsed().as_secs_f64();
-            format!("a task sent {age:.1}s ago did not come back")
+impl State {
+    /// Records in `steps` what a timeout reports.
+    fn describe(&self, steps: &Steps, known: &str) {
+        let Some(latest) = self.in_flight.last() else { return };
+        if !latest.sent {
+            return steps.follow(latest.steps.clone());
         }
+        let silence = match &self.in_flight[..] {
+            [first, _, ..] => {
+                let (count, age) = (self.in_flight.len(), first.started.elapsed().as_secs_f64());
+                format!("none of {count} tasks came back, the first sent {age:.1}s ago,")
+            }
+            _ => "no task came back".to_owned(),
+        };
+        steps.begin_with(STEP, silence, known);
     }
 }

@@ -1,9 +1,11 @@
 //! The findings of a broadcast so far, which the checks watch.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use amqp::Depth;
+use parking_lot::Mutex;
 use probe::{Cleanups, Failure};
 use tokio::sync::watch;
 
@@ -12,6 +14,9 @@ use crate::inspect::InspectReply;
 /// The checks of one run start within this time, even on a busy machine.
 pub(crate) const SAME_RUN: Duration = Duration::from_millis(100);
 
+/// Workers by their names, and the queues that each of them consumes.
+pub(crate) type WorkerQueues = BTreeMap<String, Vec<String>>;
+
 /// The state of the broker and of the workers, as far as it is known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
@@ -19,8 +24,10 @@ pub(crate) struct Findings {
     pub(crate) backlogs: Option<Vec<(String, Backlog)>>,
     /// The number of workers that received the request, if the broker reports it.
     pub(crate) recipients: Option<u64>,
-    /// The workers that replied, and the queues that each of them consumes.
-    pub(crate) workers: BTreeMap<String, Vec<String>>,
+    /// The workers that replied.
+    pub(crate) workers: WorkerQueues,
+    /// The workers that replied to earlier broadcasts.
+    pub(crate) known_workers: WorkerQueues,
     /// Why the broadcast failed, if it did.
     pub(crate) failure: Option<Failure>,
 }
@@ -54,6 +61,38 @@ impl Findings {
             .iter()
             .filter(move |(_, queues)| queues.iter().any(|name| name == queue))
             .map(|(worker, _)| worker.as_str())
+    }
+
+    /// How many consumers of this queue have not replied, as far as it is known.
+    pub(crate) fn silent_consumers(&self, queue: &str, backlog: Backlog) -> u64 {
+        let replied = self.consumers_of(queue).count() as u64;
+        if let Backlog::Known(depth) = backlog {
+            return depth.consumers.saturating_sub(replied);
+        }
+        // The broker only reports how many workers there are, so their earlier replies tell which queues they consume.
+        let silent = self.recipients.unwrap_or_default().saturating_sub(self.workers.len() as u64);
+        let consumes = |queues: &Vec<String>| queues.iter().any(|name| name == queue);
+        let absent = self
+            .known_workers
+            .iter()
+            .filter(|(worker, queues)| !self.workers.contains_key(*worker) && consumes(queues));
+        silent.min(absent.count() as u64)
+    }
+
+    /// Why there is no reply although all workers that received the request have replied; `known` describes the queues.
+    pub(crate) fn no_workers(&self, known: &str) -> String {
+        let known = if known.is_empty() { String::new() } else { format!(" ({known})") };
+        let consumed =
+            self.backlogs.iter().flatten().any(
+                |(_, backlog)| matches!(backlog, Backlog::Known(depth) if depth.consumers > 0),
+            );
+        if consumed {
+            format!(
+                "no consumer takes part in remote control, see `worker_enable_remote_control` and `control_exchange`{known}"
+            )
+        } else {
+            format!("no worker is connected{known}")
+        }
     }
 
     /// Describes the backlogs of all queues.
@@ -107,13 +146,20 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
 /// Publishes the findings of a broadcast to the checks that watch it.
 pub(crate) struct FindingsSender {
     findings: watch::Sender<Findings>,
+    /// The workers that later broadcasts know.
+    known_workers: Arc<Mutex<WorkerQueues>>,
     cleanups: Cleanups,
 }
 
 impl FindingsSender {
-    pub(crate) fn new(cleanups: Cleanups) -> (Self, watch::Receiver<Findings>) {
-        let (findings, receiver) = watch::channel(Findings::default());
-        (Self { findings, cleanups }, receiver)
+    pub(crate) fn new(
+        known_workers: Arc<Mutex<WorkerQueues>>,
+        cleanups: Cleanups,
+    ) -> (Self, watch::Receiver<Findings>) {
+        let known = known_workers.lock().clone();
+        let (findings, receiver) =
+            watch::channel(Findings { known_workers: known, ..Findings::default() });
+        (Self { findings, known_workers, cleanups }, receiver)
     }
 
     /// Publishes that the broker has accepted the request, and for how many workers if it reports that.
@@ -126,10 +172,17 @@ impl FindingsSender {
 
     /// Publishes a worker's reply; returns whether all workers have replied now.
     pub(crate) fn replied(&self, reply: InspectReply) -> bool {
+        self.known_workers.lock().insert(reply.worker.clone(), reply.queues.clone());
         self.findings.send_modify(|findings| {
             findings.workers.insert(reply.worker, reply.queues);
         });
-        self.findings.borrow().is_complete()
+        let findings = self.findings.borrow();
+        let is_complete = findings.is_complete();
+        if is_complete {
+            // The others are no longer connected.
+            self.known_workers.lock().retain(|worker, _| findings.workers.contains_key(worker));
+        }
+        is_complete
     }
 
     /// Publishes that the broadcast failed.

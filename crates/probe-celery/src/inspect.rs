@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 /// The value of Celery's setting `control_exchange`, unless it is set.
 pub(crate) const CONTROL_EXCHANGE: &str = "celery";
 
+/// How often a request is repeated while replies are missing: a worker that has just started does not receive earlier ones, and a consumer that has just ended will not reply.
+pub(crate) const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a request is valid. Workers compare its expiry with their own clocks, so this allows for clock skew.
 const EXPIRES: Duration = Duration::from_mins(1);
 

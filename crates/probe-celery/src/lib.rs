@@ -24,6 +24,7 @@ mod findings;
 mod inspect;
 mod kombu;
 mod ping;
+mod progress;
 mod queue;
 mod redis_broker;
 mod reply_queue;

@@ -29,7 +29,7 @@ impl PingCheck {
     }
 
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let broadcast = self.broadcasts.join(&self.last_joined);
+        let mut broadcast = self.broadcasts.join(&self.last_joined);
         broadcast.verdict(steps, |findings, steps| judge(&self.workers, findings, steps)).await
     }
 }
@@ -42,9 +42,10 @@ fn judge(workers: &Workers, findings: &Findings, steps: &Steps) -> Option<Result
     let queues = findings.describe_backlogs();
     let no_replies = findings.workers.is_empty();
     if findings.is_complete() {
-        let reason = if no_replies { "no worker is connected".to_owned() } else { missing };
-        let known = if queues.is_empty() { queues } else { format!(" ({queues})") };
-        return Some(Err(Failure::msg(PING, format!("{reason}{known}"))));
+        let known = if queues.is_empty() { String::new() } else { format!(" ({queues})") };
+        let reason =
+            if no_replies { findings.no_workers(&queues) } else { format!("{missing}{known}") };
+        return Some(Err(Failure::msg(PING, reason)));
     }
     let silence = if no_replies { "no worker answered".to_owned() } else { missing };
     steps.begin_with(PING, silence, queues);

@@ -8,6 +8,7 @@ use probe::{Failure, Grant, Steps};
 use crate::broadcast::{Broadcasts, LastJoined};
 use crate::canary::QueueCanary;
 use crate::findings::{Backlog, Findings, count};
+use crate::progress::Progress;
 use crate::settings::QueueSettings;
 
 /// The step in which a queue is judged.
@@ -18,6 +19,9 @@ pub(crate) struct QueueCheck {
     last_joined: LastJoined,
     name: String,
     max_messages: Option<u64>,
+    /// How many consumers need not reply.
+    max_silent: u64,
+    progress: Progress,
     canary: Option<Arc<QueueCanary>>,
 }
 
@@ -27,12 +31,14 @@ impl QueueCheck {
         settings: &QueueSettings,
         canary: Option<Arc<QueueCanary>>,
     ) -> Self {
-        let QueueSettings { name, max_messages, .. } = settings;
+        let QueueSettings { name, max_messages, max_silent, stalled_after, .. } = settings;
         Self {
             broadcasts,
             last_joined: LastJoined::default(),
             name: name.clone(),
             max_messages: *max_messages,
+            max_silent: *max_silent,
+            progress: Progress::new(*stalled_after),
             canary,
         }
     }
@@ -47,18 +53,22 @@ impl QueueCheck {
     }
 
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let broadcast = self.broadcasts.join(&self.last_joined);
-        let backlog =
-            broadcast.verdict(steps, |findings, steps| self.judge(findings, steps)).await?;
-        match &self.canary {
-            Some(canary) => canary.run(steps, &backlog.describe()).await,
-            None => Ok(()),
+        let mut broadcast = self.broadcasts.join(&self.last_joined);
+        let Some(canary) = &self.canary else {
+            return broadcast.verdict(steps, |findings, steps| self.judge(findings, steps)).await;
+        };
+        let backlog = broadcast.verdict(steps, |findings, _| self.judge_backlog(findings)).await?;
+        // The canary decides. Workers need not reply, but may show that it cannot come back.
+        let known = backlog.describe();
+        tokio::select! {
+            result = canary.run(steps, &known) => result,
+            failure = broadcast.wait_for(|findings| self.contradiction(findings)) => Err(failure),
         }
     }
 
-    fn judge(&self, findings: &Findings, steps: &Steps) -> Option<Result<Backlog, Failure>> {
+    /// Judges what the broker reports about the queue; `None` until it is known.
+    fn judge_backlog(&self, findings: &Findings) -> Option<Result<Backlog, Failure>> {
         let backlog = findings.backlog_of(&self.name)?;
-        let known = backlog.describe();
         let fail = |reason: String| Some(Err(Failure::msg(STEP, reason)));
         match backlog {
             Backlog::Missing => return fail(format!("{} does not exist", self.name)),
@@ -69,23 +79,58 @@ impl QueueCheck {
             Backlog::Known(_) | Backlog::Waiting(_) => {}
         }
         if let Some(most) = self.max_messages.filter(|most| backlog.messages() > *most) {
+            let known = backlog.describe();
             return fail(format!("{known} on {}, expected at most {most}", self.name));
         }
-        if findings.consumers_of(&self.name).next().is_some() {
-            return Some(Ok(backlog));
+        if let Err(failure) = self.progress.observe(backlog.messages()) {
+            return Some(Err(failure));
         }
-        let others = match findings.workers.len() as u64 {
-            0 => String::new(),
-            others => format!(", {} answered", count(others, "other worker")),
+        Some(Ok(backlog))
+    }
+
+    /// The failure of a queue that none of the workers consumes, although all of them have replied.
+    fn contradiction(&self, findings: &Findings) -> Option<Failure> {
+        let backlog = findings.backlog_of(&self.name)?;
+        let replied = findings.workers.len() as u64;
+        let consumed = findings.consumers_of(&self.name).next().is_some();
+        if consumed || replied == 0 || !findings.is_complete() {
+            return None;
+        }
+        let (known, others) = (backlog.describe(), count(replied, "other worker"));
+        let reason = format!("no worker consumes {} ({known}, {others} answered)", self.name);
+        Some(Failure::msg(STEP, reason))
+    }
+
+    /// Judges whether workers consume the queue; `None` while replies are missing.
+    fn judge(&self, findings: &Findings, steps: &Steps) -> Option<Result<(), Failure>> {
+        let backlog = match self.judge_backlog(findings)? {
+            Ok(backlog) => backlog,
+            Err(failure) => return Some(Err(failure)),
         };
-        if findings.is_complete() && others.is_empty() {
-            return fail(format!("no worker is connected ({known})"));
+        if let Some(failure) = self.contradiction(findings) {
+            return Some(Err(failure));
+        }
+        let known = backlog.describe();
+        let consumers = findings.consumers_of(&self.name).count() as u64;
+        let silent = findings.silent_consumers(&self.name, backlog);
+        if consumers > 0 && silent <= self.max_silent {
+            return Some(Ok(()));
         }
         if findings.is_complete() {
-            return fail(format!("no worker consumes {} ({known}{others})", self.name));
+            return Some(Err(Failure::msg(STEP, findings.no_workers(&known))));
         }
-        let silence = format!("no worker that consumes {} answered", self.name);
-        steps.begin_with(STEP, silence, format!("{known}{others}"));
+        if consumers > 0 {
+            let all = count(consumers + silent, "consumer");
+            let silence = format!("no answer from {silent} of {all} of {}", self.name);
+            steps.begin_with(STEP, silence, known);
+        } else {
+            let others = match findings.workers.len() as u64 {
+                0 => String::new(),
+                others => format!(", {} answered", count(others, "other worker")),
+            };
+            let silence = format!("no worker that consumes {} answered", self.name);
+            steps.begin_with(STEP, silence, format!("{known}{others}"));
+        }
         None
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::broker::BrokerOptions;
 use crate::findings::{Backlog, FindingsSender};
-use crate::inspect::{ControlExchanges, InspectReply, InspectRequest};
+use crate::inspect::{ControlExchanges, InspectReply, InspectRequest, REPEAT_INTERVAL};
 use crate::kombu::{decode_message, encode_message};
 use crate::reply_queue::{ReplyQueue, list_pattern, own_bindings};
 use crate::task::Task;
@@ -168,13 +168,31 @@ impl RedisBroker {
             &separator,
             request.ticket(),
         ));
-        let recipients =
-            self.publish(steps, request, queue, (queues, &separator), findings).await?;
-        if recipients == 0 {
-            return Ok(true);
-        }
-        let mut interval = MIN_READ_INTERVAL;
+        let queue_lists: Vec<_> = queues
+            .iter()
+            .map(|name| (name.clone(), self.options.queue_lists(name, &separator)))
+            .collect();
+        let mut create = queue.create();
         loop {
+            let message = self.message(request, queue);
+            let publish = Command::new("ask", "PUBLISH", [&self.channel(), &message]);
+            let first = std::mem::take(&mut create);
+            let recipients = self.publish(steps, first, publish, &queue_lists, findings).await?;
+            if recipients == 0 || self.receive(request, queue, findings).await? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Reads replies until all have arrived, which is `true`, or the request is to be repeated.
+    async fn receive(
+        &self,
+        request: &InspectRequest,
+        queue: &mut ReplyQueue,
+        findings: &FindingsSender,
+    ) -> Result<bool, Failure> {
+        let (begun, mut interval) = (Instant::now(), MIN_READ_INTERVAL);
+        while begun.elapsed() < REPEAT_INTERVAL {
             sleep(interval).await;
             interval = (interval * 2).min(MAX_READ_INTERVAL);
             let replies = self.redis.execute(&Steps::new(), &queue.read()).await?;
@@ -186,6 +204,7 @@ impl RedisBroker {
                 }
             }
         }
+        Ok(false)
     }
 
     /// The separator that the workers use.
@@ -197,30 +216,27 @@ impl RedisBroker {
         self.options.separator(&bindings).map_err(|reason| Failure::msg("ask", reason))
     }
 
-    /// Publishes the request and reads the lengths of the queues; returns the number of recipients.
+    /// Executes the commands `first`, publishes the request and reads the lengths of the queues; returns the number of recipients.
     async fn publish(
         &self,
         steps: &Steps,
-        request: &InspectRequest,
-        reply_queue: &ReplyQueue,
-        (queues, separator): (&[String], &Separator),
+        first: Vec<Command>,
+        publish: Command,
+        queue_lists: &[(String, Vec<String>)],
         findings: &FindingsSender,
     ) -> Result<u64, Failure> {
-        let message = self.message(request, reply_queue);
-        let mut commands = reply_queue.create();
-        let published = commands.len();
-        commands.push(Command::new("ask", "PUBLISH", [&self.channel(), &message]));
-        let lists: Vec<_> =
-            queues.iter().map(|queue| self.options.queue_lists(queue, separator)).collect();
-        let length = |list: &String| Command::new("queues", "LLEN", [list]);
-        commands.extend(lists.iter().flatten().map(length));
-        steps.begin("ask");
+        let published = first.len();
+        let lists = queue_lists.iter().flat_map(|(_, lists)| lists);
+        let lengths = lists.map(|list| Command::new("queues", "LLEN", [list]));
+        let commands: Vec<_> = first.into_iter().chain([publish]).chain(lengths).collect();
         let replies = self.redis.execute(steps, &commands).await?;
-        let recipients = number(&replies[published]);
-        let mut lengths = replies[published + 1..].iter().map(number);
-        let backlogs = lists.iter().map(|lists| lengths.by_ref().take(lists.len()).sum());
-        let backlogs = backlogs.map(Backlog::Waiting);
-        findings.accepted(Some(recipients), queues.iter().cloned().zip(backlogs).collect());
+        let mut numbers = replies.iter().skip(published).map(number);
+        let recipients = numbers.next().unwrap_or_default();
+        let backlogs = queue_lists.iter().map(|(queue, lists)| {
+            let waiting = numbers.by_ref().take(lists.len()).sum();
+            (queue.clone(), Backlog::Waiting(waiting))
+        });
+        findings.accepted(Some(recipients), backlogs.collect());
         Ok(recipients)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use probe::config::{Fields, FromNode, Node, Url, Value, ValueError};
 use probe::{CheckName, Cleanups, Reconnect, Secret, SharedResources};
@@ -36,6 +37,10 @@ pub(crate) struct QueueSettings {
     pub(crate) name: String,
     pub(crate) max_messages: Option<u64>,
     pub(crate) canary: bool,
+    /// How many consumers need not reply.
+    pub(crate) max_silent: u64,
+    /// For how long messages may wait without becoming fewer.
+    pub(crate) stalled_after: Option<Duration>,
 }
 
 impl QueueSettings {
@@ -66,16 +71,23 @@ impl Settings {
         let reconnect = Reconnect::read(fields);
         let max_messages: Option<u64> = fields.optional("max_messages");
         let canary = fields.with_default("canary", false);
+        let max_silent = fields.with_default("max_silent", 0);
+        let stalled_after: Option<Duration> = fields.optional("stalled_after");
         let queues = fields.tables("queues", |name, queue| QueueSettings {
             name: name.to_owned(),
             max_messages: queue.optional("max_messages").or(max_messages),
             canary: queue.optional("canary").unwrap_or(canary),
+            max_silent: queue.optional("max_silent").unwrap_or(max_silent),
+            stalled_after: queue.optional("stalled_after").or(stalled_after),
         });
+        if workers == Workers::AtLeast(0) && !queues.iter().any(|queue| queue.canary) {
+            fields.error("workers", "expected at least 1 without a queue that has a canary");
+        }
         if queues.iter().any(|queue| queue.canary) && !fields.has("result_backend") {
             fields
                 .error("canary", "expected `result_backend` beside it, as the application has it");
         }
-        for key in ["max_messages", "canary"] {
+        for key in ["max_messages", "canary", "max_silent", "stalled_after"] {
             if fields.has(key) && !fields.has("queues") {
                 fields.error(key, "expected `queues` beside it");
             }
@@ -177,15 +189,13 @@ impl FromNode for Workers {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
         let error = || {
             ValueError::Wrong(
-                "expected a number of at least 1, or names of nodes such as `[\"w1@host\"]`"
-                    .to_owned(),
+                "expected a number, or names of nodes such as `[\"w1@host\"]`".to_owned(),
             )
         };
         match &node.value {
             Value::Integer(_) => {
                 let number = u64::from_node(node).map_err(|_| error())?;
-                let number = usize::try_from(number).ok().filter(|number| *number > 0);
-                number.map(Self::AtLeast).ok_or_else(error)
+                usize::try_from(number).map(Self::AtLeast).map_err(|_| error())
             }
             Value::Array(names) if !names.is_empty() => Ok(Self::Named(Vec::from_node(node)?)),
             Value::Unknown(failure) => Err(ValueError::Unknown(failure.clone())),

@@ -21,8 +21,8 @@ use crate::{CELERY_QUEUES, RABBIT, RABBIT_VHOST, paths, python, rabbit};
 const APP: &str = include_str!("celery/app.py");
 /// Longer than any task has taken to start on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// What the application logs when its worker replies to remote control.
-const REPLIES: &str = "worker replies to ping";
+/// What the application logs when its worker replies to remote control, or is ready without it.
+const READY: [&str; 2] = ["worker replies to ping", "worker ready without remote control"];
 
 pub(crate) const SERVICE: Service = Service {
     name: "celery",
@@ -184,8 +184,8 @@ fn worker(
         .env("RESULTS", results)
         .env("QUEUES", CELERY_QUEUES.join(","))
         .ready(move || match fs::read_to_string(&log) {
-            Ok(text) if text.contains(REPLIES) => Ok(()),
-            _ => Err(format!("its log does not contain `{REPLIES}`")),
+            Ok(text) if READY.iter().any(|line| text.contains(line)) => Ok(()),
+            _ => Err(format!("its log does not contain `{}`", READY[0])),
         }))
 }
 

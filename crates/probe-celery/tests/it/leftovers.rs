@@ -104,17 +104,17 @@ async fn the_queue_of_a_run_without_replies_is_unbound_and_expires() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bindings_have_the_separator_of_the_workers() {
     let fixture = Fixture::redis_with(r#"{"broker_transport_options": {"sep": ":"}}"#);
-    let worker = fixture.worker("w1");
+    let (_first, second) = (fixture.worker("w1"), fixture.worker("w2"));
     let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
-    let celery = fixture.celery(ALL);
+    let celery = fixture.celery("workers = 2\n");
     run_all(&celery, TIMEOUT).await.expect_working();
-    // A request whose binding exists while the application inspects its workers.
-    worker.server.pause();
-    let cut = tokio::spawn(async move { run_all(&celery, TIMEOUT).await });
+    // The queue stays bound while the run waits for the second worker.
+    second.server.pause();
+    let run = tokio::spawn(async move { run_all(&celery, TIMEOUT).await });
     redis.wait_for(&["-n", "1", "SCARD", "_kombu.binding.reply.celery.pidbox"], "1").unwrap();
-    worker.server.resume();
     fixture.app.inspect_ping().unwrap();
-    cut.await.unwrap().expect_working();
+    second.server.resume();
+    run.await.unwrap().expect_working();
     let wrong = "[transport_options]\nsep = '|'\n";
     assert_eq!(
         fixture.run(wrong).await.line("ping"),

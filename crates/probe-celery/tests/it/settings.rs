@@ -18,7 +18,7 @@ fn all_errors_of_a_section_are_reported_together() {
         diagnostics(&KIND, "celery", toml),
         [
             "1: celery.broker: expected a URL that begins with `amqp://` or `amqps://` or `redis://` or `rediss://` or `redis-sentinel://` or `rediss-sentinel://`",
-            "2: celery.workers: expected a number of at least 1, or names of nodes such as `[\"w1@host\"]`",
+            "2: celery.workers: expected at least 1 without a queue that has a canary",
             "3: celery.result_backend: expected `rpc://`, or a URL that begins with `redis://` or `rediss://`",
             "4: celery.queues: expected each name once",
         ]

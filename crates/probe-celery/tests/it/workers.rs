@@ -229,3 +229,51 @@ async fn messages_of_every_priority_count_on_redis() {
         "queue: 8 messages waiting on high_priority, expected at most 7",
     )]);
 }
+
+/// One of two workers is stopped, although the broker still delivers messages to it.
+async fn a_stopped_worker_of_two(fixture: Fixture) {
+    let (_first, second) = (fixture.worker("w1"), fixture.worker("w2"));
+    // `ping` waits for both, so that the next run knows them.
+    let celery = fixture.celery(&format!("workers = 2\n{BOTH}"));
+    run_all(&celery, crate::TIMEOUT).await.expect_working();
+    second.server.pause();
+    let line = run_all(&celery, SHORT_TIMEOUT).await.line("queues.high_priority");
+    let silence = "queue: no answer from 1 of 2 consumers of high_priority within 1s (";
+    assert!(line.starts_with(silence), "{line}");
+    fixture.run(&format!("max_silent = 1\n{BOTH}")).await.expect_working();
+    // The broker notices its end, and the request is repeated.
+    let (run, ()) = tokio::join!(fixture.run(BOTH), async { drop(second) });
+    run.expect_working();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_worker_of_two_is_reported_on_amqp() {
+    a_stopped_worker_of_two(Fixture::amqp()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_worker_of_two_is_reported_on_redis() {
+    a_stopped_worker_of_two(Fixture::redis()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_do_not_become_fewer_are_reported() {
+    let fixture = Fixture::amqp();
+    let _worker = fixture.worker("w1");
+    let hold = fixture.app.hold("high_priority").unwrap();
+    // More than the worker prefetches.
+    fixture.app.send("high_priority", 30, 0).unwrap();
+    let celery = fixture.celery("stalled_after = '2s'\nqueues = ['high_priority']\n");
+    let started = std::time::Instant::now();
+    let line = loop {
+        let line = run_all(&celery, crate::TIMEOUT).await.line("queues.high_priority");
+        if line != "working" {
+            break line;
+        }
+        assert!(started.elapsed() < crate::TIMEOUT, "the stalled queue was not noticed");
+    };
+    let expected = "messages waiting, and the number has not fallen for 2s";
+    assert!(line.starts_with("stalled: ") && line.ends_with(expected), "{line}");
+    drop(hold);
+    fixture.run("queues = ['high_priority']\n").await.expect_working();
+}

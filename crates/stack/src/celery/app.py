@@ -43,4 +43,7 @@ def log_when_it_replies(sender, **_):
             pass
         print("worker replies to ping", flush=True)
 
-    threading.Thread(target=ping, daemon=True).start()
+    if app.conf.worker_enable_remote_control:
+        threading.Thread(target=ping, daemon=True).start()
+    else:
+        print("worker ready without remote control", flush=True)

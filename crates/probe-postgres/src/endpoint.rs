@@ -16,12 +16,18 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    /// Connects in plain text.
-    pub(crate) async fn connect(&self, steps: &Steps) -> Result<Box<dyn Stream>, Failure> {
+    /// Connects in plain text. Returns the stream with the one address that it leads to, since a name may have several.
+    pub(crate) async fn connect(&self, steps: &Steps) -> Result<(Box<dyn Stream>, Self), Failure> {
         match self {
-            Self::Tcp { host, port } => Ok(Box::new(net::connect_tcp(steps, host, *port).await?)),
+            Self::Tcp { host, port } => {
+                let stream = net::connect_tcp(steps, host, *port).await?;
+                let peer = steps.run(step::CONNECT, async { stream.peer_addr() }).await?;
+                let host = peer.ip().to_string();
+                Ok((Box::new(stream), Self::Tcp { host, port: peer.port() }))
+            }
             Self::Unix(path) => {
-                Ok(Box::new(steps.run(step::CONNECT, UnixStream::connect(path)).await?))
+                let stream = steps.run(step::CONNECT, UnixStream::connect(path)).await?;
+                Ok((Box::new(stream), self.clone()))
             }
         }
     }

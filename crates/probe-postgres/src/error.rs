@@ -24,6 +24,11 @@ pub(crate) fn cause(error: Error) -> Cause {
     }
 }
 
+/// The cause if a query has another result than PostgreSQL's.
+pub(crate) fn unexpected_answer() -> Cause {
+    Cause::msg("the answer is not PostgreSQL's")
+}
+
 /// The failure of a login. Its step is `connect` if the server gave a reason other than the credentials, otherwise `authenticate`.
 pub(crate) fn login_failure(error: Error) -> Failure {
     // Class 28: invalid authorization specification.

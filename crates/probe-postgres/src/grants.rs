@@ -1,6 +1,6 @@
 //! The privileges that the check needs.
 //!
-//! `PUBLIC` has `CONNECT` until it is revoked, and may execute the functions of the query: <https://www.postgresql.org/docs/current/ddl-priv.html>.
+//! `PUBLIC` has `CONNECT` and `TEMPORARY` until they are revoked, and may execute the functions of the queries: <https://www.postgresql.org/docs/current/ddl-priv.html>.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,14 @@ use tokio_postgres::Config;
 
 static POSTGRESQL: GrantDialect = GrantDialect { name: "PostgreSQL", write };
 
-/// The privilege `CONNECT` on the database.
-pub(crate) fn connect(target: &str, config: &Config) -> Grant {
+/// The privilege `CONNECT` on the database, and `TEMPORARY` if the check writes a table.
+pub(crate) fn needed(target: &str, config: &Config, writes_table: bool) -> Vec<Grant> {
     let user = config.get_user().unwrap_or_default();
     // The default database has the name of the user.
     let database = config.get_dbname().unwrap_or(user);
-    Principal::new(&POSTGRESQL, target, user).needs(["CONNECT", database])
+    let principal = Principal::new(&POSTGRESQL, target, user);
+    let privileges = if writes_table { &["CONNECT", "TEMPORARY"][..] } else { &["CONNECT"] };
+    privileges.iter().map(|privilege| principal.needs([privilege, database])).collect()
 }
 
 fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
@@ -36,16 +38,21 @@ fn quote(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn check(url: &str, expected: &str) {
-        let grant = connect("db:5432", &url.parse().expect("a URL"));
-        let statements = probe::statements([grant]);
+    fn check(url: &str, writes_table: bool, expected: &str) {
+        let grants = needed("db:5432", &url.parse().expect("a URL"), writes_table);
+        let statements = probe::statements(grants);
         assert_eq!(statements.values().collect::<Vec<_>>(), [expected]);
     }
 
     #[test]
-    fn connect_is_granted_on_the_database_of_the_url() {
-        check("postgres://me@db/app", "GRANT CONNECT ON DATABASE \"app\" TO \"me\";\n");
-        check("postgres://me@db", "GRANT CONNECT ON DATABASE \"me\" TO \"me\";\n");
-        check("postgres://m%22e@db/a", "GRANT CONNECT ON DATABASE \"a\" TO \"m\"\"e\";\n");
+    fn privileges_are_granted_on_the_database_of_the_url() {
+        check("postgres://me@db/app", false, "GRANT CONNECT ON DATABASE \"app\" TO \"me\";\n");
+        check(
+            "postgres://me@db",
+            true,
+            "GRANT CONNECT ON DATABASE \"me\" TO \"me\";\nGRANT TEMPORARY ON DATABASE \"me\" TO \"me\";\n",
+        );
+        let quoted = "GRANT CONNECT ON DATABASE \"a\" TO \"m\"\"e\";\n";
+        check("postgres://m%22e@db/a", false, quoted);
     }
 }

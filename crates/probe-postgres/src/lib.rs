@@ -5,14 +5,18 @@
 //! | `url` | as in the application: `postgres://user:password@host:5432/database?sslmode=verify-full`. Several hosts are tried in order |
 //! | `role` | `primary` (default): accepts writes; `replica`: is in recovery; `any` |
 //! | `connection` | `kept` (default): one connection for all runs; `fresh`: a new one for each run, see [`Connection`] |
+//! | `write` | what is written for `primary` to prove that transactions are committed: `table` (default), `message` or `off` |
+//! | `write_every` | how long that result is trusted |
 //! | `reconnect` | how long a kept connection is trusted before a new one replaces it, `30s` by default |
 //! | `ca`, `certificate`, `private_key` | PEM texts: the trusted authorities and the client certificate |
 //!
-//! The check needs only the privilege `CONNECT`, and runs one simple query, which every connection pooler supports.
+//! The check needs the privileges `CONNECT` and `TEMPORARY`, and runs simple queries, which every connection pooler supports.
 
+mod commit;
 mod endpoint;
 mod error;
 mod grants;
+mod product;
 mod role;
 mod server;
 mod session;
@@ -28,8 +32,10 @@ use probe::{
     Steps,
 };
 
+use crate::commit::{CommitProof, Write, Writes};
 use crate::role::Role;
 use crate::server::Server;
+use crate::session::Session;
 
 /// The row for the gateway's table of probes.
 pub const KIND: Kind = Kind { name: "postgres", build };
@@ -47,6 +53,7 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let params = url::read(&mut fields);
     let role = fields.one_of("role", &role::VALUES);
+    let writes = Writes::read(&mut fields, role);
     let connection =
         fields.one_of("connection", &[("kept", Connection::Reused), ("fresh", Connection::Fresh)]);
     let reconnect = Reconnect::read(&mut fields);
@@ -60,11 +67,14 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
         let target = server.target();
         let shared = section.shared();
         let logins = shared.get_or_insert(&server.login_key(), LoginBackoff::default);
-        let reconnect = reconnect?;
-        let cached = shared.get_or_insert(&server.key(reconnect), || {
-            CachedConnection::with_logins(server, reconnect, logins)
+        let (reconnect, writes) = (reconnect?, writes?);
+        let key = server.key(reconnect, writes);
+        let cached =
+            shared.get_or_insert(&key, || CachedConnection::with_logins(server, reconnect, logins));
+        let commit = writes.map(|writes| {
+            shared.get_or_insert(&key, || CommitProof::new(writes, shared.cleanups().clone()))
         });
-        Some(Postgres { target, cached, role: role?, connection: connection? })
+        Some(Postgres { target, cached, role: role?, connection: connection?, commit })
     })
 }
 
@@ -73,6 +83,7 @@ struct Postgres {
     cached: Arc<CachedConnection<Server>>,
     role: Role,
     connection: Connection,
+    commit: Option<Arc<CommitProof>>,
 }
 
 impl Check for Postgres {
@@ -81,16 +92,22 @@ impl Check for Postgres {
     }
 
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let verify_role = |session: Arc<session::Session>| async move {
-            self.role.verify(session.query_state(steps).await?)
+        let examine = |session: Arc<Session>| async move {
+            self.role.verify(session.query_state(steps).await?)?;
+            match &self.commit {
+                Some(commit) => commit.prove(&self.cached, session, steps).await,
+                None => Ok(()),
+            }
         };
         match self.connection {
-            Connection::Reused => self.cached.run(steps, verify_role).await,
-            Connection::Fresh => self.cached.run_fresh(steps, verify_role).await,
+            Connection::Reused => self.cached.run(steps, examine).await,
+            Connection::Fresh => self.cached.run_fresh(steps, examine).await,
         }
     }
 
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
-        Ok(vec![grants::connect(&self.target, self.cached.connector().config())])
+        let writes_table =
+            self.commit.as_ref().is_some_and(|commit| commit.write() == Write::Table);
+        Ok(grants::needed(&self.target, self.cached.connector().config(), writes_table))
     }
 }

@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::Config;
 use tokio_postgres::config::TargetSessionAttrs;
 
+use crate::commit::Writes;
 use crate::endpoint::Endpoint;
-use crate::session::Session;
+use crate::session::{Peer, Session};
 use crate::sslmode::SslMode;
 use crate::stream::{LimitedStream, Stream};
 use crate::url::ConnectParams;
@@ -48,14 +49,14 @@ impl Server {
         self.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 
-    /// The key of the shared connection: everything that distinguishes a session with this server from others.
-    pub(crate) fn key(&self, reconnect: Reconnect) -> Secret {
+    /// The key of the shared connection: everything that distinguishes a session with this server from others. A session that writes is not shared with checks that only query, since a commit may block it.
+    pub(crate) fn key(&self, reconnect: Reconnect, writes: Option<Writes>) -> Secret {
         let Self { config, endpoints, sslmode, password, tls } = self;
         let password = password.as_ref().map(Secret::expose);
         let tls = tls.identity().expose();
         // The configuration prints its password as `_`.
         Secret::new(format!(
-            "{config:?} {endpoints:?} {sslmode:?} {password:?} {reconnect:?} {tls}"
+            "{config:?} {endpoints:?} {sslmode:?} {password:?} {reconnect:?} {writes:?} {tls}"
         ))
     }
 
@@ -84,16 +85,19 @@ impl Server {
     async fn connect_to(&self, endpoint: &Endpoint, steps: &Steps) -> Result<Session, Failure> {
         let (Endpoint::Tcp { host, .. }, false) = (endpoint, self.sslmode == SslMode::Disable)
         else {
-            let stream = endpoint.connect(steps).await?;
-            return self.log_in(stream, steps).await;
+            return self.connect_plain(endpoint, steps).await;
         };
         match self.connect_encrypted(endpoint, host, steps).await {
             Err(failure) if self.sslmode == SslMode::Prefer && may_work_without_tls(&failure) => {
-                let stream = endpoint.connect(steps).await?;
-                self.log_in(stream, steps).await.map_err(|_| failure)
+                self.connect_plain(endpoint, steps).await.map_err(|_| failure)
             }
             result => result,
         }
+    }
+
+    async fn connect_plain(&self, endpoint: &Endpoint, steps: &Steps) -> Result<Session, Failure> {
+        let (stream, address) = endpoint.connect(steps).await?;
+        self.log_in(stream, Peer { address, tls_host: None }, steps).await
     }
 
     async fn connect_encrypted(
@@ -102,24 +106,52 @@ impl Server {
         host: &str,
         steps: &Steps,
     ) -> Result<Session, Failure> {
-        let mut stream = endpoint.connect(steps).await?;
+        let (mut stream, address) = endpoint.connect(steps).await?;
         if !steps.run("negotiate", request_tls(&mut stream)).await? {
             if self.sslmode == SslMode::Prefer {
-                return self.log_in(stream, steps).await;
+                return self.log_in(stream, Peer { address, tls_host: None }, steps).await;
             }
             return Err(Failure::msg(
                 "negotiate",
                 "the server has no TLS, but `sslmode` demands it",
             ));
         }
-        let verification = self.sslmode.verification(&self.tls);
-        let stream = net::start_tls(steps, host, &self.tls, verification, stream).await?;
-        self.log_in(Box::new(stream), steps).await
+        let stream = self.encrypt(stream, host, steps).await?;
+        self.log_in(stream, Peer { address, tls_host: Some(host.to_owned()) }, steps).await
     }
 
-    async fn log_in(&self, stream: Box<dyn Stream>, steps: &Steps) -> Result<Session, Failure> {
+    /// Performs the TLS handshake, after the server accepted the request for it.
+    async fn encrypt(
+        &self,
+        stream: Box<dyn Stream>,
+        host: &str,
+        steps: &Steps,
+    ) -> Result<Box<dyn Stream>, Failure> {
+        let verification = self.sslmode.verification(&self.tls);
+        let stream = net::start_tls(steps, host, &self.tls, verification, stream).await?;
+        Ok(Box::new(stream))
+    }
+
+    async fn log_in(
+        &self,
+        stream: Box<dyn Stream>,
+        peer: Peer,
+        steps: &Steps,
+    ) -> Result<Session, Failure> {
         steps.begin(step::AUTHENTICATE);
-        Session::log_in(&self.config, LimitedStream::new(stream)).await
+        Session::log_in(&self.config, LimitedStream::new(stream), peer).await
+    }
+
+    /// Requests that the server stop what this session is doing, on a new connection as the protocol demands.
+    pub(crate) async fn cancel(&self, session: &Session) -> Result<(), Failure> {
+        let steps = Steps::new();
+        let Peer { address, tls_host } = session.peer();
+        let (mut stream, _) = address.connect(&steps).await?;
+        if let Some(host) = tls_host {
+            steps.run("negotiate", request_tls(&mut stream)).await?;
+            stream = self.encrypt(stream, host, &steps).await?;
+        }
+        steps.run("cancel", session.cancel(stream)).await
     }
 
     /// Fails if `target_session_attrs` does not allow this server. The next one is then tried, as in libpq.

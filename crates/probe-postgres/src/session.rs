@@ -4,13 +4,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use probe::{Cause, Failure, Steps};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
+use crate::endpoint::Endpoint;
 use crate::error;
+use crate::product::Product;
 use crate::role::ServerState;
-use crate::stream::LimitedStream;
+use crate::stream::{LimitedStream, Stream};
 
 /// This is a simple query. Unlike a prepared statement, it takes one round trip and works with every pooler.
 const STATE_QUERY: &str =
@@ -19,9 +22,18 @@ const STATE_QUERY: &str =
 /// The time limit for sending the message `Terminate` after the session was dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How to reach the server of a session again.
+pub(crate) struct Peer {
+    pub(crate) address: Endpoint,
+    /// The host of the certificate, if the session is encrypted.
+    pub(crate) tls_host: Option<String>,
+}
+
 /// A session that is logged in and ready for queries.
 pub(crate) struct Session {
     client: Client,
+    peer: Peer,
+    product: Product,
     /// Why the session ended, if it ended with an error.
     ended: Arc<OnceLock<Cause>>,
     _dropped: oneshot::Sender<()>,
@@ -29,23 +41,59 @@ pub(crate) struct Session {
 
 impl Session {
     /// Logs in on an open stream. The stream includes TLS, if it is used.
-    pub(crate) async fn log_in(config: &Config, stream: LimitedStream) -> Result<Self, Failure> {
+    pub(crate) async fn log_in(
+        config: &Config,
+        stream: LimitedStream,
+        peer: Peer,
+    ) -> Result<Self, Failure> {
         let (client, connection) =
             config.connect_raw(stream, NoTls).await.map_err(error::login_failure)?;
+        let product = Product::from_parameters(|name| connection.parameter(name));
         let (alive, dropped) = oneshot::channel();
         let ended = Arc::new(OnceLock::new());
         tokio::spawn(drive(connection, dropped, ended.clone()));
-        Ok(Self { client, ended, _dropped: alive })
+        Ok(Self { client, peer, product, ended, _dropped: alive })
     }
 
     /// Queries the state of the server.
     pub(crate) async fn query_state(&self, steps: &Steps) -> Result<ServerState, Failure> {
         let query = async {
-            let messages =
-                self.client.simple_query(STATE_QUERY).await.map_err(|error| self.cause(error))?;
-            parse_state(&messages).ok_or_else(|| Cause::msg("the answer is not PostgreSQL's"))
+            let rows = self.query(STATE_QUERY).await?;
+            rows.first().and_then(parse_state).ok_or_else(error::unexpected_answer)
         };
         steps.run("query", query).await
+    }
+
+    /// Runs a simple query, and returns its rows.
+    pub(crate) async fn query(&self, sql: &str) -> Result<Vec<SimpleQueryRow>, Cause> {
+        let messages = self.client.simple_query(sql).await.map_err(|error| self.cause(error))?;
+        let row = |message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        };
+        Ok(messages.into_iter().filter_map(row).collect())
+    }
+
+    /// Sends a cancel request for this session on `stream`, a new connection, and waits until the server closes it: `PgBouncer` drops a request whose client has left.
+    pub(crate) async fn cancel(&self, mut stream: Box<dyn Stream>) -> Result<(), Cause> {
+        let mut request = Vec::new();
+        let writer = tokio::io::join(tokio::io::empty(), &mut request);
+        self.client.cancel_token().cancel_query_raw(writer, NoTls).await.map_err(error::cause)?;
+        stream.write_all(&request).await?;
+        stream.flush().await?;
+        // Nothing is sent before the end of the stream.
+        drop(stream.read_u8().await);
+        Ok(())
+    }
+
+    /// The server of this session.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// What the server is.
+    pub(crate) fn product(&self) -> Product {
+        self.product
     }
 
     /// Whether the session has ended.
@@ -84,11 +132,7 @@ async fn drive(
     }
 }
 
-fn parse_state(messages: &[SimpleQueryMessage]) -> Option<ServerState> {
-    let row = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    })?;
+fn parse_state(row: &SimpleQueryRow) -> Option<ServerState> {
     let flag = |index, on, off| match row.try_get(index).ok().flatten() {
         Some(text) if text == on => Some(true),
         Some(text) if text == off => Some(false),

@@ -25,7 +25,7 @@ pub trait Check: Send + Sync + 'static {
         None
     }
 
-    /// The permissions that the check needs on its backends, and no others: without any one of them a run fails or cannot clean up after itself. Empty for backends without permissions of their own.
+    /// The permissions that the check needs on its backends, and no others: without any one of them a run fails, proves less, or cannot clean up after itself. Empty for backends without permissions of their own.
     ///
     /// Fails if a setting that decides this is not known.
     fn grants(&self) -> Result<Vec<Grant>, Failure> {

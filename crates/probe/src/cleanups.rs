@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,9 +17,12 @@ pub struct Cleanups {
 }
 
 impl Cleanups {
-    /// Spawns a task that, before it ends, removes what it made. It must end soon after [`ending`](Self::ending) completes.
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+    /// Spawns a task that, before it ends, removes what it or a run made. It must end soon after [`ending`](Self::ending) completes.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.tasks.spawn(task)
     }
 
     /// Waits until the process ends.
@@ -61,7 +65,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_end_does_not_wait_longer_than_its_limit() {
         let cleanups = Cleanups::default();
-        cleanups.spawn(pending());
+        cleanups.spawn(pending::<()>());
         cleanups.finish(Duration::from_secs(2)).await;
     }
 }

@@ -23,6 +23,7 @@ pub mod localstack;
 pub mod moto;
 mod paths;
 mod permissions;
+pub mod pgbouncer;
 mod pinned;
 mod port;
 pub mod postgres;

@@ -15,7 +15,9 @@ use crate::install::Dependency;
 use crate::program::{Program, listening};
 use crate::server::{Server, private_folder};
 use crate::service::Service;
-use crate::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES, POSTGRES_DATABASE, permissions, port};
+use crate::{
+    HEALTH_PASSWORD, HEALTH_USER, POSTGRES, POSTGRES_DATABASE, permissions, pgbouncer, port,
+};
 
 /// The administrator's user.
 pub const ADMIN_USER: &str = "postgres";
@@ -23,7 +25,7 @@ pub const ADMIN_USER: &str = "postgres";
 pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
 
 /// The account that PostgreSQL runs as if this process is root, because it refuses to run as root.
-const ACCOUNT: &str = "postgres";
+pub(crate) const ACCOUNT: &str = "postgres";
 
 /// PostgreSQL's immediate shutdown, which also ends its children and frees its shared memory.
 const STOP: Signal = Signal::QUIT;
@@ -31,10 +33,10 @@ const STOP: Signal = Signal::QUIT;
 pub(crate) const SERVICE: Service = Service {
     name: "postgres",
     port: Some(POSTGRES.port()),
-    dependencies: &[Dependency::Debian {
-        package: "postgresql",
-        file: "/usr/lib/postgresql/*/bin/initdb",
-    }],
+    dependencies: &[
+        Dependency::Debian { package: "postgresql", file: "/usr/lib/postgresql/*/bin/initdb" },
+        pgbouncer::DEPENDENCY,
+    ],
     prepare: |_, home| prepare(home, POSTGRES.port(), &[]),
     seed: |_| seed(POSTGRES.port()),
     stop: STOP,
@@ -218,7 +220,7 @@ fn find_program(name: &str) -> Result<PathBuf> {
     })
 }
 
-fn chown_to_account(path: &Path) -> Result<()> {
+pub(crate) fn chown_to_account(path: &Path) -> Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }

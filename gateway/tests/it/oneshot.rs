@@ -9,8 +9,10 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use stack::celery::{App, Pool};
+use stack::postgres::Postgres;
 use stack::redis::Redis;
 use stack::vault::{ROOT_TOKEN, Vault};
+use stack::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES_DATABASE};
 use tempfile::TempDir;
 
 use crate::running::{FILE, Gateway, TOKEN, get, status};
@@ -237,4 +239,21 @@ fn runs_that_are_stopped_or_killed_leave_nothing_on_a_broker() {
     worker.server.resume();
     printed(folder.path(), &[], 0);
     assert_eq!(keys(), before);
+}
+
+#[test]
+fn a_commit_that_hangs_is_cancelled_before_the_process_exits() {
+    let mut server = Postgres::start(&[]).unwrap();
+    server.configure(&["synchronous_standby_names = 'lost'"]).unwrap();
+    let port = server.port();
+    let file = format!(
+        "{FILE}[postgres]\ntimeout = \"1s\"\n\
+         url = \"postgres://{HEALTH_USER}:{HEALTH_PASSWORD}@127.0.0.1:{port}/{POSTGRES_DATABASE}\"\n"
+    );
+    let folder = folder(&[("tests.toml", &file)]);
+    let expected = "commit: no answer within 1s (waits for a synchronous standby)";
+    let table = printed(folder.path(), &[], 1);
+    assert!(table.contains(expected), "{table}");
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    assert_eq!(server.sql("postgres", waiting).unwrap(), "0");
 }

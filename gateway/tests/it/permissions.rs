@@ -188,8 +188,9 @@ fn each_rule_for_a_redis_behind_sentinel_is_needed() {
 }
 
 #[test]
-fn the_right_to_connect_to_a_database_is_needed() {
-    let server = Postgres::start(&[]).unwrap();
+fn each_privilege_on_a_database_is_needed() {
+    // Messages are visible to clients with this setting, so they do not take the place of the table.
+    let server = Postgres::start(&["wal_level = logical"]).unwrap();
     let port = server.port();
     let url = format!(
         "postgres://{HEALTH_USER}:{HEALTH_PASSWORD}@127.0.0.1:{port}/{POSTGRES_DATABASE}?sslmode=disable"
@@ -199,13 +200,22 @@ fn the_right_to_connect_to_a_database_is_needed() {
         server.sql("postgres", &(revoke + text)).unwrap();
     };
     let file = format!("{FILE}[postgres]\nurl = \"{url}\"\n");
-    assert_each_grant_is_needed(
-        "PostgreSQL",
-        &file,
-        "permission denied for database",
-        grant,
-        probe,
-    );
+    let newest_transaction =
+        || server.sql("app", "SELECT pg_snapshot_xmax(pg_current_snapshot())").unwrap();
+    let proves_commit = |folder: &Path| {
+        let before = newest_transaction();
+        probe(folder)?;
+        if newest_transaction() == before {
+            return Err("permission denied for database: nothing was written".to_owned());
+        }
+        Ok(())
+    };
+    let denied = "permission denied for database";
+    assert_each_grant_is_needed("PostgreSQL", &file, denied, grant, proves_commit);
+    for setting in ["role = \"any\"", "write = \"off\"", "write = \"message\""] {
+        let file = format!("{file}{setting}\n");
+        assert_each_grant_is_needed("PostgreSQL", &file, denied, grant, probe);
+    }
 }
 
 /// Splits a line into words like a shell.
@@ -329,6 +339,7 @@ fn no_value_of_a_reference_is_needed() {
 # PostgreSQL at $NOWHERE:5432 for ${vault:secret/a/db#user}
 # needed by postgres
 GRANT CONNECT ON DATABASE \"app\" TO \"${vault:secret/a/db#user}\";
+GRANT TEMPORARY ON DATABASE \"app\" TO \"${vault:secret/a/db#user}\";
 
 # Redis at cache:6379 for health
 # needed by redis

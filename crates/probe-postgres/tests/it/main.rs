@@ -1,6 +1,7 @@
 //! The probe against real servers: the shared one, and private ones in various states.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod commits;
 mod encryption;
 mod healthy;
 mod hosts;

@@ -1,0 +1,285 @@
+//! Proves at a pace of its own that the server commits transactions.
+//!
+//! A commit can hang or fail although queries are answered: a synchronous standby is lost, a disk is full, or the transaction identifiers are used up.
+//! A backend that waits for a standby outlives its client, and no timeout of the server ends it.
+//! Therefore, a write is cancelled when its run ends, and none begins while another one is under way.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use probe::config::Fields;
+use probe::{CachedConnection, Cause, Cleanups, Failure, Steps};
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::error;
+use crate::product::Product;
+use crate::role::Role;
+use crate::server::Server;
+use crate::session::Session;
+
+const STEP: &str = "commit";
+const NO_ANSWER: &str = "no answer";
+
+/// How long a commit may take before its cause is looked for, on a second connection.
+const SLOW: Duration = Duration::from_millis(250);
+/// How often the cause is looked for, and how often an earlier write is.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a cancel request may take, and how long the write may take to end after it.
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
+/// The number of cancel requests. One may be lost on its way through a pooler.
+const CANCEL_ATTEMPTS: usize = 2;
+
+/// Writes 72 rows of 128 bytes, so that the table takes two pages of the database's own disk and not of `temp_tablespaces`.
+///
+/// It is one simple query, which poolers pass on as a whole, and therefore one transaction.
+const WRITE_TABLE: &str = "/* health-gateway: commit */ SET LOCAL temp_tablespaces = ''; CREATE TEMPORARY TABLE health_gateway ON COMMIT DROP AS SELECT pg_catalog.repeat('x', 100) AS row FROM pg_catalog.generate_series(1, 72)";
+
+/// Writes a record into the write-ahead log.
+const WRITE_MESSAGE: &str = "/* health-gateway: commit */ SELECT pg_catalog.pg_logical_emit_message(true, 'health-gateway', '')";
+
+const PRIVILEGES_QUERY: &str = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'), pg_catalog.has_function_privilege('pg_catalog.pg_logical_emit_message(boolean, text, text)', 'EXECUTE'), pg_catalog.current_setting('wal_level')";
+
+/// The writes of this user that are under way in this database. Each user may read the activity of its own sessions.
+const ACTIVITY_QUERY: &str = "SELECT wait_event_type, wait_event FROM pg_catalog.pg_stat_activity WHERE usename = SESSION_USER AND datname = pg_catalog.current_database() AND state = 'active' AND pid <> pg_catalog.pg_backend_pid() AND query LIKE '/* health-gateway: commit */%'";
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// A temporary table. A message takes its place if only that is permitted, and no client that decodes the write-ahead log can see it.
+    Table,
+    /// A logical message.
+    Message,
+}
+
+/// What is written, and how long its success is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Writes {
+    write: Write,
+    every: Duration,
+}
+
+impl Writes {
+    /// Reads `write` and `write_every`. The inner value is `None` if nothing is written.
+    #[expect(clippy::option_option, reason = "`None` stands for an error, as in all readers")]
+    pub(crate) fn read(fields: &mut Fields<'_>, role: Option<Role>) -> Option<Option<Self>> {
+        let words =
+            [("table", Some(Write::Table)), ("message", Some(Write::Message)), ("off", None)];
+        let write = fields.one_of("write", &words);
+        let default = match write.flatten() {
+            Some(Write::Message) => Duration::from_secs(15),
+            _ => Duration::from_mins(1),
+        };
+        let every = fields.with_default("write_every", default);
+        let writes = write?.map(|write| Self { write, every });
+        if role == Some(Role::Primary) {
+            return Some(writes);
+        }
+        if writes.is_some() && fields.has("write") {
+            fields.error("write", "expected `off`, or `role = \"primary\"`");
+            return None;
+        }
+        Some(None)
+    }
+}
+
+/// The proof that one server commits, shared by all checks that need it.
+pub(crate) struct CommitProof {
+    writes: Writes,
+    /// Locked while a write is under way, even if its run has ended.
+    state: Arc<Mutex<State>>,
+    /// The steps of the write that is under way, which all runs that wait for it follow.
+    steps: Arc<Steps>,
+    cleanups: Cleanups,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last result counts until then.
+    current_until: Option<Instant>,
+    /// Why commits cannot be proven, as it was logged.
+    unproven: Option<String>,
+}
+
+impl CommitProof {
+    pub(crate) fn new(writes: Writes, cleanups: Cleanups) -> Self {
+        Self { writes, state: Arc::default(), steps: Arc::default(), cleanups }
+    }
+
+    /// What is written.
+    pub(crate) fn write(&self) -> Write {
+        self.writes.write
+    }
+
+    /// Writes and commits on this session, unless the last commit was proven less than `write_every` ago.
+    pub(crate) async fn prove(
+        &self,
+        server: &Arc<CachedConnection<Server>>,
+        session: Arc<Session>,
+        steps: &Steps,
+    ) -> Result<(), Failure> {
+        let mut state = self.lock(steps).await;
+        if state.is_current() {
+            return Ok(());
+        }
+        steps.follow(self.steps.clone());
+        self.steps.begin(STEP);
+        match self.statement(&session).await.map_err(|cause| Failure::new(STEP, cause))? {
+            Ok(statement) => {
+                self.wait_for_earlier_writes(&session).await?;
+                self.commit(server, session, statement, state).await
+            }
+            Err(reason) => {
+                state.trust(self.writes.every);
+                state.log_unproven(&server.connector().target(), reason);
+                Ok(())
+            }
+        }
+    }
+
+    async fn lock(&self, steps: &Steps) -> OwnedMutexGuard<State> {
+        if let Ok(state) = self.state.clone().try_lock_owned() {
+            return state;
+        }
+        steps.follow(self.steps.clone());
+        self.state.clone().lock_owned().await
+    }
+
+    /// The statement that writes, or the reason why this user cannot write to this server.
+    async fn statement(&self, session: &Session) -> Result<Result<&'static str, String>, Cause> {
+        if session.product() != Product::PostgreSql {
+            return Ok(Err("the server is not PostgreSQL 9.6 or newer".to_owned()));
+        }
+        let rows = match session.query(PRIVILEGES_QUERY).await {
+            Ok(rows) => rows,
+            Err(cause) if cause.is_connection_lost() => return Err(cause),
+            Err(cause) => return Ok(Err(cause.text().to_owned())),
+        };
+        let row = rows.first().ok_or_else(error::unexpected_answer)?;
+        let value = |column| row.try_get(column).ok().flatten();
+        let (table, message) = (value(0) == Some("t"), value(1) == Some("t"));
+        let is_decoded = value(2) == Some("logical");
+        Ok(match self.writes.write {
+            Write::Table if table => Ok(WRITE_TABLE),
+            Write::Table if message && !is_decoded => Ok(WRITE_MESSAGE),
+            Write::Table => {
+                Err("the user lacks the privilege TEMPORARY on the database".to_owned())
+            }
+            Write::Message if message => Ok(WRITE_MESSAGE),
+            Write::Message => Err("the user may not execute pg_logical_emit_message".to_owned()),
+        })
+    }
+
+    /// Waits until no write is under way that another process began, or this one without being able to cancel it.
+    async fn wait_for_earlier_writes(&self, session: &Session) -> Result<(), Failure> {
+        loop {
+            match activity(session).await {
+                Ok(Some(wait)) => {
+                    let known = wait.unwrap_or("an earlier commit is under way");
+                    self.steps.begin_with(STEP, NO_ANSWER, known);
+                    sleep(POLL_INTERVAL).await;
+                }
+                Err(cause) if cause.is_connection_lost() => return Err(Failure::new(STEP, cause)),
+                // The user may not read the activity of the server.
+                Ok(None) | Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Writes in a task that outlives this run, and cancels the write if the run ends before it.
+    async fn commit(
+        &self,
+        server: &Arc<CachedConnection<Server>>,
+        session: Arc<Session>,
+        statement: &'static str,
+        state: OwnedMutexGuard<State>,
+    ) -> Result<(), Failure> {
+        let (_running, run_ended) = oneshot::channel();
+        let write = write(server.clone(), session, statement, state, self.writes.every, run_ended);
+        let result = tokio::select! {
+            result = self.cleanups.spawn(write) => result,
+            never = Box::pin(self.explain(server)) => match never {},
+        };
+        let aborted = |_| Err(Cause::msg("the write was aborted"));
+        result.unwrap_or_else(aborted).map_err(|cause| Failure::new(STEP, cause))
+    }
+
+    /// Looks for the reason of a slow commit on a second connection, for the failure of a run that times out.
+    async fn explain(&self, server: &CachedConnection<Server>) -> Infallible {
+        sleep(SLOW).await;
+        let watch = |session: Arc<Session>| async move {
+            loop {
+                if let Ok(Some(Some(wait))) = activity(&session).await {
+                    self.steps.begin_with(STEP, NO_ANSWER, wait);
+                }
+                sleep(POLL_INTERVAL).await;
+            }
+        };
+        // Without a second connection, the reason remains unknown.
+        drop(server.run_fresh::<Infallible, _, _>(&Steps::new(), watch).await);
+        pending().await
+    }
+}
+
+impl State {
+    fn is_current(&self) -> bool {
+        self.current_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn trust(&mut self, duration: Duration) {
+        self.current_until = Instant::now().checked_add(duration);
+    }
+
+    fn log_unproven(&mut self, server: &str, reason: String) {
+        if self.unproven.as_ref() != Some(&reason) {
+            tracing::warn!(server, reason, "commits not proven");
+            self.unproven = Some(reason);
+        }
+    }
+}
+
+/// Executes `statement`. If the run ends first, the write is cancelled, and `state` is unlocked when it has ended.
+async fn write(
+    server: Arc<CachedConnection<Server>>,
+    session: Arc<Session>,
+    statement: &'static str,
+    mut state: OwnedMutexGuard<State>,
+    every: Duration,
+    run_ended: oneshot::Receiver<Infallible>,
+) -> Result<(), Cause> {
+    let mut write = pin!(session.query(statement));
+    tokio::select! {
+        biased;
+        result = &mut write => {
+            result?;
+            state.trust(every);
+            state.unproven = None;
+            return Ok(());
+        }
+        _ = run_ended => {}
+    }
+    for _ in 0..CANCEL_ATTEMPTS {
+        // The write may end without it, and an error proves nothing: the request may have arrived.
+        drop(timeout(CANCEL_TIMEOUT, server.connector().cancel(&session)).await);
+        if timeout(CANCEL_TIMEOUT, &mut write).await.is_ok() {
+            break;
+        }
+    }
+    // A cancelled wait for a standby reports success, which proves nothing.
+    Err(Cause::msg("the run ended before the write"))
+}
+
+/// What the write that is under way waits for, if there is one and that is known.
+async fn activity(session: &Session) -> Result<Option<Option<&'static str>>, Cause> {
+    let rows = session.query(ACTIVITY_QUERY).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let value = |column| row.try_get(column).ok().flatten();
+    Ok(Some(match (value(0), value(1)) {
+        (_, Some("SyncRep")) => Some("waits for a synchronous standby"),
+        (Some("Lock"), _) => Some("waits for a lock"),
+        _ => None,
+    }))
+}

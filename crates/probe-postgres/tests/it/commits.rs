@@ -1,0 +1,191 @@
+//! Servers that answer queries and cannot commit.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use probe::{DynCheck, SharedResources};
+use probe_postgres::KIND;
+use probe_testkit::{FaultProxy, checks, component_sharing};
+use stack::pgbouncer::PgBouncer;
+use stack::postgres::Postgres;
+
+use crate::{DEADLINE, check, private, run, url};
+
+/// Long enough to see what a commit waits for.
+const SLOW_DEADLINE: Duration = Duration::from_secs(1);
+
+const LOST: &str = "commit: no answer within 1s (waits for a synchronous standby) (127.0.0.1:PORT)";
+
+/// The writes that are under way.
+fn writes(server: &Postgres) -> usize {
+    let query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'health' AND state = 'active' AND query LIKE '%commit */%'";
+    server.sql("postgres", query).unwrap().parse().unwrap()
+}
+
+/// Waits until no write is under way.
+async fn wait_until_idle(server: &Postgres) {
+    let begun = Instant::now();
+    while writes(server) > 0 {
+        assert!(begun.elapsed() < DEADLINE, "a write is still under way");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn lose_standby(server: &Postgres) {
+    server.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'lost'").unwrap();
+    reload(server);
+}
+
+fn heal(server: &Postgres) {
+    server.sql("postgres", "ALTER SYSTEM RESET synchronous_standby_names").unwrap();
+    reload(server);
+}
+
+/// Reloads the configuration, and waits until a new session has it.
+fn reload(server: &Postgres) {
+    server.sql("postgres", "SELECT pg_reload_conf()").unwrap();
+    let loaded = "SELECT pg_conf_load_time() > now() - interval '1 minute' AND current_setting('synchronous_standby_names') = (SELECT coalesce((SELECT setting FROM pg_file_settings WHERE name = 'synchronous_standby_names'), ''))";
+    while server.sql("postgres", loaded).unwrap() != "t" {}
+}
+
+async fn check_lost(check: &Arc<dyn DynCheck>, port: u16) {
+    let outcome = probe_testkit::run(check, SLOW_DEADLINE).await;
+    assert_eq!(outcome.cut_line(), LOST.replace("PORT", &port.to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_synchronous_standby_is_a_failure_with_its_cause() {
+    let server = private(&[]);
+    let mut replica = server.replica().unwrap();
+    server.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'").unwrap();
+    reload(&server);
+    let (kept, each) =
+        (check(&url(server.port()), ""), check(&url(server.port()), "write_every = '0s'"));
+    run(&kept).await.expect_working();
+    run(&each).await.expect_working();
+    replica.server.stop();
+    check_lost(&each, server.port()).await;
+    // The last commit was proven less than a minute ago.
+    run(&kept).await.expect_working();
+    run(&check(&url(server.port()), "write = 'off'")).await.expect_working();
+    run(&check(&url(server.port()), "role = 'any'")).await.expect_working();
+    replica.server.restart().unwrap();
+    run(&each).await.expect_working();
+    wait_until_idle(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_against_a_lost_standby_leave_at_most_one_waiting_backend() {
+    let server = private(&[]);
+    lose_standby(&server);
+    let checks = [
+        check(&url(server.port()), "write_every = '0s'"),
+        check(&url(server.port()), "write_every = '0s'\nconnection = 'fresh'"),
+    ];
+    for index in 0..100 {
+        let deadline = Duration::from_millis(20 + index % 7);
+        let outcome = probe_testkit::run(&checks[usize::from(index % 10 == 0)], deadline).await;
+        assert!(!outcome.is_working());
+        if index % 5 == 0 {
+            let waiting = writes(&server);
+            assert!(waiting <= 1, "{waiting} writes are under way");
+        }
+    }
+    heal(&server);
+    wait_until_idle(&server).await;
+    run(&checks[0]).await.expect_working();
+    run(&checks[1]).await.expect_working();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_checks_share_one_write() {
+    let server = private(&[]);
+    lose_standby(&server);
+    let shared = SharedResources::default();
+    let toml = format!("url = '{}'\nwrite_every = '0s'", url(server.port()));
+    let both = [(); 2].map(|()| {
+        let component = component_sharing(&KIND, "postgres", &toml, &shared);
+        checks(&component).remove(0).1
+    });
+    let (first, second) =
+        tokio::join!(check_lost(&both[0], server.port()), check_lost(&both[1], server.port()));
+    let ((), ()) = (first, second);
+    heal(&server);
+    for check in &both {
+        run(check).await.expect_working();
+    }
+    shared.cleanups().finish(Duration::from_secs(20)).await;
+    assert_eq!(writes(&server), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_privilege_to_write_a_table_a_message_is_written() {
+    let mut server = private(&[]);
+    server.sql("postgres", "REVOKE TEMPORARY ON DATABASE app FROM health").unwrap();
+    lose_standby(&server);
+    let line = |toml: &str| check(&url(server.port()), toml);
+    for toml in ["", "write = 'message'"] {
+        check_lost(&line(toml), server.port()).await;
+    }
+    server.configure(&["wal_level = logical"]).unwrap();
+    // A message would be visible to clients that decode the write-ahead log, so commits are not proven.
+    run(&check(&url(server.port()), "")).await.expect_working();
+    check_lost(&check(&url(server.port()), "write = 'message'"), server.port()).await;
+    let revoke =
+        "REVOKE EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) FROM PUBLIC";
+    heal(&server);
+    server.sql("app", revoke).unwrap();
+    lose_standby(&server);
+    run(&check(&url(server.port()), "write = 'message'")).await.expect_working();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_could_not_be_cancelled_is_waited_for() {
+    let server = private(&[]);
+    let proxy = FaultProxy::start(([127, 0, 0, 1], server.port()).into());
+    let unreachable = check(&url(proxy.address().port()), "write_every = '0s'");
+    run(&unreachable).await.expect_working();
+    lose_standby(&server);
+    let waiting = async {
+        while writes(&server) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        proxy.refuse().await;
+    };
+    let (outcome, ()) = tokio::join!(probe_testkit::run(&unreachable, SLOW_DEADLINE), waiting);
+    assert!(!outcome.is_working());
+    // A server that waits for a standby does not notice that its client has left.
+    let direct = check(&url(server.port()), "");
+    for _ in 0..3 {
+        check_lost(&direct, server.port()).await;
+        assert_eq!(writes(&server), 1);
+    }
+    heal(&server);
+    run(&direct).await.expect_working();
+    wait_until_idle(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_proven_and_cancelled_through_a_pooler_of_transactions() {
+    let server = private(&[]);
+    let pooler = PgBouncer::start(server.port(), &["pool_mode = transaction"]).unwrap();
+    let each = check(&url(pooler.port()), "write_every = '0s'");
+    for _ in 0..3 {
+        run(&each).await.expect_working();
+    }
+    lose_standby(&server);
+    for _ in 0..2 {
+        check_lost(&each, pooler.port()).await;
+    }
+    wait_until_idle(&server).await;
+    heal(&server);
+    run(&each).await.expect_working();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_leaves_nothing() {
+    let server = private(&["temp_tablespaces = 'absent'"]);
+    run(&check(&url(server.port()), "")).await.expect_working();
+    let relations = "SELECT count(*) FROM pg_class WHERE relname LIKE 'health%'";
+    assert_eq!(server.sql("app", relations).unwrap(), "0");
+}

@@ -31,10 +31,10 @@ pub(crate) fn unexpected_answer() -> Cause {
 
 /// The failure of a login. Its step is `connect` if the server gave a reason other than the credentials, otherwise `authenticate`.
 pub(crate) fn login_failure(error: Error) -> Failure {
+    let refused = error.as_db_error().is_some_and(refuses_credentials);
     // Class 28: invalid authorization specification.
     let is_other_error =
-        error.as_db_error().is_some_and(|error| !error.code().code().starts_with("28"));
-    let refused = error.as_db_error().is_some_and(refuses_credentials);
+        error.as_db_error().is_some_and(|error| !error.code().code().starts_with("28")) && !refused;
     let cause = cause(error);
     let cause = if refused { cause.login_refused() } else { cause };
     Failure::new(if is_other_error { step::CONNECT } else { step::AUTHENTICATE }, cause)
@@ -43,10 +43,16 @@ pub(crate) fn login_failure(error: Error) -> Failure {
 /// Whether the server verified the credentials and rejected them, as opposed to a rule that excludes the user or the address.
 ///
 /// Passwords that LDAP, PAM or RADIUS rejects have the same code as such a rule, so the function that reported the error decides.
+/// `PgBouncer` and pgpool reject credentials with the codes of a violated protocol and of an internal error, so their texts decide.
 fn refuses_credentials(error: &DbError) -> bool {
-    *error.code() == SqlState::INVALID_PASSWORD
-        || (*error.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION
-            && error.routine() == Some("auth_failed"))
+    let is_rejection = || error.message().contains("authentication failed");
+    match *error.code() {
+        SqlState::INVALID_PASSWORD => true,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION => error.routine() == Some("auth_failed"),
+        SqlState::PROTOCOL_VIOLATION => is_rejection() || error.message() == "no such user",
+        SqlState::INTERNAL_ERROR => is_rejection(),
+        _ => false,
+    }
 }
 
 /// The server's message with its `SQLSTATE`, since the message may be in any language.

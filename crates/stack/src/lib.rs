@@ -24,6 +24,7 @@ pub mod moto;
 mod paths;
 mod permissions;
 pub mod pgbouncer;
+pub mod pgpool;
 mod pinned;
 mod port;
 pub mod postgres;

@@ -16,7 +16,7 @@ use crate::program::{Program, listening};
 use crate::server::{Server, private_folder};
 use crate::service::Service;
 use crate::{
-    HEALTH_PASSWORD, HEALTH_USER, POSTGRES, POSTGRES_DATABASE, permissions, pgbouncer, port,
+    HEALTH_PASSWORD, HEALTH_USER, POSTGRES, POSTGRES_DATABASE, permissions, pgbouncer, pgpool, port,
 };
 
 /// The administrator's user.
@@ -36,6 +36,7 @@ pub(crate) const SERVICE: Service = Service {
     dependencies: &[
         Dependency::Debian { package: "postgresql", file: "/usr/lib/postgresql/*/bin/initdb" },
         pgbouncer::DEPENDENCY,
+        pgpool::DEPENDENCY,
     ],
     prepare: |_, home| prepare(home, POSTGRES.port(), &[]),
     seed: |_| seed(POSTGRES.port()),

@@ -7,6 +7,7 @@ use probe::{DynCheck, SharedResources};
 use probe_postgres::KIND;
 use probe_testkit::{FaultProxy, checks, component_sharing};
 use stack::pgbouncer::PgBouncer;
+use stack::pgpool::Pgpool;
 use stack::postgres::Postgres;
 
 use crate::{DEADLINE, check, private, run, url};
@@ -169,16 +170,27 @@ async fn a_write_that_could_not_be_cancelled_is_waited_for() {
 async fn a_commit_is_proven_and_cancelled_through_a_pooler_of_transactions() {
     let server = private(&[]);
     let pooler = PgBouncer::start(server.port(), &["pool_mode = transaction"]).unwrap();
-    let each = check(&url(pooler.port()), "write_every = '0s'");
+    check_proxied(&server, pooler.port()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_proven_and_cancelled_through_pgpool() {
+    let server = private(&[]);
+    let proxy = Pgpool::start(server.port()).unwrap();
+    check_proxied(&server, proxy.port()).await;
+}
+
+async fn check_proxied(server: &Postgres, port: u16) {
+    let each = check(&url(port), "write_every = '0s'");
     for _ in 0..3 {
         run(&each).await.expect_working();
     }
-    lose_standby(&server);
+    lose_standby(server);
     for _ in 0..2 {
-        check_lost(&each, pooler.port()).await;
+        check_lost(&each, port).await;
     }
-    wait_until_idle(&server).await;
-    heal(&server);
+    wait_until_idle(server).await;
+    heal(server);
     run(&each).await.expect_working();
 }
 

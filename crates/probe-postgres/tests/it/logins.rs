@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use probe::SharedResources;
 use probe_postgres::KIND;
-use probe_testkit::{FaultProxy, checks, component_sharing};
+use probe_testkit::{FaultProxy, Outcome, checks, component_sharing};
+use stack::pgbouncer::PgBouncer;
+use stack::pgpool::Pgpool;
 use stack::postgres::shared;
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
@@ -115,4 +117,36 @@ async fn a_refused_password_is_not_tried_again_before_a_pause() {
     };
     tokio::time::timeout(Duration::from_secs(30), repaired).await.unwrap();
     assert_eq!(proxy.counts().accepted, 2);
+}
+
+#[tokio::test]
+async fn credentials_that_a_pooler_refuses_are_refused() {
+    let upstream = shared().unwrap().port();
+    // The pooler knows no other user.
+    for (auth_type, user, line) in [
+        ("scram-sha-256", HEALTH_USER, "authenticate: SASL authentication failed, SQLSTATE 08P01"),
+        ("md5", HEALTH_USER, "authenticate: password authentication failed, SQLSTATE 08P01"),
+        ("md5", "unknown", "authenticate: password authentication failed, SQLSTATE 08P01"),
+        ("trust", "unknown", "authenticate: \"trust\" authentication failed, SQLSTATE 08P01"),
+    ] {
+        let pooler = PgBouncer::start(upstream, &[&format!("auth_type = {auth_type}")]).unwrap();
+        check_refused(pooler.port(), user, line).await;
+    }
+    let pgpool = Pgpool::start(upstream).unwrap();
+    for (user, line) in [
+        (HEALTH_USER, "authenticate: authentication failed, SQLSTATE XX000"),
+        ("unknown", "authenticate: SCRAM authentication failed, SQLSTATE XX000"),
+    ] {
+        check_refused(pgpool.port(), user, line).await;
+    }
+}
+
+/// Asserts that a wrong password is refused with `line` on this port, and not tried again before a pause.
+async fn check_refused(port: u16, user: &str, line: &str) {
+    let check = check(&format!("postgres://{user}:hunter2-is-wrong@127.0.0.1:{port}/app"), "");
+    let outcome = run(&check).await;
+    assert_eq!(outcome.line(), format!("{line} (127.0.0.1:{port})"));
+    let Outcome::Failed { failure, .. } = &outcome else { unreachable!() };
+    assert!(failure.cause().is_login_refused());
+    assert!(run(&check).await.line().contains(", refused "));
 }

@@ -63,26 +63,24 @@ pub(crate) struct Writes {
 }
 
 impl Writes {
-    /// Reads `write` and `write_every`. The inner value is `None` if nothing is written.
-    #[expect(clippy::option_option, reason = "`None` stands for an error, as in all readers")]
-    pub(crate) fn read(fields: &mut Fields<'_>, role: Option<Role>) -> Option<Option<Self>> {
+    /// Reads `write` and `write_every`, and records an error if the application needs no primary. `None` if nothing is written.
+    pub(crate) fn read(fields: &mut Fields<'_>, role: Option<Role>) -> Option<Self> {
         let words =
             [("table", Some(Write::Table)), ("message", Some(Write::Message)), ("off", None)];
-        let write = fields.one_of("write", &words);
-        let default = match write.flatten() {
+        let write = fields.one_of("write", &words).flatten();
+        let default = match write {
             Some(Write::Message) => Duration::from_secs(15),
             _ => Duration::from_mins(1),
         };
         let every = fields.with_default("write_every", default);
-        let writes = write?.map(|write| Self { write, every });
+        let writes = write.map(|write| Self { write, every });
         if role == Some(Role::Primary) {
-            return Some(writes);
+            return writes;
         }
         if writes.is_some() && fields.has("write") {
             fields.error("write", "expected `off`, or `role = \"primary\"`");
-            return None;
         }
-        Some(None)
+        None
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `connection` | `kept` (default): one connection for all runs; `fresh`: a new one for each run, see [`Connection`] |
 //! | `write` | what is written for `primary` to prove that transactions are committed: `table` (default), `message` or `off` |
 //! | `write_every` | how long that result is trusted |
+//! | `max_lag` | how far a `replica` may be behind its primary, off by default |
 //! | `reconnect` | how long a kept connection is trusted before a new one replaces it, `30s` by default |
 //! | `ca`, `certificate`, `private_key` | PEM texts: the trusted authorities and the client certificate |
 //!
@@ -16,6 +17,7 @@ mod commit;
 mod endpoint;
 mod error;
 mod grants;
+mod lag;
 mod product;
 mod role;
 mod server;
@@ -33,6 +35,7 @@ use probe::{
 };
 
 use crate::commit::{CommitProof, Write, Writes};
+use crate::lag::MaxLag;
 use crate::role::Role;
 use crate::server::Server;
 use crate::session::Session;
@@ -54,6 +57,7 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let params = url::read(&mut fields);
     let role = fields.one_of("role", &role::VALUES);
     let writes = Writes::read(&mut fields, role);
+    let max_lag = MaxLag::read(&mut fields, role);
     let connection =
         fields.one_of("connection", &[("kept", Connection::Reused), ("fresh", Connection::Fresh)]);
     let reconnect = Reconnect::read(&mut fields);
@@ -67,14 +71,21 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
         let target = server.target();
         let shared = section.shared();
         let logins = shared.get_or_insert(&server.login_key(), LoginBackoff::default);
-        let (reconnect, writes) = (reconnect?, writes?);
+        let reconnect = reconnect?;
         let key = server.key(reconnect, writes);
         let cached =
             shared.get_or_insert(&key, || CachedConnection::with_logins(server, reconnect, logins));
         let commit = writes.map(|writes| {
             shared.get_or_insert(&key, || CommitProof::new(writes, shared.cleanups().clone()))
         });
-        Some(Postgres { target, cached, role: role?, connection: connection?, commit })
+        Some(Postgres {
+            target,
+            cached,
+            role: role?,
+            connection: connection?,
+            commit,
+            max_lag,
+        })
     })
 }
 
@@ -84,6 +95,7 @@ struct Postgres {
     role: Role,
     connection: Connection,
     commit: Option<Arc<CommitProof>>,
+    max_lag: Option<MaxLag>,
 }
 
 impl Check for Postgres {
@@ -94,6 +106,9 @@ impl Check for Postgres {
     async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         let examine = |session: Arc<Session>| async move {
             self.role.verify(session.query_state(steps).await?)?;
+            if let Some(max_lag) = &self.max_lag {
+                max_lag.verify(&session, steps).await?;
+            }
             match &self.commit {
                 Some(commit) => commit.prove(&self.cached, session, steps).await,
                 None => Ok(()),

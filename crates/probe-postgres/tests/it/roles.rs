@@ -1,6 +1,12 @@
 //! Servers that do not have the role that the application needs.
 
-use crate::{check, check_line, private, run, url};
+use std::sync::Arc;
+use std::time::Duration;
+
+use probe::DynCheck;
+use probe_testkit::Outcome;
+
+use crate::{DEADLINE, check, check_line, private, run, url};
 
 #[tokio::test]
 async fn a_read_only_server_is_a_failure() {
@@ -48,4 +54,47 @@ async fn a_promoted_replica_is_a_primary_from_the_next_run_on() {
     assert!(!run(&check).await.is_working());
     replica.sql("postgres", "SELECT pg_promote()").unwrap();
     run(&check).await.expect_working();
+}
+
+/// Runs `check` until its outcome is as `wanted`.
+async fn wait_for(check: &Arc<dyn DynCheck>, wanted: impl Fn(&Outcome) -> bool) -> Outcome {
+    let wait = async {
+        loop {
+            let outcome = run(check).await;
+            if wanted(&outcome) {
+                return outcome;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_replica_that_lags_is_a_failure_with_its_reason() {
+    let mut primary = private(&[]);
+    let replica = primary.replica().unwrap();
+    let strict = || check(&url(replica.port()), "role = 'replica'\nmax_lag = '100ms'");
+    let check = strict();
+    // The last transaction is older than the limit, and the primary is idle.
+    primary.sql("app", "CREATE TABLE data (value int)").unwrap();
+    wait_for(&check, Outcome::is_working).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    run(&check).await.expect_working();
+    run(&strict()).await.expect_working();
+
+    replica.sql("postgres", "SELECT pg_wal_replay_pause()").unwrap();
+    run(&check).await.expect_working();
+    primary.sql("app", "INSERT INTO data VALUES (1)").unwrap();
+    for check in [&check, &strict()] {
+        let line = wait_for(check, |outcome| !outcome.is_working()).await.line().to_owned();
+        let expected = " behind the primary, replay is paused, expected at most 100ms (127.0.0.1:";
+        assert!(line.starts_with("lag: ") && line.contains(expected), "{line}");
+    }
+    replica.sql("postgres", "SELECT pg_wal_replay_resume()").unwrap();
+    wait_for(&check, Outcome::is_working).await;
+
+    primary.server.stop();
+    let line = wait_for(&check, |outcome| !outcome.is_working()).await.line().to_owned();
+    assert!(line.contains(" behind the primary, not connected to it, "), "{line}");
 }

@@ -17,7 +17,7 @@ fn the_url_is_required_and_all_errors_are_recorded() {
             "1: postgres.role: expected `primary` or `replica` or `any`",
             "2: postgres.connection: expected `kept` or `fresh`",
             "3: postgres.ca: expected PEM with at least one certificate; a file is read with `${file:/path}`",
-            "4: postgres: unknown key `pool`, expected one of `url`, `role`, `write`, `write_every`, `connection`, `reconnect`, `ca`, `certificate`, `private_key`, `kind`, `timeout`, `max_age`, `overdue_wait`, `interval`, `severity`, `maintenance_until`, `checks`",
+            "4: postgres: unknown key `pool`, expected one of `url`, `role`, `write`, `write_every`, `max_lag`, `connection`, `reconnect`, `ca`, `certificate`, `private_key`, `kind`, `timeout`, `max_age`, `overdue_wait`, `interval`, `severity`, `maintenance_until`, `checks`",
         ],
     );
 }
@@ -44,12 +44,16 @@ fn a_ca_that_is_not_used_is_an_error() {
 }
 
 #[test]
-fn only_a_primary_is_written_to() {
+fn settings_of_one_role_are_refused_for_another() {
     let url = "url = 'postgres://me@db/app'\n";
     for role in ["replica", "any"] {
         let expected = "3: postgres.write: expected `off`, or `role = \"primary\"`";
         check_diagnostics(&format!("{url}role = '{role}'\nwrite = 'message'"), &[expected]);
     }
+    check_diagnostics(
+        &format!("{url}max_lag = '30s'"),
+        &["2: postgres.max_lag: expected `role = \"replica\"`"],
+    );
     check_diagnostics(
         &format!("{url}write = 'row'"),
         &["2: postgres.write: expected `table` or `message` or `off`"],

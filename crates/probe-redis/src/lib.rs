@@ -28,7 +28,11 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let redis = Redis::read(section.shared(), &mut fields);
     let writable = fields.with_default("writable", true);
     let key_prefix = fields.with_default("key_prefix", String::new());
-    fields.single(|| Some(RedisCheck { redis: redis?, writable, key_prefix }))
+    fields.single(|| {
+        let redis = redis?;
+        let redis = if writable { redis } else { redis.for_reads(section.shared()) };
+        Some(RedisCheck { redis, writable, key_prefix })
+    })
 }
 
 struct RedisCheck {
@@ -69,6 +73,7 @@ impl RedisCheck {
     }
 }
 
+/// A server that refuses writes because it cannot save refuses `PING` as well, although it still serves reads.
 fn ping() -> Command {
-    Command::new("ping", "PING", [])
+    Command::new("ping", "PING", []).accepting("MISCONF")
 }

@@ -106,7 +106,7 @@ impl Cluster {
                 Some(other) => (other, other.ask(command).await?),
                 None => (primary, reply),
             };
-            let reply = error::check_reply(command.step, reply);
+            let reply = error::check_reply_to(command, reply);
             checked.push(reply.map_err(|failure| primary.label.name(failure))?);
         }
         Ok(checked)

@@ -8,6 +8,8 @@ pub struct Command {
     pub(crate) step: &'static str,
     pub(crate) name: &'static str,
     pub(crate) arguments: Vec<String>,
+    /// The code of an error reply that is no failure.
+    pub(crate) accepted: Option<&'static str>,
 }
 
 impl Command {
@@ -17,7 +19,13 @@ impl Command {
         name: &'static str,
         arguments: [&str; N],
     ) -> Self {
-        Self { step, name, arguments: arguments.map(str::to_owned).into() }
+        Self { step, name, arguments: arguments.map(str::to_owned).into(), accepted: None }
+    }
+
+    /// Accepts an error reply with this code, such as `MISCONF`.
+    #[must_use]
+    pub fn accepting(self, code: &'static str) -> Self {
+        Self { accepted: Some(code), ..self }
     }
 }
 

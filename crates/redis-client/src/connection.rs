@@ -1,30 +1,36 @@
 //! Opens a connection to a deployment, and sends commands on it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 
 use probe::{Connect, Failure, Secret, Steps};
 
 use crate::cluster::Cluster;
 use crate::deployment::{Deployment, Layout};
 use crate::node_connection::NodeConnection;
+use crate::role::RoleCheck;
 use crate::{Canary, Command, Reply, sentinel};
 
 /// Opens connections to one deployment.
 #[derive(Clone, Debug)]
-pub(crate) struct Connector(Arc<Deployment>);
+pub(crate) struct Connector {
+    deployment: Arc<Deployment>,
+    /// See [`RoleCheck::new`].
+    closed: Arc<AtomicU8>,
+}
 
 impl Connector {
     pub(crate) fn new(deployment: Deployment) -> Self {
-        Self(Arc::new(deployment))
+        Self { deployment: Arc::new(deployment), closed: Arc::default() }
     }
 
     pub(crate) fn deployment(&self) -> &Deployment {
-        &self.0
+        &self.deployment
     }
 
     /// The key that distinguishes the deployment from others.
     pub(crate) fn identity(&self) -> Secret {
-        self.0.identity()
+        self.deployment.identity()
     }
 }
 
@@ -32,24 +38,24 @@ impl Connect for Connector {
     type Connection = Connection;
 
     async fn connect(&self, steps: &Steps) -> Result<Connection, Failure> {
-        match &self.0.layout {
+        let deployment = &*self.deployment;
+        match &deployment.layout {
             Layout::Single => {
-                let Deployment { nodes, tls, credentials, .. } = &*self.0;
+                let Deployment { nodes, tls, credentials, .. } = deployment;
                 let node = NodeConnection::open(steps, &nodes[0], tls.as_ref(), credentials);
-                node.await.map(Connection::Single)
+                Ok(Connection::Single(node.await?, RoleCheck::new(self.closed.clone())))
             }
             Layout::Sentinel { service, credentials } => {
-                sentinel::connect(&self.0, service, credentials, steps)
-                    .await
-                    .map(Connection::Single)
+                let node = sentinel::connect(deployment, service, credentials, steps).await?;
+                Ok(Connection::Single(node, RoleCheck::proven()))
             }
-            Layout::Cluster => Cluster::connect(&self.0, steps).await.map(Connection::Cluster),
+            Layout::Cluster => Cluster::connect(deployment, steps).await.map(Connection::Cluster),
         }
     }
 
     fn is_closed(connection: &Connection) -> bool {
         match connection {
-            Connection::Single(node) => node.is_closed(),
+            Connection::Single(node, _) => node.is_closed(),
             Connection::Cluster(cluster) => cluster.is_closed(),
         }
     }
@@ -57,7 +63,7 @@ impl Connect for Connector {
 
 /// An open connection to a deployment.
 pub(crate) enum Connection {
-    Single(NodeConnection),
+    Single(NodeConnection, RoleCheck),
     Cluster(Cluster),
 }
 
@@ -65,7 +71,7 @@ impl Connection {
     /// A canary for each server that stores keys with this prefix.
     pub(crate) fn canaries(&self, prefix: &str) -> Vec<Canary> {
         match self {
-            Self::Single(_) => vec![Canary::new(prefix)],
+            Self::Single(..) => vec![Canary::new(prefix)],
             Self::Cluster(cluster) => cluster.canaries(prefix),
         }
     }
@@ -73,8 +79,17 @@ impl Connection {
     /// Names the server of the canary in a failure, unless there is only one server.
     pub(crate) fn name(&self, canary: &Canary, failure: Failure) -> Failure {
         match self {
-            Self::Single(_) => failure,
+            Self::Single(..) => failure,
             Self::Cluster(cluster) => cluster.name(canary, failure),
+        }
+    }
+
+    /// Fails if a server that accepts writes may lose them because of its role.
+    pub(crate) async fn verify_role(&self, steps: &Steps) -> Result<(), Failure> {
+        match self {
+            Self::Single(node, role) => role.run(steps, node).await,
+            // A replica in a cluster refuses writes.
+            Self::Cluster(_) => Ok(()),
         }
     }
 
@@ -86,7 +101,7 @@ impl Connection {
         commands: &[Command],
     ) -> Result<Vec<Reply>, Failure> {
         let replies = match self {
-            Self::Single(node) => node.execute(database, commands).await?,
+            Self::Single(node, _) => node.execute(database, commands).await?,
             Self::Cluster(cluster) => cluster.execute(steps, commands).await?,
         };
         Ok(replies.into_iter().map(Reply::from).collect())

@@ -4,7 +4,16 @@ use probe::step::AUTHENTICATE;
 use probe::{Cause, Failure};
 use redis::{ServerError, Value};
 
+use crate::Command;
 use crate::deployment::HANDSHAKE;
+
+/// The reply to `command`, or a failure if the reply is an error that the command does not accept.
+pub(crate) fn check_reply_to(command: &Command, value: Value) -> Result<Value, Failure> {
+    match value {
+        Value::ServerError(error) if command.accepted == Some(error.code()) => Ok(Value::Nil),
+        value => check_reply(command.step, value),
+    }
+}
 
 /// The reply, or the failure of `step` if the reply is an error.
 pub(crate) fn check_reply(step: &'static str, value: Value) -> Result<Value, Failure> {

@@ -15,6 +15,7 @@ mod error;
 mod grants;
 mod node_connection;
 mod redis;
+mod role;
 mod scanner;
 mod sentinel;
 mod stream;

@@ -103,7 +103,7 @@ impl NodeConnection {
         commands
             .iter()
             .zip(replies)
-            .map(|(command, reply)| error::check_reply(command.step, reply))
+            .map(|(command, reply)| error::check_reply_to(command, reply))
             .collect()
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use probe::config::{Fields, Url};
-use probe::{CachedConnection, Failure, Reconnect, Secret, SharedResources, Steps};
+use probe::{CachedConnection, Failure, LoginBackoff, Reconnect, Secret, SharedResources, Steps};
 
 use crate::connect_params::{ConnectParams, SCHEMES, is_encrypted};
 use crate::connection::{Connection, Connector};
@@ -47,9 +47,11 @@ impl Redis {
         let ConnectParams { deployment, database, target } =
             ConnectParams::read(fields, key, url, settings)?;
         let cluster = matches!(deployment.layout, Layout::Cluster);
+        let logins = shared.get_or_insert(&deployment.identity(), LoginBackoff::default);
         let key = Secret::new(format!("{}\0{reconnect:?}", deployment.identity().expose()));
-        let connection = shared
-            .get_or_insert(&key, || CachedConnection::new(Connector::new(deployment), reconnect));
+        let connection = shared.get_or_insert(&key, || {
+            CachedConnection::with_logins(Connector::new(deployment), reconnect, logins)
+        });
         Some(Self { connection, database, cluster, fresh: false, target })
     }
 
@@ -60,6 +62,18 @@ impl Redis {
         let connector = shared.connector().clone();
         let connection =
             Arc::new(CachedConnection::with_logins(connector, shared.reconnect(), logins));
+        Self { connection, target: self.target.clone(), ..*self }
+    }
+
+    /// The same database on the connection of all checks that write nothing. On that of the others, a write that the server holds back would delay them.
+    #[must_use]
+    pub fn for_reads(&self, shared: &SharedResources) -> Self {
+        let writes = &self.connection;
+        let (connector, reconnect) = (writes.connector(), writes.reconnect());
+        let key = Secret::new(format!("{}\0{reconnect:?}\0reads", connector.identity().expose()));
+        let connection = shared.get_or_insert(&key, || {
+            CachedConnection::with_logins(connector.clone(), reconnect, writes.logins().clone())
+        });
         Self { connection, target: self.target.clone(), ..*self }
     }
 
@@ -98,6 +112,8 @@ impl Redis {
     }
 
     /// Sends the `commands` for a canary in one round trip, and verifies their replies. In a cluster, each primary gets a canary of its own.
+    ///
+    /// A replica that is not connected to its primary fails, even if it accepts writes.
     pub async fn execute_canaries(
         &self,
         steps: &Steps,
@@ -116,7 +132,7 @@ impl Redis {
                 let replies: Vec<_> = replies.by_ref().take(commands.len()).collect();
                 verify(canary, &replies).map_err(|failure| connection.name(canary, failure))?;
             }
-            Ok(())
+            connection.verify_role(steps).await
         };
         self.run(steps, execute).await
     }

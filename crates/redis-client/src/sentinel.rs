@@ -7,6 +7,7 @@ use redis::Value;
 
 use crate::deployment::{Credentials, Deployment, Node};
 use crate::node_connection::NodeConnection;
+use crate::role::{is_primary, text};
 use crate::{Command, error};
 
 const ASK_SENTINEL: &str = "ask sentinel";
@@ -29,7 +30,7 @@ pub(crate) async fn connect(
     steps.begin(role.step);
     let reply = connection.execute(0, &[role]).await.map_err(name)?.pop();
     match reply {
-        Some(Value::Array(parts)) if text(parts.first()) == Some("master") => Ok(connection),
+        Some(reply) if is_primary(&reply) => Ok(connection),
         // During a failover, sentinels may know only the old primary.
         _ => Err(Failure::msg(
             ASK_SENTINEL,
@@ -78,12 +79,5 @@ async fn ask(
             node.ok_or_else(|| Failure::new(ASK_SENTINEL, error::not_redis()))
         }
         _ => Err(Failure::new(ASK_SENTINEL, error::not_redis())),
-    }
-}
-
-fn text(value: Option<&Value>) -> Option<&str> {
-    match value {
-        Some(Value::BulkString(bytes)) => std::str::from_utf8(bytes).ok(),
-        _ => None,
     }
 }

@@ -1,12 +1,19 @@
 //! The probe against the shared server, and private ones that answer but are unhealthy.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use probe::SharedResources;
 use probe_redis::KIND;
-use probe_testkit::{Hostile, Outcome, Subject, diagnostics, promises, run, single};
+use probe_testkit::{
+    Hostile, Outcome, Subject, checks, component_sharing, diagnostics, promises, run, serve_tcp,
+    single,
+};
 use stack::redis::{Redis, shared};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A deadline far beyond any response time.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,6 +114,88 @@ async fn a_server_that_cannot_save_is_not_working() {
     server.command(&["BGSAVE"]).unwrap();
     server.wait_for(&["INFO", "persistence"], "rdb_last_bgsave_status:err").unwrap();
     expect_line(&run_against(&server, "").await, "write: MISCONF ");
+    assert!(server.command(&["PING"]).unwrap().starts_with("MISCONF "));
+    run_against(&server, "writable = false").await.expect_working();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_the_server_holds_back_does_not_delay_checks_without_writes() {
+    let server = Redis::start(&[]).unwrap();
+    let shared = SharedResources::default();
+    let url = format!("url = 'redis://127.0.0.1:{}'\n", server.port());
+    let check = |settings: &str| {
+        let component = component_sharing(&KIND, "redis", &format!("{url}{settings}"), &shared);
+        let [(_, check)] = &checks(&component)[..] else { panic!("one check") };
+        check.clone()
+    };
+    let (writes, reads) = (check(""), check("writable = false"));
+    run(&writes, TIMEOUT).await.expect_working();
+    run(&reads, TIMEOUT).await.expect_working();
+    server.command(&["CLIENT", "PAUSE", "60000", "WRITE"]).unwrap();
+    let blocked = tokio::spawn(async move { run(&writes, TIMEOUT).await });
+    server.wait_for(&["CLIENT", "LIST"], "flags=b").unwrap();
+    run(&reads, TIMEOUT).await.expect_working();
+    server.command(&["CLIENT", "UNPAUSE"]).unwrap();
+    blocked.await.unwrap().expect_working();
+}
+
+#[tokio::test]
+async fn a_writable_replica_that_has_lost_its_primary_is_not_working() {
+    let mut primary = Redis::start(&[]).unwrap();
+    let of = format!("replicaof 127.0.0.1 {}", primary.port());
+    let rules = "user me on >my-password ~health-gateway:* -@all +set +del";
+    let replica = Redis::start(&[&of, "replica-read-only no", rules]).unwrap();
+    replica.wait_for(&["INFO", "replication"], "master_link_status:up").unwrap();
+    let url = format!("url = 'redis://127.0.0.1:{}'\nreconnect = '1ms'", replica.port());
+    let kept = single(&KIND, "redis", &url);
+    run(&kept, TIMEOUT).await.expect_working();
+    let denied = "role: NOPERM this user has no permissions to run the 'role' command";
+    expect_line(&run_as_me(&replica, 0, "").await, denied);
+
+    primary.server.stop();
+    replica.wait_for(&["INFO", "replication"], "master_link_status:down").unwrap();
+    let lost = format!(
+        "role: the server is a replica that is not connected to its primary 127.0.0.1:{} (connect",
+        primary.port()
+    );
+    for _ in 0..2 {
+        expect_line(&run(&kept, TIMEOUT).await, &lost);
+    }
+    run_against(&replica, "writable = false").await.expect_working();
+
+    replica.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    run(&kept, TIMEOUT).await.expect_working();
+    run_as_me(&replica, 0, "").await.expect_working();
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_say_what_its_role_is_works() {
+    let server = Redis::start(&["rename-command HELLO ''", "rename-command ROLE ''"]).unwrap();
+    run_against(&server, "").await.expect_working();
+    // Some proxies end a connection with a command that they do not know.
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = connections.clone();
+    let address = serve_tcp(move |mut stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut buffer = vec![0; 1024];
+            while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+                let command = String::from_utf8_lossy(&buffer[..length]);
+                let replies = match command.lines().nth(2) {
+                    Some("PING") => "+PONG\r\n",
+                    Some("SET") => "+OK\r\n:1\r\n",
+                    _ => return,
+                };
+                stream.write_all(replies.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let check = single(&KIND, "redis", &format!("url = 'redis://{address}'"));
+    for _ in 0..10 {
+        run(&check, TIMEOUT).await.expect_working();
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]

@@ -52,11 +52,20 @@ async fn the_new_primary_is_used_after_a_failover() {
 
 #[tokio::test]
 async fn a_demoted_primary_is_replaced_by_the_new_one() {
-    let old = Redis::start(&[]).unwrap();
-    let new = Redis::start(&[&format!("replicaof 127.0.0.1 {}", old.port())]).unwrap();
+    demoted_primary_is_replaced("replica-read-only yes", "").await;
+}
+
+#[tokio::test]
+async fn a_demoted_primary_that_still_accepts_writes_is_replaced_with_the_connection() {
+    demoted_primary_is_replaced("replica-read-only no", "\nreconnect = '1ms'").await;
+}
+
+async fn demoted_primary_is_replaced(setting: &str, reconnect: &str) {
+    let old = Redis::start(&[setting]).unwrap();
+    let new = Redis::start(&[setting, &format!("replicaof 127.0.0.1 {}", old.port())]).unwrap();
     new.wait_for(&["INFO", "replication"], "master_link_status:up").unwrap();
     let sentinel = sentinel_of(&old, &[]);
-    let check = check(&url(&sentinel, "", ""));
+    let check = check(&(url(&sentinel, "", "") + reconnect));
     sentinel.wait_for(&["SENTINEL", "MASTER", "app"], "num-slaves\n1").unwrap();
     let started = Instant::now();
     // A sentinel refuses the failover until it has received the replica's first report.
@@ -67,6 +76,8 @@ async fn a_demoted_primary_is_replaced_by_the_new_one() {
     let address = new.port().to_string();
     sentinel.wait_for(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "app"], &address).unwrap();
     old.wait_for(&["INFO", "replication"], "role:slave").unwrap();
+    // From now on, a write to the old primary is a failure.
+    old.command(&["ACL", "SETUSER", "default", "-set"]).unwrap();
     execute(&check).await.expect_working();
 }
 

@@ -42,6 +42,8 @@ pub struct CachedConnection<C: Connect> {
     current: Arc<Current<C::Connection>>,
     // Held while a connection is opened. Runs that waited for it find the connection in `current`, or the failure here.
     opening: tokio::sync::Mutex<Option<FailedAttempt>>,
+    /// The steps of the attempt in progress, which are also those of the runs that wait for it.
+    opening_steps: Arc<Steps>,
     attempts: AtomicU64,
 }
 
@@ -86,6 +88,7 @@ impl<C: Connect> CachedConnection<C> {
             reconnect,
             current: Arc::new(Mutex::new(None)),
             opening: tokio::sync::Mutex::default(),
+            opening_steps: Arc::default(),
             attempts: AtomicU64::new(0),
         }
     }
@@ -158,8 +161,7 @@ impl<C: Connect> CachedConnection<C> {
         if let Some(connection) = self.current() {
             return Ok((connection, false));
         }
-        // Waiting for another run's attempt counts as connecting.
-        steps.begin(step::CONNECT);
+        steps.follow(self.opening_steps.clone());
         let attempts_before = self.attempts.load(Ordering::SeqCst);
         let mut failed = self.opening.lock().await;
         if let Some(connection) = self.current() {
@@ -172,7 +174,8 @@ impl<C: Connect> CachedConnection<C> {
         let number = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
         // The old connection is closed when this run ends its attempt, even if that is cancelled.
         let old = self.current.lock().take();
-        match self.connect(steps).await {
+        self.opening_steps.begin(step::CONNECT);
+        match self.connect(&self.opening_steps).await {
             Ok(connection) => Ok((self.store(connection, number, old.is_some()), true)),
             Err(failure) => {
                 *failed = Some(FailedAttempt { number, failure: failure.clone() });

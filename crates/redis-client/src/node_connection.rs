@@ -18,6 +18,9 @@ use crate::deployment::{Credentials, HANDSHAKE, Node};
 use crate::stream::{BoundedStream, StreamState};
 use crate::{Command, error};
 
+/// The step in which a database is selected.
+const SELECT: &str = "select";
+
 /// An authenticated connection to one server. When it is dropped, the library's task is aborted, which closes the socket.
 pub(crate) struct NodeConnection {
     library: MultiplexedConnection,
@@ -97,8 +100,10 @@ impl NodeConnection {
         let mut replies =
             self.exchange(database, commands).await.map_err(|cause| Failure::new(first, cause))?;
         if replies.len() > commands.len() {
-            let step = if database == 0 { first } else { "select" };
-            error::check_reply(step, replies.remove(0))?;
+            let selected = replies.remove(0);
+            // A server that refuses every command, such as a busy one, gives the same reply to each.
+            let step = if replies.first() == Some(&selected) { first } else { SELECT };
+            error::check_reply(step, selected)?;
         }
         commands
             .iter()
@@ -140,7 +145,7 @@ impl NodeConnection {
             self.must_select.store(true, Ordering::Relaxed);
         }
         let must_select = self.must_select.load(Ordering::Relaxed);
-        must_select.then(|| Command::new("select", "SELECT", [&database.to_string()]))
+        must_select.then(|| Command::new(SELECT, "SELECT", [&database.to_string()]))
     }
 }
 

@@ -40,6 +40,7 @@ impl Connect for NumberedConnector {
         steps.begin("connect");
         let number = self.opened.fetch_add(1, Ordering::SeqCst) + 1;
         if self.waits.load(Ordering::SeqCst) {
+            steps.begin("authenticate");
             self.go_on.notified().await;
         }
         if self.refuses.load(Ordering::SeqCst) {
@@ -173,6 +174,21 @@ async fn concurrent_runs_share_a_failure_that_is_not_older_than_they_are() {
     // Runs that started while the first attempt was in progress share a second one.
     let attempts = cached.connector().opened.load(Ordering::SeqCst);
     assert!(attempts <= 2, "{attempts}: {refused:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_the_attempt_of_another_is_in_its_step() {
+    let cached = cached();
+    cached.connector().waits.store(true, Ordering::SeqCst);
+    let steps = [Steps::new(), Steps::new()];
+    let work = |_| async { Ok(()) };
+    let runs = async { tokio::join!(cached.run(&steps[0], work), cached.run(&steps[1], work)) };
+    tokio::select! {
+        biased;
+        _ = runs => panic!("the attempt waits"),
+        () = tokio::task::yield_now() => {}
+    }
+    assert_eq!(steps.each_ref().map(Steps::current), ["authenticate", "authenticate"]);
 }
 
 #[tokio::test]

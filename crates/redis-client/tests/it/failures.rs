@@ -2,12 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use probe_testkit::{FaultProxy, run, serve_tcp};
+use probe_testkit::{FaultProxy, checks, component, run, serve_tcp};
 use stack::redis::Redis;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{SHORT_TIMEOUT, TIMEOUT, check, check_of, execute, failure};
+use crate::support::{MANY, SHORT_TIMEOUT, TIMEOUT, check, check_of, execute, failure};
 
 #[tokio::test]
 async fn a_server_that_is_down_is_reported_and_the_first_run_after_its_restart_succeeds() {
@@ -114,6 +114,37 @@ async fn a_missing_database_is_reported() {
         failure(&format!("url = 'redis://127.0.0.1:{}/7'", server.port())).await,
         format!("select: ERR DB index is out of range (127.0.0.1:{})", server.port())
     );
+}
+
+#[tokio::test]
+async fn a_refused_command_is_named_also_if_its_database_is_selected_first() {
+    let rules = "user me on >my-password ~* -@all +set +get +del";
+    let server = Redis::start(&["busy-reply-threshold 1", rules]).unwrap();
+    let databases =
+        format!("zero = 'redis://127.0.0.1:{0}/0'\none = 'redis://127.0.0.1:{0}/1'", server.port());
+    let both = checks(&component(&MANY, "cache", &databases));
+    for (database, name) in [("0", "zero"), ("1", "one")] {
+        server.command(&["-n", database, "SET", "where", name]).unwrap();
+    }
+    for (_, check) in &both {
+        execute(check).await.expect_working();
+    }
+    let mut other = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
+    other.write_all(b"EVAL 'while true do end' 0\r\n").await.unwrap();
+    server.wait_for(&["PING"], "BUSY ").unwrap();
+    for (_, check) in &both {
+        let line = execute(check).await.line().to_owned();
+        assert!(line.starts_with("write: BUSY "), "{line}");
+    }
+    server.command(&["SCRIPT", "KILL"]).unwrap();
+
+    let denied = databases.replace("//", "//me:my-password@");
+    let lines = checks(&component(&MANY, "cache", &denied));
+    let line = execute(&lines[1].1).await.line().to_owned();
+    assert!(line.starts_with("select: NOPERM "), "{line}");
+    // The database of the other check is now selected on the connection of both.
+    let line = execute(&lines[0].1).await.line().to_owned();
+    assert!(line.starts_with("select: NOPERM "), "{line}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use probe::{Cause, Failure, Steps, step};
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use crate::resolve;
@@ -44,6 +44,11 @@ pub async fn connect(
 pub async fn connect_tcp(steps: &Steps, host: &str, port: u16) -> Result<TcpStream, Failure> {
     let addresses = addresses(steps, without_brackets(host), port).await?;
     steps.run(step::CONNECT, connect_first(&addresses)).await
+}
+
+/// Connects to the Unix socket at `path`, in the step `connect`.
+pub async fn connect_unix(steps: &Steps, path: &str) -> Result<UnixStream, Failure> {
+    steps.run(step::CONNECT, UnixStream::connect(path)).await
 }
 
 /// Performs the TLS handshake with the server `host` over an open connection, in the step `tls`.

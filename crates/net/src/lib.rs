@@ -8,6 +8,6 @@ mod resolve;
 mod stream;
 mod tls;
 
-pub use connect::{connect, connect_tcp, start_tls};
+pub use connect::{connect, connect_tcp, connect_unix, start_tls};
 pub use stream::Stream;
 pub use tls::{TlsSettings, TlsStream, Verification, cause};

@@ -30,6 +30,6 @@ pub use impostor::{impostor, serve_tcp};
 pub use pki::{Authority, Identity};
 pub use promises::promises;
 pub use proxy::{Counts, FaultProxy};
-pub use run::{Outcome, checks, component, component_sharing, diagnostics, run, single};
+pub use run::{Outcome, checks, component, component_sharing, diagnostics, notes, run, single};
 pub use subject::Subject;
 pub use tls_files::TlsFiles;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::config::Node;
+use probe::config::{Diagnostics, Node};
 use probe::{Checks, DynCheck, DynChecks, Failure, Kind, SharedResources, Steps};
 
 /// How a run ended.
@@ -110,6 +110,17 @@ pub fn diagnostics(kind: &Kind, section: &str, toml: &str) -> Vec<String> {
         Ok(component) => panic!("expected errors, got {component:?}"),
         Err(lines) => lines,
     }
+}
+
+/// The notes on a valid section, each as `line: key: message`; panics if the section is invalid.
+#[track_caller]
+pub fn notes(kind: &Kind, section: &str, toml: &str) -> Vec<String> {
+    let diagnostics = Diagnostics::default();
+    let node = Node::parse(toml).unwrap_or_else(|errors| panic!("invalid TOML: {errors:?}"));
+    let built = kind.read(section, &node, &SharedResources::default(), &diagnostics);
+    let notes = diagnostics.take_notes().iter().map(ToString::to_string).collect();
+    assert!(built.is_some(), "`{section}` is invalid: {:?}", diagnostics.into_diagnostics());
+    notes
 }
 
 /// The checks of `component` with their names; the name of a single check is empty.

@@ -1,13 +1,14 @@
 //! Parses a Redis URL and its TLS settings into connection parameters.
 
+use net::Verification;
 use probe::Secret;
-use probe::config::{Fields, Parameter, Url};
+use probe::config::{Fields, Url, UrlParts, percent_decode};
 
-use crate::deployment::{Credentials, Deployment, Layout, Node};
+use crate::deployment::{Credentials, Deployment, Layout, Node, Tls};
+use crate::parameters::Parameters;
 
-/// The schemes that a `url` may have. The double `s` stands for TLS.
-pub(crate) const SCHEMES: &[&str] =
-    &["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
+/// The schemes that an error names. The double `s` stands for TLS.
+const SCHEMES: &str = "`redis://`, `rediss://`, `redis-cluster://`, `rediss-cluster://`, `redis-sentinel://`, `rediss-sentinel://` or `unix://`";
 
 /// The deployment and the database of a URL, and the `host:port` that failures name.
 #[derive(Debug)]
@@ -18,143 +19,438 @@ pub(crate) struct ConnectParams {
 }
 
 impl ConnectParams {
-    /// Reads `url`, the value of `key`, and records errors in `fields`.
+    /// Reads the URL `text`, the value of `key`, and records errors and notes in `fields`.
     pub(crate) fn read(
         fields: &mut Fields<'_>,
         key: &'static str,
-        url: &Url,
+        text: &Secret,
         settings: &net::TlsSettings,
     ) -> Option<Self> {
-        let (layout, nodes, database) =
-            parse(url).map_err(|message| fields.error(key, message)).ok()?;
-        let credentials = Credentials::new(url.username(), url.password().cloned());
-        let target = url.authority(nodes[0].port);
-        let tls = is_encrypted(url).then(|| settings.clone());
+        let parsed = parse(text.expose(), &|setting| fields.has(setting));
+        let parsed = parsed.map_err(|message| fields.error(key, message)).ok()?;
+        if !parsed.ignored.is_empty() {
+            let ignored: Vec<_> = parsed.ignored.iter().map(|name| format!("`{name}`")).collect();
+            fields.note(key, format!("ignored here: {}", ignored.join(", ")));
+        }
+        let Parsed { layout, nodes, credentials, database, verification, .. } = parsed;
+        let target = nodes[0].to_string();
+        let tls = verification.map(|verification| Tls { settings: settings.clone(), verification });
         Some(Self { deployment: Deployment { layout, nodes, credentials, tls }, database, target })
+    }
+
+    /// Whether TLS is used.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.deployment.tls.is_some()
     }
 }
 
 /// Whether the scheme of the URL requires TLS.
 pub fn is_encrypted(url: &Url) -> bool {
-    url.scheme().starts_with("rediss")
+    matches!(scheme(url.scheme()), Some((_, true)))
 }
 
-/// Returns the layout, its nodes and the database. An error does not quote any part of the URL.
-fn parse(url: &Url) -> Result<(Layout, Vec<Node>, u16), String> {
-    let query = url.parameters();
-    let (layout, default_port) = match url.scheme() {
-        "redis" | "rediss" => (Layout::Single, 6379),
-        "redis-cluster" | "rediss-cluster" => (Layout::Cluster, 6379),
-        _ => (sentinel(query)?, 26379),
-    };
-    expect_only(query, parameters(&layout))?;
-    let mut nodes = vec![Node::new(url.host(), url.port().unwrap_or(default_port))];
-    for parameter in query.iter().filter(|parameter| parameter.name == "node") {
-        nodes.push(node(parameter.expose()).ok_or("expected `node=host:port`")?);
-    }
-    let database = database(url.path())
-        .ok_or("expected nothing but a database number after the host, such as `/1`")?;
-    if matches!(layout, Layout::Cluster) && database != 0 {
-        return Err("expected no database number: a cluster has only database 0".to_owned());
-    }
-    Ok((layout, nodes, database))
+/// What a URL says.
+#[derive(Debug)]
+struct Parsed {
+    layout: Layout,
+    /// At least one.
+    nodes: Vec<Node>,
+    credentials: Credentials,
+    database: u16,
+    /// What is verified of a server's certificate, or `None` without TLS.
+    verification: Option<Verification>,
+    ignored: Vec<&'static str>,
 }
 
-/// The parameters that the query may have.
-fn parameters(layout: &Layout) -> &'static [&'static str] {
-    match layout {
-        Layout::Single => &[],
-        Layout::Cluster => &["node"],
-        Layout::Sentinel { .. } => {
-            &["node", "sentinelServiceName", "sentinelUsername", "sentinelPassword"]
+/// What the scheme of a URL says about its servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Single,
+    Socket,
+    Cluster,
+    Sentinel,
+}
+
+/// What the scheme means, and whether it requires TLS.
+fn scheme(scheme: &str) -> Option<(Kind, bool)> {
+    Some(match scheme.to_lowercase().as_str() {
+        "redis" | "valkey" => (Kind::Single, false),
+        "rediss" | "valkeys" => (Kind::Single, true),
+        "redis-cluster" => (Kind::Cluster, false),
+        "rediss-cluster" => (Kind::Cluster, true),
+        "redis-sentinel" | "redis+sentinel" | "sentinel" => (Kind::Sentinel, false),
+        "rediss-sentinel" | "rediss+sentinel" => (Kind::Sentinel, true),
+        "unix" | "redis+socket" | "redis+unix" | "redis-socket" | "valkey+unix" => {
+            (Kind::Socket, false)
         }
-    }
-}
-
-fn expect_only(query: &[Parameter], known: &[&str]) -> Result<(), String> {
-    if query.iter().all(|parameter| known.contains(&parameter.name.as_str())) {
-        return Ok(());
-    }
-    Err(match known {
-        [] => "expected no `?` and no parameters".to_owned(),
-        known => format!("expected no parameters but `{}`", known.join("`, `")),
+        _ => return None,
     })
 }
 
-fn sentinel(query: &[Parameter]) -> Result<Layout, String> {
-    let find = |name: &str| query.iter().find(|it| it.name == name).map(Parameter::expose);
-    let service = find("sentinelServiceName").ok_or(
-        "expected the parameter `sentinelServiceName`, such as `?sentinelServiceName=mymaster`",
-    )?;
-    let username = find("sentinelUsername").unwrap_or_default();
-    let credentials = Credentials::new(username, find("sentinelPassword").map(Secret::new));
-    Ok(Layout::Sentinel { service: service.to_owned(), credentials })
+/// Parses a URL, or several of sentinels. `has_setting` says whether the section has a setting. An error does not quote any part of the URL.
+fn parse(text: &str, has_setting: &dyn Fn(&str) -> bool) -> Result<Parsed, String> {
+    let texts = split(text);
+    let urls: Vec<_> = texts.iter().map(|url| UrlParts::split(url)).collect::<Result<_, _>>()?;
+    let expected_scheme = || format!("expected a URL that begins with {SCHEMES}");
+    let (kind, is_tls) = scheme(urls[0].scheme).ok_or_else(expected_scheme)?;
+    if urls.iter().any(|url| scheme(url.scheme) != Some((kind, is_tls))) {
+        return Err("expected the same scheme in all URLs".to_owned());
+    }
+    let query = urls.iter().map(UrlParts::parameters).collect::<Result<Vec<_>, _>>()?.concat();
+    let mut parameters = Parameters::read(&query, has_setting)?;
+    let fragment = same(texts.iter().filter_map(|text| text.split_once('#')).map(|(_, it)| it))?;
+    let service = match fragment {
+        "" => None,
+        "insecure" if is_tls => {
+            parameters.verify(Verification::None)?;
+            None
+        }
+        name if kind == Kind::Sentinel => Some(name),
+        _ => return Err("expected no `#`, which is `%23` in a password".to_owned()),
+    };
+    let layout = layout(kind, &parameters, service)?;
+    let nodes = nodes(kind, &urls, &parameters)?;
+    let path = if kind == Kind::Socket { "" } else { same(urls.iter().map(|url| url.path))? };
+    let database = database(path, parameters.database)?;
+    if matches!(layout, Layout::Cluster) && database != 0 {
+        return Err("expected no database number: a cluster has only database 0".to_owned());
+    }
+    Ok(Parsed {
+        layout,
+        nodes,
+        credentials: credentials(&urls, &parameters)?,
+        database,
+        verification: verification(is_tls, &parameters, has_setting)?,
+        ignored: parameters.ignored,
+    })
+}
+
+/// Splits several URLs, which are separated by `;` or `,`.
+fn split(text: &str) -> Vec<&str> {
+    let begins_url = |rest: &str| {
+        let length = rest.bytes().take_while(|byte| is_scheme_byte(*byte)).count();
+        length > 0 && rest[length..].starts_with("://")
+    };
+    let mut urls = Vec::new();
+    let mut start = 0;
+    for (at, _) in text.match_indices([';', ',']) {
+        if begins_url(&text[at + 1..]) {
+            urls.push(&text[start..at]);
+            start = at + 1;
+        }
+    }
+    urls.push(&text[start..]);
+    urls
+}
+
+fn is_scheme_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)
+}
+
+/// The value that all URLs have in common; those that are empty may be missing in some of them.
+fn same<'a>(values: impl Iterator<Item = &'a str>) -> Result<&'a str, String> {
+    let mut values = values.filter(|value| !value.is_empty());
+    let first = values.next().unwrap_or_default();
+    if values.all(|value| value == first) {
+        return Ok(first);
+    }
+    Err("expected URLs that differ only in their hosts".to_owned())
+}
+
+fn layout(
+    kind: Kind,
+    parameters: &Parameters<'_>,
+    service: Option<&str>,
+) -> Result<Layout, String> {
+    if kind != Kind::Sentinel {
+        let sentinel =
+            [parameters.service, parameters.sentinel_username, parameters.sentinel_password];
+        if sentinel.iter().any(Option::is_some) {
+            return Err("expected `redis-sentinel://` with parameters of Sentinel".to_owned());
+        }
+    }
+    Ok(match kind {
+        Kind::Single | Kind::Socket => Layout::Single,
+        Kind::Cluster => Layout::Cluster,
+        Kind::Sentinel => {
+            let service = parameters.service.or(service).ok_or(
+                "expected the parameter `sentinelServiceName`, such as `?sentinelServiceName=mymaster`",
+            )?;
+            let password = parameters.sentinel_password.map(Secret::new);
+            let username = parameters.sentinel_username.unwrap_or_default();
+            let credentials = Credentials::new(username, password);
+            Layout::Sentinel { service: service.to_owned(), credentials }
+        }
+    })
+}
+
+fn nodes(
+    kind: Kind,
+    urls: &[UrlParts<'_>],
+    parameters: &Parameters<'_>,
+) -> Result<Vec<Node>, String> {
+    let mut nodes = Vec::new();
+    if kind == Kind::Socket {
+        let path = percent_decode(same(urls.iter().map(|url| url.path))?, "a path")?;
+        if urls.iter().any(|url| !url.hosts.is_empty()) || path.len() < 2 {
+            return Err(
+                "expected the path of a socket, such as `unix:///run/redis.sock`".to_owned()
+            );
+        }
+        nodes.push(Node::new(&path, 0));
+    } else {
+        let default_port = if kind == Kind::Sentinel { 26379 } else { 6379 };
+        for host in urls.iter().flat_map(|url| url.hosts.split(',')) {
+            // Any scheme without a well-known port.
+            let url = Url::parse(&format!("redis://{host}"))?;
+            nodes.push(Node::new(url.host(), url.port().unwrap_or(default_port)));
+        }
+    }
+    for text in &parameters.nodes {
+        nodes.push(node(text).ok_or("expected `node=host:port`")?);
+    }
+    if nodes.len() > 1 && matches!(kind, Kind::Single | Kind::Socket) {
+        return Err("expected one server: the nodes of a cluster are written as `redis-cluster://host?node=other:6379`, sentinels as `redis-sentinel://`".to_owned());
+    }
+    Ok(nodes)
 }
 
 fn node(text: &str) -> Option<Node> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.parse().ok()?;
-    (!host.is_empty()).then(|| Node::new(host, port))
+    (!host.is_empty() && !host.starts_with('/')).then(|| Node::new(host, port))
 }
 
-fn database(path: &str) -> Option<u16> {
-    match path.strip_prefix('/').unwrap_or(path) {
-        "" => Some(0),
-        number => number.parse().ok(),
+fn database(path: &str, parameter: Option<&str>) -> Result<u16, String> {
+    let expected = "expected nothing but a database number after the host, such as `/1`";
+    let number = |text: &str| match text {
+        "" => Ok(0),
+        number => number.parse().map_err(|_| expected.to_owned()),
+    };
+    let path = path.trim_matches('/');
+    match parameter.map(|text| number(text.trim_matches('/'))).transpose()? {
+        None => number(path),
+        Some(database) if path.is_empty() || number(path)? == database => Ok(database),
+        Some(_) => Err("expected the database in the path or in `db`, but not two".to_owned()),
     }
+}
+
+fn credentials(urls: &[UrlParts<'_>], parameters: &Parameters<'_>) -> Result<Credentials, String> {
+    let decode = |text: &str| percent_decode(text, "user-info");
+    let username = decode(same(urls.iter().map(|url| url.username))?)?;
+    let password = same(urls.iter().filter_map(|url| url.password))?;
+    let has_password = urls.iter().any(|url| url.password.is_some());
+    let password = has_password.then(|| decode(password)).transpose()?.map(Secret::new);
+    let other = |known: Option<&str>, parameter: Option<&str>| {
+        known.is_some_and(|known| parameter.is_some_and(|parameter| parameter != known))
+    };
+    let known = Some(username.as_str()).filter(|name| !name.is_empty());
+    if other(known, parameters.username)
+        || other(password.as_ref().map(Secret::expose), parameters.password)
+    {
+        return Err("expected the user and the password before the host or as parameters, but not two of one".to_owned());
+    }
+    let username = known.or(parameters.username).unwrap_or_default();
+    Ok(Credentials::new(username, password.or_else(|| parameters.password.map(Secret::new))))
+}
+
+fn verification(
+    is_tls: bool,
+    parameters: &Parameters<'_>,
+    has_setting: &dyn Fn(&str) -> bool,
+) -> Result<Option<Verification>, String> {
+    if !is_tls {
+        let demands = parameters.verification.is_some() || parameters.check_hostname.is_some();
+        if demands || parameters.tls == Some(true) {
+            return Err("expected `rediss://` with parameters for TLS".to_owned());
+        }
+        return Ok(None);
+    }
+    if parameters.tls == Some(false) {
+        return Err("expected `redis://` without TLS".to_owned());
+    }
+    let verification = match (parameters.verification, parameters.check_hostname) {
+        (None | Some(Verification::Full), Some(false)) => Verification::Chain,
+        (verification, _) => verification.unwrap_or(Verification::Full),
+    };
+    if verification == Verification::None && has_setting("ca") {
+        return Err("expected no `ca` beside a URL that demands no certificate".to_owned());
+    }
+    Ok(Some(verification))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn read(text: &str) -> Result<(Layout, Vec<Node>, u16), String> {
-        parse(&Url::parse(text).expect("a URL"))
+    fn read(text: &str) -> Result<Parsed, String> {
+        parse(text, &|_| false)
+    }
+
+    fn valid(text: &str) -> Parsed {
+        read(text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
     fn check_error(text: &str, expected: &str) {
-        assert_eq!(read(text).expect_err("an invalid URL"), expected);
+        assert_eq!(read(text).expect_err(text), expected, "{text}");
+    }
+
+    /// The servers, the database and what is verified.
+    fn check(text: &str, expected: (&str, u16, Option<Verification>)) {
+        let Parsed { nodes, database, verification, .. } = valid(text);
+        let nodes: Vec<_> = nodes.iter().map(Node::to_string).collect();
+        assert_eq!((nodes.join(" ").as_str(), database, verification), expected, "{text}");
     }
 
     #[test]
-    fn a_single_server_has_a_database() {
-        let (layout, nodes, database) = read("redis://cache/3").expect("a valid URL");
-        assert!(matches!(layout, Layout::Single));
-        assert_eq!((nodes, database), (vec![Node::new("cache", 6379)], 3));
+    fn a_url_means_what_it_means_to_other_clients() {
+        let (full, chain, none) =
+            (Some(Verification::Full), Some(Verification::Chain), Some(Verification::None));
+        for (text, expected) in [
+            ("redis://cache/3", ("cache:6379", 3, None)),
+            ("redis://cache:7?db=3", ("cache:7", 3, None)),
+            ("redis://cache/3?db=3&protocol=3", ("cache:6379", 3, None)),
+            ("redis://cache//", ("cache:6379", 0, None)),
+            ("redis://cache//2", ("cache:6379", 2, None)),
+            ("valkey://[::1]/1", ("[::1]:6379", 1, None)),
+            ("valkeys://cache", ("cache:6379", 0, full)),
+            ("rediss://cache", ("cache:6379", 0, full)),
+            ("rediss://cache?ssl_cert_reqs=required&ssl=true", ("cache:6379", 0, full)),
+            ("rediss://cache?ssl_cert_reqs=CERT_OPTIONAL", ("cache:6379", 0, full)),
+            ("rediss://cache?ssl_cert_reqs=CERT_NONE", ("cache:6379", 0, none)),
+            ("rediss://cache?ssl_cert_reqs=none", ("cache:6379", 0, none)),
+            ("rediss://cache?ssl_check_hostname=False", ("cache:6379", 0, chain)),
+            ("rediss://cache?verifyPeer=CA", ("cache:6379", 0, chain)),
+            ("rediss://cache?skip_verify=true", ("cache:6379", 0, none)),
+            ("rediss://cache/#insecure", ("cache:6379", 0, none)),
+            ("unix:///run/redis.sock", ("/run/redis.sock", 0, None)),
+            ("unix://:pw@/run/redis.sock?db=2", ("/run/redis.sock", 2, None)),
+            ("redis+socket:///run/redis.sock?virtual_host=4", ("/run/redis.sock", 4, None)),
+            ("redis-cluster://a:1,b:2?node=c:3", ("a:1 b:2 c:3", 0, None)),
+            ("redis-sentinel://a,b:2/1?sentinelServiceName=m", ("a:26379 b:2 ", 1, None)),
+            ("sentinel://a;sentinel://b/1#m", ("a:26379 b:26379", 1, None)),
+        ] {
+            let (servers, database, verification) = expected;
+            check(text, (servers.trim(), database, verification));
+        }
     }
 
     #[test]
-    fn a_cluster_has_several_seed_nodes() {
-        let (_, nodes, _) = read("redis-cluster://a:1?node=b:2&node=[::1]:3").expect("a valid URL");
-        let hosts: Vec<_> = nodes.iter().map(|node| (node.bare_host(), node.port)).collect();
-        assert_eq!(hosts, [("a", 1), ("b", 2), ("::1", 3)]);
+    fn credentials_may_be_parameters() {
+        for text in [
+            "redis://me:p%40w@h",
+            "redis://me@h?password=p@w",
+            "unix:///s?username=me&password=p%40w",
+            "sentinel://me:p%40w@h;sentinel://i?master_name=m",
+        ] {
+            // A raw `@` is an error in every part of a URL.
+            let text = text.replace("p@w", "p%40w");
+            let Credentials { username, password } = valid(&text).credentials;
+            let password = password.as_ref().map(Secret::expose);
+            assert_eq!((username.as_deref(), password), (Some("me"), Some("p@w")), "{text}");
+        }
     }
 
     #[test]
     fn sentinels_have_separate_credentials() {
         let text = "redis-sentinel://me:pw@a/1?sentinelServiceName=m&sentinelPassword=other";
-        let (layout, nodes, database) = read(text).expect("a valid URL");
-        let Layout::Sentinel { service, credentials } = layout else { panic!("Sentinel") };
-        assert_eq!((service.as_str(), nodes[0].port, database), ("m", 26379, 1));
+        let Layout::Sentinel { service, credentials } = valid(text).layout else {
+            panic!("Sentinel")
+        };
+        assert_eq!(service, "m");
         assert_eq!(credentials.password.expect("a password").expose(), "other");
     }
 
     #[test]
+    fn parameters_of_other_clients_are_ignored_by_name() {
+        let text = "redis://h?socket_timeout=5&health_check_interval=30&max_connections=1&db=1";
+        let expected = ["health_check_interval", "max_connections", "socket_timeout"];
+        assert_eq!(valid(text).ignored, expected);
+    }
+
+    #[test]
+    fn the_files_of_another_client_are_ignored_if_the_section_has_their_content() {
+        let text = "rediss://h?ssl_ca_certs=/etc/ca.pem";
+        check_error(
+            text,
+            "expected the setting `ca = \"${file:/path}\"` beside `ssl_ca_certs`, which is not read here",
+        );
+        let parsed = parse(text, &|setting| setting == "ca").expect("a valid URL");
+        assert_eq!(parsed.ignored, ["ssl_ca_certs"]);
+        let text = "rediss://h?ssl_cert_reqs=none";
+        assert!(parse(text, &|setting| setting == "ca").is_err());
+    }
+
+    #[test]
     fn an_invalid_url_is_an_error_that_names_the_valid_form() {
-        check_error("redis://a?db=1", "expected no `?` and no parameters");
-        check_error("redis-cluster://a?nodes=b:1", "expected no parameters but `node`");
-        check_error("redis-cluster://a?node=b", "expected `node=host:port`");
-        check_error(
-            "redis-cluster://a/1",
-            "expected no database number: a cluster has only database 0",
-        );
-        check_error(
-            "redis://a/one",
-            "expected nothing but a database number after the host, such as `/1`",
-        );
-        check_error(
-            "redis-sentinel://a",
-            "expected the parameter `sentinelServiceName`, such as `?sentinelServiceName=mymaster`",
-        );
+        let (one, tls) = ("expected one server: ", "expected `rediss://` with parameters for TLS");
+        for text in ["redis://a,b", "redis://a;redis://b", "redis://a?node=b:1"] {
+            assert!(read(text).expect_err(text).starts_with(one), "{text}");
+        }
+        for (text, expected) in [
+            ("redis://a;amqp://b", "expected the same scheme in all URLs"),
+            ("redis://a?ssl_cert_reqs=none", tls),
+            ("redis://a?ssl=true", tls),
+            ("rediss://a?ssl=false", "expected `redis://` without TLS"),
+            (
+                "rediss://a?ssl_cert_reqs=maybe",
+                "expected `ssl_cert_reqs=required`, `optional` or `none`",
+            ),
+            (
+                "rediss://a?ssl_cert_reqs=required&skip_verify=1",
+                "expected `ssl_cert_reqs` only once",
+            ),
+            ("redis://a?prefix=x", "expected the setting `key_prefix` instead of `prefix`"),
+            ("redis://a/1?db=2", "expected the database in the path or in `db`, but not two"),
+            ("redis://a?db=1&db=2", "expected `db` only once"),
+            ("redis://a/1#x", "expected no `#`, which is `%23` in a password"),
+            ("redis-cluster://a?node=b", "expected `node=host:port`"),
+            ("redis-cluster://a/1", "expected no database number: a cluster has only database 0"),
+            (
+                "redis://a/one",
+                "expected nothing but a database number after the host, such as `/1`",
+            ),
+            (
+                "redis-sentinel://a",
+                "expected the parameter `sentinelServiceName`, such as `?sentinelServiceName=mymaster`",
+            ),
+            (
+                "redis://a?sentinelServiceName=m",
+                "expected `redis-sentinel://` with parameters of Sentinel",
+            ),
+            ("sentinel://u@a;sentinel://v@b#m", "expected URLs that differ only in their hosts"),
+            (
+                "unix://run/redis.sock",
+                "expected the path of a socket, such as `unix:///run/redis.sock`",
+            ),
+            (
+                "redis://u:p@a?username=v",
+                "expected the user and the password before the host or as parameters, but not two of one",
+            ),
+            ("redis:///1", "expected a URL such as `scheme://host:port`: it has no host"),
+        ] {
+            check_error(text, expected);
+        }
+        assert!(read("redis-cluster://a?nodes=b:1").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_url_is_read_or_refused_without_showing_its_password(
+            scheme in "(redis|rediss|redis-cluster|sentinel|unix|redis+socket)",
+            before in "[a-z:@/?#%&=,;]{0,6}",
+            rest in "[ -~]{0,40}",
+        ) {
+            let text = format!("{scheme}://u:{before}XsecretX@{rest}");
+            match read(&text) {
+                Err(message) => prop_assert!(!message.contains("XsecretX"), "{message}"),
+                Ok(parsed) => {
+                    let nodes = format!("{:?}", parsed.nodes);
+                    prop_assert!(!nodes.contains("XsecretX"), "{text} shows {nodes}");
+                }
+            }
+        }
     }
 }

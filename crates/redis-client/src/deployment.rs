@@ -14,7 +14,14 @@ pub(crate) struct Deployment {
     /// The servers that the URL names: some nodes of a cluster, or the sentinels.
     pub(crate) nodes: Vec<Node>,
     pub(crate) credentials: Credentials,
-    pub(crate) tls: Option<net::TlsSettings>,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// How connections are encrypted.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    pub(crate) settings: net::TlsSettings,
+    pub(crate) verification: net::Verification,
 }
 
 /// The topology of the deployment.
@@ -26,6 +33,7 @@ pub(crate) enum Layout {
 }
 
 /// The address of one server. The brackets of an IPv6 address are part of `host`.
+/// A `host` that begins with `/` is the path of a Unix socket, which has no port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) host: String,
@@ -42,8 +50,8 @@ pub(crate) struct Credentials {
 impl Deployment {
     /// The key of the connection in the shared resources.
     pub(crate) fn identity(&self) -> Secret {
-        let tls = self.tls.as_ref().map_or("", |settings| settings.identity().expose());
-        let encrypted = self.tls.is_some();
+        let tls = self.tls.as_ref().map_or("", |tls| tls.settings.identity().expose());
+        let verification = self.tls.as_ref().map(|tls| tls.verification);
         let (layout, service, sentinel) = match &self.layout {
             Layout::Single => ("single", "", &Credentials::default()),
             Layout::Cluster => ("cluster", "", &Credentials::default()),
@@ -58,7 +66,7 @@ impl Deployment {
             &nodes.join(","),
             &self.credentials.identity(),
             &sentinel.identity(),
-            &encrypted.to_string(),
+            &format!("{verification:?}"),
             tls,
         ];
         Secret::new(parts.join("\0"))
@@ -68,9 +76,14 @@ impl Deployment {
 impl Node {
     /// The address of `host`, with or without the brackets of an IPv6 address.
     pub(crate) fn new(host: &str, port: u16) -> Self {
-        let bracketed = host.contains(':') && !host.starts_with('[');
+        let bracketed = host.contains(':') && !host.starts_with(['[', '/']);
         let host = if bracketed { format!("[{host}]") } else { host.to_owned() };
         Self { host, port }
+    }
+
+    /// The path, if this is a Unix socket.
+    pub(crate) fn socket(&self) -> Option<&str> {
+        Some(self.host.as_str()).filter(|host| host.starts_with('/'))
     }
 
     /// The host without the brackets of an IPv6 address.
@@ -82,7 +95,10 @@ impl Node {
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        match self.socket() {
+            Some(path) => f.write_str(path),
+            None => write!(f, "{}:{}", self.host, self.port),
+        }
     }
 }
 

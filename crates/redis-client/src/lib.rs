@@ -14,6 +14,7 @@ mod deployment;
 mod error;
 mod grants;
 mod node_connection;
+mod parameters;
 mod redis;
 mod role;
 mod scanner;

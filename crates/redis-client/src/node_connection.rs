@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::task::coop::unconstrained;
 
 use crate::command::pipeline;
-use crate::deployment::{Credentials, HANDSHAKE, Node};
+use crate::deployment::{Credentials, HANDSHAKE, Node, Tls};
 use crate::stream::{BoundedStream, StreamState};
 use crate::{Command, error};
 
@@ -37,10 +37,10 @@ impl NodeConnection {
     pub(crate) async fn open(
         steps: &Steps,
         node: &Node,
-        tls: Option<&net::TlsSettings>,
+        tls: Option<&Tls>,
         credentials: &Credentials,
     ) -> Result<Self, Failure> {
-        let stream = net::connect(steps, &node.host, node.port, tls).await?;
+        let stream = connect(steps, node, tls).await?;
         steps.begin(credentials.step());
         let (stream, state) = BoundedStream::new(stream);
         // Every server supports RESP2, which has no unsolicited messages.
@@ -147,6 +147,16 @@ impl NodeConnection {
         let must_select = self.must_select.load(Ordering::Relaxed);
         must_select.then(|| Command::new(SELECT, "SELECT", [&database.to_string()]))
     }
+}
+
+async fn connect(steps: &Steps, node: &Node, tls: Option<&Tls>) -> Result<net::Stream, Failure> {
+    if let Some(path) = node.socket() {
+        return net::connect_unix(steps, path).await.map(net::Stream::Unix);
+    }
+    let stream = net::connect_tcp(steps, &node.host, node.port).await?;
+    let Some(Tls { settings, verification }) = tls else { return Ok(net::Stream::Plain(stream)) };
+    let stream = net::start_tls(steps, &node.host, settings, *verification, stream).await?;
+    Ok(net::Stream::Tls(Box::new(stream)))
 }
 
 impl Drop for NodeConnection {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use probe::config::{Fields, Url};
 use probe::{CachedConnection, Failure, LoginBackoff, Reconnect, Secret, SharedResources, Steps};
 
-use crate::connect_params::{ConnectParams, SCHEMES, is_encrypted};
+use crate::connect_params::ConnectParams;
 use crate::connection::{Connection, Connector};
 use crate::deployment::{HANDSHAKE, Layout};
 use crate::{Canary, Command, Reply};
@@ -25,14 +25,12 @@ impl Redis {
     pub fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
         let fresh = fields.one_of("connection", &[("kept", false), ("fresh", true)]);
         let reconnect = Reconnect::read(fields);
-        let url = fields.url("url", SCHEMES);
+        let url = fields.required::<Secret>("url");
         let settings = net::TlsSettings::read(fields);
         let (url, settings) = (url?, settings?);
-        settings.expect_use(fields, is_encrypted(&url), "a `url` that begins with `rediss`")?;
-        Some(Self {
-            fresh: fresh?,
-            ..Self::from_url(shared, fields, "url", &url, &settings, reconnect?)?
-        })
+        let params = ConnectParams::read(fields, "url", &url, &settings)?;
+        settings.expect_use(fields, params.is_encrypted(), "a `url` that begins with `rediss`")?;
+        Some(Self { fresh: fresh?, ..Self::new(shared, params, reconnect?) })
     }
 
     /// Reads the database from `url`, the value of `key`, and records errors in `fields`.
@@ -44,15 +42,19 @@ impl Redis {
         settings: &net::TlsSettings,
         reconnect: Reconnect,
     ) -> Option<Self> {
-        let ConnectParams { deployment, database, target } =
-            ConnectParams::read(fields, key, url, settings)?;
+        let params = ConnectParams::read(fields, key, url.text(), settings)?;
+        Some(Self::new(shared, params, reconnect))
+    }
+
+    fn new(shared: &SharedResources, params: ConnectParams, reconnect: Reconnect) -> Self {
+        let ConnectParams { deployment, database, target } = params;
         let cluster = matches!(deployment.layout, Layout::Cluster);
         let logins = shared.get_or_insert(&deployment.identity(), LoginBackoff::default);
         let key = Secret::new(format!("{}\0{reconnect:?}", deployment.identity().expose()));
         let connection = shared.get_or_insert(&key, || {
             CachedConnection::with_logins(Connector::new(deployment), reconnect, logins)
         });
-        Some(Self { connection, database, cluster, fresh: false, target })
+        Self { connection, database, cluster, fresh: false, target }
     }
 
     /// The same database on its own connection, for blocking commands, which would delay all other commands on a shared one.

@@ -59,7 +59,7 @@ pub struct Configuration {
     pub session: Option<Arc<Session>>,
     /// Every path in Vault that the file refers to.
     pub vault_paths: BTreeSet<String>,
-    /// What could be improved, although it is not an error.
+    /// What is ignored or could be improved, although it is not an error.
     pub notes: Vec<Diagnostic>,
 }
 
@@ -169,8 +169,10 @@ fn build(
     let components = sections::components(&sections, defaults, shared, diagnostics);
     let answer_timeout = answer_timeout.unwrap_or_else(|| default_answer_timeout(&components));
     let (namespace, access, failure_status) = (namespace?, access?, failure_status?);
-    let notes = access.token.as_ref().and_then(|token| token_note(token, token_line));
-    let notes = notes.into_iter().collect();
+    if let Some(note) = access.token.as_ref().and_then(|token| token_note(token, token_line)) {
+        diagnostics.note(note);
+    }
+    let notes = diagnostics.take_notes();
     diagnostics.is_clean().then_some(Configuration {
         namespace,
         access,

@@ -99,6 +99,22 @@ fn check_config_accepts_a_valid_file() {
 }
 
 #[test]
+fn check_config_notes_what_is_ignored_in_a_url() {
+    let section = "[redis]\nurl = 'redis://h?max_connections=9&protocol=3'\n";
+    let folder = folder(&[("a.toml", &format!("{FILE}{section}"))]);
+    let file = folder.path().join("a.toml");
+    let output = run(&["check-config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let expected = format!(
+        "note: {0}:{1}: redis.url: ignored here: `max_connections`, `protocol`\n\
+         {0}: namespace `tests`, nothing wrong\n",
+        file.display(),
+        FILE.lines().count() + 2
+    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+}
+
+#[test]
 fn check_config_reports_a_missing_file() {
     let output = run(&["check-config", "/nowhere/a.toml"]);
     assert_eq!(output.status.code(), Some(1));

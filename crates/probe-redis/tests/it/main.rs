@@ -241,7 +241,7 @@ fn all_errors_of_a_section_are_reported_together() {
     assert_eq!(
         diagnostics(&KIND, "redis", "url = 'http://cache'\nwritable = 1\nconnection = 'pooled'\n"),
         [
-            "1: redis.url: expected a URL that begins with `redis://` or `rediss://` or `redis-cluster://` or `rediss-cluster://` or `redis-sentinel://` or `rediss-sentinel://`",
+            "1: redis.url: expected a URL that begins with `redis://`, `rediss://`, `redis-cluster://`, `rediss-cluster://`, `redis-sentinel://`, `rediss-sentinel://` or `unix://`",
             "2: redis.writable: expected `true` or `false`, found an integer",
             "3: redis.connection: expected `kept` or `fresh`",
         ]

@@ -1,13 +1,14 @@
-//! Diagnostics and key usages that are collected while a configuration is read.
+//! Diagnostics, notes and key usages that are collected while a configuration is read.
 
 use std::cell::RefCell;
 
 use super::Diagnostic;
 
-/// Collects diagnostics, and the keys that the code reads.
+/// Collects diagnostics, notes, and the keys that the code reads.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
-    diagnostics: RefCell<Vec<Diagnostic>>,
+    errors: RefCell<Vec<Diagnostic>>,
+    notes: RefCell<Vec<Diagnostic>>,
     key_usages: RefCell<Vec<KeyUsage>>,
 }
 
@@ -40,17 +41,29 @@ pub enum Requirement {
 impl Diagnostics {
     /// Adds a diagnostic.
     pub fn push(&self, diagnostic: Diagnostic) {
-        self.diagnostics.borrow_mut().push(diagnostic);
+        self.errors.borrow_mut().push(diagnostic);
+    }
+
+    /// Adds a note, which is not an error: what is ignored, or could be improved.
+    pub fn note(&self, note: Diagnostic) {
+        self.notes.borrow_mut().push(note);
+    }
+
+    /// Removes and returns all notes in the order of their lines.
+    pub fn take_notes(&self) -> Vec<Diagnostic> {
+        let mut notes = self.notes.take();
+        notes.sort_by_key(|note| note.line);
+        notes
     }
 
     /// Whether there is no diagnostic.
     pub fn is_clean(&self) -> bool {
-        self.diagnostics.borrow().is_empty()
+        self.errors.borrow().is_empty()
     }
 
     /// All diagnostics in the order of their lines.
     pub fn into_diagnostics(self) -> Vec<Diagnostic> {
-        let mut diagnostics = self.diagnostics.into_inner();
+        let mut diagnostics = self.errors.into_inner();
         diagnostics.sort_by_key(|diagnostic| diagnostic.line);
         diagnostics
     }
@@ -62,7 +75,8 @@ impl Diagnostics {
 
     /// Adds everything that `other` has collected.
     pub(crate) fn append(&self, other: Self) {
-        self.diagnostics.borrow_mut().extend(other.diagnostics.into_inner());
+        self.errors.borrow_mut().extend(other.errors.into_inner());
+        self.notes.borrow_mut().extend(other.notes.into_inner());
         self.key_usages.borrow_mut().extend(other.key_usages.into_inner());
     }
 

@@ -241,6 +241,16 @@ impl<'a> Fields<'a> {
         self.report(line, Some(key), message.into());
     }
 
+    /// Notes what is ignored in the value of `key`, or could be improved. The message must not quote the value.
+    pub fn note(&self, key: &str, message: impl Into<String>) {
+        let line = self.find(key).map_or(self.line, |node| node.line);
+        self.diagnostics.note(Diagnostic {
+            line,
+            key: self.key_path(key),
+            message: message.into(),
+        });
+    }
+
     /// Ends the reading with a single check. `make` may use `?` on values that were read: the reason of each `None` has been reported.
     pub fn single<C: Check>(self, make: impl FnOnce() -> Option<C>) -> Option<DynChecks> {
         self.check(make).map(Checks::Single)
@@ -322,12 +332,12 @@ impl<'a> Fields<'a> {
 
     fn report(&mut self, line: usize, key: Option<&str>, message: String) {
         self.clean = false;
-        let key = match key {
-            Some(key) if self.path.is_empty() => key.to_owned(),
-            Some(key) => format!("{}.{key}", self.path),
-            None => self.path.clone(),
-        };
+        let key = key.map_or_else(|| self.path.clone(), |key| self.key_path(key));
         self.diagnostics.push(Diagnostic { line, key, message });
+    }
+
+    fn key_path(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 }
 

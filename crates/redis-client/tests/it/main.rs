@@ -10,3 +10,4 @@ mod hostile;
 mod sentinel;
 mod sharing;
 mod support;
+mod urls;

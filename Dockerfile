@@ -6,6 +6,8 @@
 FROM docker.io/library/rust:1.95.0-bookworm AS build
 # The probes to compile in: `all`, or names such as `postgres,redis`.
 ARG PROBES=all
+# The commit, for the metric `health_gateway_build_info`.
+ARG REVISION=unknown
 WORKDIR /source
 COPY . .
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
@@ -13,7 +15,7 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 RUN features=(); \
     if [ "$PROBES" != all ]; then features=(--no-default-features --features "probe-${PROBES//,/,probe-}"); fi; \
     target="$(uname -m)-unknown-linux-gnu"; \
-    export RUSTFLAGS='-C target-feature=+crt-static'; \
+    export RUSTFLAGS='-C target-feature=+crt-static' HEALTH_GATEWAY_REVISION="$REVISION"; \
     cargo build --release --locked --target "$target" --package gateway "${features[@]}"; \
     install -D --mode 755 "target/$target/release/health-gateway" /out/health-gateway; \
     install -D --mode 644 /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ca-certificates.crt

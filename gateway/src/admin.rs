@@ -1,18 +1,22 @@
-//! The gateway's own health, on a second listener: `/livez`, `/readyz`, `/tasks` and `/version`.
+//! The gateway's own health, on a second listener: `/livez`, `/readyz`, `/tasks` and `/version`; and all metrics, `/metrics`.
 //!
-//! It needs no token and reports on no backend.
+//! It needs no token and runs no check.
 //! Its requests come every few seconds, so they are not logged.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::pending;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use hyper::body::{Frame, SizeHint};
 use probe::Cause;
 use serde_json::json;
 use tokio::runtime::{Builder, Handle};
@@ -20,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
 use crate::http::{self as server, ServerLimits};
+use crate::metrics::{Exposition, Metrics};
 
 /// How long [`healthcheck`] waits for a connection and for each part of the response, which depends on no backend.
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -46,11 +51,12 @@ const LIMITS: ServerLimits = ServerLimits {
 /// The thread has its own runtime, so that neither a flood of the endpoint nor a check that blocks delays it.
 /// The configuration must be loaded and the endpoint open, because `/readyz` reports both.
 /// Until then, connections wait in the backlog.
-/// `draining` is cancelled when the shutdown begins, and `/tasks` reports the number of tasks in `workers`.
+/// `draining` is cancelled when the shutdown begins, `/tasks` reports the number of tasks in `workers`, and `/metrics` exposes `metrics`.
 pub fn start(
     listener: TcpListener,
     draining: CancellationToken,
     workers: Handle,
+    metrics: Metrics,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -59,12 +65,16 @@ pub fn start(
         tokio::net::TcpListener::from_std(listener)?
     };
     let app = service_fn(move |request: Request<()>| {
-        let state =
-            State { draining: draining.is_cancelled(), tasks: workers.metrics().num_alive_tasks() };
-        let response = respond(request.method(), request.uri().path(), &state);
+        let state = State {
+            draining: draining.is_cancelled(),
+            tasks: workers.metrics().num_alive_tasks(),
+            metrics: &metrics,
+        };
+        let response = respond(&request, &state);
         async { Ok::<_, Infallible>(response) }
     });
-    let serve = move || runtime.block_on(server::serve(listener, app, LIMITS, pending()));
+    let serve =
+        move || runtime.block_on(server::serve(listener, app, LIMITS, Arc::default(), pending()));
     thread::Builder::new().name("admin".to_owned()).spawn(serve)?;
     Ok(())
 }
@@ -114,16 +124,51 @@ fn exchange(address: SocketAddr) -> io::Result<String> {
 }
 
 /// What is reported of the gateway.
-struct State {
+struct State<'a> {
     draining: bool,
     /// The tasks that have not ended.
     tasks: usize,
+    metrics: &'a Metrics,
+}
+
+/// A body in parts.
+struct Body(VecDeque<Bytes>);
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self([text.into()].into())
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|part| Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|part| part.len() as u64).sum())
+    }
 }
 
 /// Responds to `HEAD` as to `GET`. The server leaves out the body.
-fn respond(method: &Method, path: &str, state: &State) -> Response<Full<Bytes>> {
-    let known = ["/livez", "/readyz", "/tasks", "/version"].contains(&path);
-    let allowed = matches!(*method, Method::GET | Method::HEAD);
+fn respond(request: &Request<()>, state: &State<'_>) -> Response<Body> {
+    let path = request.uri().path();
+    let known = ["/livez", "/readyz", "/tasks", "/version", "/metrics"].contains(&path);
+    let allowed = matches!(*request.method(), Method::GET | Method::HEAD);
+    if path == "/metrics" && allowed {
+        let Exposition { content_type, parts } = state.metrics.expose(request.headers());
+        return response(StatusCode::OK, content_type, Body(parts.into()));
+    }
     let (status, content_type, text) = match path {
         _ if known && !allowed => {
             (StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned())
@@ -138,10 +183,14 @@ fn respond(method: &Method, path: &str, state: &State) -> Response<Full<Bytes>> 
         }
         _ => (StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned()),
     };
-    let mut response = Response::new(Full::from(text));
+    response(status, HeaderValue::from_static(content_type), text.into())
+}
+
+fn response(status: StatusCode, content_type: HeaderValue, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -157,7 +206,8 @@ mod tests {
     async fn the_listener_answers_while_the_workers_of_the_caller_are_blocked() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        start(listener, CancellationToken::new(), Handle::current()).expect("a thread");
+        start(listener, CancellationToken::new(), Handle::current(), Metrics::empty())
+            .expect("a thread");
         // This blocks the only worker of the test.
         assert_eq!(healthcheck(address), Ok(()));
     }
@@ -166,7 +216,8 @@ mod tests {
     async fn connections_without_a_request_make_room() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        start(listener, CancellationToken::new(), Handle::current()).expect("a thread");
+        start(listener, CancellationToken::new(), Handle::current(), Metrics::empty())
+            .expect("a thread");
         let idle: Vec<_> = (0..20).map(|_| TcpStream::connect(address)).collect();
         assert_eq!(healthcheck(address), Ok(()));
         drop(idle);

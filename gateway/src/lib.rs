@@ -8,6 +8,7 @@ pub mod config;
 pub mod http;
 pub mod kinds;
 pub mod log;
+pub mod metrics;
 pub mod namespace;
 pub mod namespaces;
 pub mod oneshot;

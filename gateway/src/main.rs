@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use gateway::config::{Checked, ConfigError};
+use gateway::log::DroppedLines;
+use gateway::metrics::Metrics;
 use gateway::namespaces::Namespaces;
 use gateway::signals::StopSignals;
 use gateway::{
@@ -45,7 +47,7 @@ enum Command {
             default_value = "127.0.0.1:8080"
         )]
         listen: SocketAddr,
-        /// Where to serve the gateway's own health, on `/livez`, `/readyz`, `/tasks` and `/version`; disabled by default.
+        /// Where to serve the gateway's own health, on `/livez`, `/readyz`, `/tasks` and `/version`, and its metrics, on `/metrics`; disabled by default.
         #[arg(long, env = "HEALTH_GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS:PORT")]
         health_listen: Option<SocketAddr>,
     },
@@ -123,10 +125,10 @@ fn main() -> ExitCode {
         }
         Command::Serve { files, listen, health_listen } => {
             let log = log::start(LevelFilter::INFO);
-            let dropped = log.report_dropped();
+            let (report_dropped, dropped) = (log.report_dropped(), log.dropped());
             run(async move {
-                tokio::spawn(dropped);
-                serve(&files.config, listen, health_listen).await
+                tokio::spawn(report_dropped);
+                serve(&files.config, listen, health_listen, dropped).await
             })
         }
     }
@@ -236,6 +238,7 @@ async fn serve(
     config: &[PathBuf],
     listen: SocketAddr,
     health_listen: Option<SocketAddr>,
+    dropped_lines: DroppedLines,
 ) -> Result<ExitCode, String> {
     let open_files = open_files::raise_limit();
     let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
@@ -248,12 +251,13 @@ async fn serve(
     let endpoint = bind(listen)?;
     let namespaces = open(config)?;
     tokio::spawn(reload_when_notified(namespaces.clone(), reload));
+    let statistics = Arc::new(server::ServerStatistics::default());
     // The endpoint opens last: once it accepts connections, the configuration is loaded and the other listener is open.
     if let Some((address, socket)) = admin {
         let listener = start_listening(address, socket)?;
-        let started =
-            listener.into_std().and_then(|it| admin::start(it, stop.clone(), Handle::current()));
-        started.map_err(|error| cannot_listen(address, error))?;
+        let metrics = Metrics::new(&namespaces, statistics.clone(), dropped_lines);
+        let start = |listener| admin::start(listener, stop.clone(), Handle::current(), metrics);
+        listener.into_std().and_then(start).map_err(|error| cannot_listen(address, error))?;
         tracing::info!(listen = %address, "health listener opened");
     }
     tokio::spawn(scheduler::run(namespaces.clone(), stop.clone()));
@@ -264,6 +268,7 @@ async fn serve(
         listener,
         server::app(Arc::clone(&namespaces)),
         limits,
+        statistics,
         stop.cancelled_owned(),
     );
     let drained = async {

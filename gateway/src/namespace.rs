@@ -1,7 +1,7 @@
 //! A running namespace: its access tokens, and the checks of its current configuration.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -13,7 +13,7 @@ use vault_client::Session;
 use crate::config::{Authorization, Configuration};
 use crate::refresh::RefreshHandle;
 use crate::report::Report;
-use crate::runner::{ConcurrencyLimit, RunOptions, Runner};
+use crate::runner::{CheckSample, ConcurrencyLimit, RunOptions, Runner};
 use crate::tokens::{Digest, Tokens};
 
 /// How long a request with an unknown token waits while secrets are read, since the token may be new.
@@ -30,6 +30,26 @@ pub struct Namespace {
     /// When rejected credentials last caused a refresh.
     rejected: Mutex<Option<Instant>>,
     refresh: RefreshHandle,
+    reload: Mutex<ReloadSample>,
+}
+
+/// The state of a namespace, for its metrics.
+#[derive(Debug)]
+pub(crate) struct NamespaceSample {
+    pub(crate) name: String,
+    pub(crate) checks: Vec<CheckSample>,
+    pub(crate) reload: ReloadSample,
+}
+
+/// The state of a namespace's files and secrets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReloadSample {
+    /// Whether the current files and secrets cannot be used.
+    pub(crate) is_rejected: bool,
+    /// When the configuration in use was loaded.
+    pub(crate) installed: SystemTime,
+    /// How many secrets could not be read the last time.
+    pub(crate) unreadable_secrets: usize,
 }
 
 /// The state that was built from one configuration.
@@ -59,6 +79,11 @@ impl Namespace {
             tokens: Mutex::new(tokens),
             rejected: Mutex::default(),
             refresh,
+            reload: Mutex::new(ReloadSample {
+                is_rejected: false,
+                installed: SystemTime::now(),
+                unreadable_secrets: 0,
+            }),
         }
     }
 
@@ -70,6 +95,23 @@ impl Namespace {
         let previous = self.snapshot();
         let snapshot = Arc::new(Snapshot::new(configuration, limit, Some(&previous.runner)));
         *self.snapshot.write() = snapshot;
+        self.reload.lock().installed = SystemTime::now();
+    }
+
+    /// Records whether the current files and secrets cannot be used, and how many secrets could not be read.
+    pub(crate) fn record_reload(&self, is_rejected: bool, unreadable_secrets: usize) {
+        let mut reload = self.reload.lock();
+        (reload.is_rejected, reload.unreadable_secrets) = (is_rejected, unreadable_secrets);
+    }
+
+    /// The state at `now`, for its metrics.
+    pub(crate) fn sample(&self, now: SystemTime) -> NamespaceSample {
+        let snapshot = self.snapshot();
+        NamespaceSample {
+            name: snapshot.name.clone(),
+            checks: snapshot.runner.samples(now),
+            reload: *self.reload.lock(),
+        }
     }
 
     /// Closes the session with Vault, so that its token does not outlive the process.

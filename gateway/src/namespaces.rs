@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::config::{ConfigError, list_followed, load_all};
 use crate::namespace::Namespace;
 use crate::rate_limit::RateLimit;
 use crate::reloader::{Loaded, ReloadContext, Reloader, SharedPath};
+use crate::runner::ConcurrencyLimit;
 use crate::throttle::Throttle;
 use crate::tokens::Digest;
 
@@ -37,6 +39,7 @@ pub struct Namespaces {
     throttle: Throttle,
     waiting: Semaphore,
     wrong_token_lines: Mutex<RateLimit>,
+    refused_tokens: AtomicU64,
     context: ReloadContext,
     /// Notified when folders are to be listed at once.
     list_folders: Arc<Notify>,
@@ -60,6 +63,7 @@ impl Namespaces {
             throttle: Throttle::default(),
             waiting: Semaphore::new(MAX_WAITING),
             wrong_token_lines: Mutex::new(RateLimit::new(Instant::now())),
+            refused_tokens: AtomicU64::new(0),
             context: ReloadContext::default(),
             list_folders: Arc::default(),
         });
@@ -107,7 +111,10 @@ impl Namespaces {
         peer: IpAddr,
     ) -> Option<Arc<Namespace>> {
         // Counted before anything is awaited, so that an early disconnect does not avoid later delays.
-        let delay = self.throttle.record_failure(peer)?;
+        let Some(delay) = self.throttle.record_failure(peer) else {
+            self.count_refused_token();
+            return None;
+        };
         let since = Instant::now();
         let all = self.all();
         // Soon after the start, a namespace may not have read its token yet.
@@ -117,17 +124,35 @@ impl Namespaces {
             return Some(found);
         }
         // Beyond the limit, requests are rejected at once. Those that wait refresh the secrets for all.
-        let _permit = self.waiting.try_acquire().ok()?;
+        let Ok(_permit) = self.waiting.try_acquire() else {
+            self.count_refused_token();
+            return None;
+        };
         join_all(all.iter().map(|namespace| namespace.wait_for_refresh(since))).await;
         if let Some(found) = self.find(token, header) {
             self.throttle.forgive(peer);
             return Some(found);
         }
+        self.count_refused_token();
         if self.wrong_token_lines.lock().allow(LINES_PER_SECOND, Instant::now()) {
             tracing::warn!(%peer, delay_seconds = delay.as_secs_f64(), "wrong access token");
         }
         sleep(delay).await;
         None
+    }
+
+    fn count_refused_token(&self) {
+        self.refused_tokens.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests had a token that no namespace has.
+    pub(crate) fn refused_tokens(&self) -> u64 {
+        self.refused_tokens.load(Ordering::Relaxed)
+    }
+
+    /// The limit on concurrent runs in all namespaces.
+    pub(crate) fn concurrency(&self) -> &ConcurrencyLimit {
+        &self.context.limit
     }
 
     /// Stops reloading, removes what checks have made on backends, and closes the sessions with Vault within a timeout.

@@ -49,8 +49,8 @@ pub(crate) type SharedPath = Arc<Mutex<PathBuf>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReloadContext {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) limit: ConcurrencyLimit,
     pub(crate) shared: Arc<SharedResources>,
-    limit: ConcurrencyLimit,
 }
 
 /// A file that was read for the first time.
@@ -130,6 +130,8 @@ impl Reloader {
         let mut began = Instant::now();
         self.refresh_secrets(&namespace, began).await;
         loop {
+            let is_rejected = self.rejected.is_some() || self.rejected_secrets.is_some();
+            namespace.record_reload(is_rejected, self.active.unreadable.len());
             let all_readable = self.active.secrets.values().all(Result::is_ok);
             let interval = if all_readable { SECRET_INTERVAL } else { RETRY_INTERVAL };
             let due = tokio::select! {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryFutureExt as _;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -22,6 +23,7 @@ use tower::{BoxError, Service, ServiceExt};
 
 use super::ServerLimits;
 use super::activity::{Activity, Phase, TrackedStream};
+use super::statistics::ServerStatistics;
 
 /// The size limit of a request head in bytes. A larger one is answered with 431.
 const MAX_HEAD: usize = 16 * 1024;
@@ -48,19 +50,26 @@ const SEND_BUFFER: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub IpAddr);
 
+/// An accepted connection.
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) peer: IpAddr,
+    pub(super) activity: Arc<Activity>,
+}
+
 /// Serves a connection until it ends by itself, is too old, has to make room, or `end` is cancelled.
 pub(super) async fn serve_connection<S, B>(
-    stream: TcpStream,
-    peer: IpAddr,
+    connection: Connection,
     app: S,
     limits: ServerLimits,
-    activity: Arc<Activity>,
+    statistics: Arc<ServerStatistics>,
     end: CancellationToken,
 ) where
     S: Service<Request<()>, Response = Response<B>, Error = Infallible, Future: Send>,
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
+    let Connection { stream, peer, activity } = connection;
     if set_options(&stream).is_err() {
         return;
     }
@@ -71,7 +80,12 @@ pub(super) async fn serve_connection<S, B>(
         answering.enter(Phase::Answering);
         let (mut head, body) = request.into_parts();
         head.extensions.insert(PeerAddress(peer));
-        respond(app.clone().oneshot(Request::from_parts(head, ())), body, answering.clone())
+        let statistics = statistics.clone();
+        let response = app.clone().oneshot(Request::from_parts(head, ())).map_ok(move |response| {
+            statistics.count_answer(response.status());
+            response
+        });
+        respond(response, body, answering.clone())
     });
     // Reports are small: copying one behind its head costs less than a vectored write.
     let connection = http1::Builder::new()

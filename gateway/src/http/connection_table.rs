@@ -9,6 +9,7 @@ use tokio::task::Id;
 
 use super::ServerLimits;
 use super::activity::Activity;
+use super::statistics::ServerStatistics;
 use crate::throttle::network;
 
 /// While others wait, one address has at most one in this many places.
@@ -18,6 +19,7 @@ const SHARE: usize = 4;
 #[derive(Debug)]
 pub(super) struct ConnectionTable {
     limits: ServerLimits,
+    statistics: Arc<ServerStatistics>,
     /// In the order of their acceptance.
     open: Vec<OpenConnection>,
     waiting: VecDeque<(TcpStream, IpAddr)>,
@@ -33,8 +35,9 @@ struct OpenConnection {
 }
 
 impl ConnectionTable {
-    pub(super) fn new(limits: ServerLimits) -> Self {
-        Self { limits, open: Vec::new(), waiting: VecDeque::new(), by_network: HashMap::new() }
+    pub(super) fn new(limits: ServerLimits, statistics: Arc<ServerStatistics>) -> Self {
+        let (open, waiting, by_network) = Default::default();
+        Self { limits, statistics, open, waiting, by_network }
     }
 
     /// Whether another connection may be accepted. Further ones stay in the system's backlog.
@@ -66,6 +69,7 @@ impl ConnectionTable {
         let network = network(peer);
         *self.by_network.entry(network).or_default() += 1;
         self.open.push(OpenConnection { task, network, activity });
+        self.statistics.set_connections(self.open.len());
     }
 
     /// Removes a connection that has ended.
@@ -74,6 +78,7 @@ impl ConnectionTable {
             return;
         };
         let OpenConnection { network, .. } = self.open.remove(index);
+        self.statistics.set_connections(self.open.len());
         if let Some(count) = self.by_network.get_mut(&network) {
             *count -= 1;
             if *count == 0 {
@@ -103,6 +108,7 @@ impl ConnectionTable {
                     && activity.is_evictable(&self.limits, crowding)
                 {
                     activity.evict();
+                    self.statistics.count_eviction();
                     missing -= 1;
                 }
             }

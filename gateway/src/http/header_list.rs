@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Returns the trimmed parts of a text between its separators, except those within quotes.
-pub(super) fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+pub(crate) fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     let mut previous = separator;
     let part = text.split(move |c| {
@@ -15,7 +15,7 @@ pub(super) fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
 }
 
 /// Returns a value without its quotes, if it has a pair.
-pub(super) fn unquote(value: &str) -> Cow<'_, str> {
+pub(crate) fn unquote(value: &str) -> Cow<'_, str> {
     match value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
         Some(inner) => inner.replace("\\\\", "\\").replace("\\\"", "\"").into(),
         None => value.into(),

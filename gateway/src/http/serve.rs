@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
 use super::activity::Activity;
-use super::connection::serve_connection;
+use super::connection::{Connection, serve_connection};
 use super::connection_table::ConnectionTable;
+use super::statistics::ServerStatistics;
 
 /// How long to wait after a failed accept, unless a connection ends before.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
@@ -78,11 +79,13 @@ impl ServerLimits {
 
 /// Serves until `shutdown` completes, then drains.
 ///
+/// Connections and answers are counted in `statistics`.
 /// Draining answers every connection made by then, closes idle ones, and takes at most `drain_timeout`.
 pub async fn serve<S, B>(
     listener: TcpListener,
     app: S,
     limits: ServerLimits,
+    statistics: Arc<ServerStatistics>,
     shutdown: impl Future<Output = ()>,
 ) where
     S: Service<Request<()>, Response = Response<B>, Error = Infallible, Future: Send>,
@@ -90,13 +93,14 @@ pub async fn serve<S, B>(
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let stopped = CancellationToken::new();
-    let mut table = ConnectionTable::new(limits);
+    let mut table = ConnectionTable::new(limits, statistics.clone());
     let mut connections = JoinSet::new();
     let serve_waiting = |table: &mut ConnectionTable, connections: &mut JoinSet<()>| {
         while let Some((stream, peer)) = table.next() {
             let activity = Arc::new(Activity::new());
             let (app, end) = (app.clone(), stopped.clone());
-            let serving = serve_connection(stream, peer, app, limits, activity.clone(), end);
+            let connection = Connection { stream, peer, activity: activity.clone() };
+            let serving = serve_connection(connection, app, limits, statistics.clone(), end);
             table.insert(connections.spawn(serving).id(), peer, activity);
         }
     };

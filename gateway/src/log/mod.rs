@@ -11,7 +11,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub use self::writer::Log;
+pub use self::writer::{DroppedLines, Log};
 
 /// Starts the log with the gateway's own events at `level` and above, and those of libraries at `warn` and above.
 ///

@@ -35,7 +35,23 @@ pub(super) fn start() -> (Writer, Log) {
     (Writer(queue), Log { _worker: worker, dropped })
 }
 
+/// The lines that were dropped because the queue was full.
+#[derive(Clone, Debug)]
+pub struct DroppedLines(ErrorCounter);
+
+impl DroppedLines {
+    /// How many there are since the start.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.dropped_lines().try_into().unwrap_or(u64::MAX)
+    }
+}
+
 impl Log {
+    /// Returns the lines that were dropped.
+    pub fn dropped(&self) -> DroppedLines {
+        DroppedLines(self.dropped.clone())
+    }
+
     /// Returns a task that logs how many lines were dropped because the queue was full. It never completes.
     pub fn report_dropped(&self) -> impl Future<Output = ()> + Send + 'static {
         let dropped = self.dropped.clone();

@@ -2,16 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use probe::{DynCheck, Steps};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{SemaphorePermit, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::concurrency_limit::ConcurrencyLimit;
 use super::options::WaitLimit;
 use super::run::{BlockingHistory, Outcome, RunHandle};
 use super::schedule::Schedule;
+use super::statistics::Statistics;
 use super::subscriber::{Fallback, PendingResult, ReportedResult, Subscriber};
 use crate::config::CheckLimits;
 
@@ -21,10 +23,10 @@ const WAIT_FOR_A_TURN: &str = "wait for a turn";
 const START: &str = "start";
 
 pub(super) struct CachedCheck {
-    name: String,
+    name: Arc<str>,
     check: Arc<dyn DynCheck>,
     limits: CheckLimits,
-    permits: Arc<Semaphore>,
+    limit: ConcurrencyLimit,
     history: Arc<BlockingHistory>,
     state: Mutex<State>,
     /// The number of outcomes so far.
@@ -39,9 +41,18 @@ pub(super) struct Run {
     _cancel_on_drop: DropGuard,
 }
 
+/// What metrics tell of the last outcome.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastOutcome {
+    /// The step that failed.
+    pub(crate) failed_step: Option<&'static str>,
+    pub(crate) age: Duration,
+}
+
 #[derive(Default)]
 struct State {
     last: Option<Outcome>,
+    statistics: Statistics,
     /// The run in progress. Its subscribers own it, so that it ends with the last of them.
     run: Weak<Run>,
     /// The same run, if it continues without subscribers.
@@ -70,13 +81,13 @@ impl CachedCheck {
         name: String,
         check: Arc<dyn DynCheck>,
         limits: CheckLimits,
-        permits: Arc<Semaphore>,
+        limit: ConcurrencyLimit,
     ) -> Self {
         Self {
-            name,
+            name: name.into(),
             check,
             limits,
-            permits,
+            limit,
             history: Arc::default(),
             state: Mutex::default(),
             outcomes: AtomicU64::new(0),
@@ -137,6 +148,20 @@ impl CachedCheck {
         }
     }
 
+    pub(super) fn name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    /// The last outcome and the statistics of all.
+    pub(super) fn sample(&self) -> (Option<LastOutcome>, Statistics) {
+        let state = self.state.lock();
+        let last = state.last.as_ref().map(|last| LastOutcome {
+            failed_step: last.failed_step,
+            age: last.completed.elapsed(),
+        });
+        (last, state.statistics)
+    }
+
     pub(super) fn target(&self) -> &str {
         self.check.target()
     }
@@ -162,7 +187,7 @@ impl CachedCheck {
         requested: Instant,
         limit: Option<WaitLimit>,
     ) -> Option<(Instant, Fallback)> {
-        let Some(last) = state.last.as_ref().filter(|last| last.timed_out) else {
+        let Some(last) = state.last.as_ref().filter(|last| last.timed_out()) else {
             return limit.map(|limit| (limit.at, Fallback::NotFinished(limit.reason)));
         };
         let at = requested + self.limits.overdue_wait;
@@ -211,12 +236,12 @@ impl CachedCheck {
     }
 
     /// Waits for a permit to run. The timeout of the check counts from then on.
-    async fn permit(&self, steps: &Steps) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+    async fn permit(&self, steps: &Steps) -> Option<SemaphorePermit<'_>> {
+        if let Some(permit) = self.limit.try_acquire() {
             return Some(permit);
         }
         steps.begin(WAIT_FOR_A_TURN);
-        let permit = self.permits.clone().acquire_owned().await.ok();
+        let permit = self.limit.acquire().await;
         steps.begin(START);
         permit
     }
@@ -225,6 +250,7 @@ impl CachedCheck {
     fn record(&self, run: &Weak<Run>, outcome: &Outcome, finished: bool) {
         let mut state = self.state.lock();
         let last = state.last.replace(outcome.clone());
+        state.statistics.add(outcome, last.as_ref());
         self.outcomes.fetch_add(1, Ordering::Release);
         if finished {
             state.forget(run);
@@ -239,9 +265,9 @@ impl CachedCheck {
         let was_working = last.map(|last| last.failure.is_none());
         match (&outcome.failure, was_working) {
             (Some(failure), None | Some(true)) => {
-                tracing::warn!(check = self.name, status = &**failure, "check failed");
+                tracing::warn!(check = &*self.name, status = &**failure, "check failed");
             }
-            (None, Some(false)) => tracing::info!(check = self.name, "check recovered"),
+            (None, Some(false)) => tracing::info!(check = &*self.name, "check recovered"),
             _ => {}
         }
     }

@@ -1,9 +1,11 @@
 //! Runs the checks of a namespace: all at once, each within its own timeout.
 
 mod cached_check;
+mod concurrency_limit;
 mod options;
 mod run;
 mod schedule;
+mod statistics;
 mod subscriber;
 #[cfg(test)]
 mod tests;
@@ -14,29 +16,22 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use probe::Checks;
-use tokio::sync::Semaphore;
 
-use self::cached_check::CachedCheck;
+use self::cached_check::{CachedCheck, LastOutcome};
+pub use self::concurrency_limit::ConcurrencyLimit;
 pub use self::options::RunOptions;
+pub(crate) use self::run::RunResult;
 use self::schedule::Schedule;
+use self::statistics::Statistics;
 use self::subscriber::{ReportedResult, Subscriber};
 use crate::config::{Component, ConfiguredCheck, Severity};
 use crate::report::{CheckResult, Components, Report};
 
-/// How many checks may run at the same time in this process.
-///
-/// A run may occupy a thread of tokio's blocking pool, which the reading of files uses as well, and which has 512.
-const MAX_CONCURRENT_RUNS: usize = 256;
+/// The age at which a result says nothing about the present any more, unless the interval of its check is long.
+const STALE_AFTER: Duration = Duration::from_mins(5);
 
-/// The limit on concurrent runs, which all runners of a process share.
-#[derive(Clone, Debug)]
-pub struct ConcurrencyLimit(Arc<Semaphore>);
-
-impl Default for ConcurrencyLimit {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_CONCURRENT_RUNS)))
-    }
-}
+/// The same in intervals, so that a run may be late.
+const STALE_AFTER_INTERVALS: u32 = 3;
 
 /// Runs the checks of a list of components, and caches their outcomes.
 pub struct Runner {
@@ -59,7 +54,7 @@ struct CachedReport {
 /// A component and its checks.
 #[derive(Clone)]
 struct RunnerEntry {
-    name: String,
+    name: Arc<str>,
     identity: [u8; 32],
     checks: Checks<RunnerCheck>,
 }
@@ -83,7 +78,7 @@ impl Runner {
     ) -> Self {
         let entry = |component: Component| {
             let is_same = |entry: &&RunnerEntry| {
-                entry.name == component.name && entry.identity == component.identity
+                *entry.name == *component.name && entry.identity == component.identity
             };
             let known = previous.and_then(|runner| runner.entries.iter().find(is_same));
             RunnerEntry::new(namespace, component, limit, known)
@@ -95,7 +90,7 @@ impl Runner {
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
         for RunnerEntry { name, checks, .. } in &self.entries {
-            names.push(name.clone());
+            names.push(name.to_string());
             if let Checks::Group(_) = checks {
                 names.extend(checks.iter_named(name).map(|(name, _)| name));
             }
@@ -108,7 +103,7 @@ impl Runner {
     pub fn only(&self, names: &[String]) -> Self {
         let part = |entry: &RunnerEntry| {
             let RunnerEntry { name: component, identity, checks } = entry;
-            if names.contains(component) {
+            if names.iter().any(|name| **name == **component) {
                 return Some(entry.clone());
             }
             let checks = checks.filter_group(|name| names.contains(&name.within(component)))?;
@@ -140,6 +135,15 @@ impl Runner {
             next = Some(next.map_or(due, |next: Instant| next.min(due)));
         }
         (runs, next)
+    }
+
+    /// The state of each check at `now`, for its metrics.
+    pub(crate) fn samples(&self, now: SystemTime) -> Vec<CheckSample> {
+        let mut samples = Vec::new();
+        for RunnerEntry { name, checks, .. } in &self.entries {
+            samples.extend(checks.iter().map(|check| check.sample(name.clone(), now)));
+        }
+        samples
     }
 
     async fn run_checks(&self, options: RunOptions) -> RunReport {
@@ -204,7 +208,7 @@ impl Runner {
     /// The components of a report, with `results` in the order of [`Self::checks`].
     fn components(&self, mut results: impl Iterator<Item = CheckResult>) -> Components {
         let component = |entry: &RunnerEntry| {
-            Some((entry.name.clone(), entry.checks.with_values(&mut results)?))
+            Some((entry.name.to_string(), entry.checks.with_values(&mut results)?))
         };
         self.entries.iter().filter_map(component).collect::<Vec<_>>().into()
     }
@@ -230,23 +234,55 @@ impl RunnerEntry {
             let cached = if let Some(known) = cached.next() {
                 known.cached.clone()
             } else {
-                let (limits, permits) = (settings.limits, limit.0.clone());
-                Arc::new(CachedCheck::new(name, check.clone(), limits, permits))
+                let (check, limits) = (check.clone(), settings.limits);
+                Arc::new(CachedCheck::new(name, check, limits, limit.clone()))
             };
             let (severity, maintenance_until) = (settings.severity, settings.maintenance_until);
             RunnerCheck { cached, schedule, severity, maintenance_until }
         });
         let checks = checks.with_values(made);
         let Some(checks) = checks else { unreachable!("each check has a name") };
-        Self { name: component, identity, checks }
+        Self { name: component.into(), identity, checks }
     }
 }
 
 impl RunnerCheck {
+    fn sample(&self, component: Arc<str>, now: SystemTime) -> CheckSample {
+        let (last, statistics) = self.cached.sample();
+        let interval = self.schedule.map(|schedule| schedule.interval()).unwrap_or_default();
+        let stale_after = STALE_AFTER.max(interval.saturating_mul(STALE_AFTER_INTERVALS));
+        CheckSample {
+            component,
+            name: self.cached.name(),
+            severity: self.severity,
+            in_maintenance: self.is_in_maintenance(now),
+            last: last.filter(|last| last.age <= stale_after),
+            statistics,
+        }
+    }
+
     /// Whether a failure means that the application does not work, and is not expected.
     fn is_critical(&self, now: SystemTime) -> bool {
-        self.severity == Severity::Critical && self.maintenance_until.is_none_or(|end| end <= now)
+        self.severity == Severity::Critical && !self.is_in_maintenance(now)
     }
+
+    fn is_in_maintenance(&self, now: SystemTime) -> bool {
+        self.maintenance_until.is_some_and(|end| now < end)
+    }
+}
+
+/// The state of a check, for its metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckSample {
+    /// The component that it belongs to.
+    pub(crate) component: Arc<str>,
+    /// Its full name, such as `cache.data`.
+    pub(crate) name: Arc<str>,
+    pub(crate) severity: Severity,
+    pub(crate) in_maintenance: bool,
+    /// The last outcome, unless it is stale.
+    pub(crate) last: Option<LastOutcome>,
+    pub(crate) statistics: Statistics,
 }
 
 impl fmt::Debug for Runner {

@@ -47,11 +47,44 @@ pub(super) struct Outcome {
     pub(super) response_time: Duration,
     /// When the run was complete. The age of the result counts from then.
     pub(super) completed: Instant,
-    /// Whether the check timed out.
-    pub(super) timed_out: bool,
+    pub(super) result: RunResult,
+    /// Whether the check still blocked its thread long after its timeout.
+    pub(super) blocks: bool,
+}
+
+/// The result of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunResult {
+    /// The check passed.
+    Working,
+    /// The check returned a failure.
+    Failed,
+    /// The check did not return in time.
+    TimedOut,
+    /// The check panicked, or blocked its thread.
+    Defect,
+}
+
+impl RunResult {
+    pub(crate) const ALL: [Self; 4] = [Self::Working, Self::Failed, Self::TimedOut, Self::Defect];
+
+    /// Its name in metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Defect => "defect",
+        }
+    }
 }
 
 impl Outcome {
+    /// Whether the check did not return in time.
+    pub(super) fn timed_out(&self) -> bool {
+        self.result == RunResult::TimedOut || self.blocks
+    }
+
     /// Whether the backend rejected the credentials, which may have been rotated in Vault.
     pub(super) fn is_refused(&self) -> bool {
         self.failed_step == Some(step::AUTHENTICATE)
@@ -75,8 +108,8 @@ pub(super) struct RunHandle {
 
 /// What the task of a run returns.
 struct Completion {
-    result: Result<(), Failure>,
-    timed_out: bool,
+    failure: Option<Failure>,
+    result: RunResult,
     response_time: Duration,
 }
 
@@ -104,8 +137,8 @@ impl RunHandle {
     pub(super) async fn outcome(&mut self) -> Option<Outcome> {
         let completion = match timeout(self.timeout + GRACE, &mut self.task).await {
             Ok(Ok(completion)) => completion?,
-            Ok(Err(error)) => self.failed(self.panicked(error), false),
-            Err(_) => self.failed(self.steps.timed_out(self.timeout), true),
+            Ok(Err(error)) => self.failed(self.panicked(error), RunResult::Defect),
+            Err(_) => self.failed(self.steps.timed_out(self.timeout), RunResult::TimedOut),
         };
         Some(completion.into_outcome(self.check.target()))
     }
@@ -118,7 +151,8 @@ impl RunHandle {
         timeout(BLOCKED_AFTER, &mut self.task).await.err()?;
         let reason = format!("no answer within {:?}, the check blocks its thread", self.timeout);
         let failure = Failure::msg(self.steps.current(), reason);
-        Some(self.failed(failure, true).into_outcome(self.check.target()))
+        let completion = self.failed(failure, RunResult::Defect);
+        Some(Outcome { blocks: true, ..completion.into_outcome(self.check.target()) })
     }
 
     /// Waits until the check has returned, which may be long after its outcome if it blocks its thread.
@@ -135,8 +169,8 @@ impl RunHandle {
     }
 
     /// Replaces what the task did not return.
-    fn failed(&self, failure: Failure, timed_out: bool) -> Completion {
-        Completion { result: Err(failure), timed_out, response_time: self.started.elapsed() }
+    fn failed(&self, failure: Failure, result: RunResult) -> Completion {
+        Completion { failure: Some(failure), result, response_time: self.started.elapsed() }
     }
 
     fn panicked(&self, error: JoinError) -> Failure {
@@ -154,13 +188,13 @@ impl RunHandle {
 
 impl Completion {
     fn into_outcome(self, target: &str) -> Outcome {
-        let failure = self.result.err();
         Outcome {
-            failed_step: failure.as_ref().map(Failure::step),
-            failure: failure.map(|failure| failure.render(target).into()),
+            failed_step: self.failure.as_ref().map(Failure::step),
+            failure: self.failure.map(|failure| failure.render(target).into()),
             response_time: self.response_time,
             completed: Instant::now(),
-            timed_out: self.timed_out,
+            result: self.result,
+            blocks: false,
         }
     }
 }
@@ -187,9 +221,10 @@ async fn run_check(
     };
     // If the check panics, this is not reached and its history does not change.
     history.does_not_block.store(longest_poll < MAX_POLL_TIME, Ordering::Relaxed);
-    let (result, timed_out) = match ended? {
-        Ok(result) => (result, false),
-        Err(_) => (Err(steps.timed_out(limit)), true),
+    let (failure, result) = match ended? {
+        Ok(Ok(())) => (None, RunResult::Working),
+        Ok(Err(failure)) => (Some(failure), RunResult::Failed),
+        Err(_) => (Some(steps.timed_out(limit)), RunResult::TimedOut),
     };
-    Some(Completion { result, timed_out, response_time: started.elapsed() })
+    Some(Completion { failure, result, response_time: started.elapsed() })
 }

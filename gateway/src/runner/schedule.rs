@@ -41,6 +41,10 @@ impl Schedule {
         Some(Self { interval, offset: interval.mul_f64(fraction) })
     }
 
+    pub(super) fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// Its first time after `now`.
     pub(super) fn next_after(&self, now: Instant) -> Instant {
         let first = *EPOCH + self.offset;

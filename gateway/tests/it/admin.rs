@@ -78,7 +78,7 @@ fn the_tasks_are_those_of_the_endpoint() {
 #[test]
 fn other_paths_are_not_found_and_other_methods_not_allowed() {
     let (gateway, own) = start(FILE);
-    for path in ["/livez", "/readyz", "/tasks", "/version"] {
+    for path in ["/livez", "/readyz", "/tasks", "/version", "/metrics"] {
         assert_eq!(head(own, "HEAD", path), (200, None), "{path}");
         assert_eq!(head(own, "POST", path), (405, Some("GET, HEAD".to_owned())), "{path}");
     }

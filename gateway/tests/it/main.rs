@@ -15,6 +15,7 @@ mod floods;
 mod history;
 mod intervals;
 mod log;
+mod metrics;
 mod oneshot;
 mod permissions;
 mod reloading;

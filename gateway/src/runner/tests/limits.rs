@@ -92,10 +92,10 @@ async fn a_report_at_its_deadline_keeps_its_shape() {
 #[tokio::test]
 async fn at_the_deadline_a_check_that_waits_for_its_turn_reports_that_step() {
     let check = FakeCheck::new(Behavior::Work);
-    let permits = Arc::new(Semaphore::new(1));
+    let limit = ConcurrencyLimit::new(1);
     let components = vec![component("it", &check, LIMITS)];
-    let runner = Runner::new("tests", components, &ConcurrencyLimit(permits.clone()), None);
-    let permit = permits.acquire_owned().await.unwrap();
+    let runner = Runner::new("tests", components, &limit, None);
+    let permit = limit.try_acquire().unwrap();
     let expected = "wait for a turn: not finished within the 10s that an answer may take (fake:1)";
     let waiting = async {
         while status(&runner, at_deadline()).await != expected {
@@ -103,7 +103,7 @@ async fn at_the_deadline_a_check_that_waits_for_its_turn_reports_that_step() {
         }
     };
     timeout(SOON, waiting).await.unwrap();
-    assert_eq!(check.runs(), 0);
+    assert_eq!((check.runs(), limit.running(), limit.waiting()), (0, 1, 1));
     drop(permit);
     assert_eq!(status(&runner, PLAIN).await, "working");
     assert_eq!(check.runs(), 1);

@@ -274,7 +274,7 @@ async fn the_timeout_does_not_count_the_wait_for_a_turn() {
     let checks: Vec<_> =
         (0..6).map(|_| FakeCheck::new(Behavior::Block(LIMITS.timeout * 3 / 10))).collect();
     let components = checks.iter().map(|check| component("it", check, LIMITS)).collect();
-    let limit = ConcurrencyLimit(Arc::new(Semaphore::new(1)));
+    let limit = ConcurrencyLimit::new(1);
     let runner = Runner::new("tests", components, &limit, None);
     assert!(runner.run(PLAIN).await.report.all_working());
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::http::{self, ServerLimits};
@@ -35,7 +36,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let app = http::app(source.clone().into());
         let stopped = async { stopped.await.expect("the server is stopped or aborted") };
-        let task = tokio::spawn(http::serve(listener, app, limits, stopped));
+        let task = tokio::spawn(http::serve(listener, app, limits, Arc::default(), stopped));
         Self { address, stop: Some(stop), task }
     }
 

@@ -4,6 +4,7 @@ mod code;
 mod command_line;
 mod examples;
 mod log;
+mod metrics;
 mod page;
 mod reliability;
 

@@ -19,7 +19,7 @@ use crate::client_pool::ClientPool;
 use crate::credential_settings::CredentialSettings;
 
 impl AwsContext {
-    /// Reads `region` (required unless there is a default), `endpoint_url`, `access_key_id`, `secret_access_key`, `session_token`, `profile`, `ca`, `certificate` and `private_key`. Errors are reported in `fields`.
+    /// Reads `region` (required unless there is a default), `endpoint_url`, `access_key_id`, `secret_access_key`, `session_token`, `profile` and the settings of TLS. Errors are reported in `fields`.
     ///
     /// Without keys, credentials come from the SDK's default chain: the environment, profiles, web identity, containers, instance metadata.
     pub fn read(

@@ -69,7 +69,10 @@ where
         let name = ServerName::try_from(without_brackets(host).to_owned())
             .map_err(|_| Cause::msg("the host is neither a DNS name nor an IP address"))?;
         let connector = TlsConnector::from(config);
-        connector.connect(name, stream).await.map(TlsStream::new).map_err(crate::cause)
+        let stream = connector.connect(name.clone(), stream).await.map_err(crate::cause)?;
+        let (_, session) = stream.get_ref();
+        tls.verify_expiry(verification, session.peer_certificates().unwrap_or_default(), &name)?;
+        Ok::<_, Cause>(TlsStream::new(stream))
     };
     steps.run(step::TLS, handshake).await
 }

@@ -27,7 +27,7 @@ pub(crate) struct HealthEndpoint {
 }
 
 impl HealthEndpoint {
-    /// Reads `url`, `status`, `headers`, `contains`, `ca`, `certificate` and `private_key`.
+    /// Reads `url`, `status`, `headers`, `contains` and the settings of TLS.
     pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let url = fields.url("url", &["http", "https"]);
         if let Some(url) = &url {

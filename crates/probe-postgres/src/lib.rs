@@ -10,6 +10,7 @@
 //! | `max_lag` | how far a `replica` may be behind its primary, off by default |
 //! | `reconnect` | how long a kept connection is trusted before a new one replaces it, `30s` by default |
 //! | `ca`, `certificate`, `private_key` | PEM texts: the trusted authorities and the client certificate |
+//! | `min_certificate_validity` | how long the server's certificate must be valid at least |
 //!
 //! The check needs the privileges `CONNECT` and `TEMPORARY`, and runs simple queries, which every connection pooler supports.
 

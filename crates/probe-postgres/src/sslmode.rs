@@ -44,8 +44,8 @@ impl SslMode {
     /// Records an error for settings that suggest protection that this mode does not provide.
     pub(crate) fn validate(self, fields: &mut Fields<'_>) -> bool {
         let unused: &[&str] = match self {
-            Self::Disable => &["ca", "certificate"],
-            Self::Prefer => &["ca"],
+            Self::Disable => &["ca", "certificate", "min_certificate_validity"],
+            Self::Prefer => &["ca", "min_certificate_validity"],
             _ => &[],
         };
         let given = unused.iter().find(|key| fields.has(key));

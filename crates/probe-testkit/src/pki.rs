@@ -1,5 +1,7 @@
 //! Authorities and the certificates they issue, generated in memory.
 
+use std::time::{Duration, SystemTime};
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// A certificate authority.
@@ -22,9 +24,7 @@ pub struct Identity {
 impl Authority {
     /// A new authority with this common name.
     pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let params = authority_params(name);
         let key = KeyPair::generate().expect("a certificate can be made");
         let pem = params.self_signed(&key).expect("a certificate can be made").pem();
         Self { issuer: Issuer::new(params, key), pem }
@@ -49,6 +49,24 @@ impl Authority {
         self.sign(&params)
     }
 
+    /// Issues a certificate for a host that expires after this time.
+    pub fn issue_valid_for(&self, host: &str, time: Duration) -> Identity {
+        let mut params =
+            CertificateParams::new([host.to_owned()]).expect("a certificate can be made");
+        params.not_after = (SystemTime::now() + time).into();
+        self.sign(&params)
+    }
+
+    /// Issues the certificate of an intermediate authority that expires after this time.
+    #[must_use]
+    pub fn issue_intermediate(&self, name: &str, time: Duration) -> Self {
+        let mut params = authority_params(name);
+        params.not_after = (SystemTime::now() + time).into();
+        let key = KeyPair::generate().expect("a certificate can be made");
+        let pem = params.signed_by(&key, &self.issuer).expect("a certificate can be made").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
     /// Issues a client certificate; its common name is `user`.
     pub fn issue_for_user(&self, user: &str) -> Identity {
         let mut params = CertificateParams::default();
@@ -62,6 +80,13 @@ impl Authority {
             params.signed_by(&key, &self.issuer).expect("a certificate can be made").pem();
         Identity { certificate, key: key.serialize_pem() }
     }
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
 }
 
 impl Identity {

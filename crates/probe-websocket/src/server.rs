@@ -13,7 +13,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Reads `ca`, `certificate` and `private_key`, which need a `wss` URL.
+    /// Reads the settings of TLS, which need a `wss` URL.
     pub(crate) fn read(fields: &mut Fields<'_>, url: Option<&Url>) -> Option<Self> {
         let tls = TlsSettings::read(fields);
         let (url, tls) = (url?, tls?);

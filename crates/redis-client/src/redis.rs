@@ -21,7 +21,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Reads `url`, `ca`, `certificate`, `private_key`, `connection` and `reconnect`, and records errors in `fields`.
+    /// Reads `url`, the settings of TLS, `connection` and `reconnect`, and records errors in `fields`.
     pub fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
         let fresh = fields.one_of("connection", &[("kept", false), ("fresh", true)]);
         let reconnect = Reconnect::read(fields);

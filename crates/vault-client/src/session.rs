@@ -35,7 +35,7 @@ pub struct Session {
 impl Session {
     /// Reads the settings of a session and returns the equal session in `shared`, or creates it there without any I/O. Returns `None` if a setting is wrong, which is reported in `fields`, or not known yet.
     ///
-    /// * `url`, `http` or `https`; for `https` also `ca`, `certificate` and `private_key`.
+    /// * `url`, `http` or `https`; for `https` also the settings of TLS.
     /// * `vault_namespace`, the Vault namespace of all requests except `sys/health`.
     /// * `login`: `token` (the default) with `token`; `approle` with `role_id` and `secret_id`; `kubernetes` with `role` and `jwt_file`.
     /// * `mount`, the path of the auth method if it is not mounted under its own name.

@@ -90,7 +90,7 @@ fn explain_alert(alert: AlertDescription) -> String {
 }
 
 /// A duration in its largest unit, rounded down.
-fn in_largest_unit(seconds: u64) -> String {
+pub(super) fn in_largest_unit(seconds: u64) -> String {
     let (number, unit) = match seconds {
         0..60 => (seconds, "second"),
         60..3600 => (seconds / 60, "minute"),

@@ -1,24 +1,26 @@
-//! The settings `ca`, `certificate` and `private_key`, and their rustls configuration.
+//! The settings `ca`, `certificate`, `private_key` and `min_certificate_validity`, and their rustls configuration.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use probe::config::Fields;
 use probe::{Cause, Secret};
-use rustls::client::ResolvesClientCert;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::expiry::verify_expiry;
 use super::roots::system_roots;
 use super::verifier::AnyHost;
 use crate::Verification;
 
-/// The trusted authorities and the client certificate.
+/// The trusted authorities, the client certificate, and how long the server's must be valid.
 #[derive(Clone)]
 pub struct TlsSettings(Arc<Inner>);
 
@@ -26,29 +28,33 @@ struct Inner {
     /// Trusted instead of the system's authorities.
     ca: Option<Arc<RootCertStore>>,
     client_certificate: Option<Arc<SingleCertAndKey>>,
+    min_certificate_validity: Option<Duration>,
     identity: Secret,
     /// One configuration for each [`Verification`], built when it is first used.
     configs: [OnceLock<Arc<ClientConfig>>; 3],
 }
 
 impl TlsSettings {
-    /// Reads `ca`, `certificate` and `private_key`: optional PEM texts.
+    /// Reads `ca`, `certificate` and `private_key`, optional PEM texts, and `min_certificate_validity`.
     ///
     /// Returns `None` if an error was recorded in `fields` or a value is not available yet.
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let authorities: Option<String> = fields.optional("ca");
         let certificate: Option<String> = fields.optional("certificate");
         let private_key: Option<Secret> = fields.optional("private_key");
+        let min_certificate_validity: Option<Duration> =
+            fields.optional("min_certificate_validity");
         for (key, other) in [("certificate", "private_key"), ("private_key", "certificate")] {
             if fields.has(key) && !fields.has(other) {
                 fields.error(key, format!("expected `{other}` beside it"));
             }
         }
         let identity = Secret::new(format!(
-            "ca={};certificate={};private_key={}",
+            "ca={};certificate={};private_key={};min_certificate_validity={:?}",
             authorities.as_deref().unwrap_or_default(),
             certificate.as_deref().unwrap_or_default(),
             private_key.as_ref().map(Secret::expose).unwrap_or_default(),
+            min_certificate_validity,
         ));
         let ca = parse(fields, "ca", authorities, |text| parse_roots(text));
         let chain = parse(fields, "certificate", certificate, |text| parse_certificates(text));
@@ -57,6 +63,7 @@ impl TlsSettings {
         if is_missing("ca", ca.is_some())
             || is_missing("certificate", chain.is_some())
             || is_missing("private_key", key.is_some())
+            || is_missing("min_certificate_validity", min_certificate_validity.is_some())
         {
             return None;
         }
@@ -64,7 +71,13 @@ impl TlsSettings {
             Some((chain, key)) => Some(certified_key(fields, chain, key)?),
             None => None,
         };
-        Some(Self::new(ca, client_certificate, identity))
+        Some(Self::new(Inner {
+            ca,
+            client_certificate,
+            min_certificate_validity,
+            identity,
+            configs: Default::default(),
+        }))
     }
 
     /// Records an error if a setting is given although nothing in the section uses TLS. The error names `what`, which would use it.
@@ -72,14 +85,17 @@ impl TlsSettings {
         if encrypted || self.is_default() {
             return Some(());
         }
-        let key = if self.0.ca.is_some() { "ca" } else { "certificate" };
+        let keys = ["ca", "certificate", "min_certificate_validity"];
+        let key = keys.into_iter().find(|key| fields.has(key)).unwrap_or("ca");
         fields.error(key, format!("expected only with {what}"));
         None
     }
 
-    /// Whether no setting is given: the system's authorities are trusted, and there is no client certificate.
+    /// Whether no setting is given: the system's authorities are trusted, there is no client certificate, and the server's may expire soon.
     pub fn is_default(&self) -> bool {
-        self.0.ca.is_none() && self.0.client_certificate.is_none()
+        self.0.ca.is_none()
+            && self.0.client_certificate.is_none()
+            && self.0.min_certificate_validity.is_none()
     }
 
     /// Whether `ca` is given.
@@ -103,12 +119,28 @@ impl TlsSettings {
         Ok(config.get_or_init(|| built).clone())
     }
 
-    fn new(
-        ca: Option<Arc<RootCertStore>>,
-        client_certificate: Option<Arc<SingleCertAndKey>>,
-        identity: Secret,
-    ) -> Self {
-        Self(Arc::new(Inner { ca, client_certificate, identity, configs: Default::default() }))
+    /// Fails if a certificate of the server `name` expires within `min_certificate_validity`. `chain` has its certificates after a handshake with this `verification`.
+    pub(crate) fn verify_expiry(
+        &self,
+        verification: Verification,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> Result<(), Cause> {
+        let Some(min_validity) = self.0.min_certificate_validity else { return Ok(()) };
+        let provider = provider();
+        let verifier: Arc<dyn ServerCertVerifier> = match verification {
+            // Without authorities, no certificate is accepted, but one that has expired is refused for that.
+            Verification::None => Arc::new(AnyHost {
+                roots: Some(Arc::new(RootCertStore::empty())),
+                algorithms: provider.signature_verification_algorithms,
+            }),
+            Verification::Full | Verification::Chain => self.verifier(verification, provider)?,
+        };
+        verify_expiry(verifier.as_ref(), chain, name, min_validity)
+    }
+
+    fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
     }
 
     fn build_config(&self, verification: Verification) -> Result<Arc<ClientConfig>, Cause> {
@@ -117,13 +149,15 @@ impl TlsSettings {
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(self.verifier(verification, provider)?);
-        let config = match &self.0.client_certificate {
+        let mut config = match &self.0.client_certificate {
             Some(certificate) => {
                 let resolver: Arc<dyn ResolvesClientCert> = certificate.clone();
                 builder.with_client_cert_resolver(resolver)
             }
             None => builder.with_no_client_auth(),
         };
+        // A server sends no certificate in a resumed session, so one that has expired would not be noticed.
+        config.resumption = Resumption::disabled();
         Ok(Arc::new(config))
     }
 
@@ -144,10 +178,16 @@ impl TlsSettings {
     }
 }
 
-/// The settings of a section with none of the three.
+/// The settings of a section with none of the four.
 impl Default for TlsSettings {
     fn default() -> Self {
-        Self::new(None, None, Secret::new(""))
+        Self::new(Inner {
+            ca: None,
+            client_certificate: None,
+            min_certificate_validity: None,
+            identity: Secret::new(""),
+            configs: Default::default(),
+        })
     }
 }
 
@@ -157,6 +197,7 @@ impl fmt::Debug for TlsSettings {
         f.debug_struct("TlsSettings")
             .field("ca", &self.0.ca.is_some())
             .field("certificate", &self.0.client_certificate.is_some())
+            .field("min_certificate_validity", &self.0.min_certificate_validity)
             .finish()
     }
 }

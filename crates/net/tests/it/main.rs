@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod connect;
+mod expiry;
 mod handshake;
 mod settings;
 

@@ -12,6 +12,7 @@ fn check_diagnostics(keys: &[(&str, &str)], expected: &[&str]) {
 fn a_section_without_settings_has_the_default() {
     assert!(read(&[]).unwrap().is_default());
     assert!(!read(&[("ca", &Authority::new("ours").pem)]).unwrap().is_default());
+    assert!(!read(&[("min_certificate_validity", "14d")]).unwrap().is_default());
 }
 
 #[test]
@@ -24,6 +25,8 @@ fn different_settings_have_different_identities() {
     let as_b = read(&[("certificate", &b.certificate), ("private_key", &b.key)]).unwrap();
     assert_eq!(plain.identity(), read(&[]).unwrap().identity());
     assert_ne!(plain.identity(), with_ca.identity());
+    let with_validity = read(&[("min_certificate_validity", "14d")]).unwrap();
+    assert_ne!(plain.identity(), with_validity.identity());
     assert_ne!(as_a.identity(), as_b.identity());
 }
 
@@ -35,6 +38,16 @@ fn all_errors_are_recorded_and_no_value_is_quoted() {
             "1: server.ca: expected PEM with at least one certificate; a file is read with `${file:/path}`",
             "2: server.certificate: expected PEM with at least one certificate; a file is read with `${file:/path}`",
             "3: server.private_key: expected PEM with a private key that is not encrypted; a file is read with `${file:/path}`",
+        ],
+    );
+}
+
+#[test]
+fn a_wrong_duration_is_an_error() {
+    check_diagnostics(
+        &[("min_certificate_validity", "2 weeks")],
+        &[
+            "1: server.min_certificate_validity: expected a duration such as `250ms`, `3s`, `5m` or `1h`",
         ],
     );
 }
@@ -77,5 +90,8 @@ fn the_debug_output_has_no_values() {
     let identity = Authority::new("ours").issue("a");
     let settings =
         read(&[("certificate", &identity.certificate), ("private_key", &identity.key)]).unwrap();
-    assert_eq!(format!("{settings:?}"), "TlsSettings { ca: false, certificate: true }");
+    assert_eq!(
+        format!("{settings:?}"),
+        "TlsSettings { ca: false, certificate: true, min_certificate_validity: None }"
+    );
 }

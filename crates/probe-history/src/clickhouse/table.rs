@@ -29,7 +29,7 @@ pub(crate) struct ClickhouseTable {
 }
 
 impl ClickhouseTable {
-    /// Reads `url`, `user`, `password`, `database`, `table`, `writes`, `ca`, `certificate` and `private_key`. Errors are reported in `fields`.
+    /// Reads `url`, `user`, `password`, `database`, `table`, `writes` and the settings of TLS. Errors are reported in `fields`.
     pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let url = fields.url("url", &["http", "https"]);
         if url.as_ref().is_some_and(|url| {

@@ -1,5 +1,7 @@
 //! TLS: the server's certificate and the client's.
 
+use std::time::Duration;
+
 use probe_testkit::{Authority, Identity, Outcome, run, single};
 use probe_websocket::KIND;
 use stack::websocket::{Tls, Websocket};
@@ -41,6 +43,16 @@ async fn only_a_server_with_a_trusted_certificate_works() {
     let server = start(ours.issue_expired("127.0.0.1"), None);
     let outcome = run_tls(&server, &ca).await;
     assert!(outcome.line().starts_with("tls: certificate expired "), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_expires_soon_is_a_failure_on_request() {
+    let ours = Authority::new("ours");
+    let identity = ours.issue_valid_for("127.0.0.1", Duration::from_hours(13 * 12));
+    let (server, ca) = (start(identity, None), pem("ca", &ours.pem));
+    run_tls(&server, &format!("{ca}min_certificate_validity = '6d'")).await.expect_working();
+    let outcome = run_tls(&server, &format!("{ca}min_certificate_validity = '7d'")).await;
+    assert_fails(&outcome, &server, "tls: certificate expires in 6 days");
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ impl FromNode for u16 {
     }
 }
 
-/// A whole number with one of the units `ms`, `s`, `m` and `h`.
+/// A whole number with one of the units `ms`, `s`, `m`, `h` and `d`.
 impl FromNode for Duration {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
         let wrong = || "expected a duration such as `250ms`, `3s`, `5m` or `1h`".to_owned();
@@ -97,6 +97,7 @@ impl FromNode for Duration {
             "s" => 1000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "d" => 86_400_000,
             _ => return Err(wrong().into()),
         };
         let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -139,6 +140,7 @@ mod tests {
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(duration("3 s"), Some(Duration::from_secs(3)));
         assert_eq!(duration("2m"), Some(Duration::from_mins(2)));
+        assert_eq!(duration("14d"), Some(Duration::from_hours(14 * 24)));
         for wrong in [
             "",
             "3",

@@ -13,7 +13,7 @@ fn all_diagnostics_are_reported_and_quote_no_value() {
         "1: vault.url: expected a URL that begins with `http://` or `https://`",
         "2: vault.login: expected `token` or `approle` or `kubernetes`",
         "3: vault.vault_namespace: expected a text that is not empty",
-        "4: vault: unknown key `min`, expected one of `url`, `ca`, `certificate`, `private_key`, `vault_namespace`, `login`, `token`, `role_id`, `secret_id`, `role`, `jwt_file`, `mount`",
+        "4: vault: unknown key `min`, expected one of `url`, `ca`, `certificate`, `private_key`, `min_certificate_validity`, `vault_namespace`, `login`, `token`, `role_id`, `secret_id`, `role`, `jwt_file`, `mount`",
     ];
     assert_eq!(diagnostics(toml), expected);
 }

@@ -10,12 +10,14 @@ use probe::step::AUTHENTICATE;
 use probe::{Cause, Failure};
 
 use crate::error_response::ErrorResponse;
+use crate::retry::RetryableError;
 
 /// A failed call: a [`Failure`], and the service's error code for callers that handle it themselves.
 #[derive(Debug)]
 pub struct CallError {
     code: Option<String>,
     failure: Failure,
+    retryable: Option<RetryableError>,
 }
 
 impl CallError {
@@ -27,6 +29,16 @@ impl CallError {
     /// Whether the service rejected the credentials.
     pub(crate) fn is_authentication(&self) -> bool {
         self.failure.step() == AUTHENTICATE && self.code.is_some()
+    }
+
+    /// Why the call may succeed if it is repeated.
+    pub(crate) fn retryable(&self) -> Option<RetryableError> {
+        self.retryable
+    }
+
+    /// The text of the cause.
+    pub(crate) fn cause(&self) -> &str {
+        self.failure.cause().text()
     }
 
     /// The same error with another failure.
@@ -44,10 +56,11 @@ impl CallError {
         E: ProvideErrorMetadata + Error + 'static,
     {
         if let Some(failure) = find_failure(&error) {
-            return Self { code: None, failure: failure.clone() };
+            return Self { code: None, failure: failure.clone(), retryable: None };
         }
         let Some(response) = error.raw_response().map(ErrorResponse::new) else {
-            return Self { code: None, failure: Failure::new(step, Cause::from(error)) };
+            let failure = Failure::new(step, Cause::from(error));
+            return Self { code: None, failure, retryable: None };
         };
         let service = error.as_service_error();
         let code = service.and_then(|service| service.code()).map(ToOwned::to_owned);
@@ -56,7 +69,9 @@ impl CallError {
             Some(code) => response.failure(step, permission, code, message),
             None => Failure::msg(step, format!("not an AWS response: status {}", response.status)),
         };
-        Self { code, failure }
+        let retryable =
+            RetryableError::from_response(response.status, code.as_deref().unwrap_or_default());
+        Self { code, failure, retryable }
     }
 }
 

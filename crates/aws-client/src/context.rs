@@ -10,11 +10,13 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 use probe::config::Url;
 use probe::{LoginBackoff, Principal, Steps};
+use tokio::time::sleep;
 
 use crate::call_context::CallContext;
 use crate::call_error::CallError;
 use crate::client_pool::ClientPool;
 use crate::credentials::UsedCredentials;
+use crate::retry::MAX_ATTEMPTS;
 
 /// A region or an endpoint, and the credentials for it.
 ///
@@ -59,6 +61,7 @@ impl AwsContext {
     /// Makes a call in the step `step`. If access is denied, the failure names `permission`.
     ///
     /// If the service rejects cached credentials, the call is repeated once with fresh ones.
+    /// If the service fails or throttles, the call is repeated after a pause, up to [`MAX_ATTEMPTS`] in all.
     pub async fn call<T, E, F>(
         &self,
         steps: &Steps,
@@ -70,8 +73,9 @@ impl AwsContext {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let mut is_retry = false;
+        let (mut attempts, mut has_fresh_credentials) = (0, false);
         loop {
+            attempts += 1;
             let call = CallContext::with_logins(step, self.logins.clone());
             steps.follow(call.steps.clone());
             let result = call.scope(Box::pin(send())).await;
@@ -81,12 +85,29 @@ impl AwsContext {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
-            let retry =
+            match error.retryable() {
+                Some(retryable) if attempts < MAX_ATTEMPTS => {
+                    steps.begin_with(
+                        step,
+                        error.cause(),
+                        format!("{attempts} of {MAX_ATTEMPTS} attempts"),
+                    );
+                    sleep(retryable.pause(attempts)).await;
+                    steps.begin(step);
+                    continue;
+                }
+                Some(_) => {
+                    let context = format!("after {attempts} attempts");
+                    return Err(error.map_failure(|failure| failure.in_context(context)));
+                }
+                None => {}
+            }
+            let is_rejected =
                 error.is_authentication() && call.used.get().is_some_and(UsedCredentials::reject);
-            if is_retry || !retry {
+            if has_fresh_credentials || !is_rejected {
                 return Err(error);
             }
-            is_retry = true;
+            has_fresh_credentials = true;
         }
     }
 }

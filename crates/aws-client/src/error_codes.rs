@@ -35,10 +35,14 @@ pub(crate) const ACCESS_DENIED: &[&str] = &[
 
 /// The request rate is too high.
 pub(crate) const THROTTLED: &[&str] = &[
+    "BandwidthLimitExceeded",
     "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
     "ServiceUnavailable",
     "SlowDown",
     "Throttling",
+    "ThrottledException",
     "ThrottlingException",
     "TooManyRequestsException",
 ];

@@ -9,6 +9,9 @@ use probe::{Cause, Failure};
 use crate::clock_skew;
 use crate::error_codes::{ACCESS_DENIED, BAD_CREDENTIALS, CLOCK_SKEW, THROTTLED, WRONG_REGION};
 
+/// What precedes the action in a message about a missing permission.
+const NOT_AUTHORIZED: &str = "not authorized to perform: ";
+
 /// The parts of an error response besides its code and message.
 pub(crate) struct ErrorResponse {
     pub(crate) status: u16,
@@ -67,17 +70,30 @@ impl ErrorResponse {
     }
 }
 
+/// Names the permission, and keeps what the service says about the reason.
 fn access_denied(permission: &str, message: &str) -> String {
+    if !matches!(message.trim_end_matches('.'), "" | "Access Denied" | "Forbidden")
+        && !message.contains(NOT_AUTHORIZED)
+    {
+        return format!("access denied, {permission}: {message}");
+    }
     let denied = denied_action(message).map(|action| format!("`{action}`"));
     // If the actions are equal, `permission` is more specific: it includes the resource.
     let denied = denied.filter(|action| !permission.starts_with(action));
     let permission = denied.as_deref().unwrap_or(permission);
-    format!("access denied, the permission {permission} is missing")
+    if let Some((_, deny)) = message.split_once(" with an explicit deny") {
+        return format!("access denied, {permission}: explicit deny{deny}");
+    }
+    let missing = format!("access denied, the permission {permission} is missing");
+    match message.split_once(" because ") {
+        Some((_, reason)) => format!("{missing}: {reason}"),
+        None => missing,
+    }
 }
 
 /// The action in `User: ... is not authorized to perform: kms:Decrypt on resource: ...`, which may differ from the call's own.
 fn denied_action(message: &str) -> Option<&str> {
-    let (_, rest) = message.split_once("not authorized to perform: ")?;
+    let (_, rest) = message.split_once(NOT_AUTHORIZED)?;
     rest.split_whitespace().next().map(|word| word.trim_end_matches([',', '.']))
 }
 
@@ -142,6 +158,34 @@ mod tests {
             "AccessDenied",
             "User: arn:aws:iam::1:user/me is not authorized to perform: kms:Decrypt on resource: x",
             "list: access denied, the permission `kms:Decrypt` is missing",
+        );
+    }
+
+    #[test]
+    fn the_reason_of_a_denial_stays_in_the_line() {
+        const USER: &str = "User: arn:aws:iam::1:user/me is not authorized to perform:";
+        for (reason, expected) in [
+            (
+                "s3:ListBucket on resource: \"arn:aws:s3:::files\" with an explicit deny in a resource-based policy",
+                "`s3:ListBucket` on a bucket: explicit deny in a resource-based policy",
+            ),
+            (
+                "kms:Decrypt on resource: x with an explicit deny in a service control policy",
+                "`kms:Decrypt`: explicit deny in a service control policy",
+            ),
+            (
+                "s3:ListBucket on resource: x because no identity-based policy allows the s3:ListBucket action",
+                "the permission `s3:ListBucket` on a bucket is missing: no identity-based policy allows the s3:ListBucket action",
+            ),
+        ] {
+            let expected = format!("list: access denied, {expected}");
+            check(&response(), "AccessDenied", &format!("{USER} {reason}"), &expected);
+        }
+        check(
+            &response(),
+            "AllAccessDisabled",
+            "All access to this object has been disabled",
+            "list: access denied, `s3:ListBucket` on a bucket: All access to this object has been disabled",
         );
     }
 

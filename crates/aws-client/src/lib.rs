@@ -20,6 +20,7 @@ mod credentials;
 mod error_codes;
 mod error_response;
 mod grants;
+mod retry;
 #[cfg(feature = "s3")]
 pub mod s3;
 mod settings;

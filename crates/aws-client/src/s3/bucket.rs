@@ -7,6 +7,7 @@ use probe::{Failure, Steps};
 
 use super::canary;
 use super::pending_deletes::PendingDeletes;
+use super::request_settings::RequestSettings;
 use crate::AwsContext;
 
 /// A bucket and the kinds of access that the application needs.
@@ -18,6 +19,7 @@ pub struct Bucket {
     pub(super) prefix: String,
     pub(super) access: Vec<Access>,
     pub(super) read_source: ReadSource,
+    pub(super) requests: RequestSettings,
     pub(super) pending_deletes: Arc<PendingDeletes>,
 }
 

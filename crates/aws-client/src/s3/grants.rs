@@ -26,6 +26,10 @@ impl Bucket {
         });
         if self.needs(Access::Write) {
             grants.push(self.grant("s3:PutObject", &canary));
+            grants.extend(self.key_grant("kms:GenerateDataKey"));
+        }
+        if matches!(self.read_source, ReadSource::Canary) {
+            grants.extend(self.key_grant("kms:Decrypt"));
         }
         if self.needs(Access::Delete) {
             let key = if has_unique_keys { &canary } else { &absent };
@@ -42,6 +46,17 @@ impl Bucket {
             _ => return None,
         };
         Some(self.aws.grant_within("s3:ListBucket", Scope::Global, &self.name, prefix))
+    }
+
+    /// The permission for `action` on the configured key. The resource of a policy cannot be an alias.
+    fn key_grant(&self, action: &str) -> Option<Grant> {
+        let key = self.requests.ssekms_key_id.as_deref()?;
+        if key.contains("alias/") {
+            return None;
+        }
+        // The key may be in another account, which only its ARN names.
+        let id = key.rsplit_once(":key/").map_or(key, |(_, id)| id);
+        Some(self.aws.grant(action, Scope::Region, &format!("key/{}", literal(id))))
     }
 
     fn grant(&self, action: &str, key: &str) -> Grant {

@@ -5,6 +5,7 @@ mod canary;
 mod grants;
 mod operations;
 mod pending_deletes;
+mod request_settings;
 mod settings;
 
 pub use bucket::Bucket;

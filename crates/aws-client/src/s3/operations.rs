@@ -1,5 +1,9 @@
 //! The S3 operations of a check, and what their errors mean.
 
+use aws_sdk_s3::operation::delete_object::builders::DeleteObjectFluentBuilder;
+use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
+use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use probe::{Failure, Steps};
 
@@ -10,10 +14,20 @@ use crate::CallError;
 /// How many keys one sweep lists.
 const SWEEP_LIMIT: i32 = 20;
 
+/// Sets on `$request` what all requests to the bucket have. The SDK's types of requests have no trait in common.
+macro_rules! with_request_settings {
+    ($request:expr, $bucket:expr) => {
+        $request
+            .bucket(&$bucket.name)
+            .set_request_payer($bucket.requests.request_payer.clone())
+            .set_expected_bucket_owner($bucket.requests.expected_bucket_owner.clone())
+    };
+}
+
 impl Bucket {
     pub(super) async fn list(&self, steps: &Steps) -> Result<(), Failure> {
         let request = || {
-            let request = self.client.list_objects_v2().bucket(&self.name).max_keys(1);
+            let request = self.list_objects_v2().max_keys(1);
             request.set_prefix(Some(self.prefix.clone()).filter(|prefix| !prefix.is_empty())).send()
         };
         let result = self.aws.call(steps, "list", &self.permission("s3:ListBucket"), request).await;
@@ -21,8 +35,7 @@ impl Bucket {
     }
 
     pub(super) async fn read_object(&self, steps: &Steps, key: &str) -> Result<(), Failure> {
-        let request =
-            || self.client.get_object().bucket(&self.name).key(key).range("bytes=0-0").send();
+        let request = || self.get_object().key(key).range("bytes=0-0").send();
         let permission = self.permission("s3:GetObject");
         match self.aws.call(steps, "read", &permission, request).await {
             Ok(_) => Ok(()),
@@ -38,7 +51,7 @@ impl Bucket {
 
     pub(super) async fn read_absent(&self, steps: &Steps) -> Result<(), Failure> {
         let key = canary::absent_key(&self.prefix);
-        let request = || self.client.get_object().bucket(&self.name).key(&key).send();
+        let request = || self.get_object().key(&key).send();
         let permission = self.permission("s3:GetObject");
         match self.aws.call(steps, "read", &permission, request).await {
             Ok(_) => Ok(()),
@@ -50,8 +63,12 @@ impl Bucket {
     pub(super) async fn write(&self, steps: &Steps, key: &str) -> Result<(), Failure> {
         let request = || {
             let body = ByteStream::from_static(canary::CONTENT);
-            let request = self.client.put_object().bucket(&self.name).key(key).body(body);
-            request.content_type("text/plain; charset=utf-8").send()
+            let request = self.put_object().key(key).body(body);
+            request
+                .content_type("text/plain; charset=utf-8")
+                .set_server_side_encryption(self.requests.server_side_encryption.clone())
+                .set_ssekms_key_id(self.requests.ssekms_key_id.clone())
+                .send()
         };
         let permission = self.permission("s3:PutObject");
         let result = self.aws.call(steps, "write", &permission, request).await;
@@ -69,7 +86,7 @@ impl Bucket {
         if !matches!(self.read_source, ReadSource::Canary) {
             return Ok(());
         }
-        let request = || self.client.get_object().bucket(&self.name).key(key).send();
+        let request = || self.get_object().key(key).send();
         let permission = self.permission("s3:GetObject");
         let result = self.aws.call(steps, "read", &permission, request).await;
         let object = result.map_err(|error| match error.code() {
@@ -84,7 +101,7 @@ impl Bucket {
     }
 
     pub(super) async fn delete(&self, steps: &Steps, key: &str) -> Result<(), Failure> {
-        let request = || self.client.delete_object().bucket(&self.name).key(key).send();
+        let request = || self.delete_object().key(key).send();
         let permission = self.permission("s3:DeleteObject");
         let result = self.aws.call(steps, "delete", &permission, request).await;
         result.map_err(|error| self.failure("delete", error))?;
@@ -95,7 +112,7 @@ impl Bucket {
     /// Deletes stale canaries of other processes. Best effort: an error recurs in the steps that follow.
     pub(super) async fn sweep(&self, steps: &Steps) {
         let request = || {
-            let request = self.client.list_objects_v2().bucket(&self.name).max_keys(SWEEP_LIMIT);
+            let request = self.list_objects_v2().max_keys(SWEEP_LIMIT);
             request.prefix(canary::folder(&self.prefix)).send()
         };
         let permission = self.permission("s3:ListBucket");
@@ -109,6 +126,22 @@ impl Bucket {
         if page.is_truncated() == Some(true) {
             self.pending_deletes.schedule_sweep();
         }
+    }
+
+    fn list_objects_v2(&self) -> ListObjectsV2FluentBuilder {
+        with_request_settings!(self.client.list_objects_v2(), self)
+    }
+
+    fn get_object(&self) -> GetObjectFluentBuilder {
+        with_request_settings!(self.client.get_object(), self)
+    }
+
+    fn put_object(&self) -> PutObjectFluentBuilder {
+        with_request_settings!(self.client.put_object(), self)
+    }
+
+    fn delete_object(&self) -> DeleteObjectFluentBuilder {
+        with_request_settings!(self.client.delete_object(), self)
     }
 
     fn permission(&self, action: &str) -> String {

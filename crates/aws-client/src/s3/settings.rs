@@ -7,13 +7,14 @@ use probe::{Secret, SharedResources};
 
 use super::bucket::{Access, Bucket, ReadSource};
 use super::pending_deletes::PendingDeletes;
+use super::request_settings::RequestSettings;
 use crate::AwsContext;
 
 /// The longest configured key. S3 allows 1024 bytes, which include the canary's own name.
 const MAX_KEY: usize = 900;
 
 impl Bucket {
-    /// Reads `bucket`, `access`, `prefix`, `object`, `path_style` and the settings of [`AwsContext::read`]. Errors are reported in `fields`.
+    /// Reads `bucket`, `access`, `prefix`, `object`, `path_style`, the settings of requests, and those of [`AwsContext::read`]. Errors are reported in `fields`.
     pub fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let bucket = fields.required::<String>("bucket");
         let bucket = bucket.filter(|name| {
@@ -32,6 +33,7 @@ impl Bucket {
             .as_deref()
             .zip(object.as_ref().ok())
             .and_then(|(access, object)| read_source(fields, access, object.clone()));
+        let requests = RequestSettings::read(fields, access.as_deref());
         let path_style = fields.with_default("path_style", false);
         let aws = AwsContext::read(fields, shared, None);
         let (bucket, access, read_source, prefix, aws) =
@@ -48,6 +50,7 @@ impl Bucket {
             prefix,
             access,
             read_source,
+            requests,
             pending_deletes: shared.get_or_insert(&place, PendingDeletes::default),
         })
     }

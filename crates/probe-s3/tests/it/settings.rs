@@ -80,3 +80,48 @@ fn the_target_is_the_host_of_the_bucket() {
     assert_eq!(target(&format!("{bucket}{minio}")), "minio:9000");
     assert_eq!(target(&format!("{bucket}endpoint_url = 'https://10.0.0.7'\n")), "10.0.0.7:443");
 }
+
+#[test]
+fn settings_of_requests_have_the_values_of_the_sdks() {
+    let files = "bucket = 'files'\nregion = 'eu-central-1'\n";
+    assert_diagnostics(
+        &format!(
+            "{files}access = ['write']\nserver_side_encryption = 'kms'\nrequest_payer = 'me'\nexpected_bucket_owner = '1'\n"
+        ),
+        &[
+            "5: s3.files.server_side_encryption: expected `AES256`, `aws:kms` or `aws:kms:dsse`",
+            "6: s3.files.request_payer: expected `requester`",
+            "7: s3.files.expected_bucket_owner: expected the 12 digits of an account's id, as a string",
+        ],
+    );
+    assert_diagnostics(
+        &format!(
+            "{files}access = ['write']\nserver_side_encryption = 'AES256'\nssekms_key_id = 'a'\n"
+        ),
+        &[
+            "6: s3.files.ssekms_key_id: expected `server_side_encryption` of `aws:kms` or `aws:kms:dsse` beside it",
+        ],
+    );
+    assert_diagnostics(
+        &format!("{files}access = ['list']\nserver_side_encryption = 'AES256'\n"),
+        &["5: s3.files.server_side_encryption: expected only with `write` in `access`"],
+    );
+}
+
+#[test]
+fn a_key_is_granted_if_it_is_named() {
+    let grants = |key: &str| {
+        let lines = "bucket = 'files'\nregion = 'eu-central-1'\naccess = ['read', 'write']\n";
+        let key = format!("server_side_encryption = 'aws:kms'\nssekms_key_id = '{key}'\n");
+        let grants = check(&format!("{lines}{key}")).grants().unwrap();
+        format!("{grants:?}")
+    };
+    for key in ["1234abcd", "arn:aws:kms:eu-central-1:111122223333:key/1234abcd"] {
+        for action in ["kms:GenerateDataKey", "kms:Decrypt"] {
+            let grants = grants(key);
+            assert!(grants.contains(action), "{grants}");
+            assert!(grants.contains("arn:aws:kms:eu-central-1:*:key/1234abcd"), "{grants}");
+        }
+    }
+    assert!(!grants("alias/app").contains("kms:"));
+}

@@ -14,6 +14,7 @@ use redis::Value;
 
 use self::slots::{SlotMap, slot};
 use crate::deployment::{Deployment, HANDSHAKE, Node};
+use crate::first_answer::first_answer;
 use crate::node_connection::NodeConnection;
 use crate::{Canary, Command, error};
 
@@ -39,7 +40,8 @@ struct Label {
 impl Cluster {
     /// Learns the topology from the first node of the URL that answers, and connects to every primary.
     pub(crate) async fn connect(deployment: &Deployment, steps: &Steps) -> Result<Self, Failure> {
-        let (seed, connection, slots) = discover(deployment, steps).await?;
+        let ask = |node, steps| slots_of(deployment, node, steps);
+        let (seed, connection, slots) = first_answer(&deployment.nodes, steps, ask).await?;
         if let Some(missing) = slots.uncovered() {
             return Err(Failure::msg("cluster", missing));
         }
@@ -201,32 +203,18 @@ where
     Ok(results)
 }
 
-/// The first node of the URL that answers, its connection, and the topology, or the failure of the first node.
-async fn discover<'a>(
-    deployment: &'a Deployment,
-    steps: &Steps,
-) -> Result<(&'a Node, NodeConnection, SlotMap), Failure> {
-    let mut first = None;
-    for node in &deployment.nodes {
-        match slots_of(deployment, node, steps).await {
-            Ok((connection, slots)) => return Ok((node, connection, slots)),
-            Err(failure) => first = first.or(Some(failure)),
-        }
-    }
-    Err(first.unwrap_or_else(|| Failure::msg(HANDSHAKE, "no node is configured")))
-}
-
-async fn slots_of(
+/// The node, a connection to it, and the topology that it knows.
+async fn slots_of<'a>(
     deployment: &Deployment,
-    node: &Node,
-    steps: &Steps,
-) -> Result<(NodeConnection, SlotMap), Failure> {
+    node: &'a Node,
+    steps: Arc<Steps>,
+) -> Result<(&'a Node, NodeConnection, SlotMap), Failure> {
     let tls = deployment.tls.as_ref();
-    let connection = NodeConnection::open(steps, node, tls, &deployment.credentials).await?;
+    let connection = NodeConnection::open(&steps, node, tls, &deployment.credentials).await?;
     let command = Command::new(HANDSHAKE, "CLUSTER", ["SLOTS"]);
     steps.begin(command.step);
     let reply = connection.execute(0, &[command]).await?.pop();
     let slots = reply.and_then(|reply| SlotMap::parse(&reply, node));
     let slots = slots.ok_or_else(|| Failure::new(HANDSHAKE, error::not_redis()))?;
-    Ok((connection, slots))
+    Ok((node, connection, slots))
 }

@@ -12,6 +12,7 @@ mod connect_params;
 mod connection;
 mod deployment;
 mod error;
+mod first_answer;
 mod grants;
 mod node_connection;
 mod parameters;

@@ -2,10 +2,13 @@
 //!
 //! The protocol: <https://redis.io/docs/latest/develop/reference/sentinel-clients/>.
 
+use std::sync::Arc;
+
 use probe::{Failure, Steps};
 use redis::Value;
 
 use crate::deployment::{Credentials, Deployment, Node};
+use crate::first_answer::first_answer;
 use crate::node_connection::NodeConnection;
 use crate::role::{is_primary, text};
 use crate::{Command, error};
@@ -19,15 +22,17 @@ pub(crate) async fn connect(
     credentials: &Credentials,
     steps: &Steps,
 ) -> Result<NodeConnection, Failure> {
-    let primary = find_primary(deployment, service, credentials, steps).await?;
-    let name = |failure: Failure| {
-        failure.in_context(format_args!("the primary {primary} that sentinel names"))
-    };
+    let ask = |sentinel, steps| ask(deployment, sentinel, service, credentials, steps);
+    let primary = first_answer(&deployment.nodes, steps, ask).await?;
+    let label = format!("the primary {primary} that sentinel names");
+    let name = |failure: Failure| failure.in_context(&label);
+    let own = Arc::new(Steps::new());
+    steps.follow_in_context(own.clone(), label.as_str());
     let opened =
-        NodeConnection::open(steps, &primary, deployment.tls.as_ref(), &deployment.credentials);
+        NodeConnection::open(&own, &primary, deployment.tls.as_ref(), &deployment.credentials);
     let connection = opened.await.map_err(name)?;
     let role = Command::new("ask role", "ROLE", []);
-    steps.begin(role.step);
+    own.begin(role.step);
     let reply = connection.execute(0, &[role]).await.map_err(name)?.pop();
     match reply {
         Some(reply) if is_primary(&reply) => Ok(connection),
@@ -39,32 +44,16 @@ pub(crate) async fn connect(
     }
 }
 
-/// The address that the first sentinel that answers knows, or the failure of the first sentinel.
-async fn find_primary(
-    deployment: &Deployment,
-    service: &str,
-    credentials: &Credentials,
-    steps: &Steps,
-) -> Result<Node, Failure> {
-    let mut first = None;
-    for sentinel in &deployment.nodes {
-        match ask(deployment, sentinel, service, credentials, steps).await {
-            Ok(primary) => return Ok(primary),
-            Err(failure) => first = first.or(Some(failure)),
-        }
-    }
-    Err(first.unwrap_or_else(|| Failure::msg(ASK_SENTINEL, "no sentinel is configured")))
-}
-
+/// The address of the primary that a sentinel knows.
 async fn ask(
     deployment: &Deployment,
     sentinel: &Node,
     service: &str,
     credentials: &Credentials,
-    steps: &Steps,
+    steps: Arc<Steps>,
 ) -> Result<Node, Failure> {
     let connection =
-        NodeConnection::open(steps, sentinel, deployment.tls.as_ref(), credentials).await?;
+        NodeConnection::open(&steps, sentinel, deployment.tls.as_ref(), credentials).await?;
     let arguments = ["GET-MASTER-ADDR-BY-NAME", service];
     let command = Command::new(ASK_SENTINEL, "SENTINEL", arguments);
     steps.begin(command.step);

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use probe_testkit::run;
 use stack::redis::Redis;
 
-use crate::support::{TIMEOUT, check, execute, failure};
+use crate::support::{SHORT_TIMEOUT, TIMEOUT, check, execute, failure};
 
 /// A sentinel that monitors `primary`, with these additional settings.
 fn sentinel_of(primary: &Redis, settings: &[&str]) -> Redis {
@@ -52,20 +53,11 @@ async fn the_new_primary_is_used_after_a_failover() {
 
 #[tokio::test]
 async fn a_demoted_primary_is_replaced_by_the_new_one() {
-    demoted_primary_is_replaced("replica-read-only yes", "").await;
-}
-
-#[tokio::test]
-async fn a_demoted_primary_that_still_accepts_writes_is_replaced_with_the_connection() {
-    demoted_primary_is_replaced("replica-read-only no", "\nreconnect = '1ms'").await;
-}
-
-async fn demoted_primary_is_replaced(setting: &str, reconnect: &str) {
-    let old = Redis::start(&[setting]).unwrap();
-    let new = Redis::start(&[setting, &format!("replicaof 127.0.0.1 {}", old.port())]).unwrap();
+    let old = Redis::start(&[]).unwrap();
+    let new = Redis::start(&[&format!("replicaof 127.0.0.1 {}", old.port())]).unwrap();
     new.wait_for(&["INFO", "replication"], "master_link_status:up").unwrap();
     let sentinel = sentinel_of(&old, &[]);
-    let check = check(&(url(&sentinel, "", "") + reconnect));
+    let check = check(&url(&sentinel, "", ""));
     sentinel.wait_for(&["SENTINEL", "MASTER", "app"], "num-slaves\n1").unwrap();
     let started = Instant::now();
     // A sentinel refuses the failover until it has received the replica's first report.
@@ -76,8 +68,6 @@ async fn demoted_primary_is_replaced(setting: &str, reconnect: &str) {
     let address = new.port().to_string();
     sentinel.wait_for(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "app"], &address).unwrap();
     old.wait_for(&["INFO", "replication"], "role:slave").unwrap();
-    // From now on, a write to the old primary is a failure.
-    old.command(&["ACL", "SETUSER", "default", "-set"]).unwrap();
     execute(&check).await.expect_working();
 }
 
@@ -99,6 +89,27 @@ async fn sentinels_have_a_separate_password() {
     assert_eq!(
         failure(&without).await,
         format!("authenticate: NOAUTH Authentication required {target}")
+    );
+}
+
+#[tokio::test]
+async fn a_silent_sentinel_does_not_hide_the_others_and_a_silent_primary_is_named() {
+    let primary = Redis::start(&[]).unwrap();
+    let [silent, other] = [(); 2].map(|()| sentinel_of(&primary, &[]));
+    silent.server.pause();
+    let node = format!("&node=127.0.0.1:{}", other.port());
+    let toml = url(&silent, "", &node) + "\nreconnect = '1ms'";
+    let check = check(&toml);
+    execute(&check).await.expect_working();
+    silent.server.resume();
+    primary.server.pause();
+    assert_eq!(
+        run(&check, SHORT_TIMEOUT).await.cut_line(),
+        format!(
+            "handshake: the primary 127.0.0.1:{} that sentinel names: no answer within 300ms (127.0.0.1:{})",
+            primary.port(),
+            silent.port()
+        )
     );
 }
 

@@ -101,9 +101,17 @@ fn component(
             fields.error("kind", format!("no probe has this name, expected one of {known}"));
             return None;
         }
-        let message = format!(
-            "no probe is called `{name}`: name the section after one, or set `kind` to one of {known}"
-        );
+        let message = match KINDS.iter().find(|kind| name.starts_with(kind.name)) {
+            Some(kind) => {
+                format!(
+                    "no probe is called `{name}`: set `kind = \"{}\"` in this section",
+                    kind.name
+                )
+            }
+            None => format!(
+                "no probe is called `{name}`: name the section after one, or set `kind` to one of {known}"
+            ),
+        };
         diagnostics.push(Diagnostic { line: node.line, key: name.to_owned(), message });
         return None;
     };

@@ -69,6 +69,9 @@ url = "${env:NONE}"
 
 [postgers]
 url = "postgres://db"
+
+[redis2]
+url = "redis://db"
 "#,
         &[
             "production.toml:1: missing `namespace`",
@@ -80,6 +83,7 @@ url = "postgres://db"
             "production.toml:8: postgres: unknown key `colour`, expected one of `url`, `role`, `write`, `write_every`, `max_lag`, `connection`, `reconnect`, `ca`, `certificate`, `private_key`, `min_certificate_validity`, `kind`, `timeout`, `max_age`, `overdue_wait`, `interval`, `severity`, `maintenance_until`, `checks`",
             "production.toml:11: redis.url: the environment variable `NONE` is not set",
             &unknown_kind,
+            "production.toml:16: redis2: no probe is called `redis2`: set `kind = \"redis\"` in this section",
         ],
     );
 }

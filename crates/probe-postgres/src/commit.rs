@@ -6,15 +6,15 @@
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use probe::config::Fields;
 use probe::{CachedConnection, Cause, Cleanups, Failure, Steps};
-use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::{Instant, sleep};
 
+use crate::cancel::query_or_cancel;
 use crate::error;
 use crate::product::Product;
 use crate::role::Role;
@@ -28,11 +28,6 @@ const NO_ANSWER: &str = "no answer";
 const SLOW: Duration = Duration::from_millis(250);
 /// How often the cause is looked for, and how often an earlier write is.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// How long a cancel request may take, and how long the write may take to end after it.
-const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
-/// The number of cancel requests. One may be lost on its way through a pooler.
-const CANCEL_ATTEMPTS: usize = 2;
-
 /// Writes 72 rows of 128 bytes, so that the table takes two pages of the database's own disk and not of `temp_tablespaces`.
 ///
 /// It is one simple query, which poolers pass on as a whole, and therefore one transaction.
@@ -187,7 +182,7 @@ impl CommitProof {
         }
     }
 
-    /// Writes in a task that outlives this run, and cancels the write if the run ends before it.
+    /// Writes, and keeps the success in `state`, which stays locked until the write has ended.
     async fn commit(
         &self,
         server: &Arc<CachedConnection<Server>>,
@@ -195,14 +190,16 @@ impl CommitProof {
         statement: &'static str,
         state: OwnedMutexGuard<State>,
     ) -> Result<(), Failure> {
-        let (_running, run_ended) = oneshot::channel();
-        let write = write(server.clone(), session, statement, state, self.writes.every, run_ended);
+        let statement = statement.to_owned();
+        let write = query_or_cancel(server, session, statement, &self.cleanups, state);
         let result = tokio::select! {
-            result = self.cleanups.spawn(write) => result,
+            result = write => result,
             never = Box::pin(self.explain(server)) => match never {},
         };
-        let aborted = |_| Err(Cause::msg("the write was aborted"));
-        result.unwrap_or_else(aborted).map_err(|cause| Failure::new(STEP, cause))
+        let (_, mut state) = result.map_err(|cause| Failure::new(STEP, cause))?;
+        state.trust(self.writes.every);
+        state.unproven = None;
+        Ok(())
     }
 
     /// Looks for the reason of a slow commit on a second connection, for the failure of a run that times out.
@@ -237,37 +234,6 @@ impl State {
             self.unproven = Some(reason);
         }
     }
-}
-
-/// Executes `statement`. If the run ends first, the write is cancelled, and `state` is unlocked when it has ended.
-async fn write(
-    server: Arc<CachedConnection<Server>>,
-    session: Arc<Session>,
-    statement: &'static str,
-    mut state: OwnedMutexGuard<State>,
-    every: Duration,
-    run_ended: oneshot::Receiver<Infallible>,
-) -> Result<(), Cause> {
-    let mut write = pin!(session.query(statement));
-    tokio::select! {
-        biased;
-        result = &mut write => {
-            result?;
-            state.trust(every);
-            state.unproven = None;
-            return Ok(());
-        }
-        _ = run_ended => {}
-    }
-    for _ in 0..CANCEL_ATTEMPTS {
-        // The write may end without it, and an error proves nothing: the request may have arrived.
-        drop(timeout(CANCEL_TIMEOUT, server.connector().cancel(&session)).await);
-        if timeout(CANCEL_TIMEOUT, &mut write).await.is_ok() {
-            break;
-        }
-    }
-    // A cancelled wait for a standby reports success, which proves nothing.
-    Err(Cause::msg("the run ended before the write"))
 }
 
 /// What the write that is under way waits for, if there is one and that is known.

@@ -7,13 +7,15 @@
 //! | `connection` | `kept` (default): one connection for all runs; `fresh`: a new one for each run, see [`Connection`] |
 //! | `write` | what is written for `primary` to prove that transactions are committed: `table` (default), `message` or `off` |
 //! | `write_every` | how long that result is trusted |
+//! | `table` | a table that the user must be able to insert into, none by default |
 //! | `max_lag` | how far a `replica` may be behind its primary, off by default |
 //! | `reconnect` | how long a kept connection is trusted before a new one replaces it, `30s` by default |
 //! | `ca`, `certificate`, `private_key` | PEM texts: the trusted authorities and the client certificate |
 //! | `min_certificate_validity` | how long the server's certificate must be valid at least |
 //!
-//! The check needs the privileges `CONNECT` and `TEMPORARY`, and runs simple queries, which every connection pooler supports.
+//! The check needs the privileges `CONNECT` and `TEMPORARY`, and `INSERT` on the table, and runs simple queries, which every connection pooler supports.
 
+mod cancel;
 mod commit;
 mod endpoint;
 mod error;
@@ -25,14 +27,15 @@ mod server;
 mod session;
 mod sslmode;
 mod stream;
+mod table;
 mod url;
 
 use std::sync::Arc;
 
 use net::TlsSettings;
 use probe::{
-    CachedConnection, Check, DynChecks, Failure, Grant, Kind, LoginBackoff, Reconnect, Section,
-    Steps,
+    CachedConnection, Check, Cleanups, DynChecks, Failure, Grant, Kind, LoginBackoff, Reconnect,
+    Section, Steps,
 };
 
 use crate::commit::{CommitProof, Write, Writes};
@@ -40,6 +43,7 @@ use crate::lag::MaxLag;
 use crate::role::Role;
 use crate::server::Server;
 use crate::session::Session;
+use crate::table::Table;
 
 /// The row for the gateway's table of probes.
 pub const KIND: Kind = Kind { name: "postgres", build };
@@ -58,6 +62,7 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let params = url::read(&mut fields);
     let role = fields.one_of("role", &role::VALUES);
     let writes = Writes::read(&mut fields, role);
+    let table = Table::read(&mut fields, role);
     let max_lag = MaxLag::read(&mut fields, role);
     let connection =
         fields.one_of("connection", &[("kept", Connection::Reused), ("fresh", Connection::Fresh)]);
@@ -73,7 +78,7 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
         let shared = section.shared();
         let logins = shared.get_or_insert(&server.login_key(), LoginBackoff::default);
         let reconnect = reconnect?;
-        let key = server.key(reconnect, writes);
+        let key = server.key(reconnect, writes, table.as_ref());
         let cached =
             shared.get_or_insert(&key, || CachedConnection::with_logins(server, reconnect, logins));
         let commit = writes.map(|writes| {
@@ -86,6 +91,8 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
             connection: connection?,
             commit,
             max_lag,
+            table,
+            cleanups: shared.cleanups().clone(),
         })
     })
 }
@@ -97,6 +104,8 @@ struct Postgres {
     connection: Connection,
     commit: Option<Arc<CommitProof>>,
     max_lag: Option<MaxLag>,
+    table: Option<Table>,
+    cleanups: Cleanups,
 }
 
 impl Check for Postgres {
@@ -109,6 +118,9 @@ impl Check for Postgres {
             self.role.verify(session.query_state(steps).await?)?;
             if let Some(max_lag) = &self.max_lag {
                 max_lag.verify(&session, steps).await?;
+            }
+            if let Some(table) = &self.table {
+                table.verify(&self.cached, session.clone(), &self.cleanups, steps).await?;
             }
             match &self.commit {
                 Some(commit) => commit.prove(&self.cached, session, steps).await,
@@ -124,6 +136,7 @@ impl Check for Postgres {
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
         let writes_table =
             self.commit.as_ref().is_some_and(|commit| commit.write() == Write::Table);
-        Ok(grants::needed(&self.target, self.cached.connector().config(), writes_table))
+        let config = self.cached.connector().config();
+        Ok(grants::needed(&self.target, config, writes_table, self.table.as_ref()))
     }
 }

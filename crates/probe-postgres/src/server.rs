@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::session::{Peer, Session};
 use crate::sslmode::SslMode;
 use crate::stream::{LimitedStream, Stream};
+use crate::table::Table;
 use crate::url::ConnectParams;
 
 /// The message `SSLRequest`: its length and its code.
@@ -49,14 +50,19 @@ impl Server {
         self.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 
-    /// The key of the shared connection: everything that distinguishes a session with this server from others. A session that writes is not shared with checks that only query, since a commit may block it.
-    pub(crate) fn key(&self, reconnect: Reconnect, writes: Option<Writes>) -> Secret {
+    /// The key of the shared connection: everything that distinguishes a session with this server from others. A session that writes is not shared with checks that only query, since a commit may block it, as a lock on a table may.
+    pub(crate) fn key(
+        &self,
+        reconnect: Reconnect,
+        writes: Option<Writes>,
+        table: Option<&Table>,
+    ) -> Secret {
         let Self { config, endpoints, sslmode, password, tls } = self;
         let password = password.as_ref().map(Secret::expose);
         let tls = tls.identity().expose();
         // The configuration prints its password as `_`.
         Secret::new(format!(
-            "{config:?} {endpoints:?} {sslmode:?} {password:?} {reconnect:?} {writes:?} {tls}"
+            "{config:?} {endpoints:?} {sslmode:?} {password:?} {reconnect:?} {writes:?} {table:?} {tls}"
         ))
     }
 

@@ -195,7 +195,10 @@ fn each_privilege_on_a_database_is_needed() {
     let url = format!(
         "postgres://{HEALTH_USER}:{HEALTH_PASSWORD}@127.0.0.1:{port}/{POSTGRES_DATABASE}?sslmode=disable"
     );
+    server.sql("app", "CREATE SCHEMA data; CREATE TABLE data.events ()").unwrap();
     let grant = |text: &str| {
+        let tables = "REVOKE ALL ON SCHEMA data FROM health; REVOKE ALL ON data.events FROM health";
+        server.sql("app", tables).unwrap();
         let revoke = format!("REVOKE ALL ON DATABASE {POSTGRES_DATABASE} FROM {HEALTH_USER};\n");
         server.sql("postgres", &(revoke + text)).unwrap();
     };
@@ -216,6 +219,8 @@ fn each_privilege_on_a_database_is_needed() {
         let file = format!("{file}{setting}\n");
         assert_each_grant_is_needed("PostgreSQL", &file, denied, grant, probe);
     }
+    let file = format!("{file}write = \"off\"\ntable = \"data.events\"\n");
+    assert_each_grant_is_needed("PostgreSQL", &file, "permission denied for ", grant, probe);
 }
 
 /// Splits a line into words like a shell.

@@ -11,6 +11,7 @@ mod outages;
 mod promises;
 mod roles;
 mod settings;
+mod tables;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,7 +17,7 @@ fn the_url_is_required_and_all_errors_are_recorded() {
             "1: postgres.role: expected `primary` or `replica` or `any`",
             "2: postgres.connection: expected `kept` or `fresh`",
             "3: postgres.ca: expected PEM with at least one certificate; a file is read with `${file:/path}`",
-            "4: postgres: unknown key `pool`, expected one of `url`, `role`, `write`, `write_every`, `max_lag`, `connection`, `reconnect`, `ca`, `certificate`, `private_key`, `min_certificate_validity`, `kind`, `timeout`, `max_age`, `overdue_wait`, `interval`, `severity`, `maintenance_until`, `checks`",
+            "4: postgres: unknown key `pool`, expected one of `url`, `role`, `write`, `write_every`, `table`, `max_lag`, `connection`, `reconnect`, `ca`, `certificate`, `private_key`, `min_certificate_validity`, `kind`, `timeout`, `max_age`, `overdue_wait`, `interval`, `severity`, `maintenance_until`, `checks`",
         ],
     );
 }
@@ -50,6 +50,14 @@ fn settings_of_one_role_are_refused_for_another() {
         let expected = "3: postgres.write: expected `off`, or `role = \"primary\"`";
         check_diagnostics(&format!("{url}role = '{role}'\nwrite = 'message'"), &[expected]);
     }
+    check_diagnostics(
+        &format!("{url}role = 'any'\ntable = 'events'"),
+        &["3: postgres.table: expected `role = \"primary\"`"],
+    );
+    check_diagnostics(
+        &format!("{url}table = 'a.b.c'"),
+        &["2: postgres.table: expected the name of a table, as in `events` or `app.events`"],
+    );
     check_diagnostics(
         &format!("{url}max_lag = '30s'"),
         &["2: postgres.max_lag: expected `role = \"replica\"`"],

@@ -43,6 +43,11 @@ impl Amqp {
         &self.target
     }
 
+    /// The name of the virtual host.
+    pub fn virtual_host(&self) -> &str {
+        &self.params().virtual_host
+    }
+
     pub(crate) fn params(&self) -> &ConnectParams {
         &self.cached.connector().0
     }

@@ -12,6 +12,8 @@ static RABBITMQ: GrantDialect = GrantDialect { name: "RabbitMQ", write };
 
 /// The three permissions, in the order of the arguments of `set_permissions`.
 const PERMISSIONS: [&str; 3] = ["configure", "write", "read"];
+/// In the place of a permission: the user's tag, which is valid in all virtual hosts.
+const TAG: &str = "tag";
 
 impl Amqp {
     /// The permissions to open a connection with its reply queue, and to publish these messages.
@@ -41,6 +43,14 @@ impl Amqp {
     }
 }
 
+impl Amqp {
+    /// The tag and the access to the virtual host that `user` needs to read the state of queues from the management plugin.
+    pub fn monitoring_grants(&self, user: &str) -> [Grant; 2] {
+        let principal = Principal::new(&RABBITMQ, self.target(), user);
+        [principal.needs([self.virtual_host(), "access"]), principal.needs(["", TAG, "monitoring"])]
+    }
+}
+
 /// The pattern that matches only `name`.
 fn literal(name: &str) -> String {
     let mut pattern = String::with_capacity(name.len());
@@ -53,8 +63,10 @@ fn literal(name: &str) -> String {
     pattern
 }
 
-/// One command for each virtual host. It replaces the permissions of the user there.
+/// One command for each virtual host, which replaces the permissions of the user there, and one for the tags.
 fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
+    let (tags, permissions): (Vec<_>, Vec<_>) =
+        permissions.iter().partition(|words| words.get(1).is_some_and(|word| word == TAG));
     let hosts: BTreeSet<_> = permissions.iter().filter_map(|words| words.first()).collect();
     let command = |host: &String| {
         let patterns = PERMISSIONS.map(|permission| {
@@ -65,7 +77,13 @@ fn write(user: &str, permissions: &BTreeSet<Vec<String>>) -> String {
         let (host, user) = (quote(host), quote(user));
         format!("rabbitmqctl set_permissions -p {host} {user} {}\n", patterns.join(" "))
     };
-    hosts.into_iter().map(command).collect()
+    let commands = hosts.into_iter().map(command);
+    let tags: Vec<_> = tags.into_iter().filter_map(|words| words.get(2)).cloned().collect();
+    let tags = match tags.as_slice() {
+        [] => None,
+        tags => Some(format!("rabbitmqctl set_user_tags {} {}\n", quote(user), tags.join(" "))),
+    };
+    commands.chain(tags).collect()
 }
 
 /// One pattern for all names, or `^$`, which matches no name, if there are none.
@@ -106,6 +124,17 @@ mod tests {
             write("o'me", &permissions),
             "rabbitmqctl set_permissions -p / 'o'\\''me' '^a$' '^$' '^$'\n\
              rabbitmqctl set_permissions -p app 'o'\\''me' '^$' '^(a|b)$' '^my\\.queue$'\n"
+        );
+    }
+
+    #[test]
+    fn a_user_that_monitors_has_access_and_a_tag() {
+        let permissions = [vec!["app", "access"], vec!["", "tag", "monitoring"]];
+        let words = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+        assert_eq!(
+            write("me", &permissions.map(words).into()),
+            "rabbitmqctl set_permissions -p app me '^$' '^$' '^$'\n\
+             rabbitmqctl set_user_tags me monitoring\n"
         );
     }
 

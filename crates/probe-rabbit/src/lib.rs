@@ -6,6 +6,8 @@
 //! queue_prefix = "app."   # for a user that may only use the application's names
 //! max_messages = 1000     # the bounds for all queues below
 //! min_consumers = 1
+//! management = "https://monitor:${env:MONITOR_PASSWORD}@rabbit:15671"   # the management plugin
+//! max_unacked = 100
 //! # ca, certificate, private_key: PEM
 //!
 //! [rabbit.queues]
@@ -17,17 +19,19 @@
 //! The message is sent to the reply queue of the connection, `<queue_prefix>health-gateway.<random>`, which is exclusive and deleted with the connection.
 //! A memory or disk alarm blocks only publishers, so a check without a message would not detect it.
 //! The user needs configure and read on `<queue_prefix>health-gateway\..*`, and write on `amq\.default`.
-//! A query of a queue's depth needs only access to the virtual host.
+//! A query of a queue's depth needs only access to the virtual host, and the management plugin the tag `monitoring`.
 
+mod management;
 mod queues;
 
 use std::sync::Arc;
 
 use amqp::{Amqp, Connection, Publication};
 use net::TlsSettings;
-use probe::config::Fields;
+use probe::config::{Fields, Url};
 use probe::{Cause, Check, DynChecks, Failure, Grant, Kind, Reconnect, Section, Steps};
 
+use crate::management::{Management, QueueInfo};
 use crate::queues::Queue;
 
 /// The kind of section for one `RabbitMQ`.
@@ -35,24 +39,47 @@ pub const KIND: Kind = Kind { name: "rabbit", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
-    let broker = broker(section, &mut fields);
+    let url = fields.url("url", amqp::SCHEMES);
+    let tls = TlsSettings::read(&mut fields);
+    let broker = broker(section, &mut fields, url.as_ref(), tls.as_ref());
+    let virtual_host = broker.as_ref().map(Amqp::virtual_host);
+    let management = Management::read(&mut fields, url.as_ref(), virtual_host, tls.as_ref());
     let queues = queues::read(&mut fields);
-    fields.single(|| Some(RabbitCheck { broker: broker?, queues }))
+    fields.single(|| Some(RabbitCheck { broker: broker?, management, queues }))
 }
 
-fn broker(section: &Section<'_>, fields: &mut Fields<'_>) -> Option<Amqp> {
-    let url = fields.url("url", amqp::SCHEMES);
-    let tls = TlsSettings::read(fields);
+fn broker(
+    section: &Section<'_>,
+    fields: &mut Fields<'_>,
+    url: Option<&Url>,
+    tls: Option<&TlsSettings>,
+) -> Option<Amqp> {
     let queue_prefix = fields.with_default("queue_prefix", String::new());
     let reconnect = Reconnect::read(fields);
     let (url, tls) = (url?, tls?);
-    tls.expect_use(fields, amqp::is_encrypted(&url), "a `url` that begins with `amqps`")?;
-    Amqp::read(section.shared(), fields, "url", &url, &tls, queue_prefix, reconnect?)
+    // Any other value of `management` is refused or has no TLS, and an unknown one may have it.
+    let is_encrypted = amqp::is_encrypted(url) || fields.has("management");
+    tls.expect_use(fields, is_encrypted, "a `url` that begins with `amqps`")?;
+    Amqp::read(section.shared(), fields, "url", url, tls, queue_prefix, reconnect?)
 }
 
 struct RabbitCheck {
     broker: Amqp,
+    management: Option<Management>,
     queues: Vec<Queue>,
+}
+
+impl RabbitCheck {
+    /// What the management plugin knows about each queue. A queue that is out of order is a failure at once: AMQP may wait for it in vain.
+    async fn infos(&self, steps: &Steps) -> Result<Vec<Option<QueueInfo>>, Failure> {
+        let Some(management) = &self.management else { return Ok(Vec::new()) };
+        let mut infos = Vec::with_capacity(self.queues.len());
+        for queue in &self.queues {
+            infos.push(management.queue(steps, queue.name()).await?);
+        }
+        queues::verify_states(&self.queues, &infos)?;
+        Ok(infos)
+    }
 }
 
 impl Check for RabbitCheck {
@@ -66,15 +93,20 @@ impl Check for RabbitCheck {
             if self.queues.is_empty() {
                 return Ok(());
             }
+            let infos = self.infos(steps).await?;
             let names: Vec<_> = self.queues.iter().map(Queue::name).collect();
             let depths = steps.run("queues", connection.depths(&names)).await?;
-            queues::verify(&self.queues, &depths)
+            queues::verify(&self.queues, &depths, &infos)
         };
         self.broker.run(steps, work).await
     }
 
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
-        Ok(self.broker.grants(&[&Publication::default()]))
+        let mut grants = self.broker.grants(&[&Publication::default()]);
+        if let Some(management) = &self.management {
+            grants.extend(self.broker.monitoring_grants(management.username()));
+        }
+        Ok(grants)
     }
 }
 

@@ -1,8 +1,12 @@
 //! Reads and verifies the expectations for named queues.
 
+use std::iter;
+
 use amqp::Depth;
 use probe::Failure;
 use probe::config::Fields;
+
+use crate::management::QueueInfo;
 
 /// A queue that must exist, and its bounds.
 #[derive(Debug)]
@@ -10,6 +14,7 @@ pub(crate) struct Queue {
     name: String,
     min_consumers: u64,
     max_messages: Option<u64>,
+    max_unacked: Option<u64>,
 }
 
 impl Queue {
@@ -17,51 +22,77 @@ impl Queue {
         &self.name
     }
 
-    /// The violated expectation, if any.
-    fn violation(&self, depth: Option<Depth>) -> Option<String> {
+    /// The violated expectation, if any. `info` is what the management plugin knows.
+    fn violation(&self, depth: Option<Depth>, info: Option<&QueueInfo>) -> Option<String> {
         let name = &self.name;
         let Some(Depth { messages, consumers }) = depth else {
             return Some(format!("{name} does not exist"));
         };
+        if let Some(rejection) = info.and_then(|info| info.rejection(messages)) {
+            return Some(format!("{name} {rejection}"));
+        }
+        let consumers = info.and_then(QueueInfo::stream_consumers).unwrap_or(consumers);
         let actual = format!(
             "{name} has {} and {}",
             count(messages, "message"),
             count(consumers, "consumer")
         );
-        if consumers < self.min_consumers {
-            return Some(format!(
-                "{actual}, expected at least {}",
-                count(self.min_consumers, "consumer")
-            ));
+        let has_unknown_consumers = info.is_some_and(QueueInfo::has_unknown_consumers);
+        if consumers < self.min_consumers && !has_unknown_consumers {
+            // AMQP does not tell which queue is a stream.
+            let hint = match info {
+                None if consumers == 0 => " (those of a stream are seen with `management` only)",
+                _ => "",
+            };
+            let expected = count(self.min_consumers, "consumer");
+            return Some(format!("{actual}, expected at least {expected}{hint}"));
+        }
+        if let Some(max) = self.max_unacked {
+            let unacked = info.map_or(0, QueueInfo::unacknowledged);
+            if unacked > max {
+                let actual = count(unacked, "unacknowledged message");
+                return Some(format!("{name} has {actual}, expected at most {max}"));
+            }
         }
         let max = self.max_messages.filter(|max| messages > *max)?;
         Some(format!("{actual}, expected at most {}", count(max, "message")))
     }
 }
 
-/// Reads `queues`, `max_messages` and `min_consumers`.
+/// Reads `queues`, `max_messages`, `min_consumers` and `max_unacked`.
 pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
     let min_consumers = fields.with_default("min_consumers", 0_u64);
     let max_messages: Option<u64> = fields.optional("max_messages");
+    let max_unacked: Option<u64> = fields.optional("max_unacked");
+    let has_management = fields.has("management");
+    if fields.has("max_unacked") && !has_management {
+        fields.error("max_unacked", "expected `management` beside it");
+    }
     let queues = fields.tables("queues", |name, queue| {
         let own_consumers: Option<u64> = queue.optional("min_consumers");
         let own_messages: Option<u64> = queue.optional("max_messages");
+        let own_unacked: Option<u64> = queue.optional("max_unacked");
+        if own_unacked.is_some() && !has_management {
+            queue.error("max_unacked", "expected `management` in the section");
+        }
         if queue.with_default("exempt", false) {
-            if own_consumers.is_some() || own_messages.is_some() {
+            if own_consumers.is_some() || own_messages.is_some() || own_unacked.is_some() {
                 queue.error("exempt", "expected no bound beside it");
             }
-            return Queue { name: name.to_owned(), min_consumers: 0, max_messages: None };
+            let name = name.to_owned();
+            return Queue { name, min_consumers: 0, max_messages: None, max_unacked: None };
         }
         Queue {
             name: name.to_owned(),
             min_consumers: own_consumers.unwrap_or(min_consumers),
             max_messages: own_messages.or(max_messages),
+            max_unacked: own_unacked.or(max_unacked),
         }
     });
     if queues.iter().any(|queue| queue.name.is_empty() || queue.name.len() > MAX_NAME) {
         fields.error("queues", format!("expected names of 1 to {MAX_NAME} bytes"));
     }
-    for key in ["min_consumers", "max_messages"] {
+    for key in ["min_consumers", "max_messages", "max_unacked"] {
         if fields.has(key) && !fields.has("queues") {
             fields.error(key, "expected `queues` beside it");
         }
@@ -72,10 +103,32 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
 /// The longest name of a queue, in bytes.
 const MAX_NAME: usize = 255;
 
-/// Fails with a list of all violated expectations.
-pub(crate) fn verify(queues: &[Queue], depths: &[Option<Depth>]) -> Result<(), Failure> {
-    let violations: Vec<_> =
-        queues.iter().zip(depths).filter_map(|(queue, depth)| queue.violation(*depth)).collect();
+/// Fails with a list of the queues that are missing or out of order.
+pub(crate) fn verify_states(queues: &[Queue], infos: &[Option<QueueInfo>]) -> Result<(), Failure> {
+    let outage = |(queue, info): (&Queue, &Option<QueueInfo>)| {
+        let outage = match info {
+            None => "does not exist".to_owned(),
+            Some(info) => info.outage()?,
+        };
+        Some(format!("{} {outage}", queue.name))
+    };
+    fail_with(&queues.iter().zip(infos).filter_map(outage).collect::<Vec<_>>())
+}
+
+/// Fails with a list of all violated expectations. `infos` is empty without the management plugin.
+pub(crate) fn verify(
+    queues: &[Queue],
+    depths: &[Option<Depth>],
+    infos: &[Option<QueueInfo>],
+) -> Result<(), Failure> {
+    let infos = infos.iter().map(Option::as_ref).chain(iter::repeat(None));
+    let all = queues.iter().zip(depths).zip(infos);
+    let violation =
+        |((queue, depth), info): ((&Queue, &Option<Depth>), _)| queue.violation(*depth, info);
+    fail_with(&all.filter_map(violation).collect::<Vec<_>>())
+}
+
+fn fail_with(violations: &[String]) -> Result<(), Failure> {
     if violations.is_empty() {
         return Ok(());
     }
@@ -97,9 +150,10 @@ mod tests {
         depth: Option<(u64, u64)>,
         expected: &str,
     ) {
-        let queue = Queue { name: "orders".to_owned(), min_consumers, max_messages };
+        let name = "orders".to_owned();
+        let queue = Queue { name, min_consumers, max_messages, max_unacked: None };
         let depth = depth.map(|(messages, consumers)| Depth { messages, consumers });
-        assert_eq!(queue.violation(depth).unwrap_or_default(), expected);
+        assert_eq!(queue.violation(depth, None).unwrap_or_default(), expected);
     }
 
     #[test]

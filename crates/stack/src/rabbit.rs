@@ -1,14 +1,16 @@
 //! `RabbitMQ`: shared and private servers.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use self::node::Node;
 use crate::error::{Error, Result};
+use crate::http::request;
 use crate::install::Dependency;
 use crate::process::POLL_INTERVAL;
 use crate::server::{Server, private_folder};
@@ -51,6 +53,30 @@ pub struct Rabbit {
     _folder: TempDir,
 }
 
+/// The API of a server's management plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct Management {
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+impl Management {
+    /// Sends a request of the administrator with a JSON body to a path below `/api`.
+    pub fn call(&self, method: &str, path: &str, body: &str) -> Result<String> {
+        let user = BASE64.encode(format!("{ADMIN_USER}:{ADMIN_PASSWORD}").as_bytes());
+        let authorization = format!("Authorization: Basic {user}");
+        let headers = [authorization.as_str(), "Content-Type: application/json"];
+        let response = request(self.address, method, &format!("/api{path}"), &headers, body)?;
+        if response.status >= 300 {
+            return Err(Error::new(format!(
+                "{method} {path}: {} {}",
+                response.status, response.body
+            )));
+        }
+        Ok(response.body)
+    }
+}
+
 /// The numbers of objects on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
@@ -65,14 +91,33 @@ pub struct Counts {
 impl Rabbit {
     /// Starts a server with further lines of `rabbitmq.conf`.
     pub fn start(settings: &[&str]) -> Result<Self> {
+        Self::start_with_plugins(&[], settings)
+    }
+
+    fn start_with_plugins(plugins: &[&str], settings: &[&str]) -> Result<Self> {
         let folder = private_folder("rabbit")?;
         let node = Node {
             home: folder.path().join("data"),
             port: port::free_port()?,
             distribution_port: port::free_port()?,
         };
-        let server = Server::start(node.prepare(settings)?)?;
+        let program = node.prepare(settings)?;
+        node.enable(plugins)?;
+        let server = Server::start(program)?;
         Ok(Self { server, node, _folder: folder })
+    }
+
+    /// Starts a server with the management plugin.
+    pub fn start_with_management() -> Result<(Self, Management)> {
+        let port = port::free_port()?;
+        let settings = [
+            "management.tcp.ip = 127.0.0.1",
+            &format!("management.tcp.port = {port}"),
+            // In milliseconds. The default is ten times as long.
+            "collect_statistics_interval = 500",
+        ];
+        let broker = Self::start_with_plugins(&["rabbitmq_management"], &settings)?;
+        Ok((broker, Management { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }))
     }
 
     /// The port on 127.0.0.1.

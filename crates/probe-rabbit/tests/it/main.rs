@@ -6,6 +6,7 @@ mod cutting;
 mod encryption;
 mod impostors;
 mod logins;
+mod management;
 mod nesting;
 mod promises;
 mod queues;

@@ -28,7 +28,7 @@ async fn queues_must_exist_and_be_within_their_bounds() {
     assert_eq!(
         outcome(&rabbit(lines)).await.line(),
         format!(
-            "queues: low_priority has 1 message and 0 consumers, expected at least 1 consumer (127.0.0.1:{port})"
+            "queues: low_priority has 1 message and 0 consumers, expected at least 1 consumer (those of a stream are seen with `management` only) (127.0.0.1:{port})"
         )
     );
 }
@@ -43,7 +43,7 @@ fn all_errors_are_recorded_at_once() {
             "2: rabbit.min_consumers: expected a whole number, found a string",
             "3: rabbit.queue_prefix: expected a string, found an integer",
             "5: rabbit.queues.a.exempt: expected no bound beside it",
-            "8: rabbit.queues.b: unknown key `size`, expected one of `min_consumers`, `max_messages`, `exempt`",
+            "8: rabbit.queues.b: unknown key `size`, expected one of `min_consumers`, `max_messages`, `max_unacked`, `exempt`",
         ]
     );
     assert_eq!(
@@ -51,6 +51,22 @@ fn all_errors_are_recorded_at_once() {
         [
             "1: rabbit.url: expected no `?` and no parameters",
             "2: rabbit.max_messages: expected `queues` beside it",
+        ]
+    );
+    let toml = "url = 'amqp://rabbit'\nmax_unacked = 3\nqueues.a.max_unacked = 1\n";
+    assert_eq!(
+        diagnostics(&KIND, "rabbit", toml),
+        [
+            "2: rabbit.max_unacked: expected `management` beside it",
+            "3: rabbit.queues.a.max_unacked: expected `management` in the section",
+        ]
+    );
+    let toml = "url = 'amqp://rabbit'\nmanagement = 'http://rabbit:15672/?a=b'\n";
+    assert_eq!(
+        diagnostics(&KIND, "rabbit", toml),
+        [
+            "2: rabbit.management: expected `queues` beside it",
+            "2: rabbit.management: expected a URL without query and fragment",
         ]
     );
     assert_eq!(

@@ -56,6 +56,13 @@ impl Node {
         Ok(program.ready(move || ready(&log)))
     }
 
+    /// Enables plugins, before the first start and after [`Node::prepare`].
+    pub(super) fn enable(&self, plugins: &[&str]) -> Result<()> {
+        let file = self.home.join("plugins");
+        let text = format!("[{}].\n", plugins.join(", "));
+        fs::write(&file, text).context(|| format!("write {}", file.display()))
+    }
+
     /// Runs `rabbitmqctl`, and returns its output.
     pub(super) fn ctl(&self, args: &[&str]) -> Result<String> {
         let output = Command::new(Path::new(BIN).join("rabbitmqctl"))

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use probe::{Cause, Failure, Steps, step};
+use probe::{Cause, Failure, Observation, Steps, step};
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -51,7 +51,7 @@ pub async fn connect_unix(steps: &Steps, path: &str) -> Result<UnixStream, Failu
     steps.run(step::CONNECT, UnixStream::connect(path)).await
 }
 
-/// Performs the TLS handshake with the server `host` over an open connection, in the step `tls`.
+/// Performs the TLS handshake with the server `host` over an open connection, in the step `tls`, and observes when the server's certificate expires.
 ///
 /// In TLS 1.3, a server refuses a client certificate after the handshake. The first read or write then fails, and [`crate::cause`] explains the error.
 pub async fn start_tls<S>(
@@ -74,7 +74,11 @@ where
         tls.verify_expiry(verification, session.peer_certificates().unwrap_or_default(), &name)?;
         Ok::<_, Cause>(TlsStream::new(stream))
     };
-    steps.run(step::TLS, handshake).await
+    let stream = steps.run(step::TLS, handshake).await?;
+    if let Some(expiry) = stream.certificate_expiry() {
+        steps.observe(Observation::CertificateExpiry(expiry));
+    }
+    Ok(stream)
 }
 
 fn without_brackets(host: &str) -> &str {

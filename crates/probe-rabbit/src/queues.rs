@@ -3,8 +3,8 @@
 use std::iter;
 
 use amqp::Depth;
-use probe::Failure;
 use probe::config::Fields;
+use probe::{Failure, Observation, Steps};
 
 use crate::management::QueueInfo;
 
@@ -102,6 +102,16 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
 
 /// The longest name of a queue, in bytes.
 const MAX_NAME: usize = 255;
+
+/// Observes the messages and consumers of each queue that exists.
+pub(crate) fn observe(steps: &Steps, queues: &[Queue], depths: &[Option<Depth>]) {
+    for (Queue { name, .. }, depth) in queues.iter().zip(depths) {
+        if let Some(Depth { messages, consumers }) = *depth {
+            steps.observe(Observation::QueueMessages(name.as_str().into(), messages));
+            steps.observe(Observation::QueueConsumers(name.as_str().into(), consumers));
+        }
+    }
+}
 
 /// Fails with a list of the queues that are missing or out of order.
 pub(crate) fn verify_states(queues: &[Queue], infos: &[Option<QueueInfo>]) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::{Failure, LoginBackoff, Reconnect, Steps, step};
+use crate::{Failure, LoginBackoff, Observation, Reconnect, Steps, step};
 
 /// Opens connections of one kind to one server.
 pub trait Connect: Send + Sync + 'static {
@@ -34,6 +34,7 @@ pub trait Connect: Send + Sync + 'static {
 /// * Concurrent runs share one connection, and one attempt to open it.
 /// * A run that finds a connection older than [`Reconnect`] opens a new one beside it, and fails if it cannot. The old one is then closed.
 /// * A connection that no run has used for as long is closed.
+/// * What was observed while it was opened, such as the expiry of a certificate, is observed by every run that uses it.
 /// * Credentials that the server refused are not tried again before a pause, see [`LoginBackoff`].
 pub struct CachedConnection<C: Connect> {
     connector: C,
@@ -52,6 +53,8 @@ type Current<T> = Mutex<Option<Cached<T>>>;
 /// An open connection.
 struct Cached<T> {
     connection: Arc<T>,
+    /// What was observed while it was opened.
+    observations: Vec<Observation>,
     /// The number of the attempt that opened it.
     number: u64,
     trusted_until: Option<Instant>,
@@ -130,12 +133,18 @@ impl<C: Connect> CachedConnection<C> {
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        work(Arc::new(self.connect(steps).await?)).await
+        let (connection, _) = self.connect(steps).await?;
+        work(Arc::new(connection)).await
     }
 
-    async fn connect(&self, steps: &Steps) -> Result<C::Connection, Failure> {
+    /// Opens a connection, and also returns what was observed meanwhile.
+    async fn connect(&self, steps: &Steps) -> Result<(C::Connection, Vec<Observation>), Failure> {
+        let own = Arc::new(Steps::new());
+        own.begin(step::CONNECT);
+        steps.follow(own.clone());
         // It is boxed because it is large, and rare.
-        Box::pin(self.logins.attempt(self.connector.connect(steps))).await
+        let connection = Box::pin(self.logins.attempt(self.connector.connect(&own))).await?;
+        Ok((connection, own.observations()))
     }
 
     async fn use_once<T, W, F>(
@@ -158,13 +167,13 @@ impl<C: Connect> CachedConnection<C> {
 
     /// The cached connection if it is trusted, or a new one. The flag is `true` if this run opened it.
     async fn open(&self, steps: &Steps) -> Result<(Arc<C::Connection>, bool), Failure> {
-        if let Some(connection) = self.current() {
+        if let Some(connection) = self.current(steps) {
             return Ok((connection, false));
         }
         steps.follow(self.opening_steps.clone());
         let attempts_before = self.attempts.load(Ordering::SeqCst);
         let mut failed = self.opening.lock().await;
-        if let Some(connection) = self.current() {
+        if let Some(connection) = self.current(steps) {
             return Ok((connection, false));
         }
         // The failure of an attempt that began after this run did is current; an older one may be outdated.
@@ -176,7 +185,9 @@ impl<C: Connect> CachedConnection<C> {
         let old = self.current.lock().take();
         self.opening_steps.begin(step::CONNECT);
         match self.connect(&self.opening_steps).await {
-            Ok(connection) => Ok((self.store(connection, number, old.is_some()), true)),
+            Ok((connection, observations)) => {
+                Ok((self.store(connection, observations, number, old.is_some()), true))
+            }
             Err(failure) => {
                 *failed = Some(FailedAttempt { number, failure: failure.clone() });
                 Err(failure)
@@ -187,6 +198,7 @@ impl<C: Connect> CachedConnection<C> {
     fn store(
         &self,
         connection: C::Connection,
+        observations: Vec<Observation>,
         number: u64,
         is_replacement: bool,
     ) -> Arc<C::Connection> {
@@ -201,6 +213,7 @@ impl<C: Connect> CachedConnection<C> {
         });
         *self.current.lock() = Some(Cached {
             connection: connection.clone(),
+            observations,
             number,
             trusted_until,
             last_used: now,
@@ -209,14 +222,15 @@ impl<C: Connect> CachedConnection<C> {
         connection
     }
 
-    /// The cached connection, if it is open and trusted.
-    fn current(&self) -> Option<Arc<C::Connection>> {
+    /// The cached connection, if it is open and trusted. What was observed while it was opened is observed in `steps`.
+    fn current(&self, steps: &Steps) -> Option<Arc<C::Connection>> {
         let mut current = self.current.lock();
         if current.as_ref().is_some_and(|cached| C::is_closed(&cached.connection)) {
             *current = None;
         }
-        let trusted = current.as_ref().filter(|cached| cached.is_trusted());
-        trusted.map(|cached| cached.connection.clone())
+        let trusted = current.as_ref().filter(|cached| cached.is_trusted())?;
+        steps.observe_again(&trusted.observations);
+        Some(trusted.connection.clone())
     }
 }
 

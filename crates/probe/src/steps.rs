@@ -1,4 +1,4 @@
-//! The steps of a run, so that a timeout can name the one it interrupted.
+//! The steps of a run, so that a timeout can name the one it interrupted, and what the run observes.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{Cause, Failure};
+use crate::{Cause, Failure, Observation};
 
 /// Names of steps that have the same meaning in every probe.
 pub mod step {
@@ -20,16 +20,22 @@ pub mod step {
     pub const AUTHENTICATE: &str = "authenticate";
 }
 
-/// The current step of a run.
+/// The current step of a run, and its observations.
 ///
-/// A check that exceeds its timeout is dropped and cannot return anything. What it was waiting for is read from here.
+/// A check that exceeds its timeout is dropped and cannot return anything. What it was waiting for, and what it has observed, is read from here.
 #[derive(Debug)]
 pub struct Steps {
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
-enum State {
+struct State {
+    position: Position,
+    observations: Vec<Observation>,
+}
+
+#[derive(Debug)]
+enum Position {
     /// In a step of its own, with the text for a timeout.
     In { step: &'static str, silence: String, known: String },
     /// Waiting for work that has steps of its own, which are the current ones.
@@ -39,20 +45,21 @@ enum State {
 impl Steps {
     /// The steps of a run that has not begun one yet.
     pub fn new() -> Self {
-        Self { state: Mutex::new(State::begun("start")) }
+        let state = State { position: Position::begun("start"), observations: Vec::new() };
+        Self { state: Mutex::new(state) }
     }
 
     /// The step that began last.
     pub fn current(&self) -> &'static str {
-        match &*self.state() {
-            State::In { step, .. } => step,
-            State::Following { steps, .. } => steps.current(),
+        match &self.state().position {
+            Position::In { step, .. } => step,
+            Position::Following { steps, .. } => steps.current(),
         }
     }
 
     /// Begins `step`; [`Steps::run`] is the usual way.
     pub fn begin(&self, step: &'static str) {
-        *self.state() = State::begun(step);
+        self.state().proceed(Position::begun(step));
     }
 
     /// Begins `step` and awaits its work. An error becomes the failure of this step.
@@ -75,29 +82,53 @@ impl Steps {
         silence: impl Into<String>,
         known: impl Into<String>,
     ) {
-        *self.state() = State::In { step, silence: silence.into(), known: known.into() };
+        let position = Position::In { step, silence: silence.into(), known: known.into() };
+        self.state().proceed(position);
     }
 
-    /// Takes the current step from `other`, the steps of work that several runs share, until the next step begins.
+    /// Takes the current step and the observations from `other`, the steps of work that several runs share, until the next step begins.
     ///
     /// `other` must not follow `self`, directly or indirectly.
     pub fn follow(&self, other: Arc<Self>) {
-        *self.state() = State::Following { steps: other, context: None };
+        self.state().proceed(Position::Following { steps: other, context: None });
     }
 
     /// The same for work on one part of the backend, such as a node of a cluster, which the failure of a timeout names as its `context`.
     pub fn follow_in_context(&self, other: Arc<Self>, context: impl Into<String>) {
-        *self.state() = State::Following { steps: other, context: Some(context.into()) };
+        let context = Some(context.into());
+        self.state().proceed(Position::Following { steps: other, context });
+    }
+
+    /// Records an observation. A later one of the same quantity and name replaces it.
+    pub fn observe(&self, observation: Observation) {
+        self.state().observe(observation);
+    }
+
+    /// Records what was observed before, such as when the connection of this run was opened.
+    pub(crate) fn observe_again(&self, observations: &[Observation]) {
+        if !observations.is_empty() {
+            let mut state = self.state();
+            for observation in observations {
+                state.observe(observation.clone());
+            }
+        }
+    }
+
+    /// What the run has observed so far.
+    pub fn observations(&self) -> Vec<Observation> {
+        let mut state = self.state();
+        state.take_over();
+        state.observations.clone()
     }
 
     /// The failure of a run that exceeds its `timeout` now.
     pub fn timed_out(&self, timeout: Duration) -> Failure {
-        match &*self.state() {
-            State::In { step, silence, known } => {
+        match &self.state().position {
+            Position::In { step, silence, known } => {
                 let known = if known.is_empty() { String::new() } else { format!(" ({known})") };
                 Failure::msg(step, format!("{silence} within {timeout:?}{known}"))
             }
-            State::Following { steps, context } => {
+            Position::Following { steps, context } => {
                 let failure = steps.timed_out(timeout);
                 match context {
                     Some(context) => failure.in_context(context),
@@ -113,6 +144,30 @@ impl Steps {
 }
 
 impl State {
+    fn proceed(&mut self, position: Position) {
+        self.take_over();
+        self.position = position;
+    }
+
+    /// Copies the observations of the steps that are followed.
+    fn take_over(&mut self) {
+        if let Position::Following { steps, .. } = &self.position {
+            for observation in steps.observations() {
+                self.observe(observation);
+            }
+        }
+    }
+
+    fn observe(&mut self, new: Observation) {
+        let same = |known: &&mut Observation| known.subject() == new.subject();
+        match self.observations.iter_mut().find(same) {
+            Some(known) => *known = new,
+            None => self.observations.push(new),
+        }
+    }
+}
+
+impl Position {
     fn begun(step: &'static str) -> Self {
         Self::In { step, silence: "no answer".to_owned(), known: String::new() }
     }
@@ -149,6 +204,30 @@ mod tests {
         );
         steps.begin("query");
         check_timed_out(&steps, "query: no answer within 2s (h:1)");
+    }
+
+    #[test]
+    fn the_last_observation_of_a_quantity_and_name_counts() {
+        let steps = Steps::new();
+        let messages = |name: &str, count| Observation::QueueMessages(name.into(), count);
+        let consumers = Observation::QueueConsumers("a".into(), 4);
+        for observation in [messages("a", 1), messages("b", 2), messages("a", 3), consumers.clone()]
+        {
+            steps.observe(observation);
+        }
+        assert_eq!(steps.observations(), [messages("a", 3), messages("b", 2), consumers]);
+    }
+
+    #[test]
+    fn observations_of_shared_work_are_those_of_each_run() {
+        let (steps, other) = (Steps::new(), Arc::new(Steps::new()));
+        let consumers = |count| Observation::QueueConsumers("a".into(), count);
+        steps.follow(other.clone());
+        other.observe(consumers(1));
+        assert_eq!(steps.observations(), [consumers(1)]);
+        steps.begin("ping");
+        other.observe(consumers(2));
+        assert_eq!(steps.observations(), [consumers(1)]);
     }
 
     #[test]

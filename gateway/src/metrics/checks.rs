@@ -1,13 +1,13 @@
-//! The metrics of namespaces and their checks.
+//! The metrics of namespaces and their checks, without what these observe.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet};
 
-use super::{Family, counter, gauge};
+use super::{Family, counter, gauge, observations};
 use crate::namespace::NamespaceSample;
 use crate::namespaces::Namespaces;
 use crate::runner::{CheckSample, RunResult};
@@ -94,14 +94,17 @@ impl Collector for NamespaceCollector {
         let samples: Vec<_> =
             self.0.all().iter().map(|namespace| namespace.sample(SystemTime::now())).collect();
         encode_checks(&samples, &mut encoder)?;
-        encode_configuration(&samples, &mut encoder)
+        encode_configuration(&samples, &mut encoder)?;
+        observations::encode(&samples, &mut encoder)
     }
 }
 
-type Labels<'a> = [(&'static str, &'a str); 3];
+pub(super) type Labels<'a> = [(&'static str, &'a str); 3];
 
 /// Each check with its labels.
-fn checks(samples: &[NamespaceSample]) -> impl Iterator<Item = (Labels<'_>, &CheckSample)> {
+pub(super) fn checks(
+    samples: &[NamespaceSample],
+) -> impl Iterator<Item = (Labels<'_>, &CheckSample)> {
     samples.iter().flat_map(|namespace| {
         namespace.checks.iter().map(|check| {
             let labels = [
@@ -189,9 +192,9 @@ fn flag(is_set: bool) -> u64 {
     u64::from(is_set)
 }
 
-/// Seconds since 1970, in milliseconds: the conversion to floating point would make up further digits.
-fn timestamp(at: SystemTime) -> f64 {
+/// Seconds since 1970, with milliseconds: the conversion to floating point would make up further digits.
+pub(super) fn timestamp(at: SystemTime) -> f64 {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let whole = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
-    f64::from(whole) + f64::from(since.subsec_millis()) / 1000.0
+    let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(milliseconds).as_secs_f64()
 }

@@ -6,6 +6,7 @@
 mod checks;
 mod exposition;
 mod family;
+mod observations;
 mod process;
 mod server;
 
@@ -28,7 +29,9 @@ use crate::namespaces::Namespaces;
 
 /// All families of metrics, in the order of the exposition.
 pub fn families() -> impl Iterator<Item = &'static Family> {
-    [checks::FAMILIES, server::FAMILIES, process::FAMILIES].concat().into_iter()
+    [checks::FAMILIES, observations::FAMILIES, server::FAMILIES, process::FAMILIES]
+        .concat()
+        .into_iter()
 }
 
 /// The metrics of this process.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use probe::{DynCheck, Steps};
+use probe::{DynCheck, Observation, Steps};
 use tokio::sync::{SemaphorePermit, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -52,6 +52,8 @@ pub(crate) struct LastOutcome {
 #[derive(Default)]
 struct State {
     last: Option<Outcome>,
+    /// What the last run observed.
+    observations: Vec<Observation>,
     statistics: Statistics,
     /// The run in progress. Its subscribers own it, so that it ends with the last of them.
     run: Weak<Run>,
@@ -152,14 +154,14 @@ impl CachedCheck {
         self.name.clone()
     }
 
-    /// The last outcome and the statistics of all.
-    pub(super) fn sample(&self) -> (Option<LastOutcome>, Statistics) {
+    /// The last outcome and its observations, and the statistics of all.
+    pub(super) fn sample(&self) -> (Option<LastOutcome>, Vec<Observation>, Statistics) {
         let state = self.state.lock();
         let last = state.last.as_ref().map(|last| LastOutcome {
             failed_step: last.failed_step,
             age: last.completed.elapsed(),
         });
-        (last, state.statistics)
+        (last, state.observations.clone(), state.statistics)
     }
 
     pub(super) fn target(&self) -> &str {
@@ -221,13 +223,14 @@ impl CachedCheck {
         let permit = cancelled.run_until_cancelled(self.permit(&steps)).await;
         let Some(Some(_permit)) = permit else { return };
         let (check, history) = (self.check.clone(), self.history.clone());
-        let mut handle = RunHandle::start(check, history, steps, self.limits.timeout, cancelled);
+        let timeout = self.limits.timeout;
+        let mut handle = RunHandle::start(check, history, steps.clone(), timeout, cancelled);
         if let Some(outcome) = handle.outcome().await {
-            self.record(&run, &outcome, handle.is_finished());
+            self.record(&run, &outcome, steps.observations(), handle.is_finished());
             publish.send_replace(Some(outcome));
         }
         if let Some(outcome) = handle.blocked().await {
-            self.record(&run, &outcome, false);
+            self.record(&run, &outcome, steps.observations(), false);
             publish.send_replace(Some(outcome));
         }
         // A check that blocks its thread is not started again until it has returned.
@@ -247,8 +250,15 @@ impl CachedCheck {
     }
 
     /// Stores an outcome. If its run has `finished`, later callers get a new run, which begins after their requests.
-    fn record(&self, run: &Weak<Run>, outcome: &Outcome, finished: bool) {
+    fn record(
+        &self,
+        run: &Weak<Run>,
+        outcome: &Outcome,
+        observations: Vec<Observation>,
+        finished: bool,
+    ) {
         let mut state = self.state.lock();
+        state.observations = observations;
         let last = state.last.replace(outcome.clone());
         state.statistics.add(outcome, last.as_ref());
         self.outcomes.fetch_add(1, Ordering::Release);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use probe::Checks;
+use probe::{Checks, Observation};
 
 use self::cached_check::{CachedCheck, LastOutcome};
 pub use self::concurrency_limit::ConcurrencyLimit;
@@ -248,15 +248,20 @@ impl RunnerEntry {
 
 impl RunnerCheck {
     fn sample(&self, component: Arc<str>, now: SystemTime) -> CheckSample {
-        let (last, statistics) = self.cached.sample();
+        let (last, mut observations, statistics) = self.cached.sample();
         let interval = self.schedule.map(|schedule| schedule.interval()).unwrap_or_default();
         let stale_after = STALE_AFTER.max(interval.saturating_mul(STALE_AFTER_INTERVALS));
+        let last = last.filter(|last| last.age <= stale_after);
+        if last.is_none() {
+            observations.clear();
+        }
         CheckSample {
             component,
             name: self.cached.name(),
             severity: self.severity,
             in_maintenance: self.is_in_maintenance(now),
-            last: last.filter(|last| last.age <= stale_after),
+            last,
+            observations,
             statistics,
         }
     }
@@ -282,6 +287,8 @@ pub(crate) struct CheckSample {
     pub(crate) in_maintenance: bool,
     /// The last outcome, unless it is stale.
     pub(crate) last: Option<LastOutcome>,
+    /// What the run of the last outcome observed, unless it is stale.
+    pub(crate) observations: Vec<Observation>,
     pub(crate) statistics: Statistics,
 }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use gateway::metrics::families;
+use probe_testkit::TlsFiles;
 use stack::redis::Redis;
+use stack::{CELERY_QUEUES, HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST, rabbit};
 
 use crate::running::{FILE, Gateway, Response, TOKEN, get, receive, send, wait_for};
 
@@ -78,6 +80,49 @@ fn the_series_of_a_check_follow_its_runs_and_end_with_it() {
 }
 
 #[test]
+fn every_check_on_a_connection_observes_the_certificate_of_its_server() {
+    let (files, port) = (TlsFiles::new("127.0.0.1"), stack::free_port().unwrap());
+    let _redis = Redis::start(&[
+        &format!("tls-port {port}"),
+        &format!("tls-cert-file {}", files.certificate().display()),
+        &format!("tls-key-file {}", files.private_key().display()),
+        &format!("tls-ca-cert-file {}", files.ca().display()),
+        "tls-auth-clients no",
+    ])
+    .unwrap();
+    let ca = files.authority.toml();
+    let check = |name| format!("[cache.{name}]\nurl = \"rediss://127.0.0.1:{port}\"\n{ca}");
+    let (gateway, own) = start(&format!("{FILE}{}{}", check("a"), check("b")));
+    for _ in 0..3 {
+        assert_eq!(
+            (&*gateway.status("/cache/a"), &*gateway.status("/cache/b")),
+            ("working", "working")
+        );
+        let expected = ["a", "b"].map(|name| {
+            // Without a period of its own, a certificate for tests expires in 4096.
+            format!("{{gateway_namespace=\"tests\",component=\"cache\",check=\"cache.{name}\"}} 67090118400.0")
+        });
+        assert_eq!(series(own, "health_gateway_certificate_expiry_timestamp_seconds"), expected);
+    }
+}
+
+#[test]
+fn the_queues_of_a_check_are_series_of_their_own() {
+    let (queue, broker) = (CELERY_QUEUES[0], rabbit::shared().unwrap());
+    let url = format!("amqp://{HEALTH_USER}:{HEALTH_PASSWORD}@{broker}/{RABBIT_VHOST}");
+    let (gateway, own) =
+        start(&format!("{FILE}[rabbit]\nurl = \"{url}\"\nqueues = [\"{queue}\"]\n"));
+    assert_eq!(gateway.status("/rabbit"), "working");
+    for name in ["messages", "consumers"] {
+        let series = series(own, &format!("health_gateway_queue_{name}"));
+        let labels = format!(
+            "{{gateway_namespace=\"tests\",component=\"rabbit\",check=\"rabbit\",queue=\"{queue}\"}} "
+        );
+        assert!(series.len() == 1 && series[0].starts_with(&labels), "{series:?}");
+    }
+}
+
+#[test]
 fn the_format_is_the_one_that_is_asked_for() {
     let (_gateway, own) = start(&format!("{FILE}[redis]\nurl = \"redis://127.0.0.1:1\"\n"));
     let open_metrics = "Accept: application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3";
@@ -107,7 +152,7 @@ fn exactly_the_listed_families_are_exposed() {
     assert_eq!(exposed, listed);
     for family in families() {
         let name = family.name();
-        let is_of_checks = name.contains("_check_");
+        let is_of_checks = family.labels.contains(&"check");
         assert!(is_of_checks || text.contains(&format!("\n{name}")), "{name} has a value");
     }
 }

@@ -1,5 +1,6 @@
 //! TLS: settings, verification of certificates, and readable errors.
 
+mod certificate;
 mod error;
 mod expiry;
 mod roots;

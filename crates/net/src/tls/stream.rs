@@ -3,9 +3,12 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client;
+
+use super::certificate::expiry;
 
 /// A connection after its TLS handshake.
 ///
@@ -21,6 +24,12 @@ pub struct TlsStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     pub(crate) fn new(inner: client::TlsStream<S>) -> Self {
         Self { inner, reset: None }
+    }
+
+    /// When the server's certificate expires, if that can be read.
+    pub(crate) fn certificate_expiry(&self) -> Option<SystemTime> {
+        let (_, session) = self.inner.get_ref();
+        expiry(session.peer_certificates()?.first()?)
     }
 
     /// Calls `write`. If the connection was reset, the error is the server's alert, provided that it sent one.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use net::{TlsSettings, TlsStream, Verification};
-use probe::{Cause, Steps};
+use probe::{Cause, Observation, Steps, utc_time};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -118,6 +118,25 @@ async fn an_expired_certificate_is_refused() {
         let text = cause.text();
         assert!(text.starts_with("certificate expired ") && text.ends_with(" days ago"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn the_expiry_of_the_certificate_is_observed() {
+    let ca = Authority::new("ours");
+    let server = server(&ca.issue_expired("localhost"), None);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        TlsAcceptor::from(Arc::new(server)).accept(stream).await.map(drop)
+    });
+    let (steps, settings) = (Steps::new(), read(&[]).unwrap());
+    let stream = TcpStream::connect(address).await.unwrap();
+    // Only without verification is an expired certificate accepted.
+    net::start_tls(&steps, "localhost", &settings, Verification::None, stream).await.unwrap();
+    let expected = utc_time([2021, 1, 1], [0, 0, 0]).unwrap();
+    assert_eq!(steps.observations(), [Observation::CertificateExpiry(expected)]);
+    serving.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! The expectations for named queues.
 
+use probe::{Observation, Steps};
 use probe_rabbit::KIND;
 use probe_testkit::diagnostics;
 use stack::celery::App;
 use stack::rabbit::Rabbit;
 
-use crate::outcome;
+use crate::{check, outcome};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queues_must_exist_and_be_within_their_bounds() {
@@ -23,6 +24,20 @@ async fn queues_must_exist_and_be_within_their_bounds() {
         format!(
             "queues: high_priority has 3 messages and 0 consumers, expected at most 2 messages; missing does not exist (127.0.0.1:{port})"
         )
+    );
+    let steps = Steps::new();
+    check(&rabbit(lines)).check(&steps).await.unwrap_err();
+    let messages = |queue: &str, count| Observation::QueueMessages(queue.into(), count);
+    let consumers = |queue: &str, count| Observation::QueueConsumers(queue.into(), count);
+    assert_eq!(
+        steps.observations(),
+        [
+            messages("high_priority", 3),
+            consumers("high_priority", 0),
+            messages("low_priority", 1),
+            consumers("low_priority", 0),
+        ],
+        "a queue that does not exist has none"
     );
     let lines = "min_consumers = 1\n[queues]\nlow_priority = {}\n";
     assert_eq!(

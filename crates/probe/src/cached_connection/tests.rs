@@ -47,6 +47,7 @@ impl Connect for NumberedConnector {
             return Err(Failure::msg("connect", format!("refused {number}")));
         }
         self.open.fetch_add(1, Ordering::SeqCst);
+        steps.observe(observation(number));
         Ok(NumberedConnection { number, closed: AtomicBool::new(false), open: self.open.clone() })
     }
 
@@ -64,6 +65,11 @@ fn cached() -> CachedConnection<NumberedConnector> {
 
 fn lost() -> Failure {
     Failure::new("ask", Cause::msg("connection reset").connection_lost())
+}
+
+/// What is observed when the connection with this number is opened.
+fn observation(number: u64) -> Observation {
+    Observation::QueueConsumers("it".into(), number)
 }
 
 /// One run that does `work`.
@@ -309,4 +315,17 @@ async fn a_connection_without_a_period_is_kept() {
     connection_of_run(&cached).await;
     sleep(PERIOD * 100).await;
     assert_eq!(connection_of_run(&cached).await, 1);
+}
+
+#[tokio::test]
+async fn every_run_observes_what_was_observed_when_its_connection_was_opened() {
+    let cached = cached();
+    for _ in 0..2 {
+        let steps = Steps::new();
+        cached.run(&steps, |_| async { Ok(()) }).await.expect("a connection");
+        assert_eq!(steps.observations(), [observation(1)]);
+    }
+    let steps = Steps::new();
+    cached.run_fresh(&steps, |_| async { Ok(()) }).await.expect("a connection");
+    assert_eq!(steps.observations(), [observation(2)]);
 }

@@ -1,0 +1,33 @@
+//! Quantities that a check observes beside its verdict.
+
+use std::mem::{Discriminant, discriminant};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The value of a quantity, which means the same in every probe that observes it.
+///
+/// The gateway exposes each variant as a metric. A name is part of it, so it must be neither an address nor a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// When the server's certificate expires.
+    CertificateExpiry(SystemTime),
+    /// The name of a queue, and how many of its messages wait for a consumer.
+    QueueMessages(Arc<str>, u64),
+    /// The name of a queue, and how many consumers it has.
+    QueueConsumers(Arc<str>, u64),
+}
+
+impl Observation {
+    /// Its name, if a check may observe the quantity of several things.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::QueueMessages(name, _) | Self::QueueConsumers(name, _) => Some(name),
+            Self::CertificateExpiry(_) => None,
+        }
+    }
+
+    /// What a later observation must have in common to replace this one.
+    pub(crate) fn subject(&self) -> (Discriminant<Self>, Option<&str>) {
+        (discriminant(self), self.name())
+    }
+}

@@ -1,6 +1,7 @@
 //! The address of one server: a host and a port, or a Unix socket.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use probe::{Failure, Steps, step};
@@ -11,7 +12,12 @@ use crate::stream::Stream;
 /// The address on which one server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Endpoint {
-    Tcp { host: String, port: u16 },
+    /// A host, with its address if that is given as well. The host is then only the name of the certificate.
+    Tcp {
+        host: String,
+        address: Option<IpAddr>,
+        port: u16,
+    },
     Unix(PathBuf),
 }
 
@@ -19,11 +25,12 @@ impl Endpoint {
     /// Connects in plain text. Returns the stream with the one address that it leads to, since a name may have several.
     pub(crate) async fn connect(&self, steps: &Steps) -> Result<(Box<dyn Stream>, Self), Failure> {
         match self {
-            Self::Tcp { host, port } => {
-                let stream = net::connect_tcp(steps, host, *port).await?;
+            Self::Tcp { host, address, port } => {
+                let host = address.map_or_else(|| host.clone(), |address| address.to_string());
+                let stream = net::connect_tcp(steps, &host, *port).await?;
                 let peer = steps.run(step::CONNECT, async { stream.peer_addr() }).await?;
-                let host = peer.ip().to_string();
-                Ok((Box::new(stream), Self::Tcp { host, port: peer.port() }))
+                let address = Some(peer.ip());
+                Ok((Box::new(stream), Self::Tcp { host, address, port: *port }))
             }
             Self::Unix(path) => {
                 let stream = steps.run(step::CONNECT, UnixStream::connect(path)).await?;
@@ -36,8 +43,8 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
             Self::Unix(path) => path.display().fmt(f),
         }
     }

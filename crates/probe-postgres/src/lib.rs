@@ -16,15 +16,18 @@
 //! The check needs the privileges `CONNECT` and `TEMPORARY`, and `INSERT` on the table, and runs simple queries, which every connection pooler supports.
 
 mod cancel;
+mod channel_binding;
 mod commit;
 mod endpoint;
 mod error;
 mod grants;
 mod lag;
+mod parameters;
 mod product;
 mod role;
 mod server;
 mod session;
+mod session_attrs;
 mod sslmode;
 mod stream;
 mod table;

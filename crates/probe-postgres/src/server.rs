@@ -7,11 +7,13 @@ use probe::config::Fields;
 use probe::{Cause, Connect, Failure, Reconnect, Secret, Steps, step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::Config;
-use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::config::ChannelBinding;
 
+use crate::channel_binding::Negotiated;
 use crate::commit::Writes;
 use crate::endpoint::Endpoint;
-use crate::session::{Peer, Session};
+use crate::session::{Peer, PeerTls, Session};
+use crate::session_attrs::SessionAttrs;
 use crate::sslmode::SslMode;
 use crate::stream::{LimitedStream, Stream};
 use crate::table::Table;
@@ -25,6 +27,7 @@ pub(crate) struct Server {
     config: Config,
     endpoints: Vec<Endpoint>,
     sslmode: SslMode,
+    session_attrs: SessionAttrs,
     password: Option<Secret>,
     tls: TlsSettings,
 }
@@ -36,8 +39,9 @@ impl Server {
         tls: TlsSettings,
         fields: &mut Fields<'_>,
     ) -> Option<Self> {
-        let ConnectParams { config, endpoints, sslmode, password } = params;
-        sslmode.validate(fields).then_some(Self { config, endpoints, sslmode, password, tls })
+        let ConnectParams { config, endpoints, sslmode, session_attrs, password } = params;
+        let server = Self { config, endpoints, sslmode, session_attrs, password, tls };
+        sslmode.validate(fields).then_some(server)
     }
 
     /// The database and the user.
@@ -57,12 +61,12 @@ impl Server {
         writes: Option<Writes>,
         table: Option<&Table>,
     ) -> Secret {
-        let Self { config, endpoints, sslmode, password, tls } = self;
+        let Self { config, endpoints, sslmode, session_attrs, password, tls } = self;
         let password = password.as_ref().map(Secret::expose);
         let tls = tls.identity().expose();
         // The configuration prints its password as `_`.
         Secret::new(format!(
-            "{config:?} {endpoints:?} {sslmode:?} {password:?} {reconnect:?} {writes:?} {table:?} {tls}"
+            "{config:?} {endpoints:?} {sslmode:?} {session_attrs:?} {password:?} {reconnect:?} {writes:?} {table:?} {tls}"
         ))
     }
 
@@ -103,7 +107,7 @@ impl Server {
 
     async fn connect_plain(&self, endpoint: &Endpoint, steps: &Steps) -> Result<Session, Failure> {
         let (stream, address) = endpoint.connect(steps).await?;
-        self.log_in(stream, Peer { address, tls_host: None }, steps).await
+        self.log_in(stream, Peer { address, tls: None }, steps).await
     }
 
     async fn connect_encrypted(
@@ -115,15 +119,16 @@ impl Server {
         let (mut stream, address) = endpoint.connect(steps).await?;
         if !steps.run("negotiate", request_tls(&mut stream)).await? {
             if self.sslmode == SslMode::Prefer {
-                return self.log_in(stream, Peer { address, tls_host: None }, steps).await;
+                return self.log_in(stream, Peer { address, tls: None }, steps).await;
             }
             return Err(Failure::msg(
                 "negotiate",
                 "the server has no TLS, but `sslmode` demands it",
             ));
         }
-        let stream = self.encrypt(stream, host, steps).await?;
-        self.log_in(stream, Peer { address, tls_host: Some(host.to_owned()) }, steps).await
+        let (stream, negotiated) = self.encrypt(stream, host, steps).await?;
+        let tls = Some(PeerTls { host: host.to_owned(), negotiated });
+        self.log_in(stream, Peer { address, tls }, steps).await
     }
 
     /// Performs the TLS handshake, after the server accepted the request for it.
@@ -132,10 +137,13 @@ impl Server {
         stream: Box<dyn Stream>,
         host: &str,
         steps: &Steps,
-    ) -> Result<Box<dyn Stream>, Failure> {
+    ) -> Result<(Box<dyn Stream>, Negotiated), Failure> {
         let verification = self.sslmode.verification(&self.tls);
         let stream = net::start_tls(steps, host, &self.tls, verification, stream).await?;
-        Ok(Box::new(stream))
+        // Without the demand, a server behind a proxy with another certificate is used as well.
+        let is_bound = self.config.get_channel_binding() == ChannelBinding::Require;
+        let server_end_point = if is_bound { stream.server_end_point() } else { None };
+        Ok((Box::new(stream), Negotiated { server_end_point }))
     }
 
     async fn log_in(
@@ -151,44 +159,35 @@ impl Server {
     /// Requests that the server stop what this session is doing, on a new connection as the protocol demands.
     pub(crate) async fn cancel(&self, session: &Session) -> Result<(), Failure> {
         let steps = Steps::new();
-        let Peer { address, tls_host } = session.peer();
+        let Peer { address, tls } = session.peer();
         let (mut stream, _) = address.connect(&steps).await?;
-        if let Some(host) = tls_host {
+        if let Some(tls) = tls {
             steps.run("negotiate", request_tls(&mut stream)).await?;
-            stream = self.encrypt(stream, host, &steps).await?;
+            (stream, _) = self.encrypt(stream, &tls.host, &steps).await?;
         }
         steps.run("cancel", session.cancel(stream)).await
     }
 
     /// Fails if `target_session_attrs` does not allow this server. The next one is then tried, as in libpq.
-    async fn verify_session_attrs(&self, session: &Session, steps: &Steps) -> Result<(), Failure> {
-        let must_be_read_only = match self.config.get_target_session_attrs() {
-            TargetSessionAttrs::ReadWrite => false,
-            TargetSessionAttrs::ReadOnly => true,
-            _ => return Ok(()),
-        };
-        match (must_be_read_only, session.query_state(steps).await?.read_only) {
-            (false, true) => {
-                Err(Failure::msg("role", "read-only: `target_session_attrs` is `read-write`"))
-            }
-            (true, false) => {
-                Err(Failure::msg("role", "accepts writes: `target_session_attrs` is `read-only`"))
-            }
-            _ => Ok(()),
+    async fn verify_session_attrs(
+        &self,
+        attrs: SessionAttrs,
+        session: &Session,
+        steps: &Steps,
+    ) -> Result<(), Failure> {
+        if attrs == SessionAttrs::Any {
+            return Ok(());
         }
+        attrs.verify(session.query_state(steps).await?)
     }
-}
 
-impl Connect for Server {
-    type Connection = Session;
-
-    /// Opens a session with the first usable server, in the order of the URL.
-    async fn connect(&self, steps: &Steps) -> Result<Session, Failure> {
+    /// Opens a session with the first server that `attrs` allows, in the order of the URL.
+    async fn connect_first(&self, attrs: SessionAttrs, steps: &Steps) -> Result<Session, Failure> {
         let mut failures = Vec::new();
         for endpoint in &self.endpoints {
             let attempt = async {
                 let session = self.connect_within_timeout(endpoint, steps).await?;
-                self.verify_session_attrs(&session, steps).await.map(|()| session)
+                self.verify_session_attrs(attrs, &session, steps).await.map(|()| session)
             };
             match attempt.await {
                 Ok(session) => return Ok(session),
@@ -200,6 +199,26 @@ impl Connect for Server {
             }
         }
         Err(combine(&failures))
+    }
+}
+
+impl Connect for Server {
+    type Connection = Session;
+
+    /// Opens a session with the first usable server.
+    async fn connect(&self, steps: &Steps) -> Result<Session, Failure> {
+        let mut result = Err(Failure::msg(step::CONNECT, "no server"));
+        for attrs in self.session_attrs.passes() {
+            result = self.connect_first(*attrs, steps).await;
+            let is_final = match &result {
+                Ok(_) => true,
+                Err(failure) => failure.cause().is_login_refused(),
+            };
+            if is_final {
+                break;
+            }
+        }
+        result
     }
 
     fn is_closed(session: &Session) -> bool {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use probe::{Cause, Failure, Steps};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
-use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
 
+use crate::channel_binding::{BoundStream, Negotiated};
 use crate::endpoint::Endpoint;
 use crate::error;
 use crate::product::Product;
@@ -25,8 +26,15 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How to reach the server of a session again.
 pub(crate) struct Peer {
     pub(crate) address: Endpoint,
-    /// The host of the certificate, if the session is encrypted.
-    pub(crate) tls_host: Option<String>,
+    /// Absent if the session is not encrypted.
+    pub(crate) tls: Option<PeerTls>,
+}
+
+/// The TLS of a session.
+pub(crate) struct PeerTls {
+    /// The host of the certificate.
+    pub(crate) host: String,
+    pub(crate) negotiated: Negotiated,
 }
 
 /// A session that is logged in and ready for queries.
@@ -46,8 +54,15 @@ impl Session {
         stream: LimitedStream,
         peer: Peer,
     ) -> Result<Self, Failure> {
+        let mut config = config.clone();
+        let negotiated = peer.tls.as_ref().map(|tls| tls.negotiated.clone());
+        if negotiated.is_some() {
+            // The stream is taken as it is, without another request for TLS.
+            config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+        }
+        let negotiated = negotiated.unwrap_or_default();
         let (client, connection) =
-            config.connect_raw(stream, NoTls).await.map_err(error::login_failure)?;
+            config.connect_raw(stream, negotiated).await.map_err(error::login_failure)?;
         let product = Product::from_parameters(|name| connection.parameter(name));
         let (alive, dropped) = oneshot::channel();
         let ended = Arc::new(OnceLock::new());
@@ -78,7 +93,11 @@ impl Session {
     pub(crate) async fn cancel(&self, mut stream: Box<dyn Stream>) -> Result<(), Cause> {
         let mut request = Vec::new();
         let writer = tokio::io::join(tokio::io::empty(), &mut request);
-        self.client.cancel_token().cancel_query_raw(writer, NoTls).await.map_err(error::cause)?;
+        self.client
+            .cancel_token()
+            .cancel_query_raw(writer, Negotiated::default())
+            .await
+            .map_err(error::cause)?;
         stream.write_all(&request).await?;
         stream.flush().await?;
         // Nothing is sent before the end of the stream.
@@ -110,7 +129,7 @@ impl Session {
     }
 }
 
-type Connection = tokio_postgres::Connection<LimitedStream, NoTlsStream>;
+type Connection = tokio_postgres::Connection<LimitedStream, BoundStream<LimitedStream>>;
 
 /// Drives the connection until it ends or the session is dropped, then sends `Terminate` within [`CLOSE_TIMEOUT`].
 async fn drive(

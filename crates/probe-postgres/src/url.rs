@@ -1,22 +1,26 @@
 //! Parses the setting `url` as libpq does: <https://www.postgresql.org/docs/current/libpq-connect.html>.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::path::Path;
 
 use probe::Secret;
 use probe::config::{Fields, UrlParts, percent_decode};
 use tokio_postgres::Config;
-use tokio_postgres::config::{ChannelBinding, SslNegotiation};
+use tokio_postgres::config::SslNegotiation;
 
 use crate::endpoint::Endpoint;
+use crate::parameters;
+use crate::session_attrs::SessionAttrs;
 use crate::sslmode::SslMode;
 
 /// The servers and the credentials.
 pub(crate) struct ConnectParams {
-    /// The settings for the login, with `connect_timeout` and `target_session_attrs`.
+    /// The settings for the login, with `connect_timeout`.
     pub(crate) config: Config,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) sslmode: SslMode,
+    pub(crate) session_attrs: SessionAttrs,
     /// Kept because a secret is masked in all texts only as long as its value exists.
     pub(crate) password: Option<Secret>,
 }
@@ -62,8 +66,13 @@ struct Settings {
     password: Option<Secret>,
     database: String,
     hosts: Vec<String>,
+    /// The addresses of the hosts, if they are given as well.
+    addresses: Vec<String>,
     ports: Vec<String>,
-    sslmode: SslMode,
+    sslmode: Option<SslMode>,
+    /// The demand of other clients' `ssl`, which `sslmode` replaces.
+    ssl: Option<SslMode>,
+    session_attrs: SessionAttrs,
     /// Settings that the client library validates, as `name='value'`.
     others: String,
 }
@@ -81,7 +90,10 @@ impl Settings {
             database: percent_decode(database, "a path")?,
             hosts: hosts.collect::<Result<_, _>>()?,
             ports: ports.into_iter().map(str::to_owned).collect(),
-            sslmode: SslMode::Prefer,
+            addresses: Vec::new(),
+            sslmode: None,
+            ssl: None,
+            session_attrs: SessionAttrs::Any,
             others: String::new(),
         })
     }
@@ -92,10 +104,17 @@ impl Settings {
             "password" => self.password = Some(Secret::new(value)),
             "dbname" => self.database = value,
             "host" => self.hosts = value.split(',').map(str::to_owned).collect(),
+            "hostaddr" => self.addresses = value.split(',').map(str::to_owned).collect(),
             "port" => self.ports = value.split(',').map(str::to_owned).collect(),
             "sslmode" => {
-                self.sslmode = SslMode::parse(&value).ok_or("expected `sslmode` to be `disable`, `prefer`, `require`, `verify-ca` or `verify-full`")?;
+                let mode = SslMode::parse(&value).ok_or("expected `sslmode` to be `disable`, `prefer`, `require`, `verify-ca` or `verify-full`")?;
+                self.sslmode = Some(mode);
             }
+            "ssl" => self.ssl = parameters::parse_ssl(&value)?,
+            "target_session_attrs" => {
+                self.session_attrs = SessionAttrs::parse(&value).ok_or("expected `target_session_attrs` to be `any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`")?;
+            }
+            name if parameters::is_ignored(name, &value)? => {}
             name if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
                 let value = value.replace('\\', "\\\\").replace('\'', "\\'");
                 self.others.extend([name, "='", &value, "' "]);
@@ -108,14 +127,8 @@ impl Settings {
     fn into_params(self) -> Result<ConnectParams, String> {
         let endpoints = self.endpoints()?;
         let mut config: Config = self.others.parse().map_err(|error| explain(&error))?;
-        for (unsupported, option) in [
-            (config.get_channel_binding() == ChannelBinding::Require, "channel_binding=require"),
-            (config.get_ssl_negotiation() == SslNegotiation::Direct, "sslnegotiation=direct"),
-            (!config.get_hostaddrs().is_empty(), "hostaddr"),
-        ] {
-            if unsupported {
-                return Err(format!("`{option}` is not supported here"));
-            }
+        if config.get_ssl_negotiation() == SslNegotiation::Direct {
+            return Err("`sslnegotiation=direct` is not supported here".to_owned());
         }
         if config.get_application_name().is_none() {
             config.application_name("health-gateway");
@@ -129,11 +142,36 @@ impl Settings {
         if !self.database.is_empty() {
             config.dbname(self.database);
         }
-        Ok(ConnectParams { config, endpoints, sslmode: self.sslmode, password: self.password })
+        let sslmode = self.sslmode.or(self.ssl).unwrap_or(SslMode::Prefer);
+        let (session_attrs, password) = (self.session_attrs, self.password);
+        Ok(ConnectParams { config, endpoints, sslmode, session_attrs, password })
+    }
+
+    /// The addresses of the hosts, or nothing.
+    fn addresses(&self) -> Result<Vec<Option<IpAddr>>, String> {
+        if !self.addresses.is_empty() && self.addresses.len() != self.hosts.len() {
+            return Err("expected one `hostaddr` for each host".to_owned());
+        }
+        let parse = |text: &String| match text.as_str() {
+            "" => Ok(None),
+            text => text
+                .parse()
+                .map(Some)
+                .map_err(|_| "expected another value for `hostaddr`".to_owned()),
+        };
+        self.addresses.iter().map(parse).collect()
     }
 
     fn endpoints(&self) -> Result<Vec<Endpoint>, String> {
-        if self.hosts.iter().any(String::is_empty) {
+        let addresses = self.addresses()?;
+        // As in libpq, an address needs no host.
+        let is_host_needed = |index: usize| addresses.get(index).is_none_or(Option::is_none);
+        if self
+            .hosts
+            .iter()
+            .enumerate()
+            .any(|(index, host)| host.is_empty() && is_host_needed(index))
+        {
             return Err("expected a host, as in `postgres://user@host`".to_owned());
         }
         if self.ports.len() > 1 && self.ports.len() != self.hosts.len() {
@@ -149,10 +187,15 @@ impl Settings {
                     .filter(|port| *port != 0)
                     .ok_or("expected another value for `port`")?,
             };
-            Ok(if Path::new(host).is_absolute() {
-                Endpoint::Unix(Path::new(host).join(format!(".s.PGSQL.{port}")))
-            } else {
-                Endpoint::Tcp { host: host.clone(), port }
+            let address = addresses.get(index).copied().flatten();
+            Ok(match address {
+                None if Path::new(host).is_absolute() => {
+                    Endpoint::Unix(Path::new(host).join(format!(".s.PGSQL.{port}")))
+                }
+                Some(address) if host.is_empty() => {
+                    Endpoint::Tcp { host: address.to_string(), address: None, port }
+                }
+                address => Endpoint::Tcp { host: host.clone(), address, port },
             })
         };
         self.hosts.iter().enumerate().map(endpoint).collect()
@@ -171,15 +214,14 @@ const UNSUPPORTED_PARAMETER: &str = "it has a parameter that is not supported he
 
 /// Explains an error of the library without quoting the URL.
 fn explain(error: &tokio_postgres::Error) -> String {
-    const OPTIONS: [&str; 9] = [
-        "hostaddr",
+    const OPTIONS: [&str; 8] = [
         "connect_timeout",
         "tcp_user_timeout",
         "keepalives",
         "keepalives_idle",
         "keepalives_interval",
-        "target_session_attrs",
         "channel_binding",
+        "sslnegotiation",
         "load_balance_hosts",
     ];
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
@@ -325,10 +367,59 @@ mod tests {
             "postgres://u@a,b?port=1,2,3",
             "expected one port for all hosts, or one for each",
         );
-        check_error("postgres://u@db?hostaddr=127.0.0.1", "`hostaddr` is not supported here");
         check_error(
-            "postgres://u@db?channel_binding=require",
-            "`channel_binding=require` is not supported here",
+            "postgres://u@db?sslnegotiation=direct",
+            "`sslnegotiation=direct` is not supported here",
+        );
+        check_error("postgres://u@db?hostaddr=a", "expected another value for `hostaddr`");
+        check_error("postgres://u@a,b?hostaddr=::1", "expected one `hostaddr` for each host");
+        check_error("postgres://u@/app?hostaddr=", "expected a host, as in `postgres://user@host`");
+    }
+
+    #[test]
+    fn an_address_replaces_the_look_up_of_its_host() {
+        let params = parse("postgres://u@a,b,/app?hostaddr=127.0.0.1,,::1").expect("a URL");
+        let tcp = |host: &str, address: Option<&str>| Endpoint::Tcp {
+            host: host.to_owned(),
+            address: address.map(|address| address.parse().expect("an address")),
+            port: 5432,
+        };
+        let expected = [tcp("a", Some("127.0.0.1")), tcp("b", None), tcp("::1", None)];
+        assert_eq!(params.endpoints, expected);
+    }
+
+    #[test]
+    fn parameters_of_other_clients_are_ignored_unless_they_change_the_meaning() {
+        check(
+            "postgres://u@db?schema=app&pgbouncer=true&gssencmode=disable&client_encoding=utf8&application_name=a&connect_timeout=3&sslnegotiation=postgres&replication=false&sslsni=1",
+            &["db:5432"],
+            SslMode::Prefer,
+        );
+        for (parameter, mode) in [
+            ("ssl=true", SslMode::Require),
+            ("ssl=1", SslMode::Require),
+            ("ssl=false", SslMode::Prefer),
+            ("ssl=verify-full", SslMode::VerifyFull),
+            ("sslmode=verify-ca&ssl=true", SslMode::VerifyCa),
+        ] {
+            check(&format!("postgres://u@db?{parameter}"), &["db:5432"], mode);
+        }
+        for parameter in [
+            "gssencmode=require",
+            "replication=database",
+            "require_auth=scram-sha-256",
+            "service=app",
+            "sslcrl=/crl.pem",
+            "ssl_min_protocol_version=TLSv1.3",
+        ] {
+            let (name, _) = parameter.split_once('=').expect("a value");
+            let message = parse(&format!("postgres://u@db?{parameter}")).err().expect("an error");
+            assert!(message.contains(name), "{message}");
+        }
+        check_error("postgres://u@db?ssl=hunter2", "expected another value for `ssl`");
+        check_error(
+            "postgres://u@db?sslrootcert=/ca.pem",
+            "`sslrootcert` is not supported here, expected `ca = \"${file:/path}\"` in the section",
         );
     }
 }

@@ -4,6 +4,7 @@ mod certificate;
 mod error;
 mod expiry;
 mod roots;
+mod server_end_point;
 mod settings;
 mod stream;
 mod verifier;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client;
 
 use super::certificate::expiry;
+use super::server_end_point::server_end_point;
 
 /// A connection after its TLS handshake.
 ///
@@ -30,6 +31,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     pub(crate) fn certificate_expiry(&self) -> Option<SystemTime> {
         let (_, session) = self.inner.get_ref();
         expiry(session.peer_certificates()?.first()?)
+    }
+
+    /// The channel binding `tls-server-end-point`, or `None` if it is not defined for the server's certificate.
+    pub fn server_end_point(&self) -> Option<Vec<u8>> {
+        let (_, session) = self.inner.get_ref();
+        server_end_point(session.peer_certificates()?.first()?)
     }
 
     /// Calls `write`. If the connection was reset, the error is the server's alert, provided that it sent one.

@@ -91,6 +91,10 @@ async fn a_certificate_for_another_host_is_refused_only_by_verify_full() {
     let expected = "tls: certificate is not valid for host 127.0.0.1 (127.0.0.1:PORT)";
     check_line(port, &format!("{url}?sslmode=verify-full"), &trusting(&ca), expected).await;
     run(&check(&format!("{url}?sslmode=verify-ca"), &trusting(&ca))).await.expect_working();
+    // With an address, the host is the name of the certificate.
+    let named = url.replace("127.0.0.1", "db");
+    let named = format!("{named}?sslmode=verify-full&hostaddr=127.0.0.1");
+    run(&check(&named, &trusting(&ca))).await.expect_working();
 }
 
 #[tokio::test]
@@ -142,4 +146,35 @@ async fn a_client_certificate_authenticates() {
     let expected = "authenticate: the server refused the handshake: it does not trust the issuer of our client certificate (127.0.0.1:PORT)";
     let untrusted = Authority::new("theirs").issue_for_user("badge");
     check_line(port, &url, &with(untrusted), expected).await;
+}
+
+#[tokio::test]
+async fn a_login_is_bound_to_its_certificate_on_demand() {
+    let ca = Authority::new("ours");
+    let server = server(&ca, "127.0.0.1", HBA);
+    let (port, url) = (server.port(), url(server.port()));
+    let bound = format!("{url}?channel_binding=require&sslmode=");
+    run(&check(&format!("{bound}verify-full"), &trusting(&ca))).await.expect_working();
+    run(&check(&format!("{bound}require"), "")).await.expect_working();
+    // Without TLS there is nothing to bind to.
+    let expected = "authenticate: server did not use channel binding (127.0.0.1:PORT)";
+    check_line(port, &format!("{bound}disable"), "", expected).await;
+    let plain = shared().unwrap().port();
+    let without_tls = crate::url(plain) + "?channel_binding=require";
+    check_line(plain, &without_tls, "", expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_on_an_encrypted_session_is_cancelled() {
+    let ca = Authority::new("ours");
+    let mut server = server(&ca, "127.0.0.1", HBA_TLS);
+    server.configure(&["synchronous_standby_names = 'lost'"]).unwrap();
+    let url = format!("{}?sslmode=verify-full&channel_binding=require", url(server.port()));
+    let check = check(&url, &trusting(&ca));
+    let deadline = std::time::Duration::from_millis(300);
+    assert_eq!(probe_testkit::run(&check, deadline).await.cut_step(), "commit");
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while server.sql("postgres", waiting).unwrap() != "0" {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }

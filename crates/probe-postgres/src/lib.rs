@@ -31,6 +31,7 @@ mod session_attrs;
 mod sslmode;
 mod stream;
 mod table;
+mod tls_files;
 mod url;
 
 use std::sync::Arc;

@@ -92,14 +92,6 @@ const UNSUPPORTED: &[&str] = &[
     "sslpassword",
 ];
 
-/// Parameters that a key of the section takes the place of.
-const REPLACED: &[(&str, &str)] = &[
-    ("passfile", "the password in the URL, as in `${file:/path}`"),
-    ("sslcert", "`certificate = \"${file:/path}\"` in the section"),
-    ("sslkey", "`private_key = \"${file:/path}\"` in the section"),
-    ("sslrootcert", "`ca = \"${file:/path}\"` in the section"),
-];
-
 /// Parameters that demand something with some values only: those that demand nothing.
 const HARMLESS: &[(&str, &[&str])] = &[
     ("gssencmode", &["disable", "prefer"]),
@@ -112,8 +104,8 @@ pub(crate) fn is_ignored(name: &str, value: &str) -> Result<bool, String> {
     if UNSUPPORTED.contains(&name) {
         return Err(format!("`{name}` is not supported here"));
     }
-    if let Some((name, instead)) = REPLACED.iter().find(|(known, _)| *known == name) {
-        return Err(format!("`{name}` is not supported here, expected {instead}"));
+    if name == "passfile" {
+        return Err("`passfile` is not supported here, expected the password in the URL, as in `${file:/path}`".to_owned());
     }
     match HARMLESS.iter().find(|(known, _)| *known == name) {
         Some((_, values)) if values.contains(&value) => Ok(true),

@@ -17,6 +17,7 @@ use crate::session_attrs::SessionAttrs;
 use crate::sslmode::SslMode;
 use crate::stream::{LimitedStream, Stream};
 use crate::table::Table;
+use crate::tls_files::TlsFiles;
 use crate::url::ConnectParams;
 
 /// The message `SSLRequest`: its length and its code.
@@ -30,6 +31,7 @@ pub(crate) struct Server {
     session_attrs: SessionAttrs,
     password: Option<Secret>,
     tls: TlsSettings,
+    tls_files: TlsFiles,
 }
 
 impl Server {
@@ -39,8 +41,14 @@ impl Server {
         tls: TlsSettings,
         fields: &mut Fields<'_>,
     ) -> Option<Self> {
-        let ConnectParams { config, endpoints, sslmode, session_attrs, password } = params;
-        let server = Self { config, endpoints, sslmode, session_attrs, password, tls };
+        let ConnectParams { config, endpoints, sslmode, session_attrs, tls_files, password } =
+            params;
+        if !tls_files.is_empty() && !tls.is_default() {
+            let message = "expected either `ca`, `certificate` and `private_key` in the section, or `sslrootcert`, `sslcert` and `sslkey` in the URL";
+            fields.error("url", message);
+            return None;
+        }
+        let server = Self { config, endpoints, sslmode, session_attrs, password, tls, tls_files };
         sslmode.validate(fields).then_some(server)
     }
 
@@ -61,12 +69,12 @@ impl Server {
         writes: Option<Writes>,
         table: Option<&Table>,
     ) -> Secret {
-        let Self { config, endpoints, sslmode, session_attrs, password, tls } = self;
+        let Self { config, endpoints, sslmode, session_attrs, password, tls, tls_files } = self;
         let password = password.as_ref().map(Secret::expose);
         let tls = tls.identity().expose();
         // The configuration prints its password as `_`.
         Secret::new(format!(
-            "{config:?} {endpoints:?} {sslmode:?} {session_attrs:?} {password:?} {reconnect:?} {writes:?} {table:?} {tls}"
+            "{config:?} {endpoints:?} {sslmode:?} {session_attrs:?} {password:?} {reconnect:?} {writes:?} {table:?} {tls_files:?} {tls}"
         ))
     }
 
@@ -138,8 +146,13 @@ impl Server {
         host: &str,
         steps: &Steps,
     ) -> Result<(Box<dyn Stream>, Negotiated), Failure> {
-        let verification = self.sslmode.verification(&self.tls);
-        let stream = net::start_tls(steps, host, &self.tls, verification, stream).await?;
+        let tls = if self.tls_files.is_empty() {
+            self.tls.clone()
+        } else {
+            steps.run(step::TLS, self.tls_files.read()).await?
+        };
+        let verification = self.sslmode.verification(&tls);
+        let stream = net::start_tls(steps, host, &tls, verification, stream).await?;
         // Without the demand, a server behind a proxy with another certificate is used as well.
         let is_bound = self.config.get_channel_binding() == ChannelBinding::Require;
         let server_end_point = if is_bound { stream.server_end_point() } else { None };

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use probe::Secret;
 use probe::config::{Fields, UrlParts, percent_decode};
@@ -13,6 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::parameters;
 use crate::session_attrs::SessionAttrs;
 use crate::sslmode::SslMode;
+use crate::tls_files::TlsFiles;
 
 /// The servers and the credentials.
 pub(crate) struct ConnectParams {
@@ -21,6 +22,7 @@ pub(crate) struct ConnectParams {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) sslmode: SslMode,
     pub(crate) session_attrs: SessionAttrs,
+    pub(crate) tls_files: TlsFiles,
     /// Kept because a secret is masked in all texts only as long as its value exists.
     pub(crate) password: Option<Secret>,
 }
@@ -73,6 +75,9 @@ struct Settings {
     /// The demand of other clients' `ssl`, which `sslmode` replaces.
     ssl: Option<SslMode>,
     session_attrs: SessionAttrs,
+    tls_files: TlsFiles,
+    /// Whether the system's authorities are demanded with `sslrootcert=system`.
+    trusts_system: bool,
     /// Settings that the client library validates, as `name='value'`.
     others: String,
 }
@@ -94,6 +99,8 @@ impl Settings {
             sslmode: None,
             ssl: None,
             session_attrs: SessionAttrs::Any,
+            tls_files: TlsFiles::default(),
+            trusts_system: false,
             others: String::new(),
         })
     }
@@ -111,6 +118,10 @@ impl Settings {
                 self.sslmode = Some(mode);
             }
             "ssl" => self.ssl = parameters::parse_ssl(&value)?,
+            "sslrootcert" if value == "system" => self.trusts_system = true,
+            "sslrootcert" => self.tls_files.authorities = parse_path(value),
+            "sslcert" => self.tls_files.certificate = parse_path(value),
+            "sslkey" => self.tls_files.private_key = parse_path(value),
             "target_session_attrs" => {
                 self.session_attrs = SessionAttrs::parse(&value).ok_or("expected `target_session_attrs` to be `any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`")?;
             }
@@ -142,9 +153,20 @@ impl Settings {
         if !self.database.is_empty() {
             config.dbname(self.database);
         }
-        let sslmode = self.sslmode.or(self.ssl).unwrap_or(SslMode::Prefer);
-        let (session_attrs, password) = (self.session_attrs, self.password);
-        Ok(ConnectParams { config, endpoints, sslmode, session_attrs, password })
+        let sslmode = self.sslmode.or(self.ssl);
+        // As in libpq, a weaker mode would accept any certificate of an authority.
+        if self.trusts_system && sslmode.is_some_and(|mode| mode != SslMode::VerifyFull) {
+            return Err("with `sslrootcert=system`, expected `sslmode=verify-full`".to_owned());
+        }
+        let default = if self.trusts_system { SslMode::VerifyFull } else { SslMode::Prefer };
+        let sslmode = sslmode.unwrap_or(default);
+        let files = &self.tls_files;
+        if files.certificate.is_some() != files.private_key.is_some() {
+            return Err("expected `sslcert` and `sslkey` together".to_owned());
+        }
+        let (session_attrs, tls_files, password) =
+            (self.session_attrs, self.tls_files, self.password);
+        Ok(ConnectParams { config, endpoints, sslmode, session_attrs, tls_files, password })
     }
 
     /// The addresses of the hosts, or nothing.
@@ -200,6 +222,11 @@ impl Settings {
         };
         self.hosts.iter().enumerate().map(endpoint).collect()
     }
+}
+
+/// A path, or nothing if it is empty, as in libpq.
+fn parse_path(path: String) -> Option<PathBuf> {
+    Some(PathBuf::from(path)).filter(|path| !path.as_os_str().is_empty())
 }
 
 /// Splits `host:port` or `[address]:port`, each with or without the port.
@@ -418,8 +445,25 @@ mod tests {
         }
         check_error("postgres://u@db?ssl=hunter2", "expected another value for `ssl`");
         check_error(
-            "postgres://u@db?sslrootcert=/ca.pem",
-            "`sslrootcert` is not supported here, expected `ca = \"${file:/path}\"` in the section",
+            "postgres://u@db?passfile=/p",
+            "`passfile` is not supported here, expected the password in the URL, as in `${file:/path}`",
         );
+    }
+
+    #[test]
+    fn certificates_may_be_files() {
+        let url = "postgres://u@db?sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=%2Fk.pem";
+        let files = parse(url).expect("a URL").tls_files;
+        let path = |path: &str| Some(PathBuf::from(path));
+        assert_eq!(files.authorities, path("/ca.pem"));
+        assert_eq!(files.certificate, path("/c.pem"));
+        assert_eq!(files.private_key, path("/k.pem"));
+        assert!(parse("postgres://u@db?sslrootcert=").expect("a URL").tls_files.is_empty());
+        check("postgres://u@db?sslrootcert=system", &["db:5432"], SslMode::VerifyFull);
+        check_error(
+            "postgres://u@db?sslrootcert=system&sslmode=require",
+            "with `sslrootcert=system`, expected `sslmode=verify-full`",
+        );
+        check_error("postgres://u@db?sslcert=/c.pem", "expected `sslcert` and `sslkey` together");
     }
 }

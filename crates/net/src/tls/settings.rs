@@ -68,7 +68,10 @@ impl TlsSettings {
             return None;
         }
         let client_certificate = match chain.zip(key) {
-            Some((chain, key)) => Some(certified_key(fields, chain, key)?),
+            Some((chain, key)) => {
+                let certified = certified_key(chain, key);
+                Some(certified.map_err(|message| fields.error("private_key", message)).ok()?)
+            }
             None => None,
         };
         Some(Self::new(Inner {
@@ -78,6 +81,23 @@ impl TlsSettings {
             identity,
             configs: Default::default(),
         }))
+    }
+
+    /// Uses PEM texts from elsewhere than the section: authorities, and a certificate with its private key.
+    pub fn from_pem(
+        authorities: Option<&str>,
+        certificate: Option<(&str, &Secret)>,
+    ) -> Result<Self, Cause> {
+        let ca = authorities.map(parse_roots).transpose().map_err(Cause::msg)?;
+        let client_certificate = match certificate {
+            Some((chain, key)) => {
+                let chain = parse_certificates(chain).map_err(Cause::msg)?;
+                let key = parse_key(key.expose()).map_err(Cause::msg)?;
+                Some(certified_key(chain, key).map_err(Cause::msg)?)
+            }
+            None => None,
+        };
+        Ok(Self::new(ca, client_certificate, Secret::new("")))
     }
 
     /// Records an error if a setting is given although nothing in the section uses TLS. The error names `what`, which would use it.
@@ -212,46 +232,40 @@ fn parse<S, T>(
     fields: &mut Fields<'_>,
     key: &'static str,
     text: Option<S>,
-    parser: impl FnOnce(&S) -> Result<T, String>,
+    parser: impl FnOnce(&S) -> Result<T, &'static str>,
 ) -> Option<T> {
-    parser(&text?).map_err(|message| fields.error(key, message)).ok()
+    let hint = |message| format!("{message}; a file is read with `${{file:/path}}`");
+    parser(&text?).map_err(|message| fields.error(key, hint(message))).ok()
 }
 
-fn parse_roots(text: &str) -> Result<Arc<RootCertStore>, String> {
+fn parse_roots(text: &str) -> Result<Arc<RootCertStore>, &'static str> {
     let mut roots = RootCertStore::empty();
     for certificate in parse_certificates(text)? {
         roots
             .add(certificate)
-            .map_err(|_| "expected valid certificates, but one cannot be parsed".to_owned())?;
+            .map_err(|_| "expected valid certificates, but one cannot be parsed")?;
     }
     Ok(Arc::new(roots))
 }
 
-fn parse_certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+fn parse_certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, &'static str> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     certificates
         .ok()
         .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| expected_pem("at least one certificate"))
+        .ok_or("expected PEM with at least one certificate")
 }
 
-fn parse_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
+fn parse_key(text: &str) -> Result<PrivateKeyDer<'static>, &'static str> {
     PrivateKeyDer::from_pem_slice(text.as_bytes())
-        .map_err(|_| expected_pem("a private key that is not encrypted"))
-}
-
-fn expected_pem(what: &str) -> String {
-    format!("expected PEM with {what}; a file is read with `${{file:/path}}`")
+        .map_err(|_| "expected PEM with a private key that is not encrypted")
 }
 
 fn certified_key(
-    fields: &mut Fields<'_>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Option<Arc<SingleCertAndKey>> {
-    let certified = CertifiedKey::from_der(chain, key, &provider());
-    if certified.is_err() {
-        fields.error("private_key", "expected the private key that belongs to `certificate`");
-    }
-    certified.ok().map(|certified| Arc::new(SingleCertAndKey::from(certified)))
+) -> Result<Arc<SingleCertAndKey>, &'static str> {
+    let certified = CertifiedKey::from_der(chain, key, &provider())
+        .map_err(|_| "expected the private key that belongs to `certificate`")?;
+    Ok(Arc::new(SingleCertAndKey::from(certified)))
 }

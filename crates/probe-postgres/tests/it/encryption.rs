@@ -178,3 +178,30 @@ async fn a_write_on_an_encrypted_session_is_cancelled() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+async fn certificates_are_read_from_the_files_of_the_url() {
+    let ca = Authority::new("ours");
+    let server = server(&ca, "127.0.0.1", HBA_TLS);
+    let port = server.port();
+    let identity = ca.issue_for_user("badge");
+    let folder = server.home();
+    let [authorities, certificate, key] =
+        ["client-ca.crt", "client.crt", "client.key"].map(|name| folder.join(name));
+    let url = format!(
+        "postgres://badge@127.0.0.1:{port}/app?sslmode=verify-full&sslrootcert={}&sslcert={}&sslkey={}",
+        authorities.display(),
+        certificate.display(),
+        key.display(),
+    );
+    let check = check(&url, "connection = 'fresh'");
+    let expected = format!("tls: sslrootcert: no such file or directory (127.0.0.1:{port})");
+    assert_eq!(run(&check).await.line(), expected);
+    std::fs::write(&authorities, &ca.pem).unwrap();
+    std::fs::write(&certificate, &identity.certificate).unwrap();
+    std::fs::write(&key, &identity.key).unwrap();
+    run(&check).await.expect_working();
+    std::fs::write(&authorities, Authority::new("theirs").pem).unwrap();
+    let expected = format!("tls: certificate is not trusted: unknown issuer (127.0.0.1:{port})");
+    assert_eq!(run(&check).await.line(), expected);
+}

@@ -20,6 +20,7 @@ use crate::{Canary, Command, error};
 
 /// Connections to all primaries of a cluster.
 pub(crate) struct Cluster {
+    deployment: Arc<Deployment>,
     primaries: Vec<Primary>,
     slots: SlotMap,
 }
@@ -39,7 +40,10 @@ struct Label {
 
 impl Cluster {
     /// Learns the topology from the first node of the URL that answers, and connects to every primary.
-    pub(crate) async fn connect(deployment: &Deployment, steps: &Steps) -> Result<Self, Failure> {
+    pub(crate) async fn connect(
+        deployment: &Arc<Deployment>,
+        steps: &Steps,
+    ) -> Result<Self, Failure> {
         let ask = |node, steps| slots_of(deployment, node, steps);
         let (seed, connection, slots) = first_answer(&deployment.nodes, steps, ask).await?;
         if let Some(missing) = slots.uncovered() {
@@ -52,7 +56,7 @@ impl Cluster {
             (label.clone(), own.clone(), Primary::open(deployment, label, known, own))
         });
         let primaries = try_all(steps, opened).await?;
-        Ok(Self { primaries, slots })
+        Ok(Self { deployment: deployment.clone(), primaries, slots })
     }
 
     /// Whether the connection to any primary has ended.
@@ -82,7 +86,7 @@ impl Cluster {
             let commands: Vec<_> = routed.map(|(_, command)| command.clone()).collect();
             let own = Arc::new(Steps::new());
             own.begin(commands.first().map_or(HANDSHAKE, |command| command.step));
-            (primary.label.clone(), own, self.exchange(primary, commands))
+            (primary.label.clone(), own.clone(), self.exchange(own, primary, commands))
         });
         let replies = try_all(steps, exchanges).await?;
         let mut replies: Vec<_> = replies.into_iter().map(Vec::into_iter).collect();
@@ -95,6 +99,7 @@ impl Cluster {
 
     async fn exchange(
         &self,
+        steps: Arc<Steps>,
         primary: &Primary,
         commands: Vec<Command>,
     ) -> Result<Vec<Value>, Failure> {
@@ -103,9 +108,13 @@ impl Cluster {
         let replies =
             replies.map_err(|cause| primary.label.name(Failure::new(first.step, cause)))?;
         let mut checked = Vec::with_capacity(replies.len());
+        let mut importing = Vec::new();
         for (command, reply) in commands.iter().zip(replies) {
-            let (primary, reply) = match self.asking(&reply) {
-                Some(other) => (other, other.ask(command).await?),
+            let (primary, reply) = match redirection(&reply, &primary.label.node) {
+                Some(node) => {
+                    let other = self.importing(node, &mut importing, &steps).await?;
+                    (other, other.ask(command).await?)
+                }
                 None => (primary, reply),
             };
             let reply = error::check_reply_to(command, reply);
@@ -114,12 +123,24 @@ impl Cluster {
         Ok(checked)
     }
 
-    /// The primary to which an `ASK` redirection refers, while a slot is moved there.
-    fn asking(&self, reply: &Value) -> Option<&Primary> {
-        let Value::ServerError(error) = reply else { return None };
-        let details = error.details().filter(|_| error.code() == "ASK")?;
-        let address = details.split(' ').nth(1)?;
-        self.primaries.iter().find(|primary| primary.label.node.to_string() == address)
+    /// The node to which a slot is moved. A node that has no slot yet is not in the topology; the connections to such nodes are in `others`.
+    async fn importing<'a>(
+        &'a self,
+        node: Node,
+        others: &'a mut Vec<Primary>,
+        steps: &Arc<Steps>,
+    ) -> Result<&'a Primary, Failure> {
+        if let Some(known) = self.primaries.iter().find(|primary| primary.label.node == node) {
+            return Ok(known);
+        }
+        let opened = others.iter().position(|other| other.label.node == node);
+        let at = opened.unwrap_or(others.len());
+        if at == others.len() {
+            let label = Label::new(&self.deployment, &node);
+            let primary = Primary::open(&self.deployment, label, None, steps.clone());
+            others.push(primary.await?);
+        }
+        Ok(&others[at])
     }
 
     /// The primary for a command: that of its key, or the first for a command without a key.
@@ -173,6 +194,15 @@ impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cluster node {}", self.node)
     }
+}
+
+/// The node that an `ASK` redirection of the node `asked` names.
+fn redirection(reply: &Value, asked: &Node) -> Option<Node> {
+    let Value::ServerError(error) = reply else { return None };
+    let details = error.details().filter(|_| error.code() == "ASK")?;
+    let (host, port) = details.split(' ').nth(1)?.rsplit_once(':')?;
+    let host = if matches!(host, "" | "?") { asked.bare_host() } else { host };
+    Some(Node::new(host, port.parse().ok()?))
 }
 
 /// Does work on several nodes at once, and returns all results, or the failure of the first node that has one.

@@ -49,7 +49,9 @@ impl Connect for Connector {
                 let node = sentinel::connect(deployment, service, credentials, steps).await?;
                 Ok(Connection::Single(node, RoleCheck::proven()))
             }
-            Layout::Cluster => Cluster::connect(deployment, steps).await.map(Connection::Cluster),
+            Layout::Cluster => {
+                Cluster::connect(&self.deployment, steps).await.map(Connection::Cluster)
+            }
         }
     }
 

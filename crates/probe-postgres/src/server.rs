@@ -43,7 +43,7 @@ impl Server {
     ) -> Option<Self> {
         let ConnectParams { config, endpoints, sslmode, session_attrs, tls_files, password } =
             params;
-        if !tls_files.is_empty() && !tls.is_default() {
+        if !tls_files.is_empty() && tls.has_pem() {
             let message = "expected either `ca`, `certificate` and `private_key` in the section, or `sslrootcert`, `sslcert` and `sslkey` in the URL";
             fields.error("url", message);
             return None;
@@ -149,7 +149,7 @@ impl Server {
         let tls = if self.tls_files.is_empty() {
             self.tls.clone()
         } else {
-            steps.run(step::TLS, self.tls_files.read()).await?
+            steps.run(step::TLS, self.tls_files.read(&self.tls)).await?
         };
         let verification = self.sslmode.verification(&tls);
         let stream = net::start_tls(steps, host, &tls, verification, stream).await?;

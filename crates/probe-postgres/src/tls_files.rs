@@ -19,15 +19,12 @@ impl TlsFiles {
         *self == Self::default()
     }
 
-    /// Reads the files.
-    pub(crate) async fn read(&self) -> Result<TlsSettings, Cause> {
+    /// Reads the files, and adds them to `settings`.
+    pub(crate) async fn read(&self, settings: &TlsSettings) -> Result<TlsSettings, Cause> {
         let authorities = read(self.authorities.as_deref(), "sslrootcert").await?;
         let certificate = read(self.certificate.as_deref(), "sslcert").await?;
         let private_key = read(self.private_key.as_deref(), "sslkey").await?.map(Secret::new);
-        TlsSettings::from_pem(
-            authorities.as_deref(),
-            certificate.as_deref().zip(private_key.as_ref()),
-        )
+        settings.with_pem(authorities.as_deref(), certificate.as_deref().zip(private_key.as_ref()))
     }
 }
 

@@ -2,15 +2,19 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{Failure, LoginBackoff, Observation, Reconnect, Steps, step};
+
+/// How long a run reports the step of the attempt that it waited for, after its own has begun.
+const TAKEOVER: Duration = Duration::from_millis(100);
 
 /// Opens connections of one kind to one server.
 pub trait Connect: Send + Sync + 'static {
@@ -43,8 +47,8 @@ pub struct CachedConnection<C: Connect> {
     current: Arc<Current<C::Connection>>,
     // Held while a connection is opened. Runs that waited for it find the connection in `current`, or the failure here.
     opening: tokio::sync::Mutex<Option<FailedAttempt>>,
-    /// The steps of the attempt in progress, which are also those of the runs that wait for it.
-    opening_steps: Arc<Steps>,
+    /// The steps of the latest attempt, which are also those of the runs that wait for it.
+    opening_steps: Mutex<Arc<Steps>>,
     attempts: AtomicU64,
 }
 
@@ -91,7 +95,7 @@ impl<C: Connect> CachedConnection<C> {
             reconnect,
             current: Arc::new(Mutex::new(None)),
             opening: tokio::sync::Mutex::default(),
-            opening_steps: Arc::default(),
+            opening_steps: Mutex::default(),
             attempts: AtomicU64::new(0),
         }
     }
@@ -133,18 +137,14 @@ impl<C: Connect> CachedConnection<C> {
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let (connection, _) = self.connect(steps).await?;
+        let connection = self.connect(steps).await?;
         work(Arc::new(connection)).await
     }
 
-    /// Opens a connection, and also returns what was observed meanwhile.
-    async fn connect(&self, steps: &Steps) -> Result<(C::Connection, Vec<Observation>), Failure> {
-        let own = Arc::new(Steps::new());
-        own.begin(step::CONNECT);
-        steps.follow(own.clone());
+    async fn connect(&self, steps: &Steps) -> Result<C::Connection, Failure> {
+        steps.begin(step::CONNECT);
         // It is boxed because it is large, and rare.
-        let connection = Box::pin(self.logins.attempt(self.connector.connect(&own))).await?;
-        Ok((connection, own.observations()))
+        Box::pin(self.logins.attempt(self.connector.connect(steps))).await
     }
 
     async fn use_once<T, W, F>(
@@ -170,9 +170,15 @@ impl<C: Connect> CachedConnection<C> {
         if let Some(connection) = self.current(steps) {
             return Ok((connection, false));
         }
-        steps.follow(self.opening_steps.clone());
         let attempts_before = self.attempts.load(Ordering::SeqCst);
-        let mut failed = self.opening.lock().await;
+        let free = self.opening.try_lock().ok();
+        let waited = free.is_none();
+        let mut failed = if let Some(free) = free {
+            free
+        } else {
+            steps.follow(self.opening_steps.lock().clone());
+            self.opening.lock().await
+        };
         if let Some(connection) = self.current(steps) {
             return Ok((connection, false));
         }
@@ -183,8 +189,7 @@ impl<C: Connect> CachedConnection<C> {
         let number = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
         // The old connection is closed when this run ends its attempt, even if that is cancelled.
         let old = self.current.lock().take();
-        self.opening_steps.begin(step::CONNECT);
-        match self.connect(&self.opening_steps).await {
+        match self.attempt(steps, waited).await {
             Ok((connection, observations)) => {
                 Ok((self.store(connection, observations, number, old.is_some()), true))
             }
@@ -193,6 +198,27 @@ impl<C: Connect> CachedConnection<C> {
                 Err(failure)
             }
         }
+    }
+
+    /// Opens a connection, and also returns what was observed meanwhile.
+    ///
+    /// If the run `waited` for an attempt that was cancelled, it is still in the step of that one at first: both may time out together.
+    async fn attempt(
+        &self,
+        steps: &Steps,
+        waited: bool,
+    ) -> Result<(C::Connection, Vec<Observation>), Failure> {
+        let own = Arc::new(Steps::new());
+        own.begin(step::CONNECT);
+        *self.opening_steps.lock() = own.clone();
+        let mut attempt = pin!(self.connect(&own));
+        if waited && let Ok(result) = timeout(TAKEOVER, attempt.as_mut()).await {
+            let observations = own.observations();
+            steps.observe_again(&observations);
+            return result.map(|connection| (connection, observations));
+        }
+        steps.follow(own.clone());
+        attempt.await.map(|connection| (connection, own.observations()))
     }
 
     fn store(

@@ -5,13 +5,7 @@ use std::time::SystemTime;
 
 use probe::utc_time;
 
-// Tags of DER.
-const INTEGER: u8 = 0x02;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-/// The explicit tag of a certificate's version.
-const VERSION: u8 = 0xa0;
+use super::der::{Der, GENERALIZED_TIME, INTEGER, SEQUENCE, UTC_TIME, VERSION};
 
 /// Returns when a certificate expires, or `None` if it is not a certificate of RFC 5280.
 ///
@@ -54,32 +48,6 @@ fn time(year: i64, text: &[u8]) -> Option<SystemTime> {
 fn number(digits: &[u8]) -> Option<i64> {
     let is_number = digits.iter().all(u8::is_ascii_digit);
     str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
-}
-
-/// The rest of a sequence of values in DER.
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    /// Returns the content of the next value if it has this tag.
-    fn read(&mut self, tag: u8) -> Option<&'a [u8]> {
-        self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
-    }
-
-    /// Returns the tag and the content of the next value.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&[tag, length], mut rest) = self.0.split_first_chunk()?;
-        let mut length = usize::from(length);
-        if length >= 0x80 {
-            // The length of the length. Two bytes suffice for any certificate.
-            let (bytes, after) =
-                rest.split_at_checked(length - 0x80).filter(|(it, _)| it.len() <= 2)?;
-            length = bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-            rest = after;
-        }
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, content))
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! TLS: settings, verification of certificates, and readable errors.
 
 mod certificate;
+mod der;
 mod error;
 mod expiry;
 mod roots;

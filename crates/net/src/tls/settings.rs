@@ -83,8 +83,9 @@ impl TlsSettings {
         }))
     }
 
-    /// Uses PEM texts from elsewhere than the section: authorities, and a certificate with its private key.
-    pub fn from_pem(
+    /// The same settings with PEM texts from elsewhere than the section: authorities, and a certificate with its private key.
+    pub fn with_pem(
+        &self,
         authorities: Option<&str>,
         certificate: Option<(&str, &Secret)>,
     ) -> Result<Self, Cause> {
@@ -97,7 +98,13 @@ impl TlsSettings {
             }
             None => None,
         };
-        Ok(Self::new(ca, client_certificate, Secret::new("")))
+        Ok(Self::new(Inner {
+            ca,
+            client_certificate,
+            min_certificate_validity: self.0.min_certificate_validity,
+            identity: Secret::new(""),
+            configs: Default::default(),
+        }))
     }
 
     /// Records an error if a setting is given although nothing in the section uses TLS. The error names `what`, which would use it.
@@ -111,11 +118,14 @@ impl TlsSettings {
         None
     }
 
+    /// Whether authorities or a client certificate are given.
+    pub fn has_pem(&self) -> bool {
+        self.0.ca.is_some() || self.0.client_certificate.is_some()
+    }
+
     /// Whether no setting is given: the system's authorities are trusted, there is no client certificate, and the server's may expire soon.
     pub fn is_default(&self) -> bool {
-        self.0.ca.is_none()
-            && self.0.client_certificate.is_none()
-            && self.0.min_certificate_validity.is_none()
+        !self.has_pem() && self.0.min_certificate_validity.is_none()
     }
 
     /// Whether `ca` is given.

@@ -40,7 +40,9 @@ impl Connect for NumberedConnector {
         steps.begin("connect");
         let number = self.opened.fetch_add(1, Ordering::SeqCst) + 1;
         if self.waits.load(Ordering::SeqCst) {
-            steps.begin("authenticate");
+            if number == 1 {
+                steps.begin("authenticate");
+            }
             self.go_on.notified().await;
         }
         if self.refuses.load(Ordering::SeqCst) {
@@ -182,19 +184,24 @@ async fn concurrent_runs_share_a_failure_that_is_not_older_than_they_are() {
     assert!(attempts <= 2, "{attempts}: {refused:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_that_waits_for_the_attempt_of_another_is_in_its_step() {
     let cached = cached();
     cached.connector().waits.store(true, Ordering::SeqCst);
     let steps = [Steps::new(), Steps::new()];
     let work = |_| async { Ok(()) };
-    let runs = async { tokio::join!(cached.run(&steps[0], work), cached.run(&steps[1], work)) };
-    tokio::select! {
-        biased;
-        _ = runs => panic!("the attempt waits"),
-        () = tokio::task::yield_now() => {}
+    let mut second = pin!(cached.run(&steps[1], work));
+    {
+        let mut first = pin!(cached.run(&steps[0], work));
+        let both = async { tokio::join!(first.as_mut(), second.as_mut()) };
+        assert!(timeout(PERIOD, both).await.is_err());
+        assert_eq!(steps.each_ref().map(Steps::current), ["authenticate", "authenticate"]);
     }
-    assert_eq!(steps.each_ref().map(Steps::current), ["authenticate", "authenticate"]);
+    // The first run is cancelled, and the second makes an attempt of its own.
+    assert!(timeout(TAKEOVER / 2, second.as_mut()).await.is_err());
+    assert_eq!(steps[1].current(), "authenticate");
+    assert!(timeout(TAKEOVER, second.as_mut()).await.is_err());
+    assert_eq!(steps[1].current(), "connect");
 }
 
 #[tokio::test]
@@ -268,7 +275,7 @@ async fn an_old_connection_is_closed_if_the_attempt_to_replace_it_is_cancelled()
     advance(PERIOD).await;
     cached.connector().waits.store(true, Ordering::SeqCst);
     let silent = run(&cached, |_| async { Ok(()) });
-    assert!(tokio::time::timeout(Duration::from_secs(2), silent).await.is_err());
+    assert!(timeout(Duration::from_secs(2), silent).await.is_err());
     assert_eq!(open_connections(&cached), 0);
 }
 

@@ -42,8 +42,8 @@ where
             Some((index, own)) => steps.follow_in_context(own.clone(), nodes[*index].to_string()),
             None => break,
         }
-        let patience = if next < nodes.len() { HEAD_START } else { Duration::MAX };
-        match timeout(patience, asked.next()).await {
+        let wait = if next < nodes.len() { HEAD_START } else { Duration::MAX };
+        match timeout(wait, asked.next()).await {
             Ok(Some((_, Ok(answer)))) => return Ok(answer),
             Ok(Some((index, Err(failure)))) => {
                 waiting.retain(|(other, _)| *other != index);

@@ -37,7 +37,7 @@ impl RoleCheck {
 
     /// Fails if the server is a replica that is not connected to its primary: it may accept writes, and lose them.
     ///
-    /// A server that does not say what it is passes.
+    /// A server that does not report its role passes.
     pub(crate) async fn run(&self, steps: &Steps, node: &NodeConnection) -> Result<(), Failure> {
         if self.proven.load(Ordering::Relaxed) || self.closed.load(Ordering::Relaxed) >= MAX_CLOSED
         {

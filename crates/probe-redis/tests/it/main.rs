@@ -169,7 +169,7 @@ async fn a_writable_replica_that_has_lost_its_primary_is_not_working() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_say_what_its_role_is_works() {
+async fn a_server_that_does_not_report_its_role_works() {
     let server = Redis::start(&["rename-command HELLO ''", "rename-command ROLE ''"]).unwrap();
     run_against(&server, "").await.expect_working();
     // Some proxies end a connection with a command that they do not know.

@@ -18,7 +18,6 @@ mod reconnect;
 mod secret;
 mod shared_resources;
 mod steps;
-mod utc_time;
 
 pub use cached_connection::{CachedConnection, Connect};
 pub use check::{Check, DynCheck};
@@ -34,4 +33,3 @@ pub use reconnect::Reconnect;
 pub use secret::{Secret, scrub};
 pub use shared_resources::SharedResources;
 pub use steps::{Steps, step};
-pub use utc_time::utc_time;

@@ -1,87 +1,55 @@
-//! Reads from a certificate when it expires.
+//! Finds out when a certificate expires.
 
-use std::str;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use probe::utc_time;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, Error, RootCertStore};
 
-use super::der::{Der, GENERALIZED_TIME, INTEGER, SEQUENCE, UTC_TIME, VERSION};
-
-/// Returns when a certificate expires, or `None` if it is not a certificate of RFC 5280.
+/// Returns when `certificate` expires, or `None` if it is not a certificate.
 ///
-/// rustls verifies the period but does not return it.
-pub(super) fn expiry(certificate: &[u8]) -> Option<SystemTime> {
-    let mut certificate = Der(Der(certificate).read(SEQUENCE)?);
-    let mut to_be_signed = Der(certificate.read(SEQUENCE)?);
-    if to_be_signed.0.first() == Some(&VERSION) {
-        to_be_signed.read(VERSION)?;
-    }
-    to_be_signed.read(INTEGER)?;
-    // The signature algorithm and the issuer.
-    to_be_signed.read(SEQUENCE)?;
-    to_be_signed.read(SEQUENCE)?;
-    let mut validity = Der(to_be_signed.read(SEQUENCE)?);
-    validity.next()?;
-    match validity.next()? {
-        (UTC_TIME, text) => {
-            let (year, rest) = text.split_at_checked(2)?;
-            let year = number(year)?;
-            time(if year < 50 { 2000 + year } else { 1900 + year }, rest)
-        }
-        (GENERALIZED_TIME, text) => {
-            let (year, rest) = text.split_at_checked(4)?;
-            time(number(year)?, rest)
+/// rustls tells the period of a certificate only in the error about one that has expired, which it looks for before anything else.
+/// So this verifies the certificate as of a time when every one has expired.
+pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let certificate = ParsedCertificate::try_from(certificate).ok()?;
+    let end_of_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+    let roots = RootCertStore::empty();
+    match verify_server_cert_signed_by_trust_anchor(&certificate, &roots, &[], end_of_time, &[]) {
+        Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(not_after.as_secs()))
         }
         _ => None,
     }
 }
 
-/// Parses the text after the year, which is always `MMDDHHMMSSZ`.
-fn time(year: i64, text: &[u8]) -> Option<SystemTime> {
-    let digits = text.strip_suffix(b"Z").filter(|digits| digits.len() == 10)?;
-    let mut pairs = digits.chunks(2).map(number);
-    let mut next = || pairs.next().flatten();
-    let date = [year, next()?, next()?];
-    utc_time(date, [next()?, next()?, next()?])
-}
-
-fn number(digits: &[u8]) -> Option<i64> {
-    let is_number = digits.iter().all(u8::is_ascii_digit);
-    str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use probe_testkit::Authority;
-    use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
 
     use super::*;
 
-    fn der(pem: &str) -> CertificateDer<'static> {
-        CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")
+    fn seconds(pem: &str) -> Option<u64> {
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+        let not_after = not_after(&certificate)?;
+        not_after.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
     }
 
     #[test]
-    fn the_end_of_the_period_is_read_in_both_formats() {
+    fn the_end_of_the_period_is_read() {
         let authority = Authority::new("ours");
-        let expired = der(&authority.issue_expired("localhost").certificate);
-        assert_eq!(expiry(&expired), utc_time([2021, 1, 1], [0, 0, 0]));
-        let unlimited = der(&authority.issue("localhost").certificate);
-        assert_eq!(expiry(&unlimited), utc_time([4096, 1, 1], [0, 0, 0]));
+        let in_2021 = Some(1_609_459_200);
+        assert_eq!(seconds(&authority.issue_expired("localhost").certificate), in_2021);
+        let in_4096 = Some(67_090_118_400);
+        assert_eq!(seconds(&authority.issue("localhost").certificate), in_4096);
+        // A server may present a certificate that signs itself.
+        assert_eq!(seconds(&authority.pem), in_4096);
     }
 
     #[test]
-    fn a_part_of_a_certificate_has_no_expiry_or_the_same() {
-        let certificate = der(&Authority::new("ours").pem);
-        let whole = expiry(&certificate);
-        for length in 0..certificate.len() {
-            assert_eq!(expiry(&certificate[..length]), None, "{length}");
-            let mut changed = certificate.to_vec();
-            changed[length] ^= 0xff;
-            // It must not panic, whatever it finds.
-            expiry(&changed);
-        }
-        assert!(whole.is_some());
+    fn what_is_no_certificate_has_no_end() {
+        assert_eq!(not_after(&CertificateDer::from(vec![0x30, 3, 2, 1, 1])), None);
+        assert_eq!(not_after(&CertificateDer::from(Vec::new())), None);
     }
 }

@@ -1,7 +1,6 @@
 //! TLS: settings, verification of certificates, and readable errors.
 
 mod certificate;
-mod der;
 mod error;
 mod expiry;
 mod roots;

@@ -2,8 +2,6 @@
 
 use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 
-use super::der::{Der, OBJECT_IDENTIFIER, SEQUENCE};
-
 /// The hash of a certificate (DER), or `None` if its signature names no hash that is known here.
 pub(super) fn server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let algorithm = hash_algorithm(signature_algorithm(certificate)?)?;
@@ -34,10 +32,27 @@ fn hash_algorithm(oid: &[u8]) -> Option<&'static Algorithm> {
 
 /// The object identifier of the algorithm with which a certificate is signed.
 fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
-    let mut certificate = Der(Der(certificate).read(SEQUENCE)?);
-    certificate.read(SEQUENCE)?;
-    let mut algorithm = Der(certificate.read(SEQUENCE)?);
-    algorithm.read(OBJECT_IDENTIFIER)
+    const SEQUENCE: u8 = 0x30;
+    const OBJECT_IDENTIFIER: u8 = 0x06;
+    let (certificate, _) = element(SEQUENCE, certificate)?;
+    let (_, after_contents) = element(SEQUENCE, certificate)?;
+    let (algorithm, _) = element(SEQUENCE, after_contents)?;
+    element(OBJECT_IDENTIFIER, algorithm).map(|(oid, _)| oid)
+}
+
+/// The contents of the first element of `der`, which must have this tag, and what follows it.
+fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&[found, length], rest) = der.split_first_chunk()?;
+    let (length, rest) = if length < 0x80 {
+        (usize::from(length), rest)
+    } else {
+        let (bytes, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+        let length = bytes.iter().try_fold(0_usize, |length, byte| {
+            length.checked_mul(256)?.checked_add(usize::from(*byte))
+        })?;
+        (length, rest)
+    };
+    (found == tag).then(|| rest.split_at_checked(length))?
 }
 
 #[cfg(test)]

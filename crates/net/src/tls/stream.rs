@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client;
 
-use super::certificate::expiry;
+use super::certificate::not_after;
 use super::server_end_point::server_end_point;
 
 /// A connection after its TLS handshake.
@@ -27,10 +27,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Self { inner, reset: None }
     }
 
-    /// When the server's certificate expires, if that can be read.
+    /// When the server's certificate expires.
     pub(crate) fn certificate_expiry(&self) -> Option<SystemTime> {
         let (_, session) = self.inner.get_ref();
-        expiry(session.peer_certificates()?.first()?)
+        not_after(session.peer_certificates()?.first()?)
     }
 
     /// The channel binding `tls-server-end-point`, or `None` if it is not defined for the server's certificate.

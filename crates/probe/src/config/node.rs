@@ -1,13 +1,13 @@
 //! The values of a configuration file, each with its line.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_datetime::{Datetime, Offset};
 
-use crate::{Failure, utc_time};
+use crate::Failure;
 
 /// A value and its line.
 #[derive(Clone, Debug)]
@@ -151,10 +151,23 @@ fn system_time(Datetime { date, time, offset }: Datetime) -> Option<SystemTime> 
         Offset::Z => 0,
         Offset::Custom { minutes } => minutes,
     };
-    let minute = i64::from(time.minute) - i64::from(offset_minutes);
-    let second = time.second.unwrap_or_default().into();
-    let date = [date.year.into(), date.month.into(), date.day.into()];
-    utc_time(date, [time.hour.into(), minute, second])
+    let minutes = i64::from(time.hour) * 60 + i64::from(time.minute) - i64::from(offset_minutes);
+    let days = days_since_epoch(date.year.into(), date.month.into(), date.day.into());
+    let seconds = days * 86_400 + minutes * 60 + i64::from(time.second.unwrap_or_default());
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
+    }
+}
+
+/// The days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March, so that a leap day is the last day of its year.
+fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    year * 365 + leap_days + day_of_year - 719_468
 }
 
 /// The positions of a text's line ends.

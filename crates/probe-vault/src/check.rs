@@ -1,8 +1,9 @@
 //! The check: server health, then a lookup of the token.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use probe::{Check, Failure, Steps};
+use probe::{Check, Failure, Observation, Steps};
 use vault_client::Session;
 
 use crate::rules::Rules;
@@ -27,6 +28,9 @@ impl Check for VaultCheck {
         let health = self.session.health(steps).await?;
         self.rules.check_health(health).map_err(|reason| Failure::msg("health", reason))?;
         let token = self.session.lookup_self(steps).await?;
+        if let Some(expiry) = token.ttl.and_then(|ttl| SystemTime::now().checked_add(ttl)) {
+            steps.observe(Observation::VaultTokenExpiry(expiry));
+        }
         self.rules.check_token(&token).map_err(|reason| Failure::msg("lookup", reason))
     }
 }

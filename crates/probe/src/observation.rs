@@ -11,6 +11,8 @@ use std::time::SystemTime;
 pub enum Observation {
     /// When the server's certificate expires.
     CertificateExpiry(SystemTime),
+    /// When the gateway's token of Vault expires, unless it is renewed.
+    VaultTokenExpiry(SystemTime),
     /// The name of a queue, and how many of its messages wait for a consumer.
     QueueMessages(Arc<str>, u64),
     /// The name of a queue, and how many consumers it has.
@@ -22,7 +24,7 @@ impl Observation {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::QueueMessages(name, _) | Self::QueueConsumers(name, _) => Some(name),
-            Self::CertificateExpiry(_) => None,
+            Self::CertificateExpiry(_) | Self::VaultTokenExpiry(_) => None,
         }
     }
 

@@ -9,12 +9,19 @@ use super::checks::{checks, timestamp};
 use super::{Family, gauge};
 use crate::namespace::NamespaceSample;
 
-pub(super) const FAMILIES: &[&Family] = &[&CERTIFICATE_EXPIRY, &QUEUE_MESSAGES, &QUEUE_CONSUMERS];
+pub(super) const FAMILIES: &[&Family] =
+    &[&CERTIFICATE_EXPIRY, &VAULT_TOKEN_EXPIRY, &QUEUE_MESSAGES, &QUEUE_CONSUMERS];
 
 const CERTIFICATE_EXPIRY: Family = Family::gauge(
     "health_gateway_certificate_expiry_timestamp_seconds",
     &["gateway_namespace", "component", "check"],
     "When the certificate of a backend expires.",
+);
+
+const VAULT_TOKEN_EXPIRY: Family = Family::gauge(
+    "health_gateway_vault_token_expiry_timestamp_seconds",
+    &["gateway_namespace", "component", "check"],
+    "When the gateway's token of Vault expires, unless it is renewed.",
 );
 
 const QUEUE_MESSAGES: Family = Family::gauge(
@@ -39,6 +46,7 @@ enum Value {
 fn metric(observation: &Observation) -> (&'static Family, Value) {
     match observation {
         Observation::CertificateExpiry(at) => (&CERTIFICATE_EXPIRY, Value::Seconds(timestamp(*at))),
+        Observation::VaultTokenExpiry(at) => (&VAULT_TOKEN_EXPIRY, Value::Seconds(timestamp(*at))),
         Observation::QueueMessages(_, count) => (&QUEUE_MESSAGES, Value::Count(*count)),
         Observation::QueueConsumers(_, count) => (&QUEUE_CONSUMERS, Value::Count(*count)),
     }

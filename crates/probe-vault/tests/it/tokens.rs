@@ -1,9 +1,9 @@
 //! The states of the session's token.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use probe::DynCheck;
+use probe::{DynCheck, Observation, Steps};
 use probe_testkit::{Outcome, single};
 use probe_vault::KIND;
 use serde_json::json;
@@ -48,7 +48,12 @@ async fn a_token_that_expires_soon_and_is_not_renewable_is_not_working() {
     let line = outcome.line();
     assert!(line.starts_with("lookup: token expires in "), "{line}");
     assert!(line.contains("s and cannot be renewed ("), "{line}");
-    once(&with_token(port, &token, "min_ttl = '1s'")).await.expect_working();
+    let (steps, before) = (Steps::new(), SystemTime::now());
+    with_token(port, &token, "min_ttl = '1s'").check(&steps).await.unwrap();
+    let observations = steps.observations();
+    let [Observation::VaultTokenExpiry(at)] = &observations[..] else { panic!("{observations:?}") };
+    let left = at.duration_since(before).unwrap();
+    assert!(left > Duration::from_secs(1) && left < Duration::from_secs(31), "{left:?}");
 }
 
 #[tokio::test]

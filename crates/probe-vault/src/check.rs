@@ -1,9 +1,9 @@
-//! The check: server health, then a lookup of the token.
+//! The check: server health, a lookup of the token, and the secrets that must be readable.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use probe::{Check, Failure, Observation, Steps};
+use probe::{Check, Failure, Grant, Observation, Steps};
 use vault_client::Session;
 
 use crate::rules::Rules;
@@ -11,11 +11,13 @@ use crate::rules::Rules;
 pub(crate) struct VaultCheck {
     session: Arc<Session>,
     rules: Rules,
+    /// The secrets that must be readable.
+    paths: Vec<String>,
 }
 
 impl VaultCheck {
-    pub(crate) fn new(session: Arc<Session>, rules: Rules) -> Self {
-        Self { session, rules }
+    pub(crate) fn new(session: Arc<Session>, rules: Rules, paths: Vec<String>) -> Self {
+        Self { session, rules, paths }
     }
 }
 
@@ -31,6 +33,18 @@ impl Check for VaultCheck {
         if let Some(expiry) = token.ttl.and_then(|ttl| SystemTime::now().checked_add(ttl)) {
             steps.observe(Observation::VaultTokenExpiry(expiry));
         }
-        self.rules.check_token(&token).map_err(|reason| Failure::msg("lookup", reason))
+        self.rules.check_token(&token).map_err(|reason| Failure::msg("lookup", reason))?;
+        let stale = self.session.stale_secrets();
+        if !stale.is_empty() {
+            return Err(Failure::msg("read secret", stale.join("; ")));
+        }
+        for path in &self.paths {
+            self.session.verify_readable(steps, path).await?;
+        }
+        Ok(())
+    }
+
+    fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        Ok(self.session.grants(&self.paths))
     }
 }

@@ -1,4 +1,4 @@
-//! Checks that Vault is initialized, unsealed and active, and that the session's token is valid.
+//! Checks that Vault is initialized, unsealed and active, that the session's token is valid, and that secrets are readable.
 //!
 //! The session, its login and its connection come from `vault-client` and are shared by all users of the same Vault, usually also by the gateway's own secrets.
 
@@ -17,6 +17,7 @@ use crate::rules::Rules;
 ///
 /// Besides the session's settings (see [`Session::read_settings`]):
 /// * `standby` = `refuse` (the default) or `accept`: whether a standby node is working.
+/// * `paths`, the secrets that must be readable, none by default.
 /// * `min_ttl`, 5 minutes by default: the check fails if the token expires sooner. For a token that the session renews, a quarter of its lifetime suffices if that is less.
 pub const KIND: Kind = Kind { name: "vault", build };
 
@@ -25,5 +26,20 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let session = Session::read_settings(&mut fields, section.shared());
     let standby = fields.one_of("standby", &[("refuse", false), ("accept", true)]);
     let min_ttl = fields.with_default("min_ttl", Duration::from_mins(5));
-    fields.single(|| Some(VaultCheck::new(session?, Rules { accept_standby: standby?, min_ttl })))
+    let paths: Vec<String> = fields.optional("paths").unwrap_or_default();
+    if paths.iter().any(|path| !is_path(path)) {
+        fields.error("paths", "expected paths such as `secret/production/app`, without a key");
+    }
+    fields.single(|| {
+        let rules = Rules { accept_standby: standby?, min_ttl };
+        Some(VaultCheck::new(session?, rules, paths))
+    })
+}
+
+/// Whether `path` can be the path of a secret: a mount and a name.
+fn is_path(path: &str) -> bool {
+    let is_segment = |segment: &str| {
+        !segment.is_empty() && !segment.contains(|c: char| c.is_control() || "#?".contains(c))
+    };
+    path.contains('/') && path.split('/').all(is_segment)
 }

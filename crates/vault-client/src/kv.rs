@@ -12,6 +12,12 @@ use crate::token_manager::TokenManager;
 
 const STEP: &str = "read";
 
+const DENIED: &str = "permission denied";
+const LATEST: &str = "the latest version of";
+const MISSING: &str = "no secret at";
+/// The beginnings of the causes for a secret that may not be read or does not exist.
+const REFUSALS: [&str; 3] = [DENIED, LATEST, MISSING];
+
 /// The key-value stores discovered so far: mount path, with a trailing slash, to version.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts(Mutex<BTreeMap<String, KvVersion>>);
@@ -112,7 +118,7 @@ fn parse(
 ) -> Result<BTreeMap<String, Secret>, Failure> {
     let failed = |reason: String| Err(Failure::msg(STEP, reason));
     match response.status {
-        StatusCode::FORBIDDEN => return failed(format!("permission denied for `{path}`")),
+        StatusCode::FORBIDDEN => return failed(format!("{DENIED} for `{path}`")),
         StatusCode::NOT_FOUND => return failed(missing(&response, path)),
         _ => {}
     }
@@ -127,16 +133,21 @@ fn parse(
     }
 }
 
+/// Whether Vault answered that the secret may not be read or does not exist, as opposed to not answering.
+pub(crate) fn is_refusal(failure: &Failure) -> bool {
+    failure.step() == STEP && REFUSALS.iter().any(|text| failure.cause().text().starts_with(text))
+}
+
 /// Why there is no secret: version 2 keeps the metadata of deleted secrets.
 fn missing(response: &ApiResponse, path: &str) -> String {
     let metadata = &response.body["data"]["metadata"];
     if metadata["destroyed"] == true {
-        return format!("the latest version of `{path}` was destroyed");
+        return format!("{LATEST} `{path}` was destroyed");
     }
     if metadata["deletion_time"].as_str().is_some_and(|time| !time.is_empty()) {
-        return format!("the latest version of `{path}` was deleted");
+        return format!("{LATEST} `{path}` was deleted");
     }
-    format!("no secret at `{path}`")
+    format!("{MISSING} `{path}`")
 }
 
 fn secrets(data: &Map<String, Value>) -> BTreeMap<String, Secret> {

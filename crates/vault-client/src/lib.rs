@@ -10,6 +10,7 @@ mod login;
 mod renewer;
 mod session;
 mod settings;
+mod stale_secrets;
 mod token;
 mod token_manager;
 

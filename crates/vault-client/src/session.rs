@@ -14,6 +14,7 @@ use crate::health::Health;
 use crate::kv::Mounts;
 use crate::login::Login;
 use crate::settings::Settings;
+use crate::stale_secrets::StaleSecrets;
 use crate::token::TokenState;
 use crate::token_manager::TokenManager;
 use crate::{kv, renewer};
@@ -27,6 +28,7 @@ pub struct Session {
     tokens: Arc<TokenManager>,
     identity: Secret,
     mounts: Mounts,
+    stale_secrets: StaleSecrets,
     renewer: Mutex<Option<JoinHandle<()>>>,
     /// Dropped with the session, which stops the renewer.
     dropped: watch::Sender<()>,
@@ -53,13 +55,28 @@ impl Session {
     /// Reads the secret at `path` of a key-value store, version 1 or 2, for instance `secret/production/health`. Values that are not strings are returned as JSON.
     ///
     /// Times out after 5 seconds, since secrets are read in the background, without the timeout of a check.
+    /// A failure is remembered for [`Session::stale_secrets`].
     pub async fn read(
         &self,
         steps: &Steps,
         path: &str,
     ) -> Result<BTreeMap<String, Secret>, Failure> {
         self.ensure_renewer();
-        with_background_timeout(steps, kv::read(&self.tokens, &self.mounts, steps, path)).await
+        let read = kv::read(&self.tokens, &self.mounts, steps, path);
+        let secret = with_background_timeout(steps, read).await;
+        self.stale_secrets.record(path, &secret);
+        secret
+    }
+
+    /// Verifies that the secret at `path` can be read, without returning it.
+    pub async fn verify_readable(&self, steps: &Steps, path: &str) -> Result<(), Failure> {
+        self.ensure_renewer();
+        kv::read(&self.tokens, &self.mounts, steps, path).await.map(drop)
+    }
+
+    /// Describes the secrets that [`Session::read`] returned before and can no longer read.
+    pub fn stale_secrets(&self) -> Vec<String> {
+        self.stale_secrets.describe()
     }
 
     /// Requests the health of the server.
@@ -86,9 +103,9 @@ impl Session {
     fn new(settings: Settings) -> Self {
         let api = ApiClient::new(&settings.url, settings.tls, settings.namespace);
         let tokens = Arc::new(TokenManager::new(api, settings.login));
-        let (mounts, renewer) = Default::default();
+        let (mounts, stale_secrets, renewer) = Default::default();
         let (identity, dropped) = (settings.identity, watch::Sender::new(()));
-        Self { tokens, identity, mounts, renewer, dropped }
+        Self { tokens, identity, mounts, stale_secrets, renewer, dropped }
     }
 
     /// The settings that distinguish this session from others.

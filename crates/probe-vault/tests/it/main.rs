@@ -4,6 +4,7 @@
 
 mod healthy;
 mod impostors;
+mod secrets;
 mod servers;
 mod settings;
 mod tokens;

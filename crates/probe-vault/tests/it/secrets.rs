@@ -1,0 +1,89 @@
+//! Secrets that must be readable, and those that were and are not any more.
+
+use probe::config::{Diagnostics, Fields, Node};
+use probe::{SharedResources, Steps};
+use probe_testkit::{checks, component_sharing, diagnostics};
+use probe_vault::KIND;
+use serde_json::json;
+use stack::vault::{Vault, api};
+use vault_client::Session;
+
+use crate::{assert_fails, check, new_token, once, with_token};
+
+/// Sets the policy `app`, which may read these API paths.
+fn set_policy(port: u16, paths: &[&str]) {
+    let rules: Vec<_> = paths
+        .iter()
+        .map(|path| format!("path \"{path}\" {{ capabilities = [\"read\"] }}"))
+        .collect();
+    let policy = json!({"policy": rules.join("\n")});
+    api(port, "PUT", "sys/policies/acl/app", &policy).unwrap();
+}
+
+fn write(port: u16, name: &str) {
+    let secret = json!({"data": {"password": "s3cret-of-the-app"}});
+    api(port, "POST", &format!("secret/data/{name}"), &secret).unwrap();
+}
+
+#[tokio::test]
+async fn the_configured_paths_must_be_readable() {
+    let vault = Vault::start().unwrap();
+    let port = vault.port();
+    write(port, "app/db");
+    write(port, "app/cache");
+    set_policy(port, &["secret/data/app/db", "secret/data/app/cache"]);
+    let token = new_token(port, &json!({"ttl": "1h", "policies": ["default", "app"]}));
+    let paths = "paths = ['secret/app/db', 'secret/app/cache']";
+    let readable = with_token(port, &token, paths);
+    once(&readable).await.expect_working();
+    set_policy(port, &["secret/data/app/db"]);
+    let expected = "read: permission denied for `secret/app/cache`";
+    assert_fails(&once(&readable).await, port, expected);
+    once(&with_token(port, &token, "")).await.expect_working();
+    let missing = check(port, "paths = ['secret/app/mail']");
+    assert_fails(&once(&missing).await, port, "read: no secret at `secret/app/mail`");
+}
+
+#[tokio::test]
+async fn a_secret_that_can_no_longer_be_read_is_reported_while_it_is_in_use() {
+    let vault = Vault::start().unwrap();
+    let port = vault.port();
+    write(port, "app/db");
+    set_policy(port, &["secret/data/app/db"]);
+    let token = new_token(port, &json!({"ttl": "1h", "policies": ["default", "app"]}));
+    let toml = format!("url = 'http://127.0.0.1:{port}'\ntoken = '{token}'\n");
+    let shared = SharedResources::default();
+    let component = component_sharing(&KIND, "vault", &toml, &shared);
+    let check = checks(&component).remove(0).1;
+    let (node, errors) = (Node::parse(&toml).unwrap(), Diagnostics::default());
+    let mut fields = Fields::new(String::new(), &node, &errors);
+    let session = Session::read_settings(&mut fields, &shared).unwrap();
+    let read = || async { session.read(&Steps::new(), "secret/app/db").await.is_ok() };
+
+    // A secret that has never been read has no value in use: the checks that need it fail.
+    assert!(session.read(&Steps::new(), "secret/app/mail").await.is_err());
+    assert!(read().await);
+    once(&check).await.expect_working();
+
+    set_policy(port, &["secret/data/app/cache"]);
+    assert!(!read().await);
+    let outcome = once(&check).await;
+    let line = outcome.line();
+    let beginning = "read secret: permission denied for `secret/app/db`, the value of ";
+    let end = format!("s ago is in use (127.0.0.1:{port})");
+    assert!(line.starts_with(beginning) && line.ends_with(&end), "{line}");
+
+    set_policy(port, &["secret/data/app/db"]);
+    assert!(read().await);
+    once(&check).await.expect_working();
+}
+
+#[test]
+fn a_path_has_no_key() {
+    for wrong in ["secret", "secret/app#key", "secret//app", "/secret/app"] {
+        let toml = format!("url = 'http://vault:8200'\ntoken = 'a'\npaths = ['{wrong}']\n");
+        let expected =
+            "3: vault.paths: expected paths such as `secret/production/app`, without a key";
+        assert_eq!(diagnostics(&KIND, "vault", &toml), [expected]);
+    }
+}

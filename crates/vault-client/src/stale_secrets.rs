@@ -1,0 +1,109 @@
+//! The secrets that can no longer be read, although their last values are still in use.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use probe::Failure;
+
+use crate::kv;
+
+/// The time without a read after which a secret counts as no longer referenced. The gateway reads its secrets every 30 seconds.
+const FORGET_AFTER: Duration = Duration::from_secs(90);
+
+/// The paths that are read repeatedly, with the time and the result of their reads.
+#[derive(Debug, Default)]
+pub(crate) struct StaleSecrets(Mutex<BTreeMap<String, Reads>>);
+
+#[derive(Debug)]
+struct Reads {
+    last: Instant,
+    last_success: Instant,
+    failure: Option<Failure>,
+}
+
+impl StaleSecrets {
+    /// Records the result of a read. Only a secret that has been read before has a value that can be in use.
+    pub(crate) fn record<T>(&self, path: &str, result: &Result<T, Failure>) {
+        let (mut secrets, now) = (self.0.lock(), Instant::now());
+        secrets.retain(|_, reads| reads.last.elapsed() < FORGET_AFTER);
+        match (result, secrets.get_mut(path)) {
+            // Without an answer, the server's own state is reported.
+            (Err(failure), Some(reads)) if !kv::is_refusal(failure) => reads.last = now,
+            (Ok(_), _) => {
+                let reads = Reads { last: now, last_success: now, failure: None };
+                secrets.insert(path.to_owned(), reads);
+            }
+            (Err(failure), Some(reads)) => {
+                reads.last = now;
+                reads.failure = Some(failure.clone());
+            }
+            (Err(_), None) => {}
+        }
+    }
+
+    /// Describes the secrets whose last read failed.
+    pub(crate) fn describe(&self) -> Vec<String> {
+        let mut secrets = self.0.lock();
+        secrets.retain(|_, reads| reads.last.elapsed() < FORGET_AFTER);
+        let describe = |reads: &Reads| {
+            let cause = reads.failure.as_ref()?.cause();
+            let age = in_largest_unit(reads.last_success.elapsed());
+            Some(format!("{}, the value of {age} ago is in use", cause.text()))
+        };
+        secrets.values().filter_map(describe).collect()
+    }
+}
+
+/// A duration in its largest unit, rounded down.
+fn in_largest_unit(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds @ 60..3600 => format!("{}m", seconds / 60),
+        seconds => format!("{}h", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DENIED: &str = "permission denied for `a`";
+
+    fn denied() -> Result<(), Failure> {
+        Err(Failure::msg("read", DENIED))
+    }
+
+    #[test]
+    fn only_a_secret_that_was_read_before_is_stale() {
+        let secrets = StaleSecrets::default();
+        secrets.record("a", &denied());
+        assert_eq!(secrets.describe(), [""; 0]);
+        secrets.record("a", &Ok(()));
+        assert_eq!(secrets.describe(), [""; 0]);
+        secrets.record("a", &denied());
+        assert_eq!(secrets.describe(), [format!("{DENIED}, the value of 0s ago is in use")]);
+        secrets.record("a", &Err::<(), _>(Failure::msg("read", "no answer within 5s")));
+        assert_eq!(secrets.describe().len(), 1, "still not readable");
+        secrets.record("a", &Ok(()));
+        secrets.record("a", &Err::<(), _>(Failure::msg("connect", "connection refused")));
+        assert_eq!(secrets.describe(), [""; 0]);
+    }
+
+    #[test]
+    fn a_secret_that_is_not_read_any_more_is_forgotten() {
+        let secrets = StaleSecrets::default();
+        secrets.record("a", &Ok(()));
+        secrets.record("a", &denied());
+        let long_ago = Instant::now().checked_sub(FORGET_AFTER).unwrap();
+        secrets.0.lock().get_mut("a").unwrap().last = long_ago;
+        assert_eq!(secrets.describe(), [""; 0]);
+    }
+
+    #[test]
+    fn an_age_has_one_unit() {
+        let texts =
+            [59, 60, 3599, 7300].map(|seconds| in_largest_unit(Duration::from_secs(seconds)));
+        assert_eq!(texts, ["59s", "1m", "59m", "2h"]);
+    }
+}

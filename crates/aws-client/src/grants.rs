@@ -27,6 +27,11 @@ impl AwsContext {
         self.principal.needs([action, &self.arn(action, scope, name)])
     }
 
+    /// The permission for `action`, which has no resource.
+    pub fn grant_on_any(&self, action: &str) -> Grant {
+        self.principal.needs([action, "*"])
+    }
+
     /// Like [`Self::grant`], but only for requests with a `prefix` parameter that begins with `prefix`.
     pub fn grant_within(&self, action: &str, scope: Scope, name: &str, prefix: &str) -> Grant {
         if prefix.is_empty() {

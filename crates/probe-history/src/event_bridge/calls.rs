@@ -4,13 +4,21 @@ use aws_client::CallError;
 use aws_sdk_eventbridge::types::builders::PutEventsRequestEntryBuilder;
 use probe::{Failure, Steps};
 
-use super::{BUS, CONNECTION, DESTINATION, EventBridge, RULE, TARGETS};
+use super::{BUS, CONNECTION, DESTINATION, EventBridge, PATTERN, RULE, TARGETS};
 
 /// The error code for a resource that does not exist.
 const NOT_FOUND: &str = "ResourceNotFoundException";
 
 /// The step that puts an event on the bus.
 const PUT: &str = "put event";
+
+/// The description of a rule.
+pub(super) struct Rule {
+    pub(super) arn: String,
+    pub(super) state: String,
+    /// The event pattern in JSON; empty for a rule with a schedule.
+    pub(super) pattern: String,
+}
 
 /// The description of an API destination.
 pub(super) struct ApiDestination {
@@ -61,8 +69,8 @@ impl EventBridge {
         result.map(drop).map_err(|error| self.bus_failure(BUS, error))
     }
 
-    /// Returns the state of the rule.
-    pub(super) async fn rule_state(&self, steps: &Steps) -> Result<String, Failure> {
+    /// Describes the rule.
+    pub(super) async fn describe_rule(&self, steps: &Steps) -> Result<Rule, Failure> {
         let request = || {
             let request = self.client.describe_rule().name(&self.rule);
             request.event_bus_name(&self.bus).send()
@@ -70,7 +78,25 @@ impl EventBridge {
         let permission = format!("`events:DescribeRule` on the rule `{}`", self.rule);
         let result = self.aws.call(steps, RULE, &permission, request).await;
         let output = result.map_err(|error| self.rule_failure(RULE, error))?;
-        Ok(output.state().map(|state| state.as_str().to_owned()).unwrap_or_default())
+        Ok(Rule {
+            arn: text(output.arn()),
+            state: output.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
+            pattern: text(output.event_pattern()),
+        })
+    }
+
+    /// Whether `pattern` matches `event`, both in JSON.
+    pub(super) async fn matches(
+        &self,
+        steps: &Steps,
+        pattern: &str,
+        event: &str,
+    ) -> Result<bool, Failure> {
+        let request =
+            || self.client.test_event_pattern().event_pattern(pattern).event(event).send();
+        let permission = "`events:TestEventPattern`";
+        let output = self.aws.call(steps, PATTERN, permission, request).await?;
+        Ok(output.result())
     }
 
     /// Returns the ARNs of the rule's targets. One page holds up to a hundred, more than a rule has.

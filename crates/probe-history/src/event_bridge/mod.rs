@@ -1,6 +1,7 @@
 //! The stages of the pipeline on AWS: bus, rule, API destination and connection.
 
 mod calls;
+mod sample_event;
 mod settings;
 mod stages;
 
@@ -8,6 +9,8 @@ use aws_client::{AwsContext, Scope};
 use aws_sdk_eventbridge::Client;
 use probe::{Failure, Grant, Steps};
 
+use self::calls::Rule;
+use self::sample_event::SampleEvent;
 use self::stages::{Arn, Reference};
 
 /// A stage with its own check.
@@ -28,12 +31,16 @@ pub(crate) struct EventBridge {
     rule: String,
     destination: String,
     connection: String,
+    /// The event that the rule must match, or why it is not known.
+    sample_event: Option<Result<SampleEvent, Failure>>,
 }
 
 /// The step that describes the bus.
 const BUS: &str = "bus";
 /// The step that describes the rule.
 const RULE: &str = "rule";
+/// The step that matches the sample event.
+const PATTERN: &str = "pattern";
 /// The step that lists the rule's targets.
 const TARGETS: &str = "targets";
 /// The step that describes the API destination.
@@ -72,11 +79,12 @@ impl EventBridge {
             Stage::Credentials => {
                 vec![self.grant("DescribeEventBus", &format!("event-bus/{}", self.bus))]
             }
-            Stage::Rule => vec![
-                self.grant("DescribeRule", &rule()),
-                self.grant("ListTargetsByRule", &rule()),
-                destination(),
-            ],
+            Stage::Rule => {
+                let sample = self.sample_event.as_ref();
+                let sample = sample.map(|_| self.aws.grant_on_any("events:TestEventPattern"));
+                let rule = ["DescribeRule", "ListTargetsByRule"].map(|it| self.grant(it, &rule()));
+                rule.into_iter().chain([destination()]).chain(sample).collect()
+            }
             Stage::ApiDestination => vec![destination(), connection()],
             Stage::Connection => vec![connection()],
         }
@@ -92,8 +100,13 @@ impl EventBridge {
     }
 
     async fn check_rule(&self, steps: &Steps) -> Result<(), Failure> {
-        let state = self.rule_state(steps).await?;
-        stages::verify_rule(&self.rule, &state).map_err(|reason| Failure::msg(RULE, reason))?;
+        let rule = self.describe_rule(steps).await?;
+        stages::verify_rule(&self.rule, &rule.state)
+            .map_err(|reason| Failure::msg(RULE, reason))?;
+        if let Some(event) = &self.sample_event {
+            let event = event.as_ref().map_err(Failure::clone)?;
+            self.check_pattern(steps, &rule, event).await?;
+        }
         let targets = self.targets(steps).await?;
         let targets: Vec<_> = targets.iter().map(|target| Arn(target)).collect();
         let mut reference = stages::verify_targets(&self.rule, &targets, &self.destination);
@@ -103,6 +116,23 @@ impl EventBridge {
             reference = stages::verify_reference("API destination", &arn, current.as_deref());
         }
         reference.map(drop).map_err(|reason| Failure::msg(TARGETS, reason))
+    }
+
+    async fn check_pattern(
+        &self,
+        steps: &Steps,
+        rule: &Rule,
+        event: &SampleEvent,
+    ) -> Result<(), Failure> {
+        let failed = |reason: String| Err(Failure::msg(PATTERN, reason));
+        if rule.pattern.is_empty() {
+            return failed(format!("the rule `{}` has no event pattern", self.rule));
+        }
+        if self.matches(steps, &rule.pattern, &event.json(Arn(&rule.arn))).await? {
+            return Ok(());
+        }
+        let (name, pattern) = (&self.rule, &rule.pattern);
+        failed(format!("the rule `{name}` does not match `sample_event`: its pattern is {pattern}"))
     }
 
     async fn check_destination(&self, steps: &Steps) -> Result<(), Failure> {

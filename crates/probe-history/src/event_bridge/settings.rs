@@ -6,14 +6,16 @@ use probe::SharedResources;
 use probe::config::Fields;
 
 use super::EventBridge;
+use super::sample_event::SampleEvent;
 
 impl EventBridge {
-    /// Reads `bus`, `rule`, `api_destination`, `connection` and the settings of [`AwsContext::read`]. Errors are reported in `fields`.
+    /// Reads `bus`, `rule`, `api_destination`, `connection`, `sample_event` and the settings of [`AwsContext::read`]. Errors are reported in `fields`.
     pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let bus = name(fields, "bus");
         let rule = name(fields, "rule");
         let destination = name(fields, "api_destination");
         let connection = name(fields, "connection");
+        let sample_event = fields.table("sample_event", SampleEvent::read);
         let aws = AwsContext::read(fields, shared, None)?;
         Some(Self {
             client: Client::new(aws.config()),
@@ -23,6 +25,7 @@ impl EventBridge {
             rule: rule?,
             destination: destination?,
             connection: connection?,
+            sample_event,
         })
     }
 }

@@ -12,6 +12,12 @@ impl<'a> Arn<'a> {
         (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
     }
 
+    /// The region and the account; empty if the ARN has none.
+    pub(super) fn region_and_account(self) -> (&'a str, &'a str) {
+        let mut parts = self.0.split(':').skip(3);
+        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+    }
+
     fn is(self, kind: &str, name: &str) -> bool {
         self.resource() == (kind, name)
     }

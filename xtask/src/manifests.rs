@@ -1,4 +1,4 @@
-//! Validates the compose file, `Dockerfile`, workflows and Kubernetes manifests.
+//! Validates the compose file, `Dockerfile`, workflows, Kubernetes manifests and rules of Prometheus.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,20 @@ const CONFIG_MAPS: &str = "xtask/src/manifests/config_maps.py";
 /// The package for machines without Docker's compose plug-in.
 const COMPOSE: Dependency =
     Dependency::Debian { package: "docker-compose", file: "/usr/bin/docker-compose" };
+/// The package of the checker of rules.
+const PROMTOOL: Dependency =
+    Dependency::Debian { package: "prometheus", file: "/usr/bin/promtool" };
+/// The beginning of the rules as a resource of the Prometheus Operator.
+const PROMETHEUS_RULE: &str = "\
+# The groups of `rules.yml`, for the Prometheus Operator.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: health-gateway
+  labels:
+    app.kubernetes.io/name: health-gateway
+spec:
+";
 /// The oldest maintained version of Kubernetes; manifests that are valid for it are valid for later ones.
 const KUBERNETES: &str = "1.34";
 
@@ -33,7 +47,8 @@ fn check_in(root: &Path) -> Result<()> {
     compose(&root.join("docker-compose.yml"))?;
     dockerfile(root)?;
     workflows(&files(&root.join(".github/workflows"), "yml")?)?;
-    kubernetes(&files(&root.join("deploy/kubernetes"), "yaml")?)
+    kubernetes(&files(&root.join("deploy/kubernetes"), "yaml")?)?;
+    prometheus(&root.join("deploy/prometheus"))
 }
 
 /// Validates with Compose itself, which also finds references to undefined services, and with the schema, which is stricter about keys.
@@ -122,6 +137,35 @@ fn kubernetes(files: &[PathBuf]) -> Result<()> {
         }
     }
     config_maps(files)
+}
+
+/// Checks and tests the rules, and compares them with the resource of the Prometheus Operator.
+fn prometheus(folder: &Path) -> Result<()> {
+    stack::install(std::iter::once(PROMTOOL))?;
+    let rules = folder.join("rules.yml");
+    cargo::run(promtool(&["check", "rules", "--lint=all", "--lint-fatal"]).arg(&rules))?;
+    cargo::run(promtool(&["test", "rules"]).arg(folder.join("rules.test.yml")))?;
+    let resource = folder.join("prometheus-rule.yaml");
+    if read(&resource)? == prometheus_rule(&read(&rules)?) {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "{}: expected the groups of rules.yml below `spec:`, each line indented by two spaces",
+        resource.display()
+    )))
+}
+
+fn promtool(arguments: &[&str]) -> Command {
+    let mut promtool = Command::new("promtool");
+    promtool.args(arguments).stdin(Stdio::null()).stdout(std::io::stderr());
+    promtool
+}
+
+/// The rules as a resource of the Prometheus Operator.
+fn prometheus_rule(rules: &str) -> String {
+    let groups = rules.lines().skip_while(|line| *line != "groups:");
+    let indented = groups.map(|line| format!("  {line}\n"));
+    PROMETHEUS_RULE.to_owned() + &indented.collect::<String>()
 }
 
 /// Checks each config map as a folder of configurations.
@@ -219,6 +263,13 @@ mod tests {
             (&deployment, read_only, "`kubernetes-validate "),
             (&deployment, ("/health-gateway:", "/health-gateway:1"), "expected version "),
             (&config_map, ("[redis]", "[redys]"), "check-config "),
+            ("deploy/prometheus/rules.yml", ("[2m]", "[2q]"), "`promtool check "),
+            ("deploy/prometheus/rules.yml", ("< 0.5", "< 0.2"), "`promtool test "),
+            (
+                "deploy/prometheus/prometheus-rule.yaml",
+                ("< 0.5", "< 0.2"),
+                "the groups of rules.yml",
+            ),
         ] {
             let error = copy.error_with(file, from, to);
             assert!(error.contains(expected), "{file} with {to}: {error}");

@@ -7,6 +7,7 @@ mod log;
 mod metrics;
 mod page;
 mod reliability;
+mod runbook;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -44,6 +44,13 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let broker = broker(section, &mut fields, url.as_ref(), tls.as_ref());
     let virtual_host = broker.as_ref().map(Amqp::virtual_host);
     let management = Management::read(&mut fields, url.as_ref(), virtual_host, tls.as_ref());
+    if let (Some(url), Some(tls)) = (&url, &tls) {
+        // A URL that is wrong or not known yet may use TLS.
+        let has_management = fields.has("management");
+        let of_management = management.as_ref().map_or(has_management, Management::is_encrypted);
+        let is_encrypted = amqp::is_encrypted(url) || of_management;
+        tls.expect_use(&mut fields, is_encrypted, "a `url` that begins with `amqps`");
+    }
     let queues = queues::read(&mut fields);
     fields.single(|| Some(RabbitCheck { broker: broker?, management, queues }))
 }
@@ -57,9 +64,6 @@ fn broker(
     let queue_prefix = fields.with_default("queue_prefix", String::new());
     let reconnect = Reconnect::read(fields);
     let (url, tls) = (url?, tls?);
-    // Any other value of `management` is refused or has no TLS, and an unknown one may have it.
-    let is_encrypted = amqp::is_encrypted(url) || fields.has("management");
-    tls.expect_use(fields, is_encrypted, "a `url` that begins with `amqps`")?;
     Amqp::read(section.shared(), fields, "url", url, tls, queue_prefix, reconnect?)
 }
 

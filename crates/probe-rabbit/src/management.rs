@@ -25,6 +25,7 @@ pub(crate) struct Management {
     client: Client,
     /// The path of a virtual host's queues.
     path: String,
+    is_encrypted: bool,
     username: String,
     authorization: HeaderValue,
     // Never read: a live `Secret` is masked in all output.
@@ -114,10 +115,16 @@ impl Management {
                 url.path().trim_end_matches('/'),
                 encode(virtual_host)
             ),
+            is_encrypted: url.scheme() == "https",
             username,
             authorization,
             _credentials: credentials,
         })
+    }
+
+    /// Whether the API is used with TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// The user of the API.

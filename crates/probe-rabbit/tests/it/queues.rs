@@ -76,6 +76,11 @@ fn all_errors_are_recorded_at_once() {
             "3: rabbit.queues.a.max_unacked: expected `management` in the section",
         ]
     );
+    let toml = "url = 'amqp://rabbit'\nmanagement = 'http://rabbit:15672'\nmin_certificate_validity = '7d'\nqueues = ['a']\n";
+    let expected =
+        "3: rabbit.min_certificate_validity: expected only with a `url` that begins with `amqps`";
+    assert_eq!(diagnostics(&KIND, "rabbit", toml), [expected]);
+    drop(crate::check(&toml.replace("http:", "https:")));
     let toml = "url = 'amqp://rabbit'\nmanagement = 'http://rabbit:15672/?a=b'\n";
     assert_eq!(
         diagnostics(&KIND, "rabbit", toml),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::error::Result;
@@ -13,6 +14,9 @@ use crate::{HEALTH_PASSWORD, HEALTH_USER, port};
 
 pub(crate) const DEPENDENCY: Dependency =
     Dependency::Debian { package: "pgpool2", file: "/usr/sbin/pgpool" };
+
+/// Pgpool's immediate shutdown. It replaces children that exit, so only its main process knows all of them.
+const STOP: Signal = Signal::QUIT;
 
 /// A private Pgpool for one server.
 pub struct Pgpool {
@@ -78,5 +82,6 @@ fn prepare(home: &Path, port: u16, upstream: u16) -> Result<Program> {
         .args([home.join("hba.conf")])
         .args(["-F"])
         .args([home.join("pcp.conf")])
-        .ready(move || listening(port)))
+        .ready(move || listening(port))
+        .stop(STOP))
 }

@@ -1,4 +1,4 @@
-//! Notices a queue whose messages wait without becoming fewer.
+//! Notices that the messages of a queue wait without becoming fewer.
 
 use std::time::{Duration, Instant};
 

@@ -269,7 +269,7 @@ impl RedisBroker {
         Ok(())
     }
 
-    /// Removes the bindings of queues whose process was killed. Their lists have expired, or consist of late replies and never expire.
+    /// Removes the bindings of queues that killed processes left behind. Their lists have expired, or consist of late replies and never expire.
     async fn sweep(&self) -> Result<(), Failure> {
         let key = self.options.bindings_key(&self.exchanges.replies);
         let members = Command::new("ask", "SMEMBERS", [&key]);

@@ -32,7 +32,7 @@ pub(crate) struct ReplyQueue {
 impl ReplyQueue {
     /// A queue for the replies to the request `ticket`.
     ///
-    /// A worker whose separator is another than that of a binding could not read any binding of the exchange.
+    /// A worker cannot read any binding of the exchange if one of them has another separator than its own.
     /// So if the separator is unknown, nothing is bound: the workers push to the queue by its name, through the default exchange.
     pub(crate) fn new(
         options: &TransportOptions,

@@ -114,7 +114,7 @@ pub(crate) fn is_ignored(name: &str, value: &str) -> Result<bool, String> {
     }
 }
 
-/// The demand of `ssl`, whose values are a boolean in JDBC and node-postgres, and an `sslmode` in asyncpg.
+/// The demand of `ssl`. Its values are a boolean in JDBC and node-postgres, and an `sslmode` in asyncpg.
 pub(crate) fn parse_ssl(value: &str) -> Result<Option<SslMode>, String> {
     match value {
         "true" | "1" | "on" => Ok(Some(SslMode::Require)),

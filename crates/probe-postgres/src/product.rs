@@ -3,7 +3,7 @@
 /// What a server is, by the parameters that it reports at the login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Product {
-    /// PostgreSQL 9.6 or newer, whose commits can be examined.
+    /// PostgreSQL 9.6 or newer: its commits can be examined.
     PostgreSql,
     /// An older version, or another product such as `CockroachDB` or Redshift.
     Other,

@@ -206,7 +206,7 @@ fn redirection(reply: &Value, asked: &Node) -> Option<Node> {
 }
 
 /// Does work on several nodes at once, and returns all results, or the failure of the first node that has one.
-/// Until then, `steps` are those of the first node whose work is not done.
+/// Until then, `steps` are those of the first node that has not finished.
 async fn try_all<T, F>(
     steps: &Steps,
     work: impl IntoIterator<Item = (Label, Arc<Steps>, F)>,

@@ -42,7 +42,7 @@ impl StaleSecrets {
         }
     }
 
-    /// Describes the secrets whose last read failed.
+    /// Describes the secrets that could not be read the last time.
     pub(crate) fn describe(&self) -> Vec<String> {
         let mut secrets = self.0.lock();
         secrets.retain(|_, reads| reads.last.elapsed() < FORGET_AFTER);

@@ -28,7 +28,7 @@ pub(crate) struct Durations {
 impl Statistics {
     /// Counts an outcome and the change since the `previous` one.
     ///
-    /// A run whose check blocks its thread has two outcomes: its timeout, and then this defect, which has no duration of its own.
+    /// A run that blocks its thread has two outcomes: its timeout, and then this defect, which has no duration of its own.
     pub(super) fn add(&mut self, outcome: &Outcome, previous: Option<&Outcome>) {
         self.runs[outcome.result as usize] += 1;
         if previous.is_some_and(|previous| previous.failure.is_some() != outcome.failure.is_some())

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gateway::kinds::KINDS;
-use gateway::metrics::families;
+use gateway::metrics::{Family, families};
 use regex_lite::Regex;
 
 use super::page::{Page, in_code};
@@ -40,7 +40,7 @@ fn every_component_and_every_alert_has_a_section_in_the_runbook() {
 #[test]
 fn the_rules_use_only_metrics_that_exist() {
     let rules = fs::read_to_string(stack::workspace().join(RULES)).unwrap();
-    let metrics: BTreeSet<_> = families().map(|family| family.name()).collect();
+    let metrics: BTreeSet<_> = families().map(Family::name).collect();
     // A name after a colon is that of a recorded series.
     let names = Regex::new(r"(?:^|[^:\w])(health_gateway_\w+)").unwrap();
     let used: BTreeSet<_> = names.captures_iter(&rules).map(|name| name[1].to_owned()).collect();

@@ -35,7 +35,7 @@ use super::handler::handle;
 use super::response::{self, Body};
 use super::source::ReportSource;
 
-/// Returns the endpoint as a service, for [`super::serve`] to put on a socket.
+/// Returns the endpoint as a service, for [`super::serve()`] to put on a socket.
 ///
 /// A request has its [`super::PeerAddress`] as an extension, and no body, because the server drains it.
 /// Layers pass their results to inner ones as further extensions.

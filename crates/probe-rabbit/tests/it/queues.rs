@@ -80,7 +80,7 @@ fn all_errors_are_recorded_at_once() {
     let expected =
         "3: rabbit.min_certificate_validity: expected only with a `url` that begins with `amqps`";
     assert_eq!(diagnostics(&KIND, "rabbit", toml), [expected]);
-    drop(crate::check(&toml.replace("http:", "https:")));
+    drop(check(&toml.replace("http:", "https:")));
     let toml = "url = 'amqp://rabbit'\nmanagement = 'http://rabbit:15672/?a=b'\n";
     assert_eq!(
         diagnostics(&KIND, "rabbit", toml),

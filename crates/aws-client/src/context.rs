@@ -61,7 +61,7 @@ impl AwsContext {
     /// Makes a call in the step `step`. If access is denied, the failure names `permission`.
     ///
     /// If the service rejects cached credentials, the call is repeated once with fresh ones.
-    /// If the service fails or throttles, the call is repeated after a pause, up to [`MAX_ATTEMPTS`] in all.
+    /// If the service fails or throttles, the call is repeated after a pause, up to three times in all.
     pub async fn call<T, E, F>(
         &self,
         steps: &Steps,

@@ -3,9 +3,11 @@
 mod code;
 mod command_line;
 mod examples;
+mod failures;
 mod log;
 mod metrics;
 mod page;
+mod proofs;
 mod reliability;
 mod runbook;
 

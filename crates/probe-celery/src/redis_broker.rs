@@ -150,7 +150,7 @@ impl RedisBroker {
         self.options.channel(self.redis.database(), &self.exchanges.requests)
     }
 
-    /// Publishes the request, then waits for the replies of all its recipients. Returns whether all have arrived.
+    /// Publishes the request, then waits for the replies of all its recipients. Returns whether no further ones can arrive.
     ///
     /// What must be removed afterwards is stored in `reply_queue` before it is created.
     async fn inspect(
@@ -172,15 +172,18 @@ impl RedisBroker {
             .iter()
             .map(|name| (name.clone(), self.options.queue_lists(name, &separator)))
             .collect();
-        let mut create = queue.create();
+        let message = self.message(request, queue);
+        let publish = Command::new("ask", "PUBLISH", [&self.channel(), &message]);
+        let (mut create, mut is_repeated) = (queue.create(), false);
         loop {
-            let message = self.message(request, queue);
-            let publish = Command::new("ask", "PUBLISH", [&self.channel(), &message]);
-            let first = std::mem::take(&mut create);
-            let recipients = self.publish(steps, first, publish, &queue_lists, findings).await?;
+            let commands = std::mem::take(&mut create).into_iter().chain([publish.clone()]);
+            let recipients =
+                self.publish(steps, commands.collect(), &queue_lists, findings).await?;
             if recipients == 0 || self.receive(request, queue, findings).await? {
-                return Ok(true);
+                // The workers reply to each repetition.
+                return Ok(!is_repeated);
             }
+            is_repeated = true;
         }
     }
 
@@ -216,21 +219,19 @@ impl RedisBroker {
         self.options.separator(&bindings).map_err(|reason| Failure::msg("ask", reason))
     }
 
-    /// Executes the commands `first`, publishes the request and reads the lengths of the queues; returns the number of recipients.
+    /// Executes commands of which the last publishes the request, and reads the lengths of the queues; returns the number of recipients.
     async fn publish(
         &self,
         steps: &Steps,
-        first: Vec<Command>,
-        publish: Command,
+        mut commands: Vec<Command>,
         queue_lists: &[(String, Vec<String>)],
         findings: &FindingsSender,
     ) -> Result<u64, Failure> {
-        let published = first.len();
+        let before = commands.len() - 1;
         let lists = queue_lists.iter().flat_map(|(_, lists)| lists);
-        let lengths = lists.map(|list| Command::new("queues", "LLEN", [list]));
-        let commands: Vec<_> = first.into_iter().chain([publish]).chain(lengths).collect();
+        commands.extend(lists.map(|list| Command::new("queues", "LLEN", [list])));
         let replies = self.redis.execute(steps, &commands).await?;
-        let mut numbers = replies.iter().skip(published).map(number);
+        let mut numbers = replies.iter().skip(before).map(number);
         let recipients = numbers.next().unwrap_or_default();
         let backlogs = queue_lists.iter().map(|(queue, lists)| {
             let waiting = numbers.by_ref().take(lists.len()).sum();

@@ -255,6 +255,17 @@ mod tests {
     }
 
     #[test]
+    fn channels_have_the_fanout_prefix() {
+        let channel = |prefix: FanoutPrefix| {
+            let fanout_prefix = prefix.text();
+            TransportOptions { fanout_prefix, ..TransportOptions::default() }.channel(3, "x")
+        };
+        assert_eq!(channel(FanoutPrefix::Enabled(true)), "/3.x");
+        assert_eq!(channel(FanoutPrefix::Enabled(false)), "x");
+        assert_eq!(channel(FanoutPrefix::Custom("/a{db}.".to_owned())), "/a3.x");
+    }
+
+    #[test]
     fn a_worker_s_binding_shows_the_separator() {
         let options = TransportOptions::default();
         let check = |bindings: &[&str], expected: &str| {

@@ -129,6 +129,11 @@ impl App {
         Ok(Duration::from_secs_f64(seconds))
     }
 
+    /// Fails unless a worker replies to Celery's own `inspect ping`.
+    pub fn expect_reply(&self) -> Result<()> {
+        self.run("assert app.control.inspect(timeout=20, limit=1).ping()").map(drop)
+    }
+
     /// Runs a Python statement with the application imported, and returns what it prints.
     fn run(&self, statement: &str) -> Result<String> {
         let output = Command::new(python::program("python"))

@@ -112,7 +112,7 @@ async fn bindings_have_the_separator_of_the_workers() {
     second.server.pause();
     let run = tokio::spawn(async move { run_all(&celery, TIMEOUT).await });
     redis.wait_for(&["-n", "1", "SCARD", "_kombu.binding.reply.celery.pidbox"], "1").unwrap();
-    fixture.app.inspect_ping().unwrap();
+    fixture.app.expect_reply().unwrap();
     second.server.resume();
     run.await.unwrap().expect_working();
     let wrong = "[transport_options]\nsep = '|'\n";

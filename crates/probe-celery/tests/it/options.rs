@@ -51,14 +51,6 @@ async fn every_option_that_changes_a_name_is_honoured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fanout_without_a_prefix_is_honoured() {
-    let settings = r#"{"broker_transport_options": {"fanout_prefix": false}}"#;
-    let fixture = Fixture::redis_with(settings);
-    let _worker = fixture.worker("w1");
-    fixture.run("[transport_options]\nfanout_prefix = false\n").await.expect_working();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn another_control_exchange_is_honoured_on_amqp() {
     let rabbit = Rabbit::start(&[]).unwrap();
     let settings = r#"{"control_exchange": "control"}"#;

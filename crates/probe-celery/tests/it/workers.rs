@@ -258,7 +258,7 @@ async fn a_stopped_worker_of_two_is_reported_on_redis() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_do_not_become_fewer_are_reported() {
-    let fixture = Fixture::amqp();
+    let fixture = Fixture::redis();
     let _worker = fixture.worker("w1");
     let hold = fixture.app.hold("high_priority").unwrap();
     // More than the worker prefetches.

@@ -5,6 +5,10 @@ use std::process::{Command, Stdio};
 
 use stack::{Error, Result};
 
+/// Held by a test that builds and runs the gateway: builds of two workspaces replace each other's binary in the target folder.
+#[cfg(test)]
+pub(crate) static GATEWAY_BINARY: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+
 /// Returns a cargo command in the workspace's folder; its standard output goes to standard error.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -77,6 +77,7 @@ fn the_gateway_uses_every_backend() {
 /// Follows the guide without starting its real server, which would have to be installed.
 #[test]
 fn the_guide_adds_a_probe() {
+    let _alone = cargo::GATEWAY_BINARY.lock();
     let own = std::env::current_exe().unwrap();
     // The target folder of this test, where the dependencies are built already.
     let target = own.ancestors().nth(3).unwrap();

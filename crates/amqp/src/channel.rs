@@ -23,11 +23,23 @@ pub(crate) struct Channel {
     events: mpsc::Receiver<AMQPClass>,
     commands: mpsc::UnboundedSender<Command>,
     state: watch::Receiver<ConnectionState>,
+    opening: Opening,
     closed_by_broker: bool,
 }
 
+/// What the broker has confirmed of the methods that open a channel.
+#[derive(Clone, Copy)]
+enum Opening {
+    Requested,
+    Open,
+    InConfirmMode,
+}
+
 impl Channel {
-    pub(crate) async fn open(
+    /// Opens a channel in confirm mode.
+    ///
+    /// The next methods may be sent before the broker has confirmed this: it handles the methods of a channel in their order, and ignores those after one that fails.
+    pub(crate) fn open(
         ids: &ChannelIds,
         commands: &mpsc::UnboundedSender<Command>,
         state: &watch::Receiver<ConnectionState>,
@@ -35,12 +47,13 @@ impl Channel {
         let none_left = || Cause::msg("the connection has no channel left");
         let id = ids.allocate().ok_or_else(none_left)?;
         let (sender, events) = mpsc::channel(MAX_EVENTS);
-        let mut opened = Self {
+        let opened = Self {
             id,
             published: 0,
             events,
             commands: commands.clone(),
             state: state.clone(),
+            opening: Opening::Requested,
             closed_by_broker: false,
         };
         let methods = [
@@ -49,16 +62,6 @@ impl Channel {
         ];
         let frames = methods.map(|method| AMQPFrame::Method(id, method)).into();
         opened.command(Command::OpenChannel { channel: id, events: sender, frames });
-        opened
-            .expect(|method| {
-                matches!(method, AMQPClass::Channel(channel::AMQPMethod::OpenOk(_))).then_some(())
-            })
-            .await?;
-        opened
-            .expect(|method| {
-                matches!(method, AMQPClass::Confirm(confirm::AMQPMethod::SelectOk(_))).then_some(())
-            })
-            .await?;
         Ok(opened)
     }
 
@@ -72,8 +75,26 @@ impl Channel {
         self.command(Command::Send(frames));
     }
 
-    /// Receives the next method on this channel.
+    /// Receives the next method on this channel, after those that confirm its opening.
     pub(crate) async fn next(&mut self) -> Result<AMQPClass, ChannelError> {
+        loop {
+            let method = self.receive().await?;
+            self.opening = match (self.opening, &method) {
+                (Opening::Requested, AMQPClass::Channel(channel::AMQPMethod::OpenOk(_))) => {
+                    Opening::Open
+                }
+                (Opening::Open, AMQPClass::Confirm(confirm::AMQPMethod::SelectOk(_))) => {
+                    Opening::InConfirmMode
+                }
+                (Opening::InConfirmMode, _) => return Ok(method),
+                (Opening::Requested | Opening::Open, _) => {
+                    return Err(unexpected("an answer").into());
+                }
+            };
+        }
+    }
+
+    async fn receive(&mut self) -> Result<AMQPClass, ChannelError> {
         match self.events.recv().await {
             Some(AMQPClass::Channel(channel::AMQPMethod::Close(close))) => {
                 self.closed_by_broker = true;

@@ -63,7 +63,7 @@ impl Connection {
         let (dispatcher, channel_ids) = (Dispatcher::default(), ChannelIds::default());
         let io = IoLoop::new(opened, received, sender, dispatcher.clone(), channel_ids.clone());
         tokio::spawn(io.run());
-        let mut reply_channel = Channel::open(&channel_ids, &commands, &state).await?;
+        let mut reply_channel = Channel::open(&channel_ids, &commands, &state)?;
         let reply_queue = format!("{queue_prefix}health-gateway.{:032x}", rand::random::<u128>());
         reply_queue::open(&mut reply_channel, &reply_queue).await?;
         Ok(Self {
@@ -106,7 +106,7 @@ impl Connection {
     pub async fn depths(&self, names: &[&str]) -> Result<Vec<Option<Depth>>, Cause> {
         let mut depths = Vec::with_capacity(names.len());
         while depths.len() < names.len() {
-            let mut channel = self.open_channel().await?;
+            let mut channel = self.open_channel()?;
             let remaining = &names[depths.len()..];
             let remaining = &remaining[..remaining.len().min(MAX_PIPELINED)];
             let methods: Result<Vec<_>, _> =
@@ -136,7 +136,7 @@ impl Connection {
     }
 
     async fn publish_on_a_channel(&self, publication: &Publication) -> Result<bool, Cause> {
-        let mut channel = self.open_channel().await?;
+        let mut channel = self.open_channel()?;
         // Only a reply proves the binding. After a request without a reply, the exchange is bound again.
         let unbound = publication.reply_exchange.as_deref();
         let unbound = unbound.filter(|exchange| !self.bound_exchanges().remove(*exchange));
@@ -151,8 +151,8 @@ impl Connection {
     }
 
     /// Opens a channel for one operation. `RabbitMQ` caches permissions in each channel, so a reused one would not notice a permission that was revoked.
-    async fn open_channel(&self) -> Result<Channel, ChannelError> {
-        Channel::open(&self.channel_ids, &self.commands, &self.state).await
+    fn open_channel(&self) -> Result<Channel, ChannelError> {
+        Channel::open(&self.channel_ids, &self.commands, &self.state)
     }
 }
 

@@ -8,8 +8,10 @@ use stack::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST};
 use super::socket::{Socket, random_hex};
 use crate::error::unexpected;
 
-/// The only channel that is used.
-const CHANNEL: u16 = 1;
+/// The channel of the consumer, and of the smallest requests.
+pub(super) const CHANNEL: u16 = 1;
+/// The largest number of a channel. As the gateway does, each run opens channels of its own.
+const MAX_CHANNEL: u16 = 64;
 /// The frame types.
 pub(super) const METHOD: u8 = 1;
 pub(super) const HEADER: u8 = 2;
@@ -19,6 +21,8 @@ pub(super) const BODY: u8 = 3;
 pub(super) type Method = (u16, u16);
 pub(super) const DECLARE_OK: Method = (50, 11);
 pub(super) const ACK: Method = (60, 80);
+/// What confirms that a channel is open, in confirm mode, or closed.
+pub(super) const CHANNEL_METHODS: [Method; 3] = [(20, 11), (85, 11), (20, 41)];
 
 /// A frame.
 pub(super) struct Frame {
@@ -39,12 +43,16 @@ impl Frame {
 pub(super) struct Amqp {
     socket: Socket,
     queue: String,
+    last_channel: u16,
+    /// The channels of the run in progress.
+    open_channels: Vec<u16>,
 }
 
 impl Amqp {
     pub(super) fn open(address: SocketAddr) -> io::Result<Self> {
         let queue = format!("health-gateway.{}", random_hex()?);
-        let mut amqp = Self { socket: Socket::open(address)?, queue };
+        let socket = Socket::open(address)?;
+        let mut amqp = Self { socket, queue, last_channel: CHANNEL, open_channels: Vec::new() };
         amqp.socket.send(b"AMQP\0\0\x09\x01")?;
         amqp.expect((10, 10))?;
         let login = format!("\0{HEALTH_USER}\0{HEALTH_PASSWORD}");
@@ -56,18 +64,18 @@ impl Amqp {
         ];
         amqp.send(&[method(0, (10, 11), &start_ok)])?;
         amqp.expect((10, 30))?;
-        // One channel, a frame-max of 128 KiB, and no heartbeat.
-        let tune_ok = method(0, (10, 31), &[&[0, 1, 0, 2, 0, 0, 0, 0]]);
+        // A frame-max of 128 KiB, and no heartbeat.
+        let [high, low] = MAX_CHANNEL.to_be_bytes();
+        let tune_ok = method(0, (10, 31), &[&[high, low, 0, 2, 0, 0, 0, 0]]);
         amqp.send(&[tune_ok, method(0, (10, 40), &[&short_string(RABBIT_VHOST), &[0, 0]])])?;
         amqp.expect((10, 41))?;
-        let (channel, confirm) = (on_channel((20, 10), &[&[0]]), on_channel((85, 10), &[&[0]]));
         // Exclusive and auto-delete.
         let declare =
-            on_channel((50, 10), &[&[0, 0], &short_string(&amqp.queue), &[0b1100], &[0; 4]]);
+            method(CHANNEL, (50, 10), &[&[0, 0], &short_string(&amqp.queue), &[0b1100], &[0; 4]]);
         // With no-ack.
         let consume =
-            on_channel((60, 20), &[&[0, 0], &short_string(&amqp.queue), &[0, 0b10], &[0; 4]]);
-        amqp.send(&[channel, confirm, declare, consume])?;
+            method(CHANNEL, (60, 20), &[&[0, 0], &short_string(&amqp.queue), &[0, 0b10], &[0; 4]]);
+        amqp.send(&[open_channel(CHANNEL), declare, consume])?;
         [(20, 11), (85, 11), DECLARE_OK, (60, 21)]
             .iter()
             .try_for_each(|method| amqp.expect(*method))?;
@@ -77,6 +85,24 @@ impl Amqp {
     /// Returns the name of the exclusive queue.
     pub(super) fn queue(&self) -> &str {
         &self.queue
+    }
+
+    /// Opens a channel for the run in progress: its number, and the frames to send before those of the run.
+    pub(super) fn channel(&mut self) -> (u16, Vec<u8>) {
+        self.last_channel = self.last_channel % MAX_CHANNEL + 1;
+        if self.last_channel == CHANNEL {
+            self.last_channel += 1;
+        }
+        self.open_channels.push(self.last_channel);
+        (self.last_channel, open_channel(self.last_channel))
+    }
+
+    /// Closes the channels of the run.
+    pub(super) fn close_channels(&mut self) -> io::Result<()> {
+        // The reply code and text, and the method that failed, of which there is none.
+        let close = |channel| method(channel, (20, 40), &[&[0, 200, 0, 0, 0, 0, 0]]);
+        let frames: Vec<_> = self.open_channels.drain(..).map(close).collect();
+        self.send(&frames)
     }
 
     /// Declares a direct exchange, and binds the queue to it.
@@ -90,7 +116,7 @@ impl Amqp {
             &short_string(&self.queue),
             &[0; 5],
         ];
-        self.send(&[on_channel((40, 10), &declare), on_channel((50, 20), &bind)])?;
+        self.send(&[method(CHANNEL, (40, 10), &declare), method(CHANNEL, (50, 20), &bind)])?;
         self.expect((40, 11))?;
         self.expect((50, 21))
     }
@@ -121,22 +147,29 @@ impl Amqp {
 }
 
 /// Returns the frames of a `basic.publish`; `properties` start with their flags.
-pub(super) fn publish(exchange: &str, key: &str, properties: &[u8], body: &str) -> Vec<u8> {
+pub(super) fn publish(
+    channel: u16,
+    exchange: &str,
+    key: &str,
+    properties: &[u8],
+    body: &str,
+) -> Vec<u8> {
     // With the mandatory flag.
     let publish =
-        on_channel((60, 40), &[&[0, 0], &short_string(exchange), &short_string(key), &[1]]);
+        method(channel, (60, 40), &[&[0, 0], &short_string(exchange), &short_string(key), &[1]]);
     let size = u64::try_from(body.len()).unwrap_or_default().to_be_bytes();
     let header = [&[0, 60, 0, 0], &size[..], properties].concat();
-    [publish, frame(HEADER, CHANNEL, &header), frame(BODY, CHANNEL, body.as_bytes())].concat()
+    [publish, frame(HEADER, channel, &header), frame(BODY, channel, body.as_bytes())].concat()
 }
 
 /// Returns a passive `queue.declare`; its response contains the number of messages.
-pub(super) fn declare_passive(queue: &str) -> Vec<u8> {
-    on_channel((50, 10), &[&[0, 0], &short_string(queue), &[1], &[0; 4]])
+pub(super) fn declare_passive(channel: u16, queue: &str) -> Vec<u8> {
+    method(channel, (50, 10), &[&[0, 0], &short_string(queue), &[1], &[0; 4]])
 }
 
-fn on_channel(id: Method, arguments: &[&[u8]]) -> Vec<u8> {
-    method(CHANNEL, id, arguments)
+/// Returns the frames that open a channel in confirm mode.
+fn open_channel(channel: u16) -> Vec<u8> {
+    [method(channel, (20, 10), &[&[0]]), method(channel, (85, 10), &[&[0]])].concat()
 }
 
 fn method(channel: u16, (class, method): Method, arguments: &[&[u8]]) -> Vec<u8> {

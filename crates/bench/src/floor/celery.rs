@@ -8,7 +8,8 @@ use serde_json::json;
 use stack::CELERY_QUEUES;
 
 use super::amqp::{
-    ACK, Amqp, BODY, DECLARE_OK, declare_passive, long_string, publish, short_string,
+    ACK, Amqp, BODY, CHANNEL, CHANNEL_METHODS, DECLARE_OK, declare_passive, long_string, publish,
+    short_string,
 };
 use super::{FloorConnection, Requests};
 use crate::error::unexpected;
@@ -21,32 +22,34 @@ const EXPIRES: Duration = Duration::from_mins(1);
 /// A connection that broadcasts to all workers.
 pub(super) struct Celery {
     amqp: Amqp,
-    method: &'static str,
+    requests: Requests,
 }
 
 impl Celery {
     pub(super) fn open(address: SocketAddr, requests: Requests) -> io::Result<Self> {
         let mut amqp = Amqp::open(address)?;
         amqp.bind(REPLIES)?;
-        let method = match requests {
-            // A reply with its queues also shows that the worker is alive.
-            Requests::OfGateway => "active_queues",
-            Requests::Smallest => "ping",
-        };
-        Ok(Self { amqp, method })
+        Ok(Self { amqp, requests })
     }
 }
 
 impl FloorConnection for Celery {
     fn send_requests(&mut self) -> io::Result<()> {
-        let queue = self.amqp.queue();
+        let queue = self.amqp.queue().to_owned();
+        let (method, opened) = match self.requests {
+            // A reply with its queues also shows that the worker is alive.
+            Requests::OfGateway => ("active_queues", [self.amqp.channel(), self.amqp.channel()]),
+            Requests::Smallest => ("ping", [(CHANNEL, Vec::new()), (CHANNEL, Vec::new())]),
+        };
+        let [(to_workers, open), (to_queues, open_other)] = opened;
         let body = json!({
-            "method": self.method, "arguments": {}, "destination": null, "pattern": null,
+            "method": method, "arguments": {}, "destination": null, "pattern": null,
             "matcher": null, "ticket": queue,
             "reply_to": {"exchange": REPLIES, "routing_key": queue},
         });
-        let mut frames = vec![publish("celery.pidbox", "", &properties(), &body.to_string())];
-        frames.extend(CELERY_QUEUES.map(declare_passive));
+        let publish = publish(to_workers, "celery.pidbox", "", &properties(), &body.to_string());
+        let mut frames = vec![open, publish, open_other];
+        frames.extend(CELERY_QUEUES.map(|queue| declare_passive(to_queues, queue)));
         self.amqp.send(&frames)
     }
 
@@ -58,11 +61,12 @@ impl FloorConnection for Celery {
                 Some(ACK) => confirmed = true,
                 Some(DECLARE_OK) => queues += 1,
                 Some((60, 60)) => {}
+                Some(method) if CHANNEL_METHODS.contains(&method) => {}
                 Some(other) => return Err(unexpected(format!("{other:?}"))),
                 None => replied |= frame.kind == BODY,
             }
         }
-        Ok(())
+        self.amqp.close_channels()
     }
 }
 

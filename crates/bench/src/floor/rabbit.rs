@@ -3,31 +3,31 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::amqp::{ACK, Amqp, BODY, DECLARE_OK, declare_passive, publish};
+use super::amqp::{
+    ACK, Amqp, BODY, CHANNEL, CHANNEL_METHODS, DECLARE_OK, declare_passive, publish,
+};
 use super::{FloorConnection, Requests};
 use crate::error::unexpected;
 
-/// A connection with its frames.
 pub(super) struct Rabbit {
     amqp: Amqp,
-    frames: Vec<u8>,
     requests: Requests,
 }
 
 impl Rabbit {
     pub(super) fn open(address: SocketAddr, requests: Requests) -> io::Result<Self> {
-        let amqp = Amqp::open(address)?;
-        let frames = match requests {
-            Requests::OfGateway => publish("", amqp.queue(), &[0, 0], "\"health-gateway\""),
-            Requests::Smallest => declare_passive(amqp.queue()),
-        };
-        Ok(Self { amqp, frames, requests })
+        Ok(Self { amqp: Amqp::open(address)?, requests })
     }
 }
 
 impl FloorConnection for Rabbit {
     fn send_requests(&mut self) -> io::Result<()> {
-        self.amqp.send(std::slice::from_ref(&self.frames))
+        let queue = self.amqp.queue().to_owned();
+        if self.requests == Requests::Smallest {
+            return self.amqp.send(&[declare_passive(CHANNEL, &queue)]);
+        }
+        let (channel, open) = self.amqp.channel();
+        self.amqp.send(&[open, publish(channel, "", &queue, &[0, 0], "\"health-gateway\"")])
     }
 
     fn read_responses(&mut self) -> io::Result<()> {
@@ -39,10 +39,11 @@ impl FloorConnection for Rabbit {
                 Some(DECLARE_OK) if self.requests == Requests::Smallest => return Ok(()),
                 // `basic.deliver`; header and body follow.
                 Some((60, 60)) => {}
+                Some(method) if CHANNEL_METHODS.contains(&method) => {}
                 Some(other) => return Err(unexpected(format!("{other:?}"))),
                 None => delivered |= frame.kind == BODY,
             }
         }
-        Ok(())
+        self.amqp.close_channels()
     }
 }

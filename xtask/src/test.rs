@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::thread;
 
 use stack::{Backends, Error, Mode, Result};
 
@@ -85,7 +86,11 @@ impl Counts {
 fn cargo_test(packages: &[&str]) -> Result<(Counts, bool)> {
     let args = [&["test", "--all-features", "--locked", "--no-fail-fast"], packages].concat();
     let failure = |error| Error::new(format!("`cargo test`: {error}"));
-    let mut cargo = cargo::cargo(&args).stdout(Stdio::piped()).spawn().map_err(failure)?;
+    let mut cargo = cargo::cargo(&args)
+        .env("RUST_TEST_THREADS", test_threads().to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failure)?;
     let mut counts = Counts::default();
     if let Some(output) = cargo.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {
@@ -97,6 +102,11 @@ fn cargo_test(packages: &[&str]) -> Result<(Counts, bool)> {
     }
     let status = cargo.wait().map_err(failure)?;
     Ok((counts, status.success()))
+}
+
+/// How many tests of one binary run at the same time: twice as many as there are processors, since most of them wait for servers.
+fn test_threads() -> usize {
+    thread::available_parallelism().map_or(2, |processors| 2 * processors.get())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The steps of a run, so that a timeout can name the one it interrupted, and what the run observes.
+//! The steps of a run, for timeouts, with their durations and observations.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -20,7 +20,10 @@ pub mod step {
     pub const AUTHENTICATE: &str = "authenticate";
 }
 
-/// The current step of a run, and its observations.
+/// The step of a run that has not begun one.
+const START: &str = "start";
+
+/// The current step of a run, how long each took, and its observations.
 ///
 /// A check that exceeds its timeout is dropped and cannot return anything. What it was waiting for, and what it has observed, is read from here.
 #[derive(Debug)]
@@ -31,6 +34,10 @@ pub struct Steps {
 #[derive(Debug)]
 struct State {
     position: Position,
+    /// When `position` was reached.
+    since: Instant,
+    /// How long each step before it took.
+    durations: Vec<(&'static str, Duration)>,
     observations: Vec<Observation>,
 }
 
@@ -45,16 +52,25 @@ enum Position {
 impl Steps {
     /// The steps of a run that has not begun one yet.
     pub fn new() -> Self {
-        let state = State { position: Position::begun("start"), observations: Vec::new() };
+        let state = State {
+            position: Position::begun(START),
+            since: Instant::now(),
+            durations: Vec::new(),
+            observations: Vec::new(),
+        };
         Self { state: Mutex::new(state) }
     }
 
     /// The step that began last.
     pub fn current(&self) -> &'static str {
-        match &self.state().position {
-            Position::In { step, .. } => step,
-            Position::Following { steps, .. } => steps.current(),
-        }
+        self.state().position.step()
+    }
+
+    /// How long each step has taken until now, in the order in which they first began.
+    pub fn durations(&self) -> Vec<(&'static str, Duration)> {
+        let mut state = self.state();
+        state.count_time();
+        state.durations.clone()
     }
 
     /// Begins `step`; [`Steps::run`] is the usual way.
@@ -146,7 +162,19 @@ impl Steps {
 impl State {
     fn proceed(&mut self, position: Position) {
         self.take_over();
+        self.count_time();
         self.position = position;
+    }
+
+    /// Adds the time since `since` to the current step. What precedes the first step is not a step.
+    fn count_time(&mut self) {
+        let (step, now) = (self.position.step(), Instant::now());
+        let spent = now - std::mem::replace(&mut self.since, now);
+        match self.durations.iter_mut().find(|(known, _)| *known == step) {
+            Some((_, duration)) => *duration += spent,
+            None if step == START => {}
+            None => self.durations.push((step, spent)),
+        }
     }
 
     /// Copies the observations of the steps that are followed.
@@ -168,6 +196,13 @@ impl State {
 }
 
 impl Position {
+    fn step(&self) -> &'static str {
+        match self {
+            Self::In { step, .. } => step,
+            Self::Following { steps, .. } => steps.current(),
+        }
+    }
+
     fn begun(step: &'static str) -> Self {
         Self::In { step, silence: "no answer".to_owned(), known: String::new() }
     }
@@ -240,6 +275,21 @@ mod tests {
         steps.begin("ping");
         other.begin("tls");
         assert_eq!(steps.current(), "ping");
+    }
+
+    #[test]
+    fn the_durations_of_a_repeated_step_are_added() {
+        let steps = Steps::new();
+        for step in ["connect", "ping", "connect", "ping"] {
+            steps.begin(step);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let durations = steps.durations();
+        assert_eq!(
+            durations.iter().map(|(step, _)| *step).collect::<Vec<_>>(),
+            ["connect", "ping"]
+        );
+        assert!(durations.iter().all(|(_, duration)| *duration >= Duration::from_millis(2)));
     }
 
     #[test]

@@ -1,191 +1,221 @@
-//! The metrics of namespaces and their checks, without what these observe.
+//! The metrics of namespaces and their checks.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeGaugeValue, GaugeValueEncoder, MetricEncoder, NoLabelSet,
+};
 
 use super::{Family, counter, gauge, observations};
 use crate::namespace::NamespaceSample;
 use crate::namespaces::Namespaces;
-use crate::runner::{CheckSample, RunResult};
+use crate::runner::{CheckSample, Durations, RunResult};
 
-pub(super) const FAMILIES: &[&Family] = &[
-    &CHECK_UP,
-    &CHECK_FAILING,
-    &CHECK_STATUS_CHANGES,
-    &CHECK_RUNS,
-    &CHECK_DURATION,
-    &CHECK_LAST_RUN,
-    &CHECK_MAINTENANCE,
-    &CONFIG_LAST_RELOAD_SUCCESSFUL,
-    &CONFIG_LAST_RELOAD_SUCCESS,
-    &SECRETS_UNREADABLE,
+/// The families of checks and namespaces, in the order of the exposition.
+pub(super) fn families() -> impl Iterator<Item = &'static Family> {
+    let of_checks = OF_CHECKS.iter().map(|(family, _)| family);
+    let of_namespaces = OF_NAMESPACES.iter().map(|(family, _)| family);
+    of_checks.chain(of_namespaces).chain(observations::FAMILIES.iter().copied())
+}
+
+/// Writes the series of a check.
+type Write = fn(&CheckSample, &mut Series<'_, '_>) -> fmt::Result;
+
+/// The families of checks, except for what these observe.
+const OF_CHECKS: &[(Family, Write)] = &[
+    (
+        Family::gauge(
+            "health_gateway_check_up",
+            &["gateway_namespace", "component", "check", "severity"],
+            "Whether the last run of a check found its backend working.",
+        ),
+        |check, series| {
+            let works = check.last.map(|last| flag(last.failed_step.is_none()));
+            series.gauge_if(Some(check.severity.as_str()), works)
+        },
+    ),
+    (
+        Family::gauge(
+            "health_gateway_check_failing",
+            &["gateway_namespace", "component", "check", "step"],
+            "1 with the step that failed in the last run of a check; absent while it works.",
+        ),
+        |check, series| {
+            let step = check.last.and_then(|last| last.failed_step);
+            series.gauge_if(step, step.map(|_| 1_u64))
+        },
+    ),
+    (
+        Family::counter(
+            "health_gateway_check_status_changes",
+            &["gateway_namespace", "component", "check"],
+            "How often a check began to fail or to work again.",
+        ),
+        |check, series| series.counter(None, check.statistics.status_changes),
+    ),
+    (
+        Family::counter(
+            "health_gateway_check_runs",
+            &["gateway_namespace", "component", "check", "result"],
+            "Completed runs of a check.",
+        ),
+        |check, series| {
+            let runs = |result| check.statistics.runs(result);
+            RunResult::ALL
+                .into_iter()
+                .try_for_each(|result| series.counter(Some(result.as_str()), runs(result)))
+        },
+    ),
+    (
+        Family::histogram(
+            "health_gateway_check_duration_seconds",
+            &["gateway_namespace", "component", "check"],
+            "How long the runs of a check took.",
+        ),
+        |check, series| series.histogram(&check.statistics.durations),
+    ),
+    (
+        Family::gauge(
+            "health_gateway_check_last_run_timestamp_seconds",
+            &["gateway_namespace", "component", "check"],
+            "When the last run of a check was complete.",
+        ),
+        |check, series| series.gauge_if(None, check.statistics.last_completed.map(timestamp)),
+    ),
+    (
+        Family::gauge(
+            "health_gateway_check_maintenance",
+            &["gateway_namespace", "component", "check"],
+            "Whether a check is in maintenance.",
+        ),
+        |check, series| series.gauge_if(None, Some(flag(check.in_maintenance))),
+    ),
 ];
 
-const CHECK_UP: Family = Family::gauge(
-    "health_gateway_check_up",
-    &["gateway_namespace", "component", "check", "severity"],
-    "Whether the last run of a check found its backend working.",
-);
+/// The families of namespaces, each with the value of one.
+const OF_NAMESPACES: &[(Family, fn(&NamespaceSample) -> Value)] = &[
+    (
+        Family::gauge(
+            "health_gateway_config_last_reload_successful",
+            &["gateway_namespace"],
+            "Whether the current files and secrets of a namespace are in use, and not rejected.",
+        ),
+        |sample| Value::Count(flag(!sample.reload.is_rejected)),
+    ),
+    (
+        Family::gauge(
+            "health_gateway_config_last_reload_success_timestamp_seconds",
+            &["gateway_namespace"],
+            "When the configuration in use was loaded.",
+        ),
+        |sample| Value::Seconds(timestamp(sample.reload.installed)),
+    ),
+    (
+        Family::gauge(
+            "health_gateway_secrets_unreadable",
+            &["gateway_namespace"],
+            "Secrets that could not be read from Vault the last time.",
+        ),
+        |sample| Value::Count(sample.reload.unreadable_secrets.try_into().unwrap_or(u64::MAX)),
+    ),
+];
 
-const CHECK_FAILING: Family = Family::gauge(
-    "health_gateway_check_failing",
-    &["gateway_namespace", "component", "check", "step"],
-    "1 with the step that failed in the last run of a check; absent while it works.",
-);
+/// A value in the unit of its metric.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value {
+    Count(u64),
+    Seconds(f64),
+}
 
-const CHECK_STATUS_CHANGES: Family = Family::counter(
-    "health_gateway_check_status_changes",
-    &["gateway_namespace", "component", "check"],
-    "How often a check began to fail or to work again.",
-);
+impl EncodeGaugeValue for Value {
+    fn encode(&self, encoder: &mut GaugeValueEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.encode(encoder),
+            Self::Seconds(seconds) => seconds.encode(encoder),
+        }
+    }
+}
 
-const CHECK_RUNS: Family = Family::counter(
-    "health_gateway_check_runs",
-    &["gateway_namespace", "component", "check", "result"],
-    "Completed runs of a check.",
-);
-
-const CHECK_DURATION: Family = Family::histogram(
-    "health_gateway_check_duration_seconds",
-    &["gateway_namespace", "component", "check"],
-    "How long the runs of a check took.",
-);
-
-const CHECK_LAST_RUN: Family = Family::gauge(
-    "health_gateway_check_last_run_timestamp_seconds",
-    &["gateway_namespace", "component", "check"],
-    "When the last run of a check was complete.",
-);
-
-const CHECK_MAINTENANCE: Family = Family::gauge(
-    "health_gateway_check_maintenance",
-    &["gateway_namespace", "component", "check"],
-    "Whether a check is in maintenance.",
-);
-
-const CONFIG_LAST_RELOAD_SUCCESSFUL: Family = Family::gauge(
-    "health_gateway_config_last_reload_successful",
-    &["gateway_namespace"],
-    "Whether the current files and secrets of a namespace are in use, and not rejected.",
-);
-
-const CONFIG_LAST_RELOAD_SUCCESS: Family = Family::gauge(
-    "health_gateway_config_last_reload_success_timestamp_seconds",
-    &["gateway_namespace"],
-    "When the configuration in use was loaded.",
-);
-
-const SECRETS_UNREADABLE: Family = Family::gauge(
-    "health_gateway_secrets_unreadable",
-    &["gateway_namespace"],
-    "Secrets that could not be read from Vault the last time.",
-);
-
-/// Reads the state of all namespaces.
+/// Reads the state of all namespaces when it is scraped.
 #[derive(Debug)]
 pub(super) struct NamespaceCollector(pub(super) Arc<Namespaces>);
 
 impl Collector for NamespaceCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let samples: Vec<_> =
-            self.0.all().iter().map(|namespace| namespace.sample(SystemTime::now())).collect();
-        encode_checks(&samples, &mut encoder)?;
-        encode_configuration(&samples, &mut encoder)?;
-        observations::encode(&samples, &mut encoder)
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let now = SystemTime::now();
+        let samples: Vec<_> = self.0.all().iter().map(|namespace| namespace.sample(now)).collect();
+        encode(&samples, encoder)
     }
 }
 
-pub(super) type Labels<'a> = [(&'static str, &'a str); 3];
+fn encode(samples: &[NamespaceSample], mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+    for (family, write) in OF_CHECKS {
+        encode_checks(family, samples, &mut encoder, write)?;
+    }
+    for (family, value) in OF_NAMESPACES {
+        let mut family = family.encode(&mut encoder)?;
+        for sample in samples {
+            let labels = [("gateway_namespace", sample.name.as_str())];
+            gauge(&mut family, &labels, &value(sample))?;
+        }
+    }
+    observations::encode(samples, &mut encoder)
+}
 
-/// Each check with its labels.
-pub(super) fn checks(
+/// Writes a family with what `write` adds for each check.
+pub(super) fn encode_checks(
+    family: &Family,
     samples: &[NamespaceSample],
-) -> impl Iterator<Item = (Labels<'_>, &CheckSample)> {
-    samples.iter().flat_map(|namespace| {
-        namespace.checks.iter().map(|check| {
+    encoder: &mut DescriptorEncoder<'_>,
+    write: impl Fn(&CheckSample, &mut Series<'_, '_>) -> fmt::Result,
+) -> fmt::Result {
+    let mut encoder = family.encode(encoder)?;
+    for namespace in samples {
+        for check in &namespace.checks {
             let labels = [
                 ("gateway_namespace", namespace.name.as_str()),
                 ("component", &check.component),
                 ("check", &check.name),
             ];
-            (labels, check)
-        })
-    })
-}
-
-fn encode_checks(samples: &[NamespaceSample], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let mut family = CHECK_UP.encode(encoder)?;
-    for (labels, check) in checks(samples) {
-        if let Some(last) = &check.last {
-            let labels = (labels, [("severity", check.severity.as_str())]);
-            gauge(&mut family, &labels, &flag(last.failed_step.is_none()))?;
+            // Only the last label of a family differs from those of every check.
+            let last = family.labels.get(labels.len()).copied();
+            write(check, &mut Series { encoder: &mut encoder, labels, last })?;
         }
-    }
-    let mut family = CHECK_FAILING.encode(encoder)?;
-    for (labels, check) in checks(samples) {
-        if let Some(step) = check.last.as_ref().and_then(|last| last.failed_step) {
-            gauge(&mut family, &(labels, [("step", step)]), &1_u64)?;
-        }
-    }
-    let mut family = CHECK_STATUS_CHANGES.encode(encoder)?;
-    for (labels, check) in checks(samples) {
-        counter(&mut family, &labels, check.statistics.status_changes)?;
-    }
-    let mut family = CHECK_RUNS.encode(encoder)?;
-    for (labels, check) in checks(samples) {
-        for result in RunResult::ALL {
-            let labels = (labels, [("result", result.as_str())]);
-            counter(&mut family, &labels, check.statistics.runs(result))?;
-        }
-    }
-    let mut family = CHECK_DURATION.encode(encoder)?;
-    for (labels, check) in checks(samples) {
-        let durations = &check.statistics.durations;
-        let (sum, count) = (durations.sum(), durations.count());
-        let mut histogram = family.encode_family(&labels)?;
-        histogram.encode_histogram::<NoLabelSet>(sum, count, &durations.buckets(), None)?;
-    }
-    let mut family = CHECK_LAST_RUN.encode(encoder)?;
-    for (labels, check) in checks(samples) {
-        if let Some(completed) = check.statistics.last_completed {
-            gauge(&mut family, &labels, &timestamp(completed))?;
-        }
-    }
-    let mut family = CHECK_MAINTENANCE.encode(encoder)?;
-    for (labels, check) in checks(samples) {
-        gauge(&mut family, &labels, &flag(check.in_maintenance))?;
     }
     Ok(())
 }
 
-fn encode_configuration(
-    samples: &[NamespaceSample],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> fmt::Result {
-    encode_each(CONFIG_LAST_RELOAD_SUCCESSFUL, samples, encoder, |sample| {
-        flag(!sample.reload.is_rejected)
-    })?;
-    encode_each(CONFIG_LAST_RELOAD_SUCCESS, samples, encoder, |sample| {
-        timestamp(sample.reload.installed)
-    })?;
-    encode_each(SECRETS_UNREADABLE, samples, encoder, |sample| sample.reload.unreadable_secrets)
+/// Writes the series of one check.
+pub(super) struct Series<'a, 'e> {
+    encoder: &'a mut MetricEncoder<'e>,
+    labels: [(&'static str, &'a str); 3],
+    last: Option<&'static str>,
 }
 
-/// Writes a gauge with a value for each namespace.
-fn encode_each<V: EncodeGaugeValue>(
-    family: Family,
-    samples: &[NamespaceSample],
-    encoder: &mut DescriptorEncoder<'_>,
-    value: impl Fn(&NamespaceSample) -> V,
-) -> fmt::Result {
-    let mut family = family.encode(encoder)?;
-    samples.iter().try_for_each(|sample| {
-        gauge(&mut family, &[("gateway_namespace", sample.name.as_str())], &value(sample))
-    })
+impl Series<'_, '_> {
+    /// Writes a gauge with the value of the last label, if it has one of its own, unless its value is absent.
+    pub(super) fn gauge_if<V: EncodeGaugeValue>(
+        &mut self,
+        label: Option<&str>,
+        value: Option<V>,
+    ) -> fmt::Result {
+        let last = self.last.zip(label);
+        value.map_or(Ok(()), |value| gauge(self.encoder, &(self.labels, last.as_slice()), &value))
+    }
+
+    fn counter(&mut self, label: Option<&str>, value: u64) -> fmt::Result {
+        let last = self.last.zip(label);
+        counter(self.encoder, &(self.labels, last.as_slice()), value)
+    }
+
+    fn histogram(&mut self, durations: &Durations) -> fmt::Result {
+        let (sum, count, buckets) = (durations.sum(), durations.count(), durations.buckets());
+        let mut histogram = self.encoder.encode_family(&self.labels)?;
+        histogram.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
 }
 
 fn flag(is_set: bool) -> u64 {

@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
     /// Its name, without the suffix of its type.
-    name: &'static str,
+    pub(super) name: &'static str,
     kind: MetricType,
     /// Its labels, in the order of the exposition.
     pub labels: &'static [&'static str],

@@ -29,9 +29,7 @@ use crate::namespaces::Namespaces;
 
 /// All families of metrics, in the order of the exposition.
 pub fn families() -> impl Iterator<Item = &'static Family> {
-    [checks::FAMILIES, observations::FAMILIES, server::FAMILIES, process::FAMILIES]
-        .concat()
-        .into_iter()
+    checks::families().chain([server::FAMILIES, process::FAMILIES].concat())
 }
 
 /// The metrics of this process.

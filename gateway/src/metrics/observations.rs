@@ -5,8 +5,8 @@ use std::fmt;
 use probe::Observation;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::checks::{checks, timestamp};
-use super::{Family, gauge};
+use super::Family;
+use super::checks::{Value, encode_checks, timestamp};
 use crate::namespace::NamespaceSample;
 
 pub(super) const FAMILIES: &[&Family] =
@@ -36,12 +36,6 @@ const QUEUE_CONSUMERS: Family = Family::gauge(
     "Consumers of a queue.",
 );
 
-/// A value in the unit of its metric.
-enum Value {
-    Count(u64),
-    Seconds(f64),
-}
-
 /// The metric of an observation, and its value.
 fn metric(observation: &Observation) -> (&'static Family, Value) {
     match observation {
@@ -57,23 +51,13 @@ pub(super) fn encode(
     samples: &[NamespaceSample],
     encoder: &mut DescriptorEncoder<'_>,
 ) -> fmt::Result {
-    for family in FAMILIES {
-        let mut encoder = family.encode(encoder)?;
-        for (labels, check) in checks(samples) {
-            for observation in &check.observations {
+    FAMILIES.iter().try_for_each(|family| {
+        encode_checks(family, samples, encoder, |check, series| {
+            check.observations.iter().try_for_each(|observation| {
                 let (of, value) = metric(observation);
-                if of.name() != family.name() {
-                    continue;
-                }
-                // Only the last label of a family differs from those of every check.
-                let name = observation.name().map(|name| (family.labels[labels.len()], name));
-                let labels = (labels, name.as_slice());
-                match value {
-                    Value::Count(count) => gauge(&mut encoder, &labels, &count)?,
-                    Value::Seconds(seconds) => gauge(&mut encoder, &labels, &seconds)?,
-                }
-            }
-        }
-    }
-    Ok(())
+                let is_own = of.name == family.name;
+                series.gauge_if(observation.name(), is_own.then_some(value))
+            })
+        })
+    })
 }

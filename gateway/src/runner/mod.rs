@@ -22,6 +22,7 @@ pub use self::concurrency_limit::ConcurrencyLimit;
 pub use self::options::RunOptions;
 pub(crate) use self::run::RunResult;
 use self::schedule::Schedule;
+pub(crate) use self::statistics::Durations;
 use self::statistics::Statistics;
 use self::subscriber::{ReportedResult, Subscriber};
 use crate::config::{Component, ConfiguredCheck, Severity};

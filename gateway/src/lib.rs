@@ -5,6 +5,7 @@
 pub mod admin;
 mod blocking;
 pub mod config;
+pub mod config_report;
 pub mod http;
 pub mod kinds;
 pub mod log;

@@ -1,23 +1,27 @@
 //! The command line of `health-gateway`.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use gateway::config::{Checked, ConfigError};
+use gateway::config::ConfigError;
+use gateway::config_report::{ConfigFormat, ConfigReport};
 use gateway::log::DroppedLines;
 use gateway::metrics::Metrics;
 use gateway::namespaces::Namespaces;
+use gateway::oneshot::{ColorChoice, Format, ProbeOptions, Rounds};
 use gateway::signals::StopSignals;
 use gateway::{
-    admin, config, http as server, log, oneshot, open_files, permissions, runtime, scheduler,
-    signals,
+    admin, http as server, log, oneshot, open_files, permissions, runtime, scheduler, signals,
 };
 use probe::Cause;
+use probe::config::{FromNode as _, Node, Value, ValueError};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
@@ -51,18 +55,14 @@ enum Command {
         #[arg(long, env = "HEALTH_GATEWAY_HEALTH_LISTEN", value_name = "ADDRESS:PORT")]
         health_listen: Option<SocketAddr>,
     },
-    /// Run every check once and print the results, without a server.
+    /// Run the checks and print the results, without a server.
     ///
-    /// Exits with 0 if all are working, with 1 if some are not, and with 2 if they could not be run.
+    /// Exits with 0 if all are working, with 1 if some are not, and with 2 if they could not be run. With `--format nagios`, the codes are those of a plugin: 0, 1 for warnings, 2 if a critical check fails, and 3.
     Probe {
         #[command(flatten)]
         files: Files,
-        /// Run only these components, such as `redis`, or single checks, such as `cache.data`.
-        #[arg(long, value_name = "NAME", value_delimiter = ',')]
-        only: Vec<String>,
-        /// Print the endpoint's JSON instead of a table; for several namespaces, each under its name.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        arguments: ProbeArguments,
     },
     /// Check that the gateway in this container is serving, whatever the state of its backends.
     ///
@@ -87,7 +87,35 @@ enum Command {
         /// Configuration files, or folders of `*.toml` files.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// The format of the output: `text`, `json`, or `github` for annotations of a workflow.
+        #[arg(long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+        format: ConfigFormat,
     },
+}
+
+#[derive(Debug, Args)]
+struct ProbeArguments {
+    /// Run only these components, such as `redis`, or single checks, such as `cache.data`.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+    /// The format of the results: `table`, `json`, `junit`, `nagios` or `prometheus`.
+    #[arg(long, value_name = "FORMAT", default_value = "table", hide_possible_values = true)]
+    format: Format,
+    /// The same as `--format json`: the endpoint's JSON; for several namespaces, each under its name.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// Run the checks again and again, every 2 seconds or at another interval, until Ctrl-C; for `table` and `json`.
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, num_args = 0..=1, require_equals = true, default_missing_value = "2s", conflicts_with = "wait")]
+    watch: Option<Duration>,
+    /// Run the checks again until all are working, for at most this time.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    wait: Option<Duration>,
+    /// List the steps of each check with their times below it in the table, and print warnings of the checks.
+    #[arg(long)]
+    verbose: bool,
+    /// Colour the table: `auto`, which follows the terminal, `NO_COLOR` and `CLICOLOR_FORCE`, `always` or `never`.
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    color: ColorChoice,
 }
 
 #[derive(Debug, Args)]
@@ -109,34 +137,88 @@ const CANNOT_RUN: u8 = 2;
 fn main() -> ExitCode {
     // A core dump would contain every secret. The gateway also runs on kernels that do not support this.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
-    match Arguments::parse().command {
-        Command::CheckConfig { files } => check_config(&files),
-        Command::Permissions { files } => permissions(&files),
-        Command::Healthcheck { health_listen } => healthcheck(health_listen),
-        Command::Probe { .. } | Command::Serve { .. }
-            if let Err(error) = runtime::check_threads() =>
-        {
-            cannot_run(&cannot_start_threads(error))
+    match Arguments::try_parse().map(|arguments| arguments.command) {
+        Err(error) => usage(&error),
+        Ok(Command::CheckConfig { files, format }) => check_config(&files, format),
+        Ok(Command::Permissions { files }) => permissions(&files),
+        Ok(Command::Healthcheck { health_listen }) => healthcheck(health_listen),
+        Ok(Command::Probe { files, arguments }) => {
+            let format = arguments.format;
+            let ended = arguments.options().and_then(|options| probe(&files.config, &options));
+            ended.unwrap_or_else(|message| cannot_probe(format, &message))
         }
-        Command::Probe { files, only, json } => {
-            // The results are printed, so only errors are logged.
-            let _log = log::start(LevelFilter::ERROR);
-            run(probe(&files.config, &only, json))
-        }
-        Command::Serve { files, listen, health_listen } => {
-            let log = log::start(LevelFilter::INFO);
+        Ok(Command::Serve { files, listen, health_listen }) => {
+            if let Err(error) = runtime::check_threads() {
+                return cannot_run(&cannot_start_threads(error));
+            }
+            let log = log::start(LevelFilter::INFO, LevelFilter::WARN);
             let (report_dropped, dropped) = (log.report_dropped(), log.dropped());
-            run(async move {
+            let ended = run(async move {
                 tokio::spawn(report_dropped);
                 serve(&files.config, listen, health_listen, dropped).await
-            })
+            });
+            ended.unwrap_or_else(|message| cannot_run(&message))
         }
     }
 }
 
-fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
-    let ended = runtime::run(command).map_err(cannot_start_threads);
-    ended.flatten().unwrap_or_else(|message| cannot_run(&message))
+/// Prints what is wrong with the arguments as one line, or the help that was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let is_help =
+        !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if is_help {
+        // The reader may have closed its end.
+        drop(error.print());
+        return ExitCode::from(if error.use_stderr() { CANNOT_RUN } else { 0 });
+    }
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_error = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more");
+    let line = lines.filter(is_error).collect::<Vec<_>>().join(" ");
+    let hint = if error.kind() == ErrorKind::UnknownArgument { ", see `--help`" } else { "" };
+    print_error(oneshot::escape(&line) + hint);
+    // The format is not known if another argument is wrong.
+    let is_plugin = std::env::args().any(|it| it == "nagios" || it == "--format=nagios");
+    ExitCode::from(if is_plugin { Format::Nagios.cannot_run() } else { CANNOT_RUN })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let node = Node { line: 1, value: Value::String(text.to_owned()) };
+    Duration::from_node(&node).map_err(|error| match error {
+        ValueError::Wrong(message) => message,
+        ValueError::Unknown(failure) => failure.render(""),
+    })
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < Duration::from_secs(1) {
+        return Err("expected an interval of at least `1s`".to_owned());
+    }
+    Ok(interval)
+}
+
+impl ProbeArguments {
+    fn options(self) -> Result<ProbeOptions, String> {
+        let Self { only, format, json, watch, wait, verbose, color } = self;
+        let format = if json { Format::Json } else { format };
+        if watch.is_some() && !matches!(format, Format::Table | Format::Json) {
+            return Err("--watch: expected `--format table` or `--format json`".to_owned());
+        }
+        if verbose && format != Format::Table {
+            return Err("--verbose: expected `--format table`".to_owned());
+        }
+        let rounds = match (watch, wait) {
+            (Some(interval), _) => Rounds::Watch(interval),
+            (None, Some(limit)) => Rounds::Wait(limit),
+            (None, None) => Rounds::Once,
+        };
+        Ok(ProbeOptions { only, format, color, verbose, rounds })
+    }
+}
+
+fn run(command: impl Future<Output = Result<ExitCode, String>>) -> Result<ExitCode, String> {
+    runtime::run(command).map_err(cannot_start_threads).flatten()
 }
 
 fn cannot_start_threads(error: io::Error) -> String {
@@ -163,25 +245,15 @@ fn healthcheck(address: SocketAddr) -> ExitCode {
     }
 }
 
-fn check_config(files: &[PathBuf]) -> ExitCode {
-    match config::check(files) {
-        Ok(namespaces) => {
-            let mut lines = Vec::new();
-            for (file, Checked { namespace, notes }) in namespaces {
-                let file = file.display();
-                let notes = notes.diagnostics.iter().map(|note| format!("note: {file}:{note}\n"));
-                lines.extend(notes);
-                lines.push(format!("{file}: namespace `{namespace}`, nothing wrong\n"));
-            }
-            match print(&lines.concat()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(message) => cannot_run(&message),
-            }
-        }
-        Err(errors) => {
-            print_errors(&errors);
-            ExitCode::FAILURE
-        }
+fn check_config(files: &[PathBuf], format: ConfigFormat) -> ExitCode {
+    let report = ConfigReport::new(files);
+    let (output, errors) = report.write(format);
+    // Each error ends with its line.
+    drop(io::stderr().write_all(errors.as_bytes()));
+    match print(&output) {
+        Ok(()) if report.is_valid() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(message) => cannot_run(&message),
     }
 }
 
@@ -208,30 +280,46 @@ fn print_errors(errors: &[ConfigError]) {
     }
 }
 
+/// Prints to standard output, unless the reader has closed it.
 fn print(text: &str) -> Result<(), String> {
-    let printed = io::stdout().write_all(text.as_bytes());
-    printed.map_err(|error| format!("cannot print: {}", Cause::from(error).text()))
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot print: {}", Cause::from(error).text()))
+        }
+        _ => Ok(()),
+    }
 }
 
-async fn probe(config: &[PathBuf], only: &[String], json: bool) -> Result<ExitCode, String> {
-    let mut stops = StopSignals::listen().map_err(cannot_wait_for_signals)?;
+fn probe(config: &[PathBuf], options: &ProbeOptions) -> Result<ExitCode, String> {
+    runtime::check_threads().map_err(cannot_start_threads)?;
+    // The results are printed, so only errors are logged, and the warnings of checks on request.
+    let libraries = if options.verbose { LevelFilter::WARN } else { LevelFilter::ERROR };
+    let _log = log::start(LevelFilter::ERROR, libraries);
+    run(run_probe(config, options))
+}
+
+fn cannot_probe(format: Format, message: &str) -> ExitCode {
+    if format == Format::Nagios {
+        drop(print(&oneshot::nagios_unknown(message)));
+    } else {
+        print_error(message);
+    }
+    ExitCode::from(format.cannot_run())
+}
+
+async fn run_probe(config: &[PathBuf], options: &ProbeOptions) -> Result<ExitCode, String> {
+    let mut stops = StopSignals::listen_in_terminal().map_err(cannot_wait_for_signals)?;
     let namespaces = open(config)?;
-    let reports = tokio::select! {
-        reports = oneshot::probe(&namespaces, only) => reports,
-        signal = stops.next() => {
-            // A second signal does not wait for the removal of what the checks have made.
-            tokio::select! {
-                () = namespaces.close() => {}
-                _ = stops.next() => {}
-            }
-            return Ok(signal.exit_code());
-        }
+    let ended = tokio::select! {
+        ended = oneshot::run(&namespaces, options) => ended.map(ExitCode::from),
+        signal = stops.next() => Ok(signal.exit_code()),
     };
-    namespaces.close().await;
-    let reports = reports?;
-    let text = if json { reports.json() } else { reports.table() };
-    print(&text)?;
-    Ok(if reports.all_working() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // A second signal does not wait for the removal of what the checks have made.
+    tokio::select! {
+        () = namespaces.close() => {}
+        signal = stops.next() => return Ok(signal.exit_code()),
+    }
+    ended
 }
 
 async fn serve(
@@ -263,6 +351,9 @@ async fn serve(
     tokio::spawn(scheduler::run(namespaces.clone(), stop.clone()));
     let listener = start_listening(listen, endpoint)?;
     tracing::info!(%listen, "endpoint opened");
+    if io::stdout().is_terminal() {
+        print(&addresses(listen, health_listen))?;
+    }
     let limits = server::ServerLimits::within(open_files);
     let serving = server::serve(
         listener,
@@ -283,6 +374,19 @@ async fn serve(
         // Not `process::exit`, which would lose the lines of the log that are not written yet.
         Ok(code) = exit_at_once => Ok(code),
     }
+}
+
+/// Where everything is, for a terminal.
+fn addresses(listen: SocketAddr, health_listen: Option<SocketAddr>) -> String {
+    let mut text = format!("report and page  http://{listen}/api/health/<access_token>/\n");
+    match health_listen {
+        Some(address) => {
+            text += &format!("metrics          http://{address}/metrics\n");
+            text += &format!("own health       http://{address}/livez and /readyz\n");
+        }
+        None => text += "metrics          with --health-listen ADDRESS:PORT\n",
+    }
+    text
 }
 
 fn cannot_wait_for_signals(error: io::Error) -> String {

@@ -33,8 +33,8 @@ pub struct Namespace {
     reload: Mutex<ReloadSample>,
 }
 
-/// The state of a namespace, for its metrics.
-#[derive(Debug)]
+/// The state of a namespace, for its metrics and for `health-gateway probe`.
+#[derive(Clone, Debug)]
 pub(crate) struct NamespaceSample {
     pub(crate) name: String,
     pub(crate) checks: Vec<CheckSample>,
@@ -104,12 +104,16 @@ impl Namespace {
         (reload.is_rejected, reload.unreadable_secrets) = (is_rejected, unreadable_secrets);
     }
 
-    /// The state at `now`, for its metrics.
+    /// The state at `now`.
     pub(crate) fn sample(&self, now: SystemTime) -> NamespaceSample {
         let snapshot = self.snapshot();
+        self.sample_of(&snapshot, &snapshot.runner, now)
+    }
+
+    fn sample_of(&self, snapshot: &Snapshot, runner: &Runner, now: SystemTime) -> NamespaceSample {
         NamespaceSample {
             name: snapshot.name.clone(),
-            checks: snapshot.runner.samples(now),
+            checks: runner.samples(now),
             reload: *self.reload.lock(),
         }
     }
@@ -141,15 +145,26 @@ impl Namespace {
         self.snapshot().runner.names()
     }
 
-    /// Runs the components and checks that have one of these `names`.
-    pub(crate) async fn report_only(&self, names: &[String], options: RunOptions) -> Report {
-        self.snapshot().runner.only(names).run(options).await.report
+    /// Runs all checks, or `only` the components and checks with these names. Also returns the state of what ran, in the order of the report.
+    pub(crate) async fn report_with_sample(
+        &self,
+        only: &[String],
+        options: RunOptions,
+    ) -> (Report, NamespaceSample) {
+        let snapshot = self.snapshot();
+        let part = (!only.is_empty()).then(|| snapshot.runner.only(only));
+        let runner = part.as_ref().unwrap_or(&snapshot.runner);
+        let report = self.run(runner, options).await;
+        (report, self.sample_of(&snapshot, runner, SystemTime::now()))
     }
 
     /// Runs every check.
     pub async fn report(&self, options: RunOptions) -> Report {
-        let snapshot = self.snapshot();
-        let run = snapshot.runner.run(options).await;
+        self.run(&self.snapshot().runner, options).await
+    }
+
+    async fn run(&self, runner: &Runner, options: RunOptions) -> Report {
+        let run = runner.run(options).await;
         if run.refused {
             self.refresh_rejected();
         }

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT stop the gateway, SIGHUP reloads, SIGUSR1 and SIGUSR2 do nothing.
+//! SIGTERM and SIGINT stop the gateway, SIGHUP reloads or stops it, SIGUSR1 and SIGUSR2 do nothing.
 
 use std::io;
 use std::process::ExitCode;
@@ -31,6 +31,7 @@ pub fn watch(
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
 }
 
 /// A signal that stops the process.
@@ -44,14 +45,21 @@ impl StopSignals {
     /// Listens from now on, so that the signals no longer end the process by themselves.
     pub fn listen() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())?, hangup: None })
+    }
+
+    /// The same with SIGHUP, which a closed terminal sends to the commands in it.
+    pub fn listen_in_terminal() -> io::Result<Self> {
+        Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::listen()? })
     }
 
     /// Waits for the next signal.
     pub async fn next(&mut self) -> StopSignal {
+        let hangup = async { self.hangup.as_mut()?.recv().await };
         tokio::select! {
             _ = self.terminate.recv() => StopSignal { name: "SIGTERM", kind: SignalKind::terminate() },
             _ = self.interrupt.recv() => StopSignal { name: "SIGINT", kind: SignalKind::interrupt() },
+            Some(()) = hangup => StopSignal { name: "SIGHUP", kind: SignalKind::hangup() },
         }
     }
 }

@@ -13,16 +13,16 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use self::writer::{DroppedLines, Log};
 
-/// Starts the log with the gateway's own events at `level` and above, and those of libraries at `warn` and above.
+/// Starts the log with the gateway's own events at `level` and above, and those of checks and libraries at the level `libraries` and above.
 ///
 /// Lines are written as long as the returned [`Log`] exists.
 #[must_use]
-pub fn start(level: LevelFilter) -> Log {
+pub fn start(level: LevelFilter, libraries: LevelFilter) -> Log {
     let (writer, log) = writer::start();
     let own_targets = ["gateway", "health_gateway", "vault_client", "redis_client", "http_client"];
     let filter = own_targets
         .iter()
-        .fold(Targets::new().with_default(level.min(LevelFilter::WARN)), |filter, target| {
+        .fold(Targets::new().with_default(libraries), |filter, target| {
             filter.with_target(*target, level)
         })
         // The report contains the failures of this library. Its events repeat them, and may contain whole responses.

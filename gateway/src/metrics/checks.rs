@@ -151,6 +151,16 @@ impl Collector for NamespaceCollector {
     }
 }
 
+/// The state of some namespaces.
+#[derive(Debug)]
+pub(super) struct SampleCollector(pub(super) Vec<NamespaceSample>);
+
+impl Collector for SampleCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        encode(&self.0, encoder)
+    }
+}
+
 fn encode(samples: &[NamespaceSample], mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
     for (family, write) in OF_CHECKS {
         encode_checks(family, samples, &mut encoder, write)?;

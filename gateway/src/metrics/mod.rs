@@ -17,7 +17,7 @@ use http::HeaderMap;
 use prometheus_client::encoding::{EncodeGaugeValue, EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::registry::Registry;
 
-use self::checks::NamespaceCollector;
+use self::checks::{NamespaceCollector, SampleCollector};
 pub use self::exposition::Exposition;
 use self::exposition::Format;
 pub use self::family::Family;
@@ -25,6 +25,7 @@ use self::process::ProcessCollector;
 use self::server::ServerCollector;
 use crate::http::ServerStatistics;
 use crate::log::DroppedLines;
+use crate::namespace::NamespaceSample;
 use crate::namespaces::Namespaces;
 
 /// All families of metrics, in the order of the exposition.
@@ -65,6 +66,14 @@ impl Metrics {
     pub fn expose(&self, headers: &HeaderMap) -> Exposition {
         Format::negotiate(headers).write(&self.0)
     }
+}
+
+/// The metrics of these namespaces and their checks, in the classic format.
+pub(crate) fn text(samples: Vec<NamespaceSample>) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(SampleCollector(samples)));
+    let parts = Format::Classic.write(&registry).parts;
+    String::from_utf8_lossy(&parts.concat()).into_owned()
 }
 
 /// Writes a gauge with these labels.

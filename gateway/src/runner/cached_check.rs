@@ -54,6 +54,8 @@ struct State {
     last: Option<Outcome>,
     /// What the last run observed.
     observations: Vec<Observation>,
+    /// How long each step of the last run took.
+    durations: Vec<(&'static str, Duration)>,
     statistics: Statistics,
     /// The run in progress. Its subscribers own it, so that it ends with the last of them.
     run: Weak<Run>,
@@ -154,6 +156,16 @@ impl CachedCheck {
         self.name.clone()
     }
 
+    /// How long a run may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.limits.timeout
+    }
+
+    /// How long each step of the last run took.
+    pub(super) fn durations(&self) -> Vec<(&'static str, Duration)> {
+        self.state.lock().durations.clone()
+    }
+
     /// The last outcome and its observations, and the statistics of all.
     pub(super) fn sample(&self) -> (Option<LastOutcome>, Vec<Observation>, Statistics) {
         let state = self.state.lock();
@@ -226,11 +238,11 @@ impl CachedCheck {
         let timeout = self.limits.timeout;
         let mut handle = RunHandle::start(check, history, steps.clone(), timeout, cancelled);
         if let Some(outcome) = handle.outcome().await {
-            self.record(&run, &outcome, steps.observations(), handle.is_finished());
+            self.record(&run, &outcome, &steps, handle.is_finished());
             publish.send_replace(Some(outcome));
         }
         if let Some(outcome) = handle.blocked().await {
-            self.record(&run, &outcome, steps.observations(), false);
+            self.record(&run, &outcome, &steps, false);
             publish.send_replace(Some(outcome));
         }
         // A check that blocks its thread is not started again until it has returned.
@@ -250,15 +262,10 @@ impl CachedCheck {
     }
 
     /// Stores an outcome. If its run has `finished`, later callers get a new run, which begins after their requests.
-    fn record(
-        &self,
-        run: &Weak<Run>,
-        outcome: &Outcome,
-        observations: Vec<Observation>,
-        finished: bool,
-    ) {
+    fn record(&self, run: &Weak<Run>, outcome: &Outcome, steps: &Steps, finished: bool) {
+        let (observations, durations) = (steps.observations(), steps.durations());
         let mut state = self.state.lock();
-        state.observations = observations;
+        (state.observations, state.durations) = (observations, durations);
         let last = state.last.replace(outcome.clone());
         state.statistics.add(outcome, last.as_ref());
         self.outcomes.fetch_add(1, Ordering::Release);

@@ -264,6 +264,8 @@ impl RunnerCheck {
             last,
             observations,
             statistics,
+            timeout: self.cached.timeout(),
+            durations: self.cached.durations(),
         }
     }
 
@@ -277,7 +279,7 @@ impl RunnerCheck {
     }
 }
 
-/// The state of a check, for its metrics.
+/// The state of a check, for its metrics and for `health-gateway probe`.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckSample {
     /// The component that it belongs to.
@@ -291,6 +293,10 @@ pub(crate) struct CheckSample {
     /// What the run of the last outcome observed, unless it is stale.
     pub(crate) observations: Vec<Observation>,
     pub(crate) statistics: Statistics,
+    /// How long a run may take.
+    pub(crate) timeout: Duration,
+    /// How long each step of the last run took.
+    pub(crate) durations: Vec<(&'static str, Duration)>,
 }
 
 impl fmt::Debug for Runner {

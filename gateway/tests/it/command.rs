@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, getuid, kill_process};
+use serde_json::{Value, json};
 use stack::redis::Redis;
 use tempfile::TempDir;
 
@@ -96,6 +97,64 @@ fn check_config_accepts_a_valid_file() {
     assert_eq!(output.status.code(), Some(0));
     let output = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output, format!("{}: namespace `tests`, nothing wrong\n", file.display()));
+}
+
+#[test]
+fn check_config_prints_errors_as_json_and_as_annotations_of_a_workflow() {
+    let wrong =
+        "namespace = \"a\"\naccess_token = \"t\"\n[redis]\nurl = \"redis://h\"\ntimeout = \"0s\"\n";
+    let folder = folder(&[("a,b:c.toml", wrong), ("b.toml", "namespace = 7")]);
+    let path = folder.path().to_str().unwrap();
+    let printed = |folder: &str, format: &str, code| {
+        let output = run(&["check-config", "--format", format, folder]);
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(code), &b""[..]));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let report: Value = serde_json::from_str(&printed(path, "json", 1)).unwrap();
+    let expected = json!({
+        "level": "error", "file": format!("{path}/a,b:c.toml"), "line": 5, "key": "redis.timeout",
+        "message": "expected a timeout of at least `1ms`",
+    });
+    assert_eq!(report["diagnostics"][0], expected);
+    assert_eq!(report["namespaces"], json!([]));
+    let annotations = printed(path, "github", 1);
+    let expected = format!(
+        "::error file={path}/a%2Cb%3Ac.toml,line=5::redis.timeout: expected a timeout of at least `1ms`"
+    );
+    assert_eq!(annotations.lines().next(), Some(expected.as_str()));
+
+    let valid = self::folder(&[("c.toml", "namespace = \"c\"\naccess_token = \"t\"\n")]);
+    let path = valid.path().to_str().unwrap();
+    let report: Value = serde_json::from_str(&printed(path, "json", 0)).unwrap();
+    assert_eq!(report["namespaces"], json!([{"file": format!("{path}/c.toml"), "name": "c"}]));
+    assert_eq!(report["diagnostics"][0]["level"], "note");
+    assert!(printed(path, "github", 0).starts_with("::notice file="), "a short token is a note");
+}
+
+#[test]
+fn serve_on_a_terminal_prints_where_everything_is() {
+    let folder = folder(&[("a.toml", FILE)]);
+    let (listen, own) = (stack::free_port().unwrap(), stack::free_port().unwrap());
+    let command = format!(
+        "exec setpriv --pdeathsig TERM {} serve --config {} --listen 127.0.0.1:{listen} --health-listen 127.0.0.1:{own} 2>/dev/null",
+        env!("CARGO_BIN_EXE_health-gateway"),
+        folder.path().display()
+    );
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+    let mut serve = terminal.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(serve.stdout.take().unwrap()).lines().take(3);
+    let lines: Vec<_> = lines.map(|line| line.unwrap().trim_end().to_owned()).collect();
+    assert_eq!(
+        lines,
+        [
+            format!("report and page  http://127.0.0.1:{listen}/api/health/<access_token>/"),
+            format!("metrics          http://127.0.0.1:{own}/metrics"),
+            format!("own health       http://127.0.0.1:{own}/livez and /readyz"),
+        ]
+    );
+    kill_process(Pid::from_child(&serve), Signal::TERM).unwrap();
+    serve.wait().unwrap();
 }
 
 #[test]

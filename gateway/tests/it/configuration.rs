@@ -1,13 +1,14 @@
 //! Configuration files: all errors are reported at once, with line and key, without values.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use gateway::config::{Configuration, LoadContext, SecretCache, Severity};
 use gateway::kinds::KINDS;
 use probe::config::{Node, Value};
 use probe::{Checks, SharedResources};
+
+use crate::running::date;
 
 fn read(text: &str) -> Result<Configuration, String> {
     let env = |name: &str| (name == "PASSWORD").then(|| "p@ss".to_owned());
@@ -220,13 +221,6 @@ fn an_unknown_severity_is_an_error() {
     let checks = configuration.components.iter().flat_map(|component| component.checks.iter());
     let severities: Vec<_> = checks.map(|check| check.settings.severity).collect();
     assert_eq!(severities, [Severity::Warning, Severity::Critical, Severity::Critical]);
-}
-
-/// The date and time of an RFC 3339 timestamp, as `date` prints it.
-fn date(when: &str) -> String {
-    let output =
-        Command::new("date").args(["--utc", "--iso-8601=seconds", "--date", when]).output();
-    String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
 }
 
 #[test]

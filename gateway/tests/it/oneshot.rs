@@ -1,11 +1,12 @@
 //! `health-gateway probe`: its output and its exit codes.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind, Lines};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
+use regex_lite::Regex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use stack::celery::{App, Pool};
@@ -15,7 +16,7 @@ use stack::vault::{ROOT_TOKEN, Vault};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES_DATABASE};
 use tempfile::TempDir;
 
-use crate::running::{FILE, Gateway, TOKEN, get, status};
+use crate::running::{FILE, Gateway, TOKEN, date, get, status};
 
 /// A component with a single check, and a group, on the same server.
 fn file(port: u16) -> String {
@@ -139,6 +140,227 @@ fn only_the_selected_checks_run() {
     assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "it was contacted");
 }
 
+/// A file with a check that works, and three that do not: a critical one, a warning, and one in a maintenance.
+fn file_with_failures(port: u16) -> String {
+    let check = |name: &str, port: u16, settings: &str| {
+        format!("[\"{name}\"]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\n{settings}\n")
+    };
+    let maintenance = format!("maintenance_until = {}", date("+1 day"));
+    [
+        FILE,
+        &check("works", port, ""),
+        &check("bad|'=", 1, "timeout = \"1500ms\""),
+        &check("slow", 1, "severity = \"warning\""),
+        &check("moved", 1, &maintenance),
+    ]
+    .concat()
+}
+
+const REFUSED: &str = "connect: connection refused (127.0.0.1:1)";
+
+#[test]
+fn a_plugin_of_nagios_tells_warnings_and_maintenance_from_critical_failures() {
+    let redis = Redis::start(&[]).unwrap();
+    let folder = folder(&[("tests.toml", &file_with_failures(redis.port()))]);
+    let nagios = |only: &str, code| {
+        let printed = printed(folder.path(), &["--format", "nagios", "--only", only], code);
+        let time = Regex::new(r"=\d\.\d{6}s").unwrap();
+        time.replace_all(&printed, "=TIMEs").into_owned()
+    };
+    assert_eq!(nagios("works", 0), "HEALTH OK - 1 of 1 working | 'works'=TIMEs;;5;0\n");
+    assert_eq!(
+        nagios("works,moved", 0),
+        format!(
+            "HEALTH OK - 1 of 2 working, in maintenance: moved | 'works'=TIMEs;;5;0 'moved'=TIMEs;;5;0\n\
+             MAINTENANCE: moved {REFUSED}\n"
+        )
+    );
+    assert_eq!(
+        nagios("works,slow", 1),
+        format!(
+            "HEALTH WARNING - 1 of 2: slow {REFUSED} | 'works'=TIMEs;;5;0 'slow'=TIMEs;;5;0\n\
+             WARNING: slow {REFUSED}\n"
+        )
+    );
+    let all = nagios("works,slow,bad|'=,moved", 2);
+    let lines: Vec<_> = all.lines().collect();
+    let (text, times) = lines[0].split_once(" | ").unwrap();
+    assert_eq!(
+        text,
+        format!("HEALTH CRITICAL - 2 of 4: bad/'= {REFUSED}, and slow, in maintenance: moved")
+    );
+    assert!(times.contains("'bad/''_'=TIMEs;;1.5;0"), "{times}");
+    assert_eq!(lines[1], format!("CRITICAL: bad/'= {REFUSED}"));
+    assert_eq!(lines.len(), 4);
+    let unknown = printed(folder.path(), &["--format", "nagios", "--only", "x|y"], 3);
+    assert!(unknown.starts_with("HEALTH UNKNOWN - --only: nothing is called `x/y`"), "{unknown}");
+}
+
+#[test]
+fn junit_has_a_case_for_each_check_and_skips_those_in_maintenance() {
+    let redis = Redis::start(&[]).unwrap();
+    let folder = folder(&[("tests.toml", &file_with_failures(redis.port()))]);
+    let xml = printed(folder.path(), &["--format", "junit"], 1);
+    let counts = "tests=\"4\" failures=\"2\" skipped=\"1\" errors=\"0\"";
+    let time = Regex::new(" time=\"\\d\\.\\d{6}\"").unwrap();
+    let case = |name: &str, result: &str| {
+        format!("<testcase classname=\"tests\" name=\"{name}\">{result}</testcase>\n")
+    };
+    let expected = [
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned(),
+        format!("<testsuites name=\"health-gateway\" {counts}>\n"),
+        format!("<testsuite name=\"tests\" {counts}>\n"),
+        case("works", ""),
+        case("bad|'=", &format!("<failure type=\"critical\" message=\"{REFUSED}\"></failure>")),
+        case("slow", &format!("<failure type=\"warning\" message=\"{REFUSED}\"></failure>")),
+        case("moved", &format!("<skipped message=\"in maintenance: {REFUSED}\"></skipped>")),
+        "</testsuite>\n</testsuites>\n".to_owned(),
+    ];
+    assert_eq!(time.replace_all(&xml, ""), expected.concat());
+}
+
+#[test]
+fn the_metrics_are_those_of_the_selected_checks() {
+    let folder = folder(&[("tests.toml", &file(1))]);
+    let metrics = printed(folder.path(), &["--format", "prometheus", "--only", "redis"], 1);
+    let labels = "gateway_namespace=\"tests\",component=\"redis\",check=\"redis\"";
+    for series in [
+        format!("health_gateway_check_up{{{labels},severity=\"critical\"}} 0\n"),
+        format!("health_gateway_check_failing{{{labels},step=\"connect\"}} 1\n"),
+        format!("health_gateway_check_duration_seconds_count{{{labels}}} 1\n"),
+    ] {
+        assert!(metrics.contains(&series), "{series} in {metrics}");
+    }
+    assert!(!metrics.contains("cache"), "{metrics}");
+}
+
+#[test]
+fn each_step_is_listed_with_its_time() {
+    let redis = Redis::start(&[]).unwrap();
+    let folder = folder(&[("tests.toml", &file(redis.port()))]);
+    let table = printed(folder.path(), &["--verbose", "--only", "redis"], 0);
+    let lines: Vec<_> = table.lines().map(without_digits).collect();
+    assert_eq!(lines[1], "redis  0.000000  working");
+    assert!(lines.contains(&"       0.000000    write".to_owned()), "{table}");
+}
+
+/// The standard output and the standard error of a run that has been started, line by line.
+fn start(folder: &Path, arguments: &[&str]) -> (Child, Lines<impl BufRead>, Lines<impl BufRead>) {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+        .args(["probe", "--config", "."])
+        .args(arguments)
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = BufReader::new(run.stdout.take().unwrap()).lines();
+    let errors = BufReader::new(run.stderr.take().unwrap()).lines();
+    (run, out, errors)
+}
+
+#[test]
+fn a_run_waits_until_every_selected_check_works() {
+    let mut redis = Redis::start(&[]).unwrap();
+    let file =
+        format!("{}[other]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:1\"\n", file(redis.port()));
+    let folder = folder(&[("tests.toml", &file)]);
+    redis.server.stop();
+    let arguments = ["--wait", "1m", "--only", "redis,cache", "--format", "nagios"];
+    let (mut run, mut out, mut errors) = start(folder.path(), &arguments);
+    assert_eq!(errors.next().unwrap().unwrap(), "waiting for cache.data, cache.pages, redis");
+    redis.server.restart().unwrap();
+    assert!(out.next().unwrap().unwrap().starts_with("HEALTH OK - 3 of 3 working | "));
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+
+    let output = probe(folder.path(), &["--wait", "1s"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "waiting for other\n");
+    assert!(String::from_utf8(output.stdout).unwrap().contains(REFUSED));
+}
+
+#[test]
+fn a_watch_ends_when_its_output_is_closed() {
+    let folder = folder(&[("tests.toml", &file(1))]);
+    let (mut run, mut out, mut errors) =
+        start(folder.path(), &["--watch=1s", "--only", "redis", "--json"]);
+    for _ in 0..2 {
+        let report: Value = serde_json::from_str(&out.next().unwrap().unwrap()).unwrap();
+        assert_eq!(status(&report, "/redis"), REFUSED);
+    }
+    drop(out);
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    assert!(errors.next().is_none(), "a closed output is no error");
+}
+
+#[test]
+fn an_output_that_is_not_read_does_not_delay_a_signal() {
+    // More than a pipe holds.
+    let checks = (0..2000).map(|at| format!("a{at} = \"redis://127.0.0.1:1/{at}\"\n"));
+    let folder =
+        folder(&[("tests.toml", &format!("{FILE}[cache]\n{}", checks.collect::<String>()))]);
+    let (mut run, mut out, _errors) = start(folder.path(), &["--watch"]);
+    // The first line is only written with all others that fit.
+    out.next().unwrap().unwrap();
+    kill_process(Pid::from_child(&run), Signal::INT).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_table_on_a_terminal_fits_and_is_coloured() {
+    let folder = folder(&[("tests.toml", &file(1))]);
+    let binary = env!("CARGO_BIN_EXE_health-gateway");
+    let command = format!(
+        "stty cols 30 rows 5; exec setpriv --pdeathsig TERM {binary} probe --config . --watch"
+    );
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+    terminal.env_remove("NO_COLOR").env("TERM", "xterm").stdin(Stdio::null());
+    let mut run = terminal.current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(run.stdout.take().unwrap()).lines();
+    let lines: Vec<_> = lines.take(4).map(|line| line.unwrap()).collect();
+    let lines: Vec<_> = lines.iter().map(|line| without_digits(line.trim_end())).collect();
+    assert_eq!(
+        lines,
+        [
+            "\u{1b}[0J\u{1b}[Hcheck         seconds  \u{1b}[0mstatus\u{1b}[0m",
+            "cache.data   0.000000  \u{1b}[00mconnec…\u{1b}[0m",
+            "cache.pages  0.000000  \u{1b}[00mconnec…\u{1b}[0m",
+            "... and 0 more lines",
+        ]
+    );
+    kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
+    run.wait().unwrap();
+}
+
+#[test]
+fn a_wrong_option_is_one_line_that_says_what_would_be_right() {
+    let folder = folder(&[("tests.toml", &file(1))]);
+    for (arguments, expected) in [
+        (&["--format", "xml"][..], "[possible values: table, json, junit, nagios, prometheus]"),
+        (&["--color=red"], "[possible values: auto, always, never]"),
+        (&["--watch=1"], "expected a duration such as `250ms`, `3s`, `5m` or `1h`"),
+        (&["--watch=10ms"], "expected an interval of at least `1s`"),
+        (&["--wait", "soon"], "expected a duration such as `250ms`, `3s`, `5m` or `1h`"),
+        (&["--watch", "--wait", "1m"], "cannot be used with"),
+        (&["--json", "--format", "table"], "cannot be used with"),
+        (
+            &["--watch", "--format", "junit"],
+            "--watch: expected `--format table` or `--format json`",
+        ),
+        (&["--verbose", "--json"], "--verbose: expected `--format table`"),
+        (&["--verbos"], "unexpected argument '--verbos' found, see `--help`"),
+        (&["--wait\u{1b}[2J"], "unexpected argument '--wait\\u{1b}[2J' found"),
+    ] {
+        let error = rejected(folder.path(), arguments);
+        assert!(error.contains(expected) && error.lines().count() == 1, "{arguments:?}: {error}");
+    }
+    for wrong in [&["--wait", "soon"][..], &["--watch"]] {
+        let output = probe(folder.path(), &[&["--format", "nagios"], wrong].concat());
+        assert_eq!(output.status.code(), Some(3), "{wrong:?}");
+    }
+}
+
 #[test]
 fn an_unknown_name_is_an_error() {
     let folder = folder(&[("tests.toml", &file(1))]);
@@ -215,11 +437,15 @@ fn runs_that_are_stopped_or_killed_leave_nothing_on_a_broker() {
     // Without replies, every run is stopped or killed while it waits for them.
     worker.server.pause();
     let table = "_kombu.binding.reply.celery.pidbox";
-    for (signal, code, bound) in
-        [(Signal::TERM, Some(143), "0"), (Signal::INT, Some(130), "0"), (Signal::KILL, None, "1")]
-    {
+    for (arguments, signal, code, bound) in [
+        (&["--wait", "1m"][..], Signal::TERM, Some(143), "0"),
+        (&["--watch"], Signal::INT, Some(130), "0"),
+        (&[], Signal::HUP, Some(129), "0"),
+        (&[], Signal::KILL, None, "1"),
+    ] {
         let mut run = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
             .args(["probe", "--config", "."])
+            .args(arguments)
             .current_dir(folder.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -242,7 +468,7 @@ fn runs_that_are_stopped_or_killed_leave_nothing_on_a_broker() {
 }
 
 #[test]
-fn a_commit_that_hangs_is_cancelled_before_the_process_exits() {
+fn a_commit_that_hangs_is_cancelled_and_one_that_is_not_proven_is_a_warning() {
     let mut server = Postgres::start(&[]).unwrap();
     server.configure(&["synchronous_standby_names = 'lost'"]).unwrap();
     let port = server.port();
@@ -256,4 +482,23 @@ fn a_commit_that_hangs_is_cancelled_before_the_process_exits() {
     assert!(table.contains(expected), "{table}");
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     assert_eq!(server.sql("postgres", waiting).unwrap(), "0");
+
+    server.configure(&["synchronous_standby_names = ''"]).unwrap();
+    let function = "pg_logical_emit_message(boolean, text, text)";
+    for (database, revoke) in [
+        (
+            "postgres",
+            format!("REVOKE TEMPORARY ON DATABASE {POSTGRES_DATABASE} FROM {HEALTH_USER}"),
+        ),
+        (POSTGRES_DATABASE, format!("REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")),
+    ] {
+        server.sql(database, &revoke).unwrap();
+    }
+    for (arguments, warnings) in [(&[][..], 0), (&["--verbose"], 1)] {
+        let output = probe(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(0));
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(errors.lines().count(), warnings, "{errors}");
+        assert_eq!(errors.matches("commits not proven").count(), warnings, "{errors}");
+    }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -200,6 +201,13 @@ pub(crate) fn receive(mut stream: TcpStream) -> Option<Response> {
         .collect();
     let length: usize = headers.get("content-length")?.parse().ok()?;
     (body.len() == length).then(|| Response { status, headers, body: body.to_owned() })
+}
+
+/// The date and time of an RFC 3339 timestamp, as `date` prints it.
+pub(crate) fn date(when: &str) -> String {
+    let output =
+        Command::new("date").args(["--utc", "--iso-8601=seconds", "--date", when]).output();
+    String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
 }
 
 /// Calls `ready` until it succeeds, or panics with its last error after [`PATIENCE`].

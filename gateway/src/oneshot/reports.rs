@@ -1,0 +1,153 @@
+//! The reports of all namespaces, with the state of each check.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::{Serialize, Serializer};
+
+use super::to_json;
+use crate::config::Severity;
+use crate::namespace::{Namespace, NamespaceSample};
+use crate::namespaces::Namespaces;
+use crate::report::{CheckResult, Report};
+use crate::runner::{CheckSample, RunOptions};
+
+/// The reports of one run.
+#[derive(Debug)]
+pub struct Reports {
+    reports: Vec<(Report, NamespaceSample)>,
+    /// Whether more than one namespace is configured, even if only one has a report.
+    several: bool,
+}
+
+/// The result of a check and its state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProbedCheck<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) result: &'a CheckResult,
+    pub(super) state: &'a CheckSample,
+    several: bool,
+}
+
+/// What the result of a check means, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Meaning {
+    Working,
+    /// It fails in its maintenance.
+    Maintenance,
+    /// It fails, and the application works without it.
+    Warning,
+    Critical,
+}
+
+/// Runs all checks at once, or `only` the components and checks with these names, and waits at most this long for a result.
+///
+/// Returns an error if no namespace has one of these names.
+pub(super) async fn probe(
+    namespaces: &Namespaces,
+    only: &[String],
+    wait: Option<Duration>,
+) -> Result<Reports, String> {
+    let all = namespaces.all();
+    let names: Vec<_> = all.iter().flat_map(|namespace| namespace.names()).collect();
+    reject_unknown(only, names)?;
+    let mut reports = join_all(all.iter().map(|namespace| run(namespace, only, wait))).await;
+    if !only.is_empty() {
+        reports.retain(|(report, _)| !report.components.is_empty());
+    }
+    Ok(Reports { reports, several: all.len() > 1 })
+}
+
+async fn run(
+    namespace: &Namespace,
+    only: &[String],
+    wait: Option<Duration>,
+) -> (Report, NamespaceSample) {
+    // A check reports a secret that could not be read.
+    namespace.first_load().await;
+    let options = RunOptions { fresh: true, wait, deadline: None };
+    namespace.report_with_sample(only, options).await
+}
+
+fn reject_unknown(only: &[String], mut known: Vec<String>) -> Result<(), String> {
+    let unknown: Vec<_> = only.iter().filter(|name| !known.contains(name)).cloned().collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    known.sort();
+    known.dedup();
+    let list = |names: Vec<String>| {
+        names.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
+    };
+    Err(format!("--only: nothing is called {}, expected one of {}", list(unknown), list(known)))
+}
+
+impl Reports {
+    /// Whether every check works.
+    pub fn all_working(&self) -> bool {
+        self.reports.iter().all(|(report, _)| report.all_working())
+    }
+
+    /// The JSON of the endpoint, or for several namespaces an object with the JSON of each under its name.
+    pub fn json(&self) -> String {
+        match &self.reports[..] {
+            [(report, _)] if !self.several => to_json(report, 0),
+            reports => to_json(&ByNamespace(reports), 0),
+        }
+    }
+
+    /// Whether more than one namespace is configured.
+    pub(super) fn several(&self) -> bool {
+        self.several
+    }
+
+    /// The checks of each namespace.
+    pub(super) fn by_namespace(&self) -> impl Iterator<Item = (&str, Vec<ProbedCheck<'_>>)> {
+        self.reports.iter().map(|(report, sample)| {
+            let results = report.components.iter().flat_map(|(_, results)| results.iter());
+            let checks = results.zip(&sample.checks).map(|(result, state)| ProbedCheck {
+                namespace: &sample.name,
+                result,
+                state,
+                several: self.several,
+            });
+            (sample.name.as_str(), checks.collect())
+        })
+    }
+
+    /// All checks, in the order of the reports.
+    pub(super) fn checks(&self) -> impl Iterator<Item = ProbedCheck<'_>> {
+        self.by_namespace().flat_map(|(_, checks)| checks)
+    }
+
+    /// The state of each namespace, for its metrics.
+    pub(super) fn samples(&self) -> Vec<NamespaceSample> {
+        self.reports.iter().map(|(_, sample)| sample.clone()).collect()
+    }
+}
+
+impl ProbedCheck<'_> {
+    /// Its name, after that of its namespace if there are several.
+    pub(super) fn name(&self) -> String {
+        let name = &self.state.name;
+        if self.several { format!("{}/{name}", self.namespace) } else { name.to_string() }
+    }
+
+    pub(super) fn meaning(&self) -> Meaning {
+        match self.state.severity {
+            _ if self.result.is_working() => Meaning::Working,
+            _ if self.state.in_maintenance => Meaning::Maintenance,
+            Severity::Warning => Meaning::Warning,
+            Severity::Critical => Meaning::Critical,
+        }
+    }
+}
+
+/// Reports, each under its namespace's name.
+struct ByNamespace<'a>(&'a [(Report, NamespaceSample)]);
+
+impl Serialize for ByNamespace<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(report, sample)| (&sample.name, report)))
+    }
+}

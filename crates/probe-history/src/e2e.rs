@@ -7,7 +7,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_eventbridge::types::builders::PutEventsRequestEntryBuilder;
 use probe::config::Fields;
 use probe::step::AUTHENTICATE;
-use probe::{Failure, Grant, Steps};
+use probe::{Failure, Grant, Observation, Steps};
 use tokio::time::{sleep, timeout};
 
 use crate::clickhouse::{ClickhouseTable, validate_name};
@@ -97,9 +97,10 @@ impl EndToEnd {
     }
 
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
-        let own_id = random_uuid();
+        let (own_id, begun) = (random_uuid(), Instant::now());
         let id = self.event_bridge.put(steps, self.event.entry(&own_id)).await?;
         let accepted = Instant::now();
+        steps.observe(Observation::HistoryStage("accept", accepted - begun));
         let (mut delay, mut query_timeout, mut has_response) = (FIRST_DELAY, FIRST_TIMEOUT, true);
         loop {
             let ago = accepted.elapsed().as_secs_f32();
@@ -113,7 +114,10 @@ impl EndToEnd {
             sleep(delay).await;
             delay = (delay * 3 / 2).min(MAX_DELAY);
             match timeout(query_timeout, self.has_arrived([&id, &own_id])).await {
-                Ok(Ok(true)) => return Ok(()),
+                Ok(Ok(true)) => {
+                    steps.observe(Observation::HistoryStage(ARRIVE, accepted.elapsed()));
+                    return Ok(());
+                }
                 Ok(Ok(false)) => has_response = true,
                 Ok(Err(failure)) => return Err(self.query_failure(&id, &failure)),
                 Err(_) => {

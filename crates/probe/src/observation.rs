@@ -2,7 +2,7 @@
 
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The value of a quantity, which means the same in every probe that observes it.
 ///
@@ -17,6 +17,8 @@ pub enum Observation {
     QueueMessages(Arc<str>, u64),
     /// The name of a queue, and how many consumers it has.
     QueueConsumers(Arc<str>, u64),
+    /// A stage of the history pipeline, and how long an event took for it.
+    HistoryStage(&'static str, Duration),
 }
 
 impl Observation {
@@ -24,6 +26,7 @@ impl Observation {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::QueueMessages(name, _) | Self::QueueConsumers(name, _) => Some(name),
+            Self::HistoryStage(stage, _) => Some(stage),
             Self::CertificateExpiry(_) | Self::VaultTokenExpiry(_) => None,
         }
     }

@@ -10,7 +10,7 @@ use super::checks::{Value, encode_checks, timestamp};
 use crate::namespace::NamespaceSample;
 
 pub(super) const FAMILIES: &[&Family] =
-    &[&CERTIFICATE_EXPIRY, &VAULT_TOKEN_EXPIRY, &QUEUE_MESSAGES, &QUEUE_CONSUMERS];
+    &[&CERTIFICATE_EXPIRY, &VAULT_TOKEN_EXPIRY, &QUEUE_MESSAGES, &QUEUE_CONSUMERS, &HISTORY_STAGE];
 
 const CERTIFICATE_EXPIRY: Family = Family::gauge(
     "health_gateway_certificate_expiry_timestamp_seconds",
@@ -36,6 +36,12 @@ const QUEUE_CONSUMERS: Family = Family::gauge(
     "Consumers of a queue.",
 );
 
+const HISTORY_STAGE: Family = Family::gauge(
+    "health_gateway_history_stage_seconds",
+    &["gateway_namespace", "component", "check", "stage"],
+    "How long an event took for a stage of the history pipeline.",
+);
+
 /// The metric of an observation, and its value.
 fn metric(observation: &Observation) -> (&'static Family, Value) {
     match observation {
@@ -43,6 +49,7 @@ fn metric(observation: &Observation) -> (&'static Family, Value) {
         Observation::VaultTokenExpiry(at) => (&VAULT_TOKEN_EXPIRY, Value::Seconds(timestamp(*at))),
         Observation::QueueMessages(_, count) => (&QUEUE_MESSAGES, Value::Count(*count)),
         Observation::QueueConsumers(_, count) => (&QUEUE_CONSUMERS, Value::Count(*count)),
+        Observation::HistoryStage(_, time) => (&HISTORY_STAGE, Value::Seconds(time.as_secs_f64())),
     }
 }
 

@@ -7,6 +7,7 @@ use stack::history::{Behaviour, History};
 use stack::localstack::{BUS, CONNECTION, DESTINATION, Localstack, RULE, SOURCES};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
+use crate::metrics::{series, start};
 use crate::running::{FILE, Gateway, TOKEN, status, wait_for};
 
 /// A private pipeline.
@@ -78,11 +79,19 @@ fn assert_working(report: &Value) {
 #[test]
 fn fifty_reports_within_a_minute_put_one_event_on_the_bus() {
     let pipeline = Pipeline::start();
-    let gateway = Gateway::start(&pipeline.file());
+    let (gateway, own) = start(&pipeline.file());
     for fresh in [&[][..], &["Cache-Control: no-cache"]].iter().cycle().take(50) {
         assert_working(&gateway.report_with(TOKEN, fresh));
     }
     assert_eq!(pipeline.events(), "1");
+    let stages = series(own, "health_gateway_history_stage_seconds");
+    let labels = "gateway_namespace=\"tests\",component=\"history\",check=\"history.e2e\"";
+    for (stage, series) in ["accept", "arrive"].iter().zip(&stages) {
+        let labels = format!("{{{labels},stage=\"{stage}\"}} ");
+        let seconds = series.strip_prefix(&labels).and_then(|value| value.parse::<f64>().ok());
+        assert!(seconds.is_some_and(|seconds| seconds > 0.0 && seconds < 20.0), "{stages:?}");
+    }
+    assert_eq!(stages.len(), 2, "{stages:?}");
 }
 
 #[test]

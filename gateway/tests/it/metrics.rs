@@ -11,7 +11,7 @@ use stack::{CELERY_QUEUES, HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST, rabbit};
 use crate::running::{FILE, Gateway, Response, TOKEN, get, receive, send, wait_for};
 
 /// A gateway, and the address of its second listener.
-fn start(file: &str) -> (Gateway, SocketAddr) {
+pub(crate) fn start(file: &str) -> (Gateway, SocketAddr) {
     let own = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().unwrap()));
     let arguments = ["--health-listen", &own.to_string()];
     (Gateway::start_with_arguments(&[("tests.toml", file)], &arguments), own)
@@ -25,7 +25,7 @@ fn scrape(own: SocketAddr, headers: &[&str]) -> Response {
 }
 
 /// The series with this name, each with its labels and value.
-fn series(own: SocketAddr, name: &str) -> Vec<String> {
+pub(crate) fn series(own: SocketAddr, name: &str) -> Vec<String> {
     let text = scrape(own, &[]).body;
     let of_name = text.lines().filter_map(|line| line.strip_prefix(name));
     of_name.filter(|rest| rest.starts_with(['{', ' '])).map(ToOwned::to_owned).collect()

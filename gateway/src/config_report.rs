@@ -65,7 +65,8 @@ impl ConfigReport {
             lines.extend(notes.diagnostics.iter().map(|note| format!("note: {file}:{note}\n")));
             lines.push(format!("{file}: namespace `{namespace}`, nothing wrong\n"));
         }
-        (lines.concat(), self.errors.iter().map(|error| format!("{error}\n")).collect())
+        let errors: Vec<_> = self.errors.iter().map(|error| format!("{error}\n")).collect();
+        (lines.concat(), errors.concat())
     }
 
     fn json(&self) -> String {

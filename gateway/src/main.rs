@@ -378,15 +378,14 @@ async fn serve(
 
 /// Where everything is, for a terminal.
 fn addresses(listen: SocketAddr, health_listen: Option<SocketAddr>) -> String {
-    let mut text = format!("report and page  http://{listen}/api/health/<access_token>/\n");
-    match health_listen {
-        Some(address) => {
-            text += &format!("metrics          http://{address}/metrics\n");
-            text += &format!("own health       http://{address}/livez and /readyz\n");
-        }
-        None => text += "metrics          with --health-listen ADDRESS:PORT\n",
-    }
-    text
+    let own = match health_listen {
+        Some(own) => format!(
+            "metrics          http://{own}/metrics\n\
+             own health       http://{own}/livez and /readyz\n"
+        ),
+        None => "metrics          with --health-listen ADDRESS:PORT\n".to_owned(),
+    };
+    format!("report and page  http://{listen}/api/health/<access_token>/\n{own}")
 }
 
 fn cannot_wait_for_signals(error: io::Error) -> String {

@@ -1,4 +1,4 @@
-//! The results as JUnit's XML, which CI systems show as tests.
+//! The results as the XML of `JUnit`, which CI systems show as tests.
 
 use std::time::Duration;
 

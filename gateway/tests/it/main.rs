@@ -16,6 +16,7 @@ mod history;
 mod intervals;
 mod log;
 mod metrics;
+mod monitoring;
 mod oneshot;
 mod permissions;
 mod reloading;

@@ -1,0 +1,134 @@
+//! The alert rules under a real Prometheus and Alertmanager, on a clock where a minute takes a second.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use parking_lot::Mutex;
+use regex_lite::Regex;
+use serde_json::Value;
+use stack::monitoring::{Monitoring, MonitoringPlan};
+use stack::redis::Redis;
+
+use crate::running::{FILE, Gateway, date, wait_for};
+
+/// A receiver of the notifications of an Alertmanager.
+struct Webhook {
+    address: SocketAddr,
+    received: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Webhook {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let received = Arc::<Mutex<Vec<Value>>>::default();
+        let notifications = received.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let notification = receive(stream.unwrap());
+                notifications.lock().push(notification);
+            }
+        });
+        Self { address, received }
+    }
+
+    /// The status, the check and the description of each alert on a check, of all notifications.
+    fn alerts(&self) -> Vec<[String; 3]> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let alert = |alert: &Value| {
+            let (labels, annotations) = (&alert["labels"], &alert["annotations"]);
+            [text(&alert["status"]), text(&labels["check"]), text(&annotations["description"])]
+        };
+        let received = self.received.lock();
+        let alerts = received.iter().filter_map(|notification| notification["alerts"].as_array());
+        // Before the first scrape, the rules may miss the gateway itself.
+        alerts.flatten().map(alert).filter(|[_, check, _]| !check.is_empty()).collect()
+    }
+}
+
+/// Reads a request with a body of JSON, and answers it.
+fn receive(stream: TcpStream) -> Value {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    reader.get_mut().write_all(answer).unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+/// The rules with a second in place of each minute.
+fn fast_rules() -> String {
+    let rules = stack::workspace().join("deploy/prometheus/rules.yml");
+    let rules = fs::read_to_string(rules).unwrap().replace("for: 1h", "for: 60m");
+    Regex::new(r"\b(\d+)m\b").unwrap().replace_all(&rules, "${1}s").into_owned()
+}
+
+#[test]
+fn a_stopped_redis_is_one_alert_with_its_step_and_silent_in_maintenance() {
+    let (mut redis, mut maintained) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let file = format!(
+        "{FILE}interval = \"1s\"\n[redis]\nurl = \"redis://127.0.0.1:{}\"\n\
+         [redis2]\nkind = \"redis\"\nmaintenance_until = {}\nurl = \"redis://127.0.0.1:{}\"\n",
+        redis.port(),
+        date("+1 day"),
+        maintained.port(),
+    );
+    let own = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().unwrap()));
+    let arguments = ["--health-listen", &own.to_string()];
+    let _gateway = Gateway::start_with_arguments(&[("tests.toml", &file)], &arguments);
+    let (webhook, rules) = (Webhook::start(), fast_rules());
+    let monitoring = Monitoring::start(MonitoringPlan {
+        target: own,
+        rules: &rules,
+        interval: "500ms",
+        webhook: Some(webhook.address),
+    });
+    let monitoring = monitoring.unwrap();
+    let up = |check: &str, value: f64| {
+        let query = format!("check:health_gateway_check_up:avg{{check=\"{check}\"}}");
+        wait_for(&query, || {
+            let series = monitoring.query(&query).map_err(|error| error.to_string())?;
+            let is_expected = series.len() == 1 && series[0].1.to_bits() == value.to_bits();
+            if is_expected { Ok(()) } else { Err(format!("{series:?}")) }
+        });
+    };
+    up("redis", 1.0);
+    up("redis2", 1.0);
+    redis.server.stop();
+    maintained.server.stop();
+    let fires = wait_for("an alert", || match &webhook.alerts()[..] {
+        [alert, ..] => Ok(alert.clone()),
+        [] => Err(format!("{:?}", monitoring.alerts())),
+    });
+    let description = "redis of tests works on 0% of its gateways; it fails at `connect` (1).";
+    assert_eq!(fires, ["firing", "redis", description]);
+    redis.server.restart().unwrap();
+    let expected = [["firing", "redis"], ["resolved", "redis"]];
+    let alerts = wait_for("its end", || match &webhook.alerts()[..] {
+        [] | [_] => Err(format!("{:?}", monitoring.alerts())),
+        alerts => Ok(alerts.to_vec()),
+    });
+    let alerts: Vec<_> = alerts.iter().map(|[status, check, _]| [&**status, check]).collect();
+    assert_eq!(alerts, expected, "one alert");
+    // The other one has been down for as long, and its series goes on.
+    up("redis", 1.0);
+    up("redis2", 0.0);
+    let alerts = monitoring.alerts().unwrap();
+    assert!(alerts.is_empty(), "{alerts:?}");
+}

@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use stack::{Program, Server, free_port};
 use tempfile::TempDir;
@@ -15,10 +17,14 @@ pub(crate) const TOKEN: &str = "token-of-a-throw-away-bench";
 /// The header that requests a fresh run of every check.
 pub(crate) const NO_CACHE: &str = "Cache-Control: no-cache";
 
-/// A running gateway, which ends when this is dropped.
+/// The time between two scrapes.
+const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A running gateway, which ends when this is dropped. It runs its checks without a caller as well, and is scraped, as in production.
 pub(crate) struct Gateway {
     server: Server,
     address: SocketAddr,
+    metrics: SocketAddr,
     _folder: TempDir,
 }
 
@@ -27,22 +33,38 @@ impl Gateway {
     pub(crate) fn start(binary: &Path, settings: &str, sections: &str) -> Result<Self> {
         let folder = tempfile::tempdir().context("create a folder")?;
         let config = folder.path().join("bench.toml");
-        let head = format!("namespace = \"bench\"\naccess_token = \"{TOKEN}\"\n{settings}\n");
+        let head = format!(
+            "namespace = \"bench\"\naccess_token = \"{TOKEN}\"\ninterval = \"30s\"\n{settings}\n"
+        );
         fs::write(&config, head + sections).context("write the configuration")?;
         Self::start_with_config(binary, &config, folder)
     }
 
     /// Starts `binary` with an existing configuration; `folder` is for its own files.
     pub(crate) fn start_with_config(binary: &Path, config: &Path, folder: TempDir) -> Result<Self> {
-        let port = free_port()?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let address = || free_port().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let (address, metrics) = (address()?, address()?);
         let home = folder.path().join("gateway");
         fs::create_dir(&home).context("create a folder")?;
         let program = Program::new("gateway", binary, &home)
-            .args(["serve", "--listen", &address.to_string(), "--config"])
+            .args(["serve", "--listen", &address.to_string()])
+            .args(["--health-listen", &metrics.to_string(), "--config"])
             .args([config])
-            .ready_on(port);
-        Ok(Self { server: Server::start(program)?, address, _folder: folder })
+            .ready_on(address.port());
+        let gateway = Self { server: Server::start(program)?, address, metrics, _folder: folder };
+        let mut client = gateway.metrics_client()?;
+        // Ends with the gateway, or when the connection reaches its maximum age.
+        thread::spawn(move || {
+            while client.get().is_ok() {
+                thread::sleep(SCRAPE_INTERVAL);
+            }
+        });
+        Ok(gateway)
+    }
+
+    /// Opens a connection for scrapes.
+    pub(crate) fn metrics_client(&self) -> Result<Client> {
+        Client::connect(self.metrics, Request::get("/metrics", &[]))
     }
 
     pub(crate) fn pid(&self) -> Result<i32> {

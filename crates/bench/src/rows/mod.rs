@@ -3,6 +3,7 @@
 mod faults;
 mod fresh;
 mod memory;
+mod metrics;
 mod rate;
 mod scale;
 mod sharing;
@@ -46,6 +47,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "runs", run: sharing::runs },
     Row { name: "silence", run: silence::run },
     Row { name: "memory", run: memory::run },
+    Row { name: "metrics", run: metrics::run },
     Row { name: "scale", run: scale::run },
     Row { name: "faults", run: faults::run },
 ];

@@ -30,6 +30,9 @@ pub use impostor::{impostor, serve_tcp};
 pub use pki::{Authority, Identity};
 pub use promises::promises;
 pub use proxy::{Counts, FaultProxy};
-pub use run::{Outcome, checks, component, component_sharing, diagnostics, notes, run, single};
+pub use run::{
+    Outcome, checks, component, component_sharing, diagnostics, notes, run, single,
+    without_known_keys,
+};
 pub use subject::Subject;
 pub use tls_files::TlsFiles;

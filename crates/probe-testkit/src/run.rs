@@ -104,12 +104,20 @@ pub fn component_sharing(
 }
 
 /// The errors of an invalid section, each as `line: key: message`; panics if the section is valid.
+///
+/// Of an unknown key, only the key is told, and not all the keys that are known: `docs/configuration.md` is compared with those.
 #[track_caller]
 pub fn diagnostics(kind: &Kind, section: &str, toml: &str) -> Vec<String> {
     match build(kind, section, toml, &SharedResources::default()) {
         Ok(component) => panic!("expected errors, got {component:?}"),
-        Err(lines) => lines,
+        Err(lines) => lines.iter().map(|line| without_known_keys(line).to_owned()).collect(),
     }
+}
+
+/// An error without the keys that would be right in place of an unknown one.
+pub fn without_known_keys(line: &str) -> &str {
+    let list = line.contains(": unknown key `").then(|| line.find(", expected one of ")).flatten();
+    list.map_or(line, |list| &line[..list])
 }
 
 /// The notes on a valid section, each as `line: key: message`; panics if the section is invalid.

@@ -40,6 +40,17 @@ impl TlsFiles {
         files
     }
 
+    /// The settings of a Redis server that speaks TLS on `port` and demands no client certificate.
+    pub fn redis_settings(&self, port: u16) -> [String; 5] {
+        [
+            format!("tls-port {port}"),
+            format!("tls-cert-file {}", self.certificate().display()),
+            format!("tls-key-file {}", self.private_key().display()),
+            format!("tls-ca-cert-file {}", self.ca().display()),
+            "tls-auth-clients no".to_owned(),
+        ]
+    }
+
     /// The file with the authority's certificate.
     pub fn ca(&self) -> PathBuf {
         self.folder.path().join("ca")

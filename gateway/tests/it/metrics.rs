@@ -82,14 +82,7 @@ fn the_series_of_a_check_follow_its_runs_and_end_with_it() {
 #[test]
 fn every_check_on_a_connection_observes_the_certificate_of_its_server() {
     let (files, port) = (TlsFiles::new("127.0.0.1"), stack::free_port().unwrap());
-    let _redis = Redis::start(&[
-        &format!("tls-port {port}"),
-        &format!("tls-cert-file {}", files.certificate().display()),
-        &format!("tls-key-file {}", files.private_key().display()),
-        &format!("tls-ca-cert-file {}", files.ca().display()),
-        "tls-auth-clients no",
-    ])
-    .unwrap();
+    let _redis = Redis::start(&files.redis_settings(port).each_ref().map(String::as_str)).unwrap();
     let ca = files.authority.toml();
     let check = |name| format!("[cache.{name}]\nurl = \"rediss://127.0.0.1:{port}\"\n{ca}");
     let (gateway, own) = start(&format!("{FILE}{}{}", check("a"), check("b")));

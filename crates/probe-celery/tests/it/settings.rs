@@ -61,8 +61,8 @@ fn an_option_that_cannot_be_honoured_is_named() {
         "3: celery.transport_options.master_name: expected in the URL, as in `redis-sentinel://...?sentinelServiceName=NAME`",
     );
     let unknown = diagnostics(&KIND, "celery", &section("global_key_prefix = 'x'"));
-    let expected = "3: celery.transport_options: unknown key `global_key_prefix`, expected one of `global_keyprefix`,";
-    assert!(unknown[0].starts_with(expected), "{unknown:?}");
+    let expected = "3: celery.transport_options: unknown key `global_key_prefix`";
+    assert_eq!(unknown, [expected]);
     assert_eq!(
         diagnostics(&KIND, "celery", "broker = 'amqp://h'\n[transport_options]\nsep = ':'\n"),
         ["2: celery.transport_options: expected only with a broker on Redis"]

@@ -197,16 +197,12 @@ async fn a_node_that_announces_no_address_has_the_host_that_was_asked() {
 async fn the_certificate_of_a_node_is_verified_for_the_node_s_own_host() {
     let files = TlsFiles::new("127.0.0.1");
     let port = stack::free_port().unwrap();
-    let tls = [
-        format!("tls-port {port}"),
-        format!("tls-cert-file {}", files.certificate().display()),
-        format!("tls-key-file {}", files.private_key().display()),
-        format!("tls-ca-cert-file {}", files.ca().display()),
-        "tls-auth-clients no".to_owned(),
-        "tls-cluster yes".to_owned(),
+    let tls = files.redis_settings(port);
+    let announce = [
+        "cluster-announce-hostname localhost",
+        "cluster-preferred-endpoint-type hostname",
+        "tls-cluster yes",
     ];
-    let announce =
-        ["cluster-announce-hostname localhost", "cluster-preferred-endpoint-type hostname"];
     let settings: Vec<_> =
         SETTINGS.iter().copied().chain(announce).chain(tls.iter().map(String::as_str)).collect();
     let node = Redis::start(&settings).unwrap();

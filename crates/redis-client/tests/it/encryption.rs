@@ -16,14 +16,11 @@ impl Encrypted {
     fn start(auth_clients: &str) -> Self {
         let files = TlsFiles::new("127.0.0.1");
         let port = stack::free_port().unwrap();
-        let server = Redis::start(&[
-            &format!("tls-port {port}"),
-            &format!("tls-cert-file {}", files.certificate().display()),
-            &format!("tls-key-file {}", files.private_key().display()),
-            &format!("tls-ca-cert-file {}", files.ca().display()),
-            &format!("tls-auth-clients {auth_clients}"),
-        ])
-        .unwrap();
+        let tls = files.redis_settings(port);
+        // Of a setting that is given twice, the last one applies.
+        let auth_clients = format!("tls-auth-clients {auth_clients}");
+        let settings: Vec<_> = tls.iter().chain([&auth_clients]).map(String::as_str).collect();
+        let server = Redis::start(&settings).unwrap();
         Self { server, port, files }
     }
 

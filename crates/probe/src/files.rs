@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -20,11 +20,21 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// The file is read on a dedicated thread. A call to a mount that does not respond cannot be cancelled, so its thread stays blocked.
 /// No second thread is started for the same path, so that the caller may set a deadline and try again.
 pub async fn read_file(path: &Path) -> Result<String, Cause> {
+    read(path, 0).await
+}
+
+/// Returns the text of a file as [`read_file`] does, unless the group or others may access it.
+pub async fn read_private_file(path: &Path) -> Result<String, Cause> {
+    read(path, 0o077).await
+}
+
+/// Returns the text of a file that has none of the `forbidden` permissions.
+async fn read(path: &Path, forbidden: u32) -> Result<String, Cause> {
     let busy = Busy::mark(path)
         .ok_or_else(|| Cause::msg("an earlier attempt to read it has not ended yet"))?;
     let (sender, text) = oneshot::channel();
     let read = move || {
-        let text = read_bounded(&busy.0);
+        let text = read_bounded(&busy.0, forbidden);
         drop(busy);
         drop(sender.send(text));
     };
@@ -35,14 +45,22 @@ pub async fn read_file(path: &Path) -> Result<String, Cause> {
     text.await.unwrap_or_else(|_| Err(Cause::msg("reading it panicked")))
 }
 
-fn read_bounded(path: &Path) -> Result<String, Cause> {
+fn read_bounded(path: &Path, forbidden: u32) -> Result<String, Cause> {
     let cause = |error: io::Error| Cause::from(error);
     let mut text = String::new();
     // Otherwise opening a pipe would wait for a writer.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path).map_err(cause)?;
-    if !file.metadata().map_err(cause)?.is_file() {
+    let metadata = file.metadata().map_err(cause)?;
+    if !metadata.is_file() {
         return Err(Cause::msg("it is not a regular file"));
+    }
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & forbidden != 0 {
+        let allowed = mode & !forbidden;
+        return Err(Cause::msg(format!(
+            "others may access it: its permissions are {mode:04o}, expected {allowed:04o}"
+        )));
     }
     file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(cause)?;
     if text.len() as u64 > MAX_FILE {

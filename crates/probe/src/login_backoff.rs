@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::{Failure, Secret};
+use crate::{Failure, Secret, in_short};
 
 /// The pause after each refusal, and after all further ones.
 ///
@@ -141,28 +141,19 @@ impl Refusal {
 
     /// The first refusal, with its age and the time until the next attempt.
     fn report(&self, now: Instant) -> Failure {
-        let age = format_duration((now - self.first_at).as_secs());
+        let age = in_short((now - self.first_at).as_secs());
         let wait = self.next_attempt.saturating_duration_since(now).as_secs_f64().ceil();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a few minutes"
         )]
-        let wait = format_duration(wait as u64);
+        let wait = in_short(wait as u64);
         let refused = match self.count {
             1 => format!("refused {age} ago"),
             count => format!("refused {count} times in {age}"),
         };
         self.first.clone().with_note(format!(", {refused}, next attempt in {wait}"))
-    }
-}
-
-/// Seconds in the largest unit of which there are at least two.
-fn format_duration(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7200 => format!("{}m", seconds / 60),
-        _ => format!("{}h", seconds / 3600),
     }
 }
 

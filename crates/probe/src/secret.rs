@@ -1,42 +1,123 @@
 //! Secrets that do not print, and the scrubbing of text that leaves the process.
 
+mod scrub;
+
+use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-/// Shorter values are not masked: they occur by chance within other words.
-const SHORTEST_SCRUBBED: usize = 4;
+pub use self::scrub::scrub;
 
-/// Replaces a secret in a text.
-const MASK: &str = "***";
+/// Shorter values are not masked: they occur by chance.
+const SHORTEST_MASKED: usize = 4;
 
-/// Every secret in memory, for [`scrub`].
-static LIVE_SECRETS: Mutex<Vec<Weak<Zeroizing<String>>>> = Mutex::new(Vec::new());
+/// Words that are not masked, since the gateway's own lines, targets and names contain them.
+#[rustfmt::skip]
+const COMMON_WORDS: &[&str] = &[
+    "admin", "app", "application", "cache", "celery", "clickhouse", "database", "default", "demo",
+    "development", "guest", "health", "health-gateway", "history", "local", "localhost", "main",
+    "message", "minio", "monitor", "monitoring", "mysql", "password", "postgres", "postgresql",
+    "primary", "prod", "production", "public", "rabbit", "rabbitmq", "read", "readonly", "redis",
+    "replica", "root", "secret", "server", "staging", "status", "system", "test", "testing",
+    "timeout", "token", "user", "username", "vault", "websocket", "worker", "write",
+];
 
-/// A password, a token or a key. It prints as `***`, and its memory is wiped when it is dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<Zeroizing<String>>);
+/// How long a secret that was dropped is still masked: a text about it may be on its way.
+const KEPT_AFTER_DROP: Duration = Duration::from_mins(10);
+
+/// The maximum number of dropped secrets that are still masked.
+const MAX_DROPPED: usize = 1000;
+
+/// Every secret in memory that is masked.
+static LIVE: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+/// The secrets that were dropped, in that order.
+static DROPPED: Mutex<VecDeque<(Instant, Text)>> = Mutex::new(VecDeque::new());
+
+/// The text of a secret.
+type Text = Arc<Zeroizing<String>>;
+
+/// A password, a token or a key. It prints as `***`, and its memory is wiped some minutes after it is dropped.
+#[derive(Clone)]
+pub struct Secret(Arc<Inner>);
+
+struct Inner {
+    text: Text,
+    is_masked: AtomicBool,
+}
 
 impl Secret {
-    /// Makes `text` a secret and registers it for [`scrub`].
+    /// Makes `text` a secret that is masked in all output.
     pub fn new(text: impl Into<String>) -> Self {
-        let secret = Arc::new(Zeroizing::new(text.into()));
-        let mut alive = LIVE_SECRETS.lock();
-        if alive.len() == alive.capacity() {
-            alive.retain(|known| known.strong_count() > 0);
+        let secret = Self::unmasked(text);
+        secret.mask();
+        secret
+    }
+
+    /// Makes `text` a secret that is not masked before [`Self::mask`], because nothing uses it as a secret yet: what is stored beside a password may be a port.
+    pub fn unmasked(text: impl Into<String>) -> Self {
+        let text = Arc::new(Zeroizing::new(text.into()));
+        Self(Arc::new(Inner { text, is_masked: AtomicBool::new(false) }))
+    }
+
+    /// Masks the secret in all output, for as long as it exists and [a while](KEPT_AFTER_DROP) longer.
+    pub fn mask(&self) {
+        if self.0.is_masked.swap(true, Ordering::Relaxed) {
+            return;
         }
-        alive.push(Arc::downgrade(&secret));
-        Self(secret)
+        let mut live = LIVE.lock();
+        if live.len() == live.capacity() {
+            live.retain(|known| known.strong_count() > 0);
+        }
+        live.push(Arc::downgrade(&self.0));
     }
 
     /// The text itself.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.0.text
+    }
+
+    /// Whether the text cannot be masked, because it is too short or a common word and occurs in other texts by chance.
+    pub fn is_unmaskable(&self) -> bool {
+        !self.expose().is_empty() && !is_maskable(self.expose())
     }
 }
+
+/// Whether `text` is masked. A number of at most five digits is a port.
+fn is_maskable(text: &str) -> bool {
+    let is_port = text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_common = COMMON_WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
+    text.chars().count() >= SHORTEST_MASKED && !is_port && !is_common
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !*self.is_masked.get_mut() || !is_maskable(&self.text) {
+            return;
+        }
+        let mut dropped = DROPPED.lock();
+        // The same secret is dropped often, for instance with each connection.
+        dropped.retain(|(since, text)| since.elapsed() < KEPT_AFTER_DROP && text != &self.text);
+        if dropped.len() >= MAX_DROPPED {
+            dropped.pop_front();
+        }
+        dropped.push_back((Instant::now(), self.text.clone()));
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for Secret {}
 
 impl Hash for Secret {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -46,57 +127,8 @@ impl Hash for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MASK)
+        f.write_str(scrub::MASK)
     }
-}
-
-/// Masks every secret in memory, and the user-info of every URL, in `text`.
-///
-/// The gateway's own messages contain no secrets by construction. Errors of servers and libraries may.
-pub fn scrub(text: &str) -> String {
-    let mut clean = without_user_info(text);
-    let mut found: Vec<_> = {
-        let alive = LIVE_SECRETS.lock();
-        alive
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter(|secret| secret.len() >= SHORTEST_SCRUBBED)
-            .filter(|secret| clean.contains(secret.as_str()) || clean.contains(&in_json(secret)))
-            .collect()
-    };
-    // The longest first: a secret may be part of another, such as a password of a URL.
-    found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    for secret in found {
-        clean = clean.replace(secret.as_str(), MASK).replace(&in_json(&secret), MASK);
-    }
-    clean
-}
-
-/// `secret` as it is escaped within a JSON string: log lines are JSON.
-fn in_json(secret: &str) -> String {
-    secret.replace('\\', "\\\\").replace('"', "\\\"")
-}
-
-/// Masks the text between `://` and the last `@` of a URL's authority.
-fn without_user_info(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        clean.push_str(before);
-        let authority = after
-            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`'))
-            .unwrap_or(after.len());
-        rest = match after[..authority].rfind('@') {
-            Some(end) => {
-                clean.push_str(MASK);
-                &after[end..]
-            }
-            None => after,
-        };
-    }
-    clean.push_str(rest);
-    clean
 }
 
 #[cfg(test)]
@@ -109,29 +141,37 @@ mod tests {
     }
 
     #[test]
-    fn every_occurrence_of_a_secret_is_masked() {
-        let _secret = Secret::new("hunter2-alive");
-        assert_eq!(scrub("bad key hunter2-alive, again hunter2-alive"), "bad key ***, again ***");
+    fn a_secret_is_masked_for_a_while_after_it_was_dropped() {
+        drop(Secret::new("hunter2-rotated"));
+        assert_eq!(scrub("bad key hunter2-rotated"), "bad key ***");
+        for (since, text) in DROPPED.lock().iter_mut() {
+            if text.as_str() == "hunter2-rotated" {
+                *since = since.checked_sub(KEPT_AFTER_DROP).expect("a time after the boot");
+            }
+        }
+        assert_eq!(scrub("bad key hunter2-rotated"), "bad key hunter2-rotated");
     }
 
     #[test]
-    fn a_secret_within_another_secret_is_masked_with_it() {
-        let _part = Secret::new("hunter2-part");
-        let _whole = Secret::new("key=hunter2-part;more");
-        assert_eq!(scrub("sent key=hunter2-part;more"), "sent ***");
+    fn a_value_is_masked_once_it_is_used_as_a_secret() {
+        let value = Secret::unmasked("db-internal-7");
+        assert_eq!(scrub("db-internal-7:5432"), "db-internal-7:5432");
+        value.mask();
+        assert_eq!(scrub("db-internal-7:5432"), "***:5432");
     }
 
     #[test]
-    fn a_secret_is_masked_in_json() {
-        let _secret = Secret::new(r#"hunter2"quoted\"#);
-        assert_eq!(scrub(r#"{"text":"hunter2\"quoted\\"}"#), r#"{"text":"***"}"#);
-    }
-
-    #[test]
-    fn user_info_is_masked_in_any_url() {
-        assert_eq!(
-            scrub("redis://me:p@ss@cache:6379/1 and http://x/y@z"),
-            "redis://***@cache:6379/1 and http://x/y@z"
-        );
+    fn ports_short_texts_and_common_words_are_not_masked() {
+        for text in ["5432", "65535", "abc", "health", "app", "Postgres", "password", "ü€"] {
+            let secret = Secret::new(text);
+            assert!(secret.is_unmaskable(), "{text}");
+            assert_eq!(scrub(text), text);
+        }
+        for text in ["543210", "1a2b", "healthy7", "€€€€"] {
+            let secret = Secret::new(text);
+            assert!(!secret.is_unmaskable(), "{text}");
+            assert_eq!(scrub(text), "***");
+        }
+        assert!(!Secret::new("").is_unmaskable(), "there is nothing to hide");
     }
 }

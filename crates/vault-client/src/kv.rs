@@ -150,10 +150,11 @@ fn missing(response: &ApiResponse, path: &str) -> String {
     format!("{MISSING} `{path}`")
 }
 
+/// Not all values beside a password are secrets, so each is masked only once it is used as one.
 fn secrets(data: &Map<String, Value>) -> BTreeMap<String, Secret> {
     let secret = |value: &Value| match value {
-        Value::String(text) => Secret::new(text),
-        other => Secret::new(other.to_string()),
+        Value::String(text) => Secret::unmasked(text),
+        other => Secret::unmasked(other.to_string()),
     };
     data.iter().map(|(key, value)| (key.clone(), secret(value))).collect()
 }

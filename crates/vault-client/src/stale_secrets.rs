@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use probe::Failure;
+use probe::{Failure, in_short};
 
 use crate::kv;
 
@@ -48,19 +48,10 @@ impl StaleSecrets {
         secrets.retain(|_, reads| reads.last.elapsed() < FORGET_AFTER);
         let describe = |reads: &Reads| {
             let cause = reads.failure.as_ref()?.cause();
-            let age = in_largest_unit(reads.last_success.elapsed());
+            let age = in_short(reads.last_success.elapsed().as_secs());
             Some(format!("{}, the value of {age} ago is in use", cause.text()))
         };
         secrets.values().filter_map(describe).collect()
-    }
-}
-
-/// A duration in its largest unit, rounded down.
-fn in_largest_unit(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..60 => format!("{seconds}s"),
-        seconds @ 60..3600 => format!("{}m", seconds / 60),
-        seconds => format!("{}h", seconds / 3600),
     }
 }
 
@@ -98,12 +89,5 @@ mod tests {
         let long_ago = Instant::now().checked_sub(FORGET_AFTER).unwrap();
         secrets.0.lock().get_mut("a").unwrap().last = long_ago;
         assert_eq!(secrets.describe(), [""; 0]);
-    }
-
-    #[test]
-    fn an_age_has_one_unit() {
-        let texts =
-            [59, 60, 3599, 7300].map(|seconds| in_largest_unit(Duration::from_secs(seconds)));
-        assert_eq!(texts, ["59s", "1m", "59m", "2h"]);
     }
 }

@@ -199,8 +199,8 @@ fn split(root: Node) -> (Node, Vec<(String, Node)>) {
 fn access(fields: &mut Fields<'_>) -> Option<Access> {
     // A token that was stored from a file may end with a newline, which is not part of it.
     let token = fields
-        .optional::<Secret>(ACCESS_TOKEN)
-        .map(|token| Secret::new(token.expose().trim_end_matches(['\r', '\n'])));
+        .optional::<String>(ACCESS_TOKEN)
+        .map(|token| Secret::new(token.trim_end_matches(['\r', '\n'])));
     match token.as_ref().map(Secret::expose) {
         Some("") => fields.error(ACCESS_TOKEN, "expected a token, found an empty string"),
         Some(token) if token.contains('/') => {

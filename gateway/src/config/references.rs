@@ -22,6 +22,15 @@ pub(super) type FileContents = BTreeMap<PathBuf, Result<String, String>>;
 /// The settings that contain certificates. No placeholder can be parsed as a certificate, and grants do not depend on them.
 const CERTIFICATES: [&str; 3] = ["ca", "certificate", "private_key"];
 
+/// The settings whose values the gateway shows: names, addresses, and URLs, of which the probe masks the secret parts.
+#[rustfmt::skip]
+const SHOWN: &[&str] = &[
+    "address", "api_destination", "broker", "bucket", "bus", "connection", "database",
+    "distribution", "domain", "endpoint_url", "key_prefix", "kind", "management", "mount",
+    "namespace", "object", "prefix", "profile", "queue_prefix", "region", "result_backend", "role",
+    "rule", "source", "table", "url", "user", "vault_namespace",
+];
+
 /// Everything that a file refers to, except environment variables.
 #[derive(Default)]
 pub(crate) struct References {
@@ -115,6 +124,9 @@ pub(super) fn replace(
         }
         Value::String(text) if has_reference(text) => {
             let template = Template::parse(text);
+            if let Ok(template) = &template {
+                template.mask(path, sources.vault);
+            }
             match template.and_then(|template| template.value(node.line, sources)) {
                 Ok(value) => node.value = value,
                 Err(message) => {
@@ -241,6 +253,29 @@ impl<'a> Template<'a> {
             }
         }
         Ok(unknown.map_or(Value::String(text), Value::Unknown))
+    }
+
+    /// Masks the values from Vault in this string, which is the value of the setting at `path`, except those that the gateway shows.
+    ///
+    /// Of a URL, the probe masks the user-info and the secret parameters. The path and the query of a web page may be secrets as well.
+    fn mask(&self, path: &str, vault: &SecretCache) {
+        let key = path.rsplit('.').next().unwrap_or_default();
+        let mut text = String::new();
+        for segment in &self.0 {
+            let is_shown = match text.split_once("://") {
+                Some(("http" | "https" | "ws" | "wss", rest)) => !rest.contains(['/', '?', '#']),
+                Some(_) => true,
+                None => SHOWN.contains(&key),
+            };
+            if let Segment::Vault { path, key } = segment
+                && let (false, Some(Ok(secret))) = (is_shown, vault.get(*path))
+                && let Some(value) = secret.get(*key)
+            {
+                value.mask();
+            }
+            // A value may contain anything, and does not end the authority.
+            text += if let Segment::Literal(literal) = segment { literal } else { "x" };
+        }
     }
 
     /// Whether the segment at `at` belongs to the user-info of a URL, where a password may contain any character.
@@ -387,6 +422,42 @@ mod tests {
         check("redis://me:${vault:secret/db#password}@cache/1", "redis://me:p%40ss%2Fw@cache/1");
         check("redis://${env:WORD}:x@cache/1", "redis://a%20b:x@cache/1");
         check("redis://cache/${env:WORD}?x=@", "redis://cache/a b?x=@");
+    }
+
+    /// Whether the value `it` from Vault is masked because a setting at `path` has the text `text`.
+    fn is_masked(path: &str, text: &str) -> bool {
+        let name = format!("{path}-{text}");
+        let secret = BTreeMap::from([("it".to_owned(), Secret::unmasked(&name))]);
+        let vault = SecretCache::from([("secret/a".to_owned(), Ok(secret))]);
+        let text = text.replace("IT", "${vault:secret/a#it}");
+        Template::parse(&text).expect("a reference").mask(path, &vault);
+        probe::scrub(&name) == "***"
+    }
+
+    #[test]
+    fn only_what_is_used_as_a_secret_is_masked() {
+        for (path, text) in [
+            ("clickhouse.password", "IT"),
+            ("vault.secret_id", "IT"),
+            ("websocket.headers.X-Key", "IT"),
+            ("websocket.send", "{\"key\": \"IT\"}"),
+            ("api.url", "https://api/hooks/IT"),
+            ("api.url", "https://api:IT/hooks?a=IT"),
+        ] {
+            assert!(is_masked(path, text), "{path} = {text}");
+        }
+        for (path, text) in [
+            ("postgres.url", "IT"),
+            ("postgres.url", "postgres://u:p@IT/a"),
+            ("postgres.url", "postgres://u:p@h:IT/a"),
+            ("postgres.url", "postgres://IT:p@h/a"),
+            ("postgres.url", "postgres://u:p@h/IT?application_name=IT"),
+            ("websocket.url", "wss://IT:1/a"),
+            ("clickhouse.user", "IT"),
+            ("s3.files.bucket", "app-IT"),
+        ] {
+            assert!(!is_masked(path, text), "{path} = {text}");
+        }
     }
 
     #[test]

@@ -413,6 +413,89 @@ fn no_secret_appears_in_any_response_or_the_log() {
     }
 }
 
+/// The lines of checks whose URL is `url`, with a secret in Vault that has all its parts, and the log.
+fn lines_with_parts_in_vault(parts: &Value, urls: &[(&str, &str)]) -> (Vec<String>, String) {
+    let vault = Vault::start().unwrap();
+    vault.api("POST", "secret/data/tests/all", &json!({ "data": parts })).unwrap();
+    let mut file = format!(
+        "namespace = \"tests\"\naccess_token = \"{ACCESS}\"\n[vault]\nurl = \"http://127.0.0.1:{}\"\ntoken = \"{ROOT_TOKEN}\"\n",
+        vault.port()
+    );
+    for (name, url) in urls {
+        let url = url.replace('<', "${vault:secret/tests/all#").replace('>', "}");
+        file += &format!("[{name}]\nkind = \"{}\"\nurl = \"{url}\"\n", name.trim_end_matches('_'));
+    }
+    let gateway = Gateway::start(&file);
+    gateway.wait_for_log("config reloaded");
+    let report = gateway.report_with(ACCESS, &["Cache-Control: no-cache"]);
+    let lines = urls.iter().map(|(name, _)| crate::running::status(&report, &format!("/{name}")));
+    (lines.collect(), gateway.log())
+}
+
+#[test]
+fn what_is_stored_beside_a_password_in_vault_is_shown() {
+    let port = stack::free_port().unwrap();
+    let shared = stack::postgres::shared().unwrap().port();
+    let parts = json!({
+        "host": "127.0.0.1", "port": port, "username": "health", "password": POSTGRES, "dbname": "app",
+        "url": format!("redis://health:{REDIS}@127.0.0.1:{port}/1"),
+    });
+    let (lines, log) = lines_with_parts_in_vault(
+        &parts,
+        &[
+            ("redis", &format!("redis://health:<password>@127.0.0.1:{port}")),
+            ("postgres", "postgres://<username>:<password>@<host>:<port>/<dbname>"),
+            ("redis_", "<url>"),
+            ("postgres_", &format!("postgres://<username>:<password>@<host>:{shared}/<dbname>")),
+        ],
+    );
+    let refused = format!("connect: connection refused (127.0.0.1:{port})");
+    assert_eq!(lines[..3], [&*refused, &refused, &refused]);
+    let expected = format!(
+        "authenticate: password authentication failed for user \"health\", SQLSTATE 28P01 (127.0.0.1:{shared})"
+    );
+    assert_eq!(lines[3], expected);
+    check("the log", &log);
+}
+
+#[test]
+fn a_secret_that_cannot_be_masked_is_noted() {
+    let file = r#"namespace = "r"
+access_token = "0123456789abcdef"
+[redis]
+url = "redis://:app@redis"
+[postgres]
+url = "postgres://health:1234@db/app"
+[websocket]
+url = "wss://health:guest@app/ws"
+[history.clickhouse]
+url = "http://clickhouse:8123"
+table = "events"
+password = "password"
+[redis2]
+kind = "redis"
+url = "redis://:kiwi7@redis"
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("r.toml"), file).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+        .args(["check-config", "r.toml"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let notes: Vec<_> = text.lines().filter(|line| line.contains("note: ")).collect();
+    let note = |place: &str| {
+        format!(
+            "note: r.toml:{place}: its secret is too short or too common to be masked in error texts, expected at least 8 characters that are no common word"
+        )
+    };
+    let expected =
+        ["4: redis.url", "6: postgres.url", "8: websocket.url", "12: history.clickhouse.password"];
+    assert_eq!(notes, expected.map(note), "{text}");
+    assert!(output.status.success());
+}
+
 #[test]
 fn no_secret_appears_in_the_output_of_check_config() {
     let folder = tempfile::tempdir().unwrap();

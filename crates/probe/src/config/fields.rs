@@ -7,7 +7,10 @@ use std::sync::Arc;
 use super::{
     Diagnostic, Diagnostics, FromNode, KeyUsage, Node, Requirement, Url, Value, ValueError,
 };
-use crate::{Check, CheckName, Checks, DynCheck, DynChecks, Failure, Grant, Steps};
+use crate::{Check, CheckName, Checks, DynCheck, DynChecks, Failure, Grant, Secret, Steps};
+
+/// Why a secret is not masked, and what would be right.
+const UNMASKABLE: &str = "its secret is too short or too common to be masked in error texts, expected at least 8 characters that are no common word";
 
 /// Reads one table. A wrong value is reported and read as `None`; reading continues, so that all diagnostics are reported together.
 ///
@@ -251,6 +254,23 @@ impl<'a> Fields<'a> {
         });
     }
 
+    /// Notes the parameters of the URL under `key` that are ignored, if there are any.
+    pub fn note_ignored(&self, key: &str, mut parameters: Vec<&'static str>) {
+        parameters.sort_unstable();
+        parameters.dedup();
+        let parameters: Vec<_> = parameters.iter().map(|name| format!("`{name}`")).collect();
+        if !parameters.is_empty() {
+            self.note(key, format!("ignored here: {}", parameters.join(", ")));
+        }
+    }
+
+    /// Notes that the value of `key` has a secret that cannot be masked, if that is so.
+    pub fn note_unmaskable(&self, key: &str, secret: Option<&Secret>) {
+        if secret.is_some_and(Secret::is_unmaskable) {
+            self.note(key, UNMASKABLE);
+        }
+    }
+
     /// Ends the reading with a single check. `make` may use `?` on values that were read: the reason of each `None` has been reported.
     pub fn single<C: Check>(self, make: impl FnOnce() -> Option<C>) -> Option<DynChecks> {
         self.check(make).map(Checks::Single)
@@ -311,7 +331,11 @@ impl<'a> Fields<'a> {
     fn read<T: FromNode>(&mut self, key: &'static str, requirement: Requirement) -> Option<T> {
         self.record_usage(key, requirement);
         let node = self.find(key)?;
-        T::from_node(node).map_err(|error| self.value_error(node.line, key, error)).ok()
+        let value = T::from_node(node);
+        if value.as_ref().is_ok_and(T::unmaskable) {
+            self.note(key, UNMASKABLE);
+        }
+        value.map_err(|error| self.value_error(node.line, key, error)).ok()
     }
 
     fn record_usage(&mut self, key: &'static str, requirement: Requirement) {

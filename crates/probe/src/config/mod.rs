@@ -5,11 +5,13 @@
 mod diagnostics;
 mod fields;
 mod node;
+mod parameter_rules;
 mod url;
 mod values;
 
 pub use diagnostics::{Diagnostics, KeyUsage, Requirement};
 pub use fields::Fields;
 pub use node::{Diagnostic, Node, Value};
+pub use parameter_rules::{ParameterRules, Treatment, Verdict, judge_parameter};
 pub use url::{Parameter, Url, UrlParts, percent_decode};
 pub use values::{FromNode, ValueError};

@@ -3,13 +3,17 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
 
 use super::{FromNode, Node, ValueError};
 use crate::Secret;
 
 /// Parts of the names of secret parameters, in lower case.
-const SECRET_PARAMETERS: [&str; 4] = ["pass", "secret", "token", "key"];
+const SECRET_PARAMETERS: [&str; 5] = ["pass", "secret", "token", "key", "signature"];
+
+/// The ends of the names of parameters that are no secrets, in lower case: paths and prefixes.
+const PLAIN_PARAMETERS: [&str; 3] = ["file", "path", "prefix"];
 
 /// A URL split into its parts, as RFC 3986 defines them: `scheme://user:password@authority/path?query#fragment`.
 ///
@@ -118,6 +122,7 @@ impl Parameter {
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
     SECRET_PARAMETERS.iter().any(|part| name.contains(part))
+        && !PLAIN_PARAMETERS.iter().any(|end| name.ends_with(end))
 }
 
 /// Decodes a parameter as HTML forms encode it, like every URL library: `+` is a space.
@@ -139,8 +144,8 @@ pub struct Url {
     username: String,
     password: Option<Secret>,
     parameters: Vec<Parameter>,
-    // Never read. While it is alive, the percent-encoded password is masked as well.
-    _encoded_password: Option<Secret>,
+    // Never read. In place of a password, the user may be a token.
+    _token: Option<Secret>,
 }
 
 impl Url {
@@ -155,14 +160,15 @@ impl Url {
         let username = percent_decode(parsed.username(), "user-info")?;
         let password = parsed.password().map(|password| percent_decode(password, "user-info"));
         let password = password.transpose()?.map(Secret::new);
-        let encoded_password = parsed.password().map(Secret::new);
+        let is_web = matches!(parsed.scheme(), "http" | "https" | "ws" | "wss");
+        let token = (is_web && password.is_none()).then(|| Secret::new(&username));
         Ok(Self {
             text: Secret::new(text),
             parameters: parts.parameters()?,
             parsed,
             username,
             password,
-            _encoded_password: encoded_password,
+            _token: token,
         })
     }
 
@@ -194,6 +200,16 @@ impl Url {
     /// The password, decoded.
     pub fn password(&self) -> Option<&Secret> {
         self.password.as_ref()
+    }
+
+    /// The user and the password as the value of an `Authorization` header, if the URL has one of them.
+    pub fn basic_auth(&self) -> Option<Secret> {
+        let password = self.password().map(Secret::expose).unwrap_or_default();
+        if self.username.is_empty() && password.is_empty() {
+            return None;
+        }
+        let user = BASE64.encode(format!("{}:{password}", self.username).as_bytes());
+        Some(Secret::new(format!("Basic {user}")))
     }
 
     /// The path as written, percent-encoded.
@@ -241,6 +257,10 @@ impl FromNode for Url {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
         Ok(Self::parse(&String::from_node(node)?)?)
     }
+
+    fn unmaskable(&self) -> bool {
+        self.password.as_ref().is_some_and(Secret::is_unmaskable)
+    }
 }
 
 #[cfg(test)]
@@ -285,6 +305,19 @@ mod tests {
         assert_eq!(values, [("db", "1"), ("sentinelPassword", "hunter+2"), ("x y", " ")]);
         assert!(!format!("{:?}", url.parameters()).contains("hunter"));
         assert_eq!(crate::scrub("rejected hunter+2"), "rejected ***");
+    }
+
+    #[test]
+    fn paths_and_prefixes_are_no_secrets() {
+        let url = Url::parse("a://h?ssl_keyfile=/hunter2.pem&key_prefix=hunter3").expect("a URL");
+        assert_eq!(crate::scrub("/hunter2.pem hunter3"), "/hunter2.pem hunter3");
+        assert!(format!("{:?}", url.parameters()).contains("/hunter2.pem"));
+    }
+
+    #[test]
+    fn a_token_in_place_of_a_user_is_masked() {
+        let _url = Url::parse("https://hunter2%2Btoken@h/").expect("a URL");
+        assert_eq!(crate::scrub("sent hunter2+token"), "sent ***");
     }
 
     #[test]

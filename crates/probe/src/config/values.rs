@@ -31,6 +31,11 @@ impl From<String> for ValueError {
 pub trait FromNode: Sized {
     /// Reads a value.
     fn from_node(node: &Node) -> Result<Self, ValueError>;
+
+    /// Whether it has a secret that cannot be masked, which causes a note.
+    fn unmaskable(&self) -> bool {
+        false
+    }
 }
 
 impl FromNode for String {
@@ -46,6 +51,10 @@ impl FromNode for String {
 impl FromNode for Secret {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
         String::from_node(node).map(Self::new)
+    }
+
+    fn unmaskable(&self) -> bool {
+        self.is_unmaskable()
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use crate::resolve;
+use crate::tls::not_after;
 use crate::{Stream, TlsSettings, TlsStream, Verification};
 
 /// The idle time after which keep-alive probes are sent.
@@ -70,15 +71,14 @@ where
             .map_err(|_| Cause::msg("the host is neither a DNS name nor an IP address"))?;
         let connector = TlsConnector::from(config);
         let stream = connector.connect(name.clone(), stream).await.map_err(crate::cause)?;
-        let (_, session) = stream.get_ref();
-        tls.verify_expiry(verification, session.peer_certificates().unwrap_or_default(), &name)?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        tls.verify_expiry(verification, chain, &name)?;
+        if let Some(expiry) = chain.first().and_then(not_after) {
+            steps.observe(Observation::CertificateExpiry(expiry));
+        }
         Ok::<_, Cause>(TlsStream::new(stream))
     };
-    let stream = steps.run(step::TLS, handshake).await?;
-    if let Some(expiry) = stream.certificate_expiry() {
-        steps.observe(Observation::CertificateExpiry(expiry));
-    }
-    Ok(stream)
+    steps.run(step::TLS, handshake).await
 }
 
 fn without_brackets(host: &str) -> &str {

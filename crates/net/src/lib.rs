@@ -10,4 +10,4 @@ mod tls;
 
 pub use connect::{connect, connect_tcp, connect_unix, start_tls};
 pub use stream::Stream;
-pub use tls::{TlsSettings, TlsStream, Verification, cause};
+pub use tls::{PemFile, PemFiles, TlsSettings, TlsStream, Verification, cause};

@@ -1,13 +1,17 @@
 //! The address of one server: a host and a port, or a Unix socket.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use probe::{Failure, Steps, step};
 use tokio::net::UnixStream;
 
 use crate::stream::Stream;
+
+/// The folder of the sockets of servers on Debian.
+const DEFAULT_SOCKET_FOLDER: &str = "/var/run/postgresql";
 
 /// The address on which one server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +26,21 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
+    /// The host and the port in libpq's password file. `localhost` stands for the default socket, which is that of Debian.
+    pub(crate) fn passfile_names(&self) -> (String, String) {
+        match self {
+            Self::Tcp { host, port, .. } => (host.clone(), port.to_string()),
+            Self::Unix(path) => {
+                let text =
+                    |path: Option<&OsStr>| path.unwrap_or_default().to_string_lossy().into_owned();
+                let folder = text(path.parent().map(Path::as_os_str));
+                let host =
+                    if folder == DEFAULT_SOCKET_FOLDER { "localhost".to_owned() } else { folder };
+                (host, text(path.extension()))
+            }
+        }
+    }
+
     /// Connects in plain text. Returns the stream with the one address that it leads to, since a name may have several.
     pub(crate) async fn connect(&self, steps: &Steps) -> Result<(Box<dyn Stream>, Self), Failure> {
         match self {

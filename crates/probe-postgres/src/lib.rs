@@ -23,6 +23,7 @@ mod error;
 mod grants;
 mod lag;
 mod parameters;
+mod passfile;
 mod product;
 mod role;
 mod server;
@@ -31,7 +32,6 @@ mod session_attrs;
 mod sslmode;
 mod stream;
 mod table;
-mod tls_files;
 mod url;
 
 use std::sync::Arc;
@@ -44,10 +44,13 @@ use probe::{
 
 use crate::commit::{CommitProof, Write, Writes};
 use crate::lag::MaxLag;
+use crate::passfile::Passfile;
 use crate::role::Role;
 use crate::server::Server;
 use crate::session::Session;
 use crate::table::Table;
+
+pub use crate::parameters::PARAMETERS;
 
 /// The row for the gateway's table of probes.
 pub const KIND: Kind = Kind { name: "postgres", build };
@@ -64,9 +67,10 @@ pub enum Connection {
 fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
     let params = url::read(&mut fields);
+    let schema = params.as_ref().and_then(|params| params.schema);
     let role = fields.one_of("role", &role::VALUES);
     let writes = Writes::read(&mut fields, role);
-    let table = Table::read(&mut fields, role);
+    let table = Table::read(&mut fields, role, schema);
     let max_lag = MaxLag::read(&mut fields, role);
     let connection =
         fields.one_of("connection", &[("kept", Connection::Reused), ("fresh", Connection::Fresh)]);
@@ -81,6 +85,7 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
         let target = server.target();
         let shared = section.shared();
         let logins = shared.get_or_insert(&server.login_key(), LoginBackoff::default);
+        let passfile = server.passfile().map(|passfile| (passfile.clone(), logins.clone()));
         let reconnect = reconnect?;
         let key = server.key(reconnect, writes, table.as_ref());
         let cached =
@@ -93,6 +98,7 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
             cached,
             role: role?,
             connection: connection?,
+            passfile,
             commit,
             max_lag,
             table,
@@ -106,6 +112,7 @@ struct Postgres {
     cached: Arc<CachedConnection<Server>>,
     role: Role,
     connection: Connection,
+    passfile: Option<(Passfile, Arc<LoginBackoff>)>,
     commit: Option<Arc<CommitProof>>,
     max_lag: Option<MaxLag>,
     table: Option<Table>,
@@ -131,6 +138,11 @@ impl Check for Postgres {
                 None => Ok(()),
             }
         };
+        if let Some((passfile, logins)) = &self.passfile
+            && let Ok(passwords) = passfile.read().await
+        {
+            logins.use_credentials(&passwords);
+        }
         match self.connection {
             Connection::Reused => self.cached.run(steps, examine).await,
             Connection::Fresh => self.cached.run_fresh(steps, examine).await,

@@ -2,7 +2,7 @@
 //!
 //! TLS is negotiated here because the client library falls back to plain text silently and cannot verify a chain without the host name.
 
-use net::TlsSettings;
+use net::{PemFiles, TlsSettings};
 use probe::config::Fields;
 use probe::{Cause, Connect, Failure, Reconnect, Secret, Steps, step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,16 +12,23 @@ use tokio_postgres::config::ChannelBinding;
 use crate::channel_binding::Negotiated;
 use crate::commit::Writes;
 use crate::endpoint::Endpoint;
+use crate::passfile::Passfile;
 use crate::session::{Peer, PeerTls, Session};
 use crate::session_attrs::SessionAttrs;
 use crate::sslmode::SslMode;
 use crate::stream::{LimitedStream, Stream};
 use crate::table::Table;
-use crate::tls_files::TlsFiles;
 use crate::url::ConnectParams;
 
 /// The message `SSLRequest`: its length and its code.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
+/// The protocol that is offered by ALPN if TLS begins without a request for it, which servers know since PostgreSQL 17.
+const PROTOCOL: &str = "postgresql";
+
+const NO_DIRECT_TLS: &str = "`sslnegotiation=direct` needs PostgreSQL 17 or newer";
+
+const WITHOUT_PROTOCOL: &str = "with `sslnegotiation=direct`, expected a server that selects the protocol `postgresql` by ALPN";
 
 /// One server, or several alternatives, with the credentials for them.
 pub(crate) struct Server {
@@ -30,8 +37,11 @@ pub(crate) struct Server {
     sslmode: SslMode,
     session_attrs: SessionAttrs,
     password: Option<Secret>,
+    passfile: Option<Passfile>,
+    /// Whether TLS begins without a request for it.
+    is_direct: bool,
     tls: TlsSettings,
-    tls_files: TlsFiles,
+    pem_files: PemFiles,
 }
 
 impl Server {
@@ -41,15 +51,30 @@ impl Server {
         tls: TlsSettings,
         fields: &mut Fields<'_>,
     ) -> Option<Self> {
-        let ConnectParams { config, endpoints, sslmode, session_attrs, tls_files, password } =
-            params;
-        if !tls_files.is_empty() && tls.has_pem() {
+        let ConnectParams { sslmode, is_direct, pem_files, .. } = params;
+        if !pem_files.is_empty() && tls.has_pem() {
             let message = "expected either `ca`, `certificate` and `private_key` in the section, or `sslrootcert`, `sslcert` and `sslkey` in the URL";
             fields.error("url", message);
             return None;
         }
-        let server = Self { config, endpoints, sslmode, session_attrs, password, tls, tls_files };
+        let server = Self {
+            config: params.config,
+            endpoints: params.endpoints,
+            sslmode,
+            session_attrs: params.session_attrs,
+            password: params.password,
+            passfile: params.passfile,
+            is_direct,
+            // libpq offers the protocol if TLS begins without a request for it.
+            tls: if is_direct { tls.with_protocol(PROTOCOL) } else { tls },
+            pem_files,
+        };
         sslmode.validate(fields).then_some(server)
+    }
+
+    /// The file with the password, if the URL has none.
+    pub(crate) fn passfile(&self) -> Option<&Passfile> {
+        self.passfile.as_ref()
     }
 
     /// The database and the user.
@@ -69,19 +94,19 @@ impl Server {
         writes: Option<Writes>,
         table: Option<&Table>,
     ) -> Secret {
-        let Self { config, endpoints, sslmode, session_attrs, password, tls, tls_files } = self;
-        let password = password.as_ref().map(Secret::expose);
-        let tls = tls.identity().expose();
+        let Self { config, endpoints, sslmode, is_direct, session_attrs, pem_files, .. } = self;
+        let password = self.password.as_ref().map(Secret::expose);
+        let (passfile, tls) = (&self.passfile, self.tls.identity().expose());
         // The configuration prints its password as `_`.
         Secret::new(format!(
-            "{config:?} {endpoints:?} {sslmode:?} {session_attrs:?} {password:?} {reconnect:?} {writes:?} {table:?} {tls_files:?} {tls}"
+            "{config:?} {endpoints:?} {sslmode:?} {is_direct} {session_attrs:?} {password:?} {passfile:?} {reconnect:?} {writes:?} {table:?} {pem_files:?} {tls}"
         ))
     }
 
     /// The key of the refused logins: the servers, the user and the password. All databases share them.
     pub(crate) fn login_key(&self) -> Secret {
         let (user, password) = (self.config.get_user(), self.password.as_ref().map(Secret::expose));
-        Secret::new(format!("{:?} {user:?} {password:?}", self.endpoints))
+        Secret::new(format!("{:?} {user:?} {password:?} {:?}", self.endpoints, self.passfile))
     }
 
     /// Opens a session with one server, within the `connect_timeout` of the URL if it has one.
@@ -115,7 +140,7 @@ impl Server {
 
     async fn connect_plain(&self, endpoint: &Endpoint, steps: &Steps) -> Result<Session, Failure> {
         let (stream, address) = endpoint.connect(steps).await?;
-        self.log_in(stream, Peer { address, tls: None }, steps).await
+        self.log_in(endpoint, stream, Peer { address, tls: None }, steps).await
     }
 
     async fn connect_encrypted(
@@ -125,9 +150,9 @@ impl Server {
         steps: &Steps,
     ) -> Result<Session, Failure> {
         let (mut stream, address) = endpoint.connect(steps).await?;
-        if !steps.run("negotiate", request_tls(&mut stream)).await? {
+        if !self.is_direct && !steps.run("negotiate", request_tls(&mut stream)).await? {
             if self.sslmode == SslMode::Prefer {
-                return self.log_in(stream, Peer { address, tls: None }, steps).await;
+                return self.log_in(endpoint, stream, Peer { address, tls: None }, steps).await;
             }
             return Err(Failure::msg(
                 "negotiate",
@@ -136,23 +161,26 @@ impl Server {
         }
         let (stream, negotiated) = self.encrypt(stream, host, steps).await?;
         let tls = Some(PeerTls { host: host.to_owned(), negotiated });
-        self.log_in(stream, Peer { address, tls }, steps).await
+        self.log_in(endpoint, stream, Peer { address, tls }, steps).await
     }
 
-    /// Performs the TLS handshake, after the server accepted the request for it.
+    /// Performs the TLS handshake, after the server accepted the request for it, or without one.
     async fn encrypt(
         &self,
         stream: Box<dyn Stream>,
         host: &str,
         steps: &Steps,
     ) -> Result<(Box<dyn Stream>, Negotiated), Failure> {
-        let tls = if self.tls_files.is_empty() {
-            self.tls.clone()
-        } else {
-            steps.run(step::TLS, self.tls_files.read(&self.tls)).await?
-        };
+        let tls = steps.run(step::TLS, self.pem_files.read(&self.tls)).await?;
         let verification = self.sslmode.verification(&tls);
-        let stream = net::start_tls(steps, host, &tls, verification, stream).await?;
+        let stream = net::start_tls(steps, host, &tls, verification, stream).await;
+        let stream = stream.map_err(|failure| {
+            let is_old = self.is_direct && failure.cause().is_connection_lost();
+            if is_old { failure.in_context(NO_DIRECT_TLS) } else { failure }
+        })?;
+        if self.is_direct && stream.protocol() != Some(PROTOCOL.as_bytes()) {
+            return Err(Failure::msg(step::TLS, WITHOUT_PROTOCOL));
+        }
         // Without the demand, a server behind a proxy with another certificate is used as well.
         let is_bound = self.config.get_channel_binding() == ChannelBinding::Require;
         let server_end_point = if is_bound { stream.server_end_point() } else { None };
@@ -161,12 +189,27 @@ impl Server {
 
     async fn log_in(
         &self,
+        endpoint: &Endpoint,
         stream: Box<dyn Stream>,
         peer: Peer,
         steps: &Steps,
     ) -> Result<Session, Failure> {
         steps.begin(step::AUTHENTICATE);
-        Session::log_in(&self.config, LimitedStream::new(stream), peer).await
+        let stream = LimitedStream::new(stream);
+        let Some(passfile) = &self.passfile else {
+            return Session::log_in(&self.config, stream, peer).await;
+        };
+        // As with libpq, the login succeeds without the file if the server demands no password.
+        let password = passfile.password(endpoint, &self.config).await;
+        let mut config = self.config.clone();
+        if let Ok(Some(password)) = &password {
+            config.password(password.expose());
+        }
+        Session::log_in(&config, stream, peer).await.map_err(|failure| match &password {
+            Ok(Some(_)) => failure,
+            Ok(None) => failure.in_context("passfile: it has no line for this login"),
+            Err(cause) => failure.in_context(cause.text()),
+        })
     }
 
     /// Requests that the server stop what this session is doing, on a new connection as the protocol demands.
@@ -175,7 +218,9 @@ impl Server {
         let Peer { address, tls } = session.peer();
         let (mut stream, _) = address.connect(&steps).await?;
         if let Some(tls) = tls {
-            steps.run("negotiate", request_tls(&mut stream)).await?;
+            if !self.is_direct {
+                steps.run("negotiate", request_tls(&mut stream)).await?;
+            }
             (stream, _) = self.encrypt(stream, &tls.host, &steps).await?;
         }
         steps.run("cancel", session.cancel(stream)).await

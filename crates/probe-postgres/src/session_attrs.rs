@@ -17,15 +17,15 @@ pub(crate) enum SessionAttrs {
 }
 
 impl SessionAttrs {
-    /// The value with this name.
+    /// The value with this name in libpq, or in JDBC's `targetServerType`.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "any" => Self::Any,
             "read-write" => Self::ReadWrite,
             "read-only" => Self::ReadOnly,
-            "primary" => Self::Primary,
-            "standby" => Self::Standby,
-            "prefer-standby" => Self::PreferStandby,
+            "primary" | "master" => Self::Primary,
+            "standby" | "secondary" | "slave" => Self::Standby,
+            "prefer-standby" | "preferSecondary" | "preferSlave" => Self::PreferStandby,
             _ => return None,
         })
     }

@@ -24,7 +24,8 @@ impl SslMode {
         Some(match name {
             "disable" => Self::Disable,
             "prefer" => Self::Prefer,
-            "require" => Self::Require,
+            // `no-verify` is node-postgres' name.
+            "require" | "no-verify" => Self::Require,
             "verify-ca" => Self::VerifyCa,
             "verify-full" => Self::VerifyFull,
             _ => return None,

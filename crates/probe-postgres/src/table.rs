@@ -21,14 +21,25 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Reads `table`, and records an error if the application needs no primary.
-    pub(crate) fn read(fields: &mut Fields<'_>, role: Option<Role>) -> Option<Self> {
+    /// Reads `table`, and records an error if the application needs no primary, or finds the table by the parameter `schema` of its URL.
+    pub(crate) fn read(
+        fields: &mut Fields<'_>,
+        role: Option<Role>,
+        schema: Option<&'static str>,
+    ) -> Option<Self> {
         let text: String = fields.optional("table")?;
         if role != Some(Role::Primary) {
             fields.error("table", "expected `role = \"primary\"`");
             return None;
         }
         let table = Self::parse(&text);
+        if let (Some(Self { schema: None, .. }), Some(parameter)) = (&table, schema) {
+            let message = format!(
+                "expected the table with its schema, as in `app.events`, beside `{parameter}` in the URL, which is ignored here"
+            );
+            fields.error("table", message);
+            return None;
+        }
         if table.is_none() {
             fields.error("table", "expected the name of a table, as in `events` or `app.events`");
         }

@@ -2,18 +2,19 @@
 
 use std::error::Error;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use net::{PemFile, PemFiles};
 use probe::Secret;
-use probe::config::{Fields, UrlParts, percent_decode};
+use probe::config::{Fields, UrlParts, Verdict, judge_parameter, percent_decode};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslNegotiation;
 
 use crate::endpoint::Endpoint;
-use crate::parameters;
+use crate::parameters::{self, PARAMETERS};
+use crate::passfile::Passfile;
 use crate::session_attrs::SessionAttrs;
 use crate::sslmode::SslMode;
-use crate::tls_files::TlsFiles;
 
 /// The servers and the credentials.
 pub(crate) struct ConnectParams {
@@ -21,22 +22,74 @@ pub(crate) struct ConnectParams {
     pub(crate) config: Config,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) sslmode: SslMode,
+    /// Whether TLS begins without a request for it.
+    pub(crate) is_direct: bool,
     pub(crate) session_attrs: SessionAttrs,
-    pub(crate) tls_files: TlsFiles,
+    pub(crate) pem_files: PemFiles,
     /// Kept because a secret is masked in all texts only as long as its value exists.
     pub(crate) password: Option<Secret>,
+    /// Has the password if the URL has none.
+    pub(crate) passfile: Option<Passfile>,
+    /// The ignored parameter of another client that decides in which schema the application finds a table.
+    pub(crate) schema: Option<&'static str>,
+    /// The ignored parameters.
+    ignored: Vec<&'static str>,
+}
+
+/// The schemes, of which some are those of Django, Doctrine and Ecto.
+const SCHEMES: [&str; 7] =
+    ["postgres", "postgresql", "pgsql", "postgis", "timescale", "timescalegis", "ecto"];
+
+/// The drivers that SQLAlchemy, Doctrine and others name in the scheme, as in `postgresql+psycopg2://`.
+#[rustfmt::skip]
+const DRIVERS: [&str; 9] = [
+    "aiopg", "asyncpg", "pg8000", "psycopg", "psycopg2", "psycopg2cffi", "psycopg_async",
+    "psycopgbinary", "pygresql",
+];
+
+/// What the scheme of a URL says about its syntax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Libpq,
+    /// `jdbc:postgresql://`.
+    Jdbc,
+    /// `postgresql+psycopg2://`, in which each of several `host` may have a port.
+    SqlAlchemy,
 }
 
 /// Reads `url`. It is never passed to the client library, since the library's errors quote parts of it.
 pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ConnectParams> {
     let url: Secret = fields.required("url")?;
-    parse(url.expose()).map_err(|message| fields.error("url", message)).ok()
+    let params = parse(url.expose()).map_err(|message| fields.error("url", message)).ok()?;
+    fields.note_unmaskable("url", params.password.as_ref());
+    fields.note_ignored("url", params.ignored.clone());
+    Some(params)
+}
+
+/// The dialect of a URL, and the URL without the prefix of JDBC.
+fn dialect(url: &str) -> Option<(Dialect, &str)> {
+    let (url, is_jdbc) = match url.strip_prefix("jdbc:") {
+        Some(url) => (url, true),
+        None => (url, false),
+    };
+    let (scheme, _) = url.split_once("://")?;
+    let scheme = scheme.to_lowercase();
+    let (scheme, driver) = match scheme.split_once('+') {
+        Some((scheme, driver)) => (scheme, Some(driver)),
+        None => (&*scheme, None),
+    };
+    let is_known = SCHEMES.contains(&scheme) && driver.is_none_or(|name| DRIVERS.contains(&name));
+    let dialect = match (is_jdbc, driver) {
+        (true, _) => Dialect::Jdbc,
+        (false, Some(_)) => Dialect::SqlAlchemy,
+        (false, None) => Dialect::Libpq,
+    };
+    is_known.then_some((dialect, url))
 }
 
 fn parse(url: &str) -> Result<ConnectParams, String> {
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err("expected a URL that begins with `postgres://` or `postgresql://`".to_owned());
-    }
+    let expected = "expected a URL that begins with `postgres://` or `postgresql://`";
+    let (dialect, url) = dialect(url).ok_or(expected)?;
     let parts = UrlParts::split(url)?;
     if parts.path.contains('@') {
         return Err("expected every `@` before the parameters to be written as `%40`, and `/`, `?` and `#` in the user or the password as `%2F`, `%3F` and `%23`".to_owned());
@@ -52,7 +105,7 @@ fn parse(url: &str) -> Result<ConnectParams, String> {
         }
         return Err(message);
     }
-    let mut settings = Settings::from_parts(&parts)?;
+    let mut settings = Settings::from_parts(&parts, dialect)?;
     for parameter in parameters {
         let (name, value) = parameter
             .split_once('=')
@@ -64,6 +117,11 @@ fn parse(url: &str) -> Result<ConnectParams, String> {
 
 /// The settings of a URL. A parameter replaces the same setting before the `?`.
 struct Settings {
+    dialect: Dialect,
+    /// Whether the hosts are those of parameters.
+    has_host_parameter: bool,
+    passfile: Option<Passfile>,
+    ignored: Vec<&'static str>,
     user: String,
     password: Option<Secret>,
     database: String,
@@ -75,7 +133,7 @@ struct Settings {
     /// The demand of other clients' `ssl`, which `sslmode` replaces.
     ssl: Option<SslMode>,
     session_attrs: SessionAttrs,
-    tls_files: TlsFiles,
+    pem_files: PemFiles,
     /// Whether the system's authorities are demanded with `sslrootcert=system`.
     trusts_system: bool,
     /// Settings that the client library validates, as `name='value'`.
@@ -83,13 +141,17 @@ struct Settings {
 }
 
 impl Settings {
-    fn from_parts(parts: &UrlParts<'_>) -> Result<Self, String> {
+    fn from_parts(parts: &UrlParts<'_>, dialect: Dialect) -> Result<Self, String> {
         let hosts = parts.hosts.split(',').map(split_port);
         let (hosts, ports): (Vec<_>, Vec<_>) = hosts.unzip();
         let hosts = hosts.into_iter().map(|host| percent_decode(host, "hosts"));
         let password = parts.password.map(|password| percent_decode(password, "user-info"));
         let database = parts.path.strip_prefix('/').unwrap_or_default();
         Ok(Self {
+            dialect,
+            has_host_parameter: false,
+            passfile: None,
+            ignored: Vec::new(),
             user: percent_decode(parts.username, "user-info")?,
             password: password.transpose()?.map(Secret::new),
             database: percent_decode(database, "a path")?,
@@ -99,17 +161,30 @@ impl Settings {
             sslmode: None,
             ssl: None,
             session_attrs: SessionAttrs::Any,
-            tls_files: TlsFiles::default(),
+            pem_files: PemFiles::default(),
             trusts_system: false,
             others: String::new(),
         })
     }
 
     fn set(&mut self, name: &str, value: String) -> Result<(), String> {
+        match judge_parameter(PARAMETERS, name, &value) {
+            Verdict::Honoured => self.honour(parameters::canonical(name), value),
+            Verdict::Ignored(name) => {
+                self.ignored.push(name);
+                Ok(())
+            }
+            Verdict::Refused(message) => Err(message),
+            Verdict::Unknown => Err(UNSUPPORTED_PARAMETER.to_owned()),
+        }
+    }
+
+    fn honour(&mut self, name: &str, value: String) -> Result<(), String> {
         match name {
             "user" => self.user = value,
             "password" => self.password = Some(Secret::new(value)),
             "dbname" => self.database = value,
+            "host" if self.dialect == Dialect::SqlAlchemy => self.add_hosts(&value),
             "host" => self.hosts = value.split(',').map(str::to_owned).collect(),
             "hostaddr" => self.addresses = value.split(',').map(str::to_owned).collect(),
             "port" => self.ports = value.split(',').map(str::to_owned).collect(),
@@ -117,30 +192,40 @@ impl Settings {
                 let mode = SslMode::parse(&value).ok_or("expected `sslmode` to be `disable`, `prefer`, `require`, `verify-ca` or `verify-full`")?;
                 self.sslmode = Some(mode);
             }
-            "ssl" => self.ssl = parameters::parse_ssl(&value)?,
+            "ssl" => self.ssl = parameters::parse_ssl(&value, self.dialect == Dialect::Jdbc)?,
+            "passfile" => self.passfile = Passfile::new(&value),
             "sslrootcert" if value == "system" => self.trusts_system = true,
-            "sslrootcert" => self.tls_files.authorities = parse_path(value),
-            "sslcert" => self.tls_files.certificate = parse_path(value),
-            "sslkey" => self.tls_files.private_key = parse_path(value),
+            "sslrootcert" => self.pem_files.authorities = PemFile::new("sslrootcert", &value),
+            "sslcert" => self.pem_files.certificate = PemFile::new("sslcert", &value),
+            "sslkey" => self.pem_files.private_key = PemFile::new("sslkey", &value),
             "target_session_attrs" => {
                 self.session_attrs = SessionAttrs::parse(&value).ok_or("expected `target_session_attrs` to be `any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`")?;
             }
-            name if parameters::is_ignored(name, &value)? => {}
-            name if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
+            name => {
                 let value = value.replace('\\', "\\\\").replace('\'', "\\'");
                 self.others.extend([name, "='", &value, "' "]);
             }
-            _ => return Err(UNSUPPORTED_PARAMETER.to_owned()),
         }
         Ok(())
+    }
+
+    /// Adds hosts as SQLAlchemy writes them: `host=a:1&host=b:2`, or `host=a,b&port=1,2`.
+    fn add_hosts(&mut self, value: &str) {
+        if !self.has_host_parameter {
+            (self.hosts, self.ports) = Default::default();
+            self.has_host_parameter = true;
+        }
+        for host in value.split(',') {
+            let (host, port) = if host.starts_with('/') { (host, "") } else { split_port(host) };
+            self.hosts.push(host.to_owned());
+            self.ports.push(port.to_owned());
+        }
     }
 
     fn into_params(self) -> Result<ConnectParams, String> {
         let endpoints = self.endpoints()?;
         let mut config: Config = self.others.parse().map_err(|error| explain(&error))?;
-        if config.get_ssl_negotiation() == SslNegotiation::Direct {
-            return Err("`sslnegotiation=direct` is not supported here".to_owned());
-        }
+        let is_direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
         if config.get_application_name().is_none() {
             config.application_name("health-gateway");
         }
@@ -160,13 +245,28 @@ impl Settings {
         }
         let default = if self.trusts_system { SslMode::VerifyFull } else { SslMode::Prefer };
         let sslmode = sslmode.unwrap_or(default);
-        let files = &self.tls_files;
-        if files.certificate.is_some() != files.private_key.is_some() {
+        // As in libpq, since TLS begins without asking whether the server has it.
+        if is_direct && matches!(sslmode, SslMode::Disable | SslMode::Prefer) {
+            let message = "with `sslnegotiation=direct`, expected `sslmode=require`, `verify-ca` or `verify-full`";
+            return Err(message.to_owned());
+        }
+        if self.pem_files.is_incomplete() {
             return Err("expected `sslcert` and `sslkey` together".to_owned());
         }
-        let (session_attrs, tls_files, password) =
-            (self.session_attrs, self.tls_files, self.password);
-        Ok(ConnectParams { config, endpoints, sslmode, session_attrs, tls_files, password })
+        // As in libpq, the file is for URLs without a password.
+        let passfile = self.passfile.filter(|_| self.password.is_none());
+        Ok(ConnectParams {
+            config,
+            endpoints,
+            sslmode,
+            is_direct,
+            session_attrs: self.session_attrs,
+            pem_files: self.pem_files,
+            password: self.password,
+            passfile,
+            schema: parameters::schema(&self.ignored),
+            ignored: self.ignored,
+        })
     }
 
     /// The addresses of the hosts, or nothing.
@@ -224,11 +324,6 @@ impl Settings {
     }
 }
 
-/// A path, or nothing if it is empty, as in libpq.
-fn parse_path(path: String) -> Option<PathBuf> {
-    Some(PathBuf::from(path)).filter(|path| !path.as_os_str().is_empty())
-}
-
 /// Splits `host:port` or `[address]:port`, each with or without the port.
 fn split_port(text: &str) -> (&str, &str) {
     if let Some((address, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
@@ -241,16 +336,7 @@ const UNSUPPORTED_PARAMETER: &str = "it has a parameter that is not supported he
 
 /// Explains an error of the library without quoting the URL.
 fn explain(error: &tokio_postgres::Error) -> String {
-    const OPTIONS: [&str; 8] = [
-        "connect_timeout",
-        "tcp_user_timeout",
-        "keepalives",
-        "keepalives_idle",
-        "keepalives_interval",
-        "channel_binding",
-        "sslnegotiation",
-        "load_balance_hosts",
-    ];
+    const OPTIONS: [&str; 3] = ["connect_timeout", "channel_binding", "sslnegotiation"];
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     let is_about = |option: &&str| cause == format!("invalid value for option `{option}`");
     if let Some(option) = OPTIONS.into_iter().find(is_about) {
@@ -381,8 +467,8 @@ mod tests {
             "expected every `@` before the parameters to be written as `%40`, and `/`, `?` and `#` in the user or the password as `%2F`, `%3F` and `%23`",
         );
         check_error(
-            "postgres://u@db?keepalives=hunter2",
-            "expected another value for `keepalives`",
+            "postgres://u@db?channel_binding=hunter2",
+            "expected another value for `channel_binding`",
         );
         check_error(
             "postgres://u@db?hunter2=1",
@@ -396,7 +482,7 @@ mod tests {
         );
         check_error(
             "postgres://u@db?sslnegotiation=direct",
-            "`sslnegotiation=direct` is not supported here",
+            "with `sslnegotiation=direct`, expected `sslmode=require`, `verify-ca` or `verify-full`",
         );
         check_error("postgres://u@db?hostaddr=a", "expected another value for `hostaddr`");
         check_error("postgres://u@a,b?hostaddr=::1", "expected one `hostaddr` for each host");
@@ -423,11 +509,13 @@ mod tests {
             SslMode::Prefer,
         );
         for (parameter, mode) in [
+            ("ssl-mode=verify-full", SslMode::VerifyFull),
             ("ssl=true", SslMode::Require),
             ("ssl=1", SslMode::Require),
             ("ssl=false", SslMode::Prefer),
             ("ssl=verify-full", SslMode::VerifyFull),
             ("sslmode=verify-ca&ssl=true", SslMode::VerifyCa),
+            ("sslmode=no-verify", SslMode::Require),
         ] {
             check(&format!("postgres://u@db?{parameter}"), &["db:5432"], mode);
         }
@@ -444,21 +532,53 @@ mod tests {
             assert!(message.contains(name), "{message}");
         }
         check_error("postgres://u@db?ssl=hunter2", "expected another value for `ssl`");
-        check_error(
-            "postgres://u@db?passfile=/p",
-            "`passfile` is not supported here, expected the password in the URL, as in `${file:/path}`",
-        );
+        let params = parse("postgres://u@db?schema=app&max=1").expect("a URL");
+        assert_eq!((params.schema, params.ignored), (Some("schema"), vec!["schema", "max"]));
+    }
+
+    #[test]
+    fn the_scheme_may_be_that_of_a_library() {
+        for scheme in [
+            "postgres",
+            "POSTGRESQL",
+            "postgresql+psycopg2",
+            "postgres+asyncpg",
+            "postgis",
+            "pgsql",
+            "ecto",
+            "jdbc:postgresql",
+        ] {
+            check(&format!("{scheme}://u:p@db/app"), &["db:5432"], SslMode::Prefer);
+        }
+        for scheme in ["postgresql+hunter2", "mysql", "jdbc:mysql", "postgres+", "cockroachdb"] {
+            let expected = "expected a URL that begins with `postgres://` or `postgresql://`";
+            check_error(&format!("{scheme}://u:p@db/app"), expected);
+        }
+        let sqlalchemy = "postgresql+psycopg2://u:p@/app?host=a:1&host=b&host=/run/pg";
+        check(sqlalchemy, &["a:1", "b:5432", "/run/pg/.s.PGSQL.5432"], SslMode::Prefer);
+        let jdbc = "jdbc:postgresql://db/app?user=u&password=p&ssl=true&targetServerType=primary";
+        check(jdbc, &["db:5432"], SslMode::VerifyFull);
+        let attrs = parse(jdbc).expect("a URL").session_attrs;
+        assert_eq!(attrs, SessionAttrs::Primary);
+    }
+
+    #[test]
+    fn a_passfile_is_for_urls_without_a_password() {
+        let passfile = |url| parse(url).expect("a URL").passfile;
+        let expected = Passfile::new("/p");
+        assert_eq!(passfile("postgres://u@db?passfile=/p"), expected);
+        assert_eq!(passfile("postgres://u:p@db?passfile=/p"), None);
+        assert_eq!(passfile("postgres://u@db?passfile="), None);
     }
 
     #[test]
     fn certificates_may_be_files() {
         let url = "postgres://u@db?sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=%2Fk.pem";
-        let files = parse(url).expect("a URL").tls_files;
-        let path = |path: &str| Some(PathBuf::from(path));
-        assert_eq!(files.authorities, path("/ca.pem"));
-        assert_eq!(files.certificate, path("/c.pem"));
-        assert_eq!(files.private_key, path("/k.pem"));
-        assert!(parse("postgres://u@db?sslrootcert=").expect("a URL").tls_files.is_empty());
+        let files = parse(url).expect("a URL").pem_files;
+        assert_eq!(files.authorities, PemFile::new("sslrootcert", "/ca.pem"));
+        assert_eq!(files.certificate, PemFile::new("sslcert", "/c.pem"));
+        assert_eq!(files.private_key, PemFile::new("sslkey", "/k.pem"));
+        assert!(parse("postgres://u@db?sslrootcert=").expect("a URL").pem_files.is_empty());
         check("postgres://u@db?sslrootcert=system", &["db:5432"], SslMode::VerifyFull);
         check_error(
             "postgres://u@db?sslrootcert=system&sslmode=require",

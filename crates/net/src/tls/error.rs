@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
-use probe::Cause;
+use probe::{Cause, in_largest_unit};
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 /// The cause of an I/O error: a readable explanation if its chain has a TLS error, otherwise [`Cause::from`].
@@ -89,18 +89,6 @@ fn explain_alert(alert: AlertDescription) -> String {
     format!("the server refused the handshake: {reason}")
 }
 
-/// A duration in its largest unit, rounded down.
-pub(super) fn in_largest_unit(seconds: u64) -> String {
-    let (number, unit) = match seconds {
-        0..60 => (seconds, "second"),
-        60..3600 => (seconds / 60, "minute"),
-        3600..86_400 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {unit}{plural}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,11 +108,5 @@ mod tests {
         let cause = cause(io::Error::from(io::ErrorKind::ConnectionReset));
         assert_eq!(cause.text(), "connection reset");
         assert!(cause.is_connection_lost());
-    }
-
-    #[test]
-    fn a_duration_is_given_in_its_largest_unit() {
-        let texts: Vec<_> = [1, 59, 60, 7200, 86_399, 200_000].map(in_largest_unit).into();
-        assert_eq!(texts, ["1 second", "59 seconds", "1 minute", "2 hours", "23 hours", "2 days"]);
     }
 }

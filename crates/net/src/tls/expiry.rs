@@ -1,13 +1,26 @@
-//! Finds out when a server's certificate expires.
+//! Finds out when the certificates of a server expire.
+//!
+//! rustls tells the period of a certificate only in the error about one that has expired, so each is verified as of a later time.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use probe::Cause;
+use probe::{Cause, in_largest_unit};
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, Error};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, Error, RootCertStore};
 
-use super::error::in_largest_unit;
+/// Returns when `certificate` expires, or `None` if it is not a certificate.
+///
+/// Its period is examined before anything else, so no signature is verified.
+pub(crate) fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let certificate = ParsedCertificate::try_from(certificate).ok()?;
+    let (roots, end_of_time) = (RootCertStore::empty(), at(u64::MAX));
+    let verified =
+        verify_server_cert_signed_by_trust_anchor(&certificate, &roots, &[], end_of_time, &[]);
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiry(verified)?))
+}
 
 /// Fails if `verifier` will not accept `chain` for `name` any more after the time `min_validity`, because a certificate expires.
 pub(super) fn verify_expiry(
@@ -19,16 +32,15 @@ pub(super) fn verify_expiry(
     let Some((end_entity, intermediates)) = chain.split_first() else { return Ok(()) };
     let now = UnixTime::now().as_secs();
     let mut time = now.saturating_add(min_validity.as_secs());
-    let mut expiry = None;
+    let mut earliest = None;
     // At the time at which one certificate expires, another may have expired already.
-    while let Err(Error::InvalidCertificate(CertificateError::ExpiredContext {
-        not_after, ..
-    })) = verifier.verify_server_cert(end_entity, intermediates, name, &[], at(time))
+    while let Some(seconds) =
+        expiry(verifier.verify_server_cert(end_entity, intermediates, name, &[], at(time)))
     {
-        time = not_after.as_secs();
-        expiry = Some(time);
+        time = seconds;
+        earliest = Some(seconds);
     }
-    let Some(expiry) = expiry else { return Ok(()) };
+    let Some(expiry) = earliest else { return Ok(()) };
     Err(Cause::msg(match expiry.checked_sub(now) {
         Some(left) => format!("certificate expires in {}", in_largest_unit(left)),
         // The connection does not verify certificates.
@@ -36,6 +48,47 @@ pub(super) fn verify_expiry(
     }))
 }
 
+/// When the certificate expired that a verification failed for, in seconds.
+fn expiry<T>(verified: Result<T, Error>) -> Option<u64> {
+    match verified {
+        Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Some(not_after.as_secs())
+        }
+        _ => None,
+    }
+}
+
 fn at(seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use probe_testkit::Authority;
+    use rustls::pki_types::pem::PemObject as _;
+
+    use super::*;
+
+    fn seconds(pem: &str) -> Option<u64> {
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+        let not_after = not_after(&certificate)?;
+        not_after.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
+    }
+
+    #[test]
+    fn the_end_of_the_period_is_read() {
+        let authority = Authority::new("ours");
+        let in_2021 = Some(1_609_459_200);
+        assert_eq!(seconds(&authority.issue_expired("localhost").certificate), in_2021);
+        let in_4096 = Some(67_090_118_400);
+        assert_eq!(seconds(&authority.issue("localhost").certificate), in_4096);
+        // A server may present a certificate that signs itself.
+        assert_eq!(seconds(&authority.pem), in_4096);
+    }
+
+    #[test]
+    fn what_is_no_certificate_has_no_end() {
+        assert_eq!(not_after(&CertificateDer::from(vec![0x30, 3, 2, 1, 1])), None);
+        assert_eq!(not_after(&CertificateDer::from(Vec::new())), None);
+    }
 }

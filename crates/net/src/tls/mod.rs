@@ -1,8 +1,8 @@
 //! TLS: settings, verification of certificates, and readable errors.
 
-mod certificate;
 mod error;
 mod expiry;
+mod pem_files;
 mod roots;
 mod server_end_point;
 mod settings;
@@ -10,6 +10,8 @@ mod stream;
 mod verifier;
 
 pub use error::cause;
+pub(crate) use expiry::not_after;
+pub use pem_files::{PemFile, PemFiles};
 pub use settings::TlsSettings;
 pub use stream::TlsStream;
 

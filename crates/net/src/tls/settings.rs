@@ -29,6 +29,8 @@ struct Inner {
     ca: Option<Arc<RootCertStore>>,
     client_certificate: Option<Arc<SingleCertAndKey>>,
     min_certificate_validity: Option<Duration>,
+    /// The protocol that is offered by ALPN.
+    protocol: Option<&'static str>,
     identity: Secret,
     /// One configuration for each [`Verification`], built when it is first used.
     configs: [OnceLock<Arc<ClientConfig>>; 3],
@@ -78,9 +80,23 @@ impl TlsSettings {
             ca,
             client_certificate,
             min_certificate_validity,
+            protocol: None,
             identity,
             configs: Default::default(),
         }))
+    }
+
+    /// The same settings, with which a `protocol` is offered by ALPN.
+    #[must_use]
+    pub fn with_protocol(&self, protocol: &'static str) -> Self {
+        Self::new(Inner {
+            ca: self.0.ca.clone(),
+            client_certificate: self.0.client_certificate.clone(),
+            min_certificate_validity: self.0.min_certificate_validity,
+            protocol: Some(protocol),
+            identity: self.0.identity.clone(),
+            configs: Default::default(),
+        })
     }
 
     /// The same settings with PEM texts from elsewhere than the section: authorities, and a certificate with its private key.
@@ -102,6 +118,7 @@ impl TlsSettings {
             ca,
             client_certificate,
             min_certificate_validity: self.0.min_certificate_validity,
+            protocol: self.0.protocol,
             identity: Secret::new(""),
             configs: Default::default(),
         }))
@@ -188,6 +205,8 @@ impl TlsSettings {
         };
         // A server sends no certificate in a resumed session, so one that has expired would not be noticed.
         config.resumption = Resumption::disabled();
+        config.alpn_protocols =
+            self.0.protocol.map(|name| name.as_bytes().to_vec()).into_iter().collect();
         Ok(Arc::new(config))
     }
 
@@ -215,6 +234,7 @@ impl Default for TlsSettings {
             ca: None,
             client_certificate: None,
             min_certificate_validity: None,
+            protocol: None,
             identity: Secret::new(""),
             configs: Default::default(),
         })

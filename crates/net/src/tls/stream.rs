@@ -3,12 +3,10 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client;
 
-use super::certificate::not_after;
 use super::server_end_point::server_end_point;
 
 /// A connection after its TLS handshake.
@@ -27,10 +25,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Self { inner, reset: None }
     }
 
-    /// When the server's certificate expires.
-    pub(crate) fn certificate_expiry(&self) -> Option<SystemTime> {
-        let (_, session) = self.inner.get_ref();
-        not_after(session.peer_certificates()?.first()?)
+    /// The protocol that the server selected by ALPN.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.inner.get_ref().1.alpn_protocol()
     }
 
     /// The channel binding `tls-server-end-point`, or `None` if it is not defined for the server's certificate.

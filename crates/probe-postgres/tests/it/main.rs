@@ -2,12 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod commits;
+mod direct_tls;
 mod encryption;
 mod healthy;
 mod hosts;
 mod impostors;
 mod logins;
 mod outages;
+mod passfile;
 mod promises;
 mod roles;
 mod settings;

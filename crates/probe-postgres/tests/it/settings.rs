@@ -44,6 +44,21 @@ fn a_ca_that_is_not_used_is_an_error() {
 }
 
 #[test]
+fn parameters_of_other_clients_are_noted() {
+    let url = "url = 'postgresql+psycopg2://me:longer-password@db/app?sslsni=1&pgbouncer=true&pool_size=5&connect_timeout=3'";
+    assert_eq!(
+        probe_testkit::notes(&KIND, "postgres", url),
+        ["1: postgres.url: ignored here: `pgbouncer`, `pool_size`, `sslsni`"]
+    );
+    check_diagnostics(
+        "url = 'postgres://me@db/app?schema=app'\ntable = 'events'",
+        &[
+            "2: postgres.table: expected the table with its schema, as in `app.events`, beside `schema` in the URL, which is ignored here",
+        ],
+    );
+}
+
+#[test]
 fn settings_of_one_role_are_refused_for_another() {
     let url = "url = 'postgres://me@db/app'\n";
     for role in ["replica", "any"] {

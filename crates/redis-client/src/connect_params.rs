@@ -1,6 +1,6 @@
 //! Parses a Redis URL and its TLS settings into connection parameters.
 
-use net::Verification;
+use net::{PemFiles, Verification};
 use probe::Secret;
 use probe::config::{Fields, Url, UrlParts, percent_decode};
 
@@ -28,13 +28,12 @@ impl ConnectParams {
     ) -> Option<Self> {
         let parsed = parse(text.expose(), &|setting| fields.has(setting));
         let parsed = parsed.map_err(|message| fields.error(key, message)).ok()?;
-        if !parsed.ignored.is_empty() {
-            let ignored: Vec<_> = parsed.ignored.iter().map(|name| format!("`{name}`")).collect();
-            fields.note(key, format!("ignored here: {}", ignored.join(", ")));
-        }
-        let Parsed { layout, nodes, credentials, database, verification, .. } = parsed;
+        fields.note_ignored(key, parsed.ignored);
+        let Parsed { layout, nodes, credentials, database, verification, pem_files, .. } = parsed;
+        fields.note_unmaskable(key, credentials.password.as_ref());
         let target = nodes[0].to_string();
-        let tls = verification.map(|verification| Tls { settings: settings.clone(), verification });
+        let settings = settings.clone();
+        let tls = verification.map(|verification| Tls { settings, pem_files, verification });
         Some(Self { deployment: Deployment { layout, nodes, credentials, tls }, database, target })
     }
 
@@ -59,6 +58,7 @@ struct Parsed {
     database: u16,
     /// What is verified of a server's certificate, or `None` without TLS.
     verification: Option<Verification>,
+    pem_files: PemFiles,
     ignored: Vec<&'static str>,
 }
 
@@ -75,7 +75,7 @@ enum Kind {
 fn scheme(scheme: &str) -> Option<(Kind, bool)> {
     Some(match scheme.to_lowercase().as_str() {
         "redis" | "valkey" => (Kind::Single, false),
-        "rediss" | "valkeys" => (Kind::Single, true),
+        "rediss" | "valkeys" | "redis+ssl" | "redis+tls" => (Kind::Single, true),
         "redis-cluster" => (Kind::Cluster, false),
         "rediss-cluster" => (Kind::Cluster, true),
         "redis-sentinel" | "redis+sentinel" | "sentinel" => (Kind::Sentinel, false),
@@ -121,6 +121,7 @@ fn parse(text: &str, has_setting: &dyn Fn(&str) -> bool) -> Result<Parsed, Strin
         credentials: credentials(&urls, &parameters)?,
         database,
         verification: verification(is_tls, &parameters, has_setting)?,
+        pem_files: parameters.pem_files,
         ignored: parameters.ignored,
     })
 }
@@ -260,7 +261,9 @@ fn verification(
     has_setting: &dyn Fn(&str) -> bool,
 ) -> Result<Option<Verification>, String> {
     if !is_tls {
-        let demands = parameters.verification.is_some() || parameters.check_hostname.is_some();
+        let demands = parameters.verification.is_some()
+            || parameters.check_hostname.is_some()
+            || !parameters.pem_files.is_empty();
         if demands || parameters.tls == Some(true) {
             return Err("expected `rediss://` with parameters for TLS".to_owned());
         }
@@ -275,6 +278,9 @@ fn verification(
     };
     if verification == Verification::None && has_setting("ca") {
         return Err("expected no `ca` beside a URL that demands no certificate".to_owned());
+    }
+    if parameters.pem_files.is_incomplete() {
+        return Err("expected `ssl_certfile` and `ssl_keyfile` together".to_owned());
     }
     Ok(Some(verification))
 }
@@ -317,6 +323,7 @@ mod tests {
             ("valkey://[::1]/1", ("[::1]:6379", 1, None)),
             ("valkeys://cache", ("cache:6379", 0, full)),
             ("rediss://cache", ("cache:6379", 0, full)),
+            ("redis+ssl://cache", ("cache:6379", 0, full)),
             ("rediss://cache?ssl_cert_reqs=required&ssl=true", ("cache:6379", 0, full)),
             ("rediss://cache?ssl_cert_reqs=CERT_OPTIONAL", ("cache:6379", 0, full)),
             ("rediss://cache?ssl_cert_reqs=CERT_NONE", ("cache:6379", 0, none)),
@@ -347,7 +354,7 @@ mod tests {
         ] {
             // A raw `@` is an error in every part of a URL.
             let text = text.replace("p@w", "p%40w");
-            let Credentials { username, password } = valid(&text).credentials;
+            let Credentials { username, password, .. } = valid(&text).credentials;
             let password = password.as_ref().map(Secret::expose);
             assert_eq!((username.as_deref(), password), (Some("me"), Some("p@w")), "{text}");
         }
@@ -367,15 +374,23 @@ mod tests {
     fn parameters_of_other_clients_are_ignored_by_name() {
         let text = "redis://h?socket_timeout=5&health_check_interval=30&max_connections=1&db=1";
         let expected = ["health_check_interval", "max_connections", "socket_timeout"];
-        assert_eq!(valid(text).ignored, expected);
+        let mut ignored = valid(text).ignored;
+        ignored.sort_unstable();
+        assert_eq!(ignored, expected);
     }
 
     #[test]
-    fn the_files_of_another_client_are_ignored_if_the_section_has_their_content() {
+    fn files_in_the_url_are_ignored_if_the_section_has_their_content() {
         let text = "rediss://h?ssl_ca_certs=/etc/ca.pem";
+        let files = valid(text).pem_files;
+        assert_eq!(files.authorities, net::PemFile::new("ssl_ca_certs", "/etc/ca.pem"));
+        for incomplete in ["rediss://h?ssl_certfile=/c", "rediss://h?ssl_keyfile=/k"] {
+            check_error(incomplete, "expected `ssl_certfile` and `ssl_keyfile` together");
+        }
+        check_error("redis://h?ssl_ca_certs=/c", "expected `rediss://` with parameters for TLS");
         check_error(
-            text,
-            "expected the setting `ca = \"${file:/path}\"` beside `ssl_ca_certs`, which is not read here",
+            "rediss://h?ssl_ca_path=/c",
+            "expected the setting `ca`, as in `ca = \"${file:ca.pem}\"`, instead of `ssl_ca_path`",
         );
         let parsed = parse(text, &|setting| setting == "ca").expect("a valid URL");
         assert_eq!(parsed.ignored, ["ssl_ca_certs"]);
@@ -401,6 +416,10 @@ mod tests {
             (
                 "rediss://a?ssl_cert_reqs=required&skip_verify=1",
                 "expected `ssl_cert_reqs` only once",
+            ),
+            (
+                "redis://a?is_master=1",
+                "expected `redis-sentinel://host?sentinelServiceName=name` instead of `is_master`",
             ),
             ("redis://a?prefix=x", "expected the setting `key_prefix` instead of `prefix`"),
             ("redis://a/1?db=2", "expected the database in the path or in `db`, but not two"),

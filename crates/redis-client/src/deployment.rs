@@ -21,6 +21,7 @@ pub(crate) struct Deployment {
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     pub(crate) settings: net::TlsSettings,
+    pub(crate) pem_files: net::PemFiles,
     pub(crate) verification: net::Verification,
 }
 
@@ -45,13 +46,15 @@ pub(crate) struct Node {
 pub(crate) struct Credentials {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Secret>,
+    // Never read. A single word before the `@` may be meant as the password, as in Lettuce.
+    _word: Option<Secret>,
 }
 
 impl Deployment {
     /// The key of the connection in the shared resources.
     pub(crate) fn identity(&self) -> Secret {
         let tls = self.tls.as_ref().map_or("", |tls| tls.settings.identity().expose());
-        let verification = self.tls.as_ref().map(|tls| tls.verification);
+        let url = self.tls.as_ref().map(|tls| (tls.verification, &tls.pem_files));
         let (layout, service, sentinel) = match &self.layout {
             Layout::Single => ("single", "", &Credentials::default()),
             Layout::Cluster => ("cluster", "", &Credentials::default()),
@@ -66,7 +69,7 @@ impl Deployment {
             &nodes.join(","),
             &self.credentials.identity(),
             &sentinel.identity(),
-            &format!("{verification:?}"),
+            &format!("{url:?}"),
             tls,
         ];
         Secret::new(parts.join("\0"))
@@ -106,8 +109,9 @@ impl Credentials {
     /// A user without a password gets an empty one. Without `AUTH`, the server would assign the connection to its default user.
     pub(crate) fn new(username: &str, password: Option<Secret>) -> Self {
         let username = Some(username.to_owned()).filter(|name| !name.is_empty());
+        let word = username.as_ref().filter(|_| password.is_none()).map(Secret::new);
         let password = password.or_else(|| username.is_some().then(|| Secret::new("")));
-        Self { username, password }
+        Self { username, password, _word: word }
     }
 
     /// The step of the server's first reply.
@@ -130,5 +134,7 @@ mod tests {
         let credentials = Credentials::new("me", None);
         assert_eq!(credentials.password.expect("a password").expose(), "");
         assert!(Credentials::new("", None).password.is_none());
+        let _credentials = Credentials::new("hunter2-as-user", None);
+        assert_eq!(probe::scrub("sent hunter2-as-user"), "sent ***");
     }
 }

@@ -27,3 +27,4 @@ pub use canary::Canary;
 pub use command::{Command, Reply};
 pub use connect_params::is_encrypted;
 pub use grants::literal_pattern;
+pub use parameters::PARAMETERS;

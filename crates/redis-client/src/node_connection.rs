@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use parking_lot::Mutex;
-use probe::{Cause, Failure, Secret, Steps};
+use probe::{Cause, Failure, Secret, Steps, step};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, Value};
 use tokio::task::AbortHandle;
@@ -154,8 +154,9 @@ async fn connect(steps: &Steps, node: &Node, tls: Option<&Tls>) -> Result<net::S
         return net::connect_unix(steps, path).await.map(net::Stream::Unix);
     }
     let stream = net::connect_tcp(steps, &node.host, node.port).await?;
-    let Some(Tls { settings, verification }) = tls else { return Ok(net::Stream::Plain(stream)) };
-    let stream = net::start_tls(steps, &node.host, settings, *verification, stream).await?;
+    let Some(tls) = tls else { return Ok(net::Stream::Plain(stream)) };
+    let settings = steps.run(step::TLS, tls.pem_files.read(&tls.settings)).await?;
+    let stream = net::start_tls(steps, &node.host, &settings, tls.verification, stream).await?;
     Ok(net::Stream::Tls(Box::new(stream)))
 }
 

@@ -4,8 +4,9 @@
 //! go-redis: <https://pkg.go.dev/github.com/redis/go-redis/v9#ParseURL>.
 //! Lettuce: <https://redis.github.io/lettuce/user-guide/connecting-redis/>.
 
-use net::Verification;
-use probe::config::Parameter;
+use net::{PemFile, PemFiles, Verification};
+use probe::config::Treatment::{Honoured, Ignored, Refused};
+use probe::config::{Parameter, ParameterRules, Verdict, judge_parameter};
 
 /// What the parameters of a URL say that matters here.
 #[derive(Debug, Default)]
@@ -22,30 +23,144 @@ pub(crate) struct Parameters<'a> {
     pub(crate) check_hostname: Option<bool>,
     /// Whether the URL says that TLS is used, beside its scheme.
     pub(crate) tls: Option<bool>,
+    pub(crate) pem_files: PemFiles,
     /// Those that have no meaning here.
     pub(crate) ignored: Vec<&'static str>,
 }
 
-/// Parameters of other clients that concern their own pools, deadlines and replies.
-#[rustfmt::skip]
-pub(crate) const IGNORED: &[&str] = &[
-    "allowUsernameInURI", "clientName", "client_name", "commandTimeout", "conn_max_idle_time",
-    "conn_max_lifetime", "connectTimeout", "connectionName", "decode_responses", "dial_timeout",
-    "disable_identity", "encoding", "encoding_errors", "enableReadyCheck", "family",
-    "health_check_interval", "identity_suffix", "idle_check_frequency", "idle_timeout",
-    "keepAlive", "lazy", "lazyConnect", "lib_name", "lib_version", "libraryName",
-    "libraryVersion", "max_active_conns", "max_conn_age", "max_connections", "max_idle_conns",
-    "max_redirects", "max_retries", "max_retry_backoff", "maxRetriesPerRequest",
-    "min_idle_conns", "min_retry_backoff", "persistent", "persistent_id", "pool_fifo",
-    "pool_size", "pool_timeout", "protocol", "read_only", "read_timeout", "retry_interval",
-    "retry_on_error", "retry_on_timeout", "route_by_latency", "route_randomly",
-    "single_connection_client", "socket_connect_timeout", "socket_keepalive",
-    "socket_read_size", "socket_timeout", "ssl_ciphers", "ssl_min_version", "tcp_keepalive",
-    "timeout", "write_timeout",
+/// The rules. `docs/compatibility.md` lists them.
+pub const PARAMETERS: &ParameterRules = &[
+    // The database, the credentials and the servers.
+    ("addr", Honoured),
+    ("database", Honoured),
+    ("db", Honoured),
+    ("dbindex", Honoured),
+    ("master_name", Honoured),
+    ("node", Honoured),
+    ("pass", Honoured),
+    ("password", Honoured),
+    ("sentinelMasterId", Honoured),
+    ("sentinelPassword", Honoured),
+    ("sentinelServiceName", Honoured),
+    ("sentinelUsername", Honoured),
+    ("sentinel_password", Honoured),
+    ("sentinel_username", Honoured),
+    ("service_name", Honoured),
+    ("user", Honoured),
+    ("username", Honoured),
+    ("virtual_host", Honoured),
+    // TLS.
+    ("skip_verify", Honoured),
+    ("ssl", Honoured),
+    ("ssl_ca_certs", Honoured),
+    ("ssl_cert_reqs", Honoured),
+    ("ssl_certfile", Honoured),
+    ("ssl_check_hostname", Honoured),
+    ("ssl_keyfile", Honoured),
+    ("tls", Honoured),
+    ("verifyPeer", Honoured),
+    ("ssl_ciphers", Ignored),
+    ("ssl_exclude_verify_flags", Ignored),
+    ("ssl_include_verify_flags", Ignored),
+    ("ssl_min_version", Ignored),
+    ("ssl_ca_data", Refused(CA)),
+    ("ssl_ca_path", Refused(CA)),
+    ("ssl_password", Refused("a private key that is not encrypted")),
+    ("ssl_validate_ocsp", Refused("no verification by OCSP")),
+    ("ssl_validate_ocsp_stapled", Refused("no verification by OCSP")),
+    // What would change which keys or servers are checked.
+    ("auth", Refused("`password`")),
+    ("global_keyprefix", Refused(KEY_PREFIX)),
+    ("is_master", Refused(SENTINEL)),
+    ("keyPrefix", Refused(KEY_PREFIX)),
+    ("key_prefix", Refused(KEY_PREFIX)),
+    ("name", Refused(SENTINEL)),
+    ("prefix", Refused(KEY_PREFIX)),
+    ("redis_cluster", Refused("a URL that begins with `redis-cluster://`")),
+    ("redis_sentinel", Refused(SENTINEL)),
+    ("replica_only", Refused("the URL of a replica, with the setting `writable = false`,")),
+    ("role", Refused("the URL of a replica, with the setting `writable = false`,")),
+    ("sentinel_master", Refused(SENTINEL)),
+    // redis-py, valkey-py and kombu.
+    ("client_name", Ignored),
+    ("decode_responses", Ignored),
+    ("encoding", Ignored),
+    ("encoding_errors", Ignored),
+    ("health_check_interval", Ignored),
+    ("legacy_responses", Ignored),
+    ("lib_name", Ignored),
+    ("lib_version", Ignored),
+    ("max_connections", Ignored),
+    ("protocol", Ignored),
+    ("retry_on_error", Ignored),
+    ("retry_on_timeout", Ignored),
+    ("single_connection_client", Ignored),
+    ("socket_connect_timeout", Ignored),
+    ("socket_keepalive", Ignored),
+    ("socket_read_size", Ignored),
+    ("socket_timeout", Ignored),
+    ("timeout", Ignored),
+    ("visibility_timeout", Ignored),
+    // go-redis.
+    ("conn_max_idle_time", Ignored),
+    ("conn_max_lifetime", Ignored),
+    ("conn_max_lifetime_jitter", Ignored),
+    ("dial_timeout", Ignored),
+    ("disable_identity", Ignored),
+    ("identity_suffix", Ignored),
+    ("idle_check_frequency", Ignored),
+    ("idle_timeout", Ignored),
+    ("max_active_conns", Ignored),
+    ("max_concurrent_dials", Ignored),
+    ("max_conn_age", Ignored),
+    ("max_idle_conns", Ignored),
+    ("max_redirects", Ignored),
+    ("max_retries", Ignored),
+    ("max_retry_backoff", Ignored),
+    ("min_idle_conns", Ignored),
+    ("min_retry_backoff", Ignored),
+    ("pool_fifo", Ignored),
+    ("pool_size", Ignored),
+    ("pool_timeout", Ignored),
+    ("read_only", Ignored),
+    ("read_timeout", Ignored),
+    ("route_by_latency", Ignored),
+    ("route_randomly", Ignored),
+    ("use_disconnected_replicas", Ignored),
+    ("write_timeout", Ignored),
+    // Lettuce, Jedis and ioredis.
+    ("allowUsernameInURI", Ignored),
+    ("autoResubscribe", Ignored),
+    ("clientName", Ignored),
+    ("commandTimeout", Ignored),
+    ("connectTimeout", Ignored),
+    ("connectionName", Ignored),
+    ("enableAutoPipelining", Ignored),
+    ("enableOfflineQueue", Ignored),
+    ("enableReadyCheck", Ignored),
+    ("family", Ignored),
+    ("keepAlive", Ignored),
+    ("lazyConnect", Ignored),
+    ("libraryName", Ignored),
+    ("libraryVersion", Ignored),
+    ("maxRetriesPerRequest", Ignored),
+    ("noDelay", Ignored),
+    // phpredis, Predis and Symfony.
+    ("failover", Ignored),
+    ("lazy", Ignored),
+    ("persistent", Ignored),
+    ("persistent_id", Ignored),
+    ("read_write_timeout", Ignored),
+    ("retry_interval", Ignored),
+    ("tcp_keepalive", Ignored),
 ];
 
-/// Parameters with the paths of files, and the setting of the section that takes their place. If that is set, they are ignored.
-const FILES: &[(&str, &str)] = &[
+const CA: &str = "the setting `ca`, as in `ca = \"${file:ca.pem}\"`,";
+const KEY_PREFIX: &str = "the setting `key_prefix`";
+const SENTINEL: &str = "`redis-sentinel://host?sentinelServiceName=name`";
+
+/// Parameters with certificates, and the setting of the section that takes their place. If that is set, they are ignored.
+const CERTIFICATES: &[(&str, &str)] = &[
     ("ssl_ca_certs", "ca"),
     ("ssl_ca_path", "ca"),
     ("ssl_ca_data", "ca"),
@@ -53,19 +168,7 @@ const FILES: &[(&str, &str)] = &[
     ("ssl_keyfile", "private_key"),
 ];
 
-/// Parameters that would change what is checked, and what is right in their place.
-const REFUSED: &[(&str, &str)] = &[
-    ("global_keyprefix", "the setting `key_prefix`"),
-    ("keyPrefix", "the setting `key_prefix`"),
-    ("key_prefix", "the setting `key_prefix`"),
-    ("prefix", "the setting `key_prefix`"),
-    ("redis_cluster", "a URL that begins with `redis-cluster://`"),
-    ("redis_sentinel", "`redis-sentinel://host?sentinelServiceName=name`"),
-    ("sentinel_master", "`redis-sentinel://host?sentinelServiceName=name`"),
-    ("ssl_password", "a private key that is not encrypted, in the setting `private_key`"),
-    ("ssl_validate_ocsp", "no verification by OCSP"),
-    ("ssl_validate_ocsp_stapled", "no verification by OCSP"),
-];
+const UNKNOWN: &str = "expected no parameters but `db`, `username`, `password`, `node`, `sentinelServiceName`, `sentinelUsername`, `sentinelPassword`, `ssl_cert_reqs`, `ssl_check_hostname`, and those of other clients that are ignored";
 
 const CERTIFICATE_DEMANDS: &str = "expected `ssl_cert_reqs=required`, `optional` or `none`";
 
@@ -79,8 +182,6 @@ impl<'a> Parameters<'a> {
         for parameter in query {
             all.add(&parameter.name, parameter.expose(), has_setting)?;
         }
-        all.ignored.sort_unstable();
-        all.ignored.dedup();
         Ok(all)
     }
 
@@ -90,6 +191,23 @@ impl<'a> Parameters<'a> {
         value: &'a str,
         has_setting: &dyn Fn(&str) -> bool,
     ) -> Result<(), String> {
+        let certificate = CERTIFICATES.iter().find(|(known, _)| *known == name);
+        if let Some((known, _)) = certificate.filter(|(_, setting)| has_setting(setting)) {
+            self.ignored.push(known);
+            return Ok(());
+        }
+        match judge_parameter(PARAMETERS, name, value) {
+            Verdict::Honoured => self.honour(name, value),
+            Verdict::Ignored(name) => {
+                self.ignored.push(name);
+                Ok(())
+            }
+            Verdict::Refused(message) => Err(message),
+            Verdict::Unknown => Err(UNKNOWN.to_owned()),
+        }
+    }
+
+    fn honour(&mut self, name: &str, value: &'a str) -> Result<(), String> {
         match name {
             "db" | "database" | "dbindex" | "virtual_host" => set(&mut self.database, value, "db"),
             "username" | "user" => set(&mut self.username, value, "username"),
@@ -101,8 +219,12 @@ impl<'a> Parameters<'a> {
             "sentinelServiceName" | "sentinelMasterId" | "service_name" | "master_name" => {
                 set(&mut self.service, value, "sentinelServiceName")
             }
-            "sentinelUsername" => set(&mut self.sentinel_username, value, name),
-            "sentinelPassword" => set(&mut self.sentinel_password, value, name),
+            "sentinelUsername" | "sentinel_username" => {
+                set(&mut self.sentinel_username, value, "sentinelUsername")
+            }
+            "sentinelPassword" | "sentinel_password" => {
+                set(&mut self.sentinel_password, value, "sentinelPassword")
+            }
             "ssl_cert_reqs" => self.verify(match value.trim_start_matches("CERT_") {
                 "required" | "REQUIRED" | "optional" | "OPTIONAL" => Verification::Full,
                 "none" | "NONE" => Verification::None,
@@ -120,28 +242,19 @@ impl<'a> Parameters<'a> {
             }
             "ssl_check_hostname" => set(&mut self.check_hostname, boolean(name, value)?, name),
             "ssl" | "tls" => set(&mut self.tls, boolean(name, value)?, name),
-            _ => self.add_other(name, has_setting),
-        }
-    }
-
-    /// A parameter that is not understood here.
-    fn add_other(&mut self, name: &str, has_setting: &dyn Fn(&str) -> bool) -> Result<(), String> {
-        if let Some(known) = IGNORED.iter().find(|known| **known == name) {
-            self.ignored.push(known);
-            return Ok(());
-        }
-        if let Some((known, setting)) = FILES.iter().find(|(known, _)| *known == name) {
-            if has_setting(setting) {
-                self.ignored.push(known);
-                return Ok(());
+            "ssl_ca_certs" => {
+                self.pem_files.authorities = PemFile::new("ssl_ca_certs", value);
+                Ok(())
             }
-            return Err(format!(
-                "expected the setting `{setting} = \"${{file:/path}}\"` beside `{known}`, which is not read here"
-            ));
-        }
-        match REFUSED.iter().find(|(known, _)| *known == name) {
-            Some((known, right)) => Err(format!("expected {right} instead of `{known}`")),
-            None => Err("expected no parameters but `db`, `username`, `password`, `node`, `sentinelServiceName`, `sentinelUsername`, `sentinelPassword`, `ssl_cert_reqs`, `ssl_check_hostname`, and those of other clients that are ignored".to_owned()),
+            "ssl_certfile" => {
+                self.pem_files.certificate = PemFile::new("ssl_certfile", value);
+                Ok(())
+            }
+            "ssl_keyfile" => {
+                self.pem_files.private_key = PemFile::new("ssl_keyfile", value);
+                Ok(())
+            }
+            _ => Err(UNKNOWN.to_owned()),
         }
     }
 

@@ -9,14 +9,7 @@ use crate::support::{MANY, ONE, check, execute, failure};
 async fn what_a_url_demands_of_a_certificate_is_verified() {
     let files = TlsFiles::new("127.0.0.1");
     let port = stack::free_port().unwrap();
-    let _server = Redis::start(&[
-        &format!("tls-port {port}"),
-        &format!("tls-cert-file {}", files.certificate().display()),
-        &format!("tls-key-file {}", files.private_key().display()),
-        &format!("tls-ca-cert-file {}", files.ca().display()),
-        "tls-auth-clients no",
-    ])
-    .unwrap();
+    let _server = Redis::start(&files.redis_settings(port).each_ref().map(String::as_str)).unwrap();
     let url = |host, query| format!("url = 'rediss://{host}:{port}/0?ssl_cert_reqs={query}'\n");
     let ca = files.authority.toml();
     execute(&check(&(url("127.0.0.1", "required") + &ca))).await.expect_working();
@@ -26,6 +19,13 @@ async fn what_a_url_demands_of_a_certificate_is_verified() {
     assert!(other_host.starts_with("tls: certificate is not valid for host "), "{other_host}");
     let any_host = url("localhost", "required&ssl_check_hostname=false") + &ca;
     execute(&check(&any_host)).await.expect_working();
+    let path = files.ca().display().to_string();
+    let by_path = |path: &str| url("127.0.0.1", &format!("required&ssl_ca_certs={path}"));
+    execute(&check(&by_path(&path))).await.expect_working();
+    assert_eq!(
+        failure(&by_path("/none.pem")).await,
+        format!("tls: ssl_ca_certs: no such file or directory (127.0.0.1:{port})")
+    );
     for reqs in ["none", "CERT_NONE"] {
         execute(&check(&url("localhost", reqs))).await.expect_working();
     }

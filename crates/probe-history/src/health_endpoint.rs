@@ -30,16 +30,8 @@ impl HealthEndpoint {
     /// Reads `url`, `status`, `headers`, `contains` and the settings of TLS.
     pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let url = fields.url("url", &["http", "https"]);
-        if let Some(url) = &url {
-            if !url.username().is_empty() || url.password().is_some() {
-                fields.error(
-                    "url",
-                    "expected a URL without user-info: credentials belong in `headers`",
-                );
-            }
-            if url.text().expose().contains('#') {
-                fields.error("url", "expected a URL without a fragment: no server would see it");
-            }
+        if url.as_ref().is_some_and(|url| url.text().expose().contains('#')) {
+            fields.error("url", "expected a URL without a fragment: no server would see it");
         }
         let status = fields.with_default("status", 200_u16);
         if !(200..600).contains(&status) {
@@ -49,7 +41,10 @@ impl HealthEndpoint {
         let contains: Option<String> = fields.optional("contains");
         let headers = SecretHeaders::read(fields);
         let client = settings::shared_client(fields, shared, url.as_ref());
-        let (url, headers, client) = (url?, headers?, client?);
+        let (url, mut headers, client) = (url?, headers?, client?);
+        if !headers.add_user(&url) {
+            fields.error("headers", "expected no `Authorization` beside a user in `url`");
+        }
         let query = url.path_and_query().split_once('?').map(|(_, query)| Secret::new(query));
         (contains.is_some() || !has_contains).then(|| Self {
             client,

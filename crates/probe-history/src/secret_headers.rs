@@ -1,8 +1,9 @@
 //! Request headers with values that may be secrets.
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use probe::Secret;
-use probe::config::{Fields, FromNode, Node, ValueError};
+use probe::config::{Fields, FromNode, Node, Url, ValueError};
 
 /// Headers that the HTTP client sets itself.
 const RESERVED: &[&str] = &["connection", "content-length", "transfer-encoding", "upgrade"];
@@ -11,7 +12,7 @@ const RESERVED: &[&str] = &["connection", "content-length", "transfer-encoding",
 pub(crate) struct SecretHeaders {
     map: HeaderMap,
     // Never read: a live `Secret` is masked in all output.
-    _secrets: Vec<Secret>,
+    secrets: Vec<Secret>,
 }
 
 impl SecretHeaders {
@@ -20,7 +21,7 @@ impl SecretHeaders {
         let headers = fields.named("headers", header)?;
         let (mut map, mut secrets) = (HeaderMap::new(), Vec::new());
         for (name, value, secret) in headers {
-            if name == http::header::AUTHORIZATION
+            if name == AUTHORIZATION
                 && let Some((_, credentials)) = secret.expose().split_once(' ')
             {
                 // A server may quote the credentials without the scheme.
@@ -32,7 +33,18 @@ impl SecretHeaders {
                 return None;
             }
         }
-        Some(Self { map, _secrets: secrets })
+        Some(Self { map, secrets })
+    }
+
+    /// Adds the user in `url` as an `Authorization` header. Returns `false` if there is another one.
+    pub(crate) fn add_user(&mut self, url: &Url) -> bool {
+        let Some(value) = url.basic_auth() else { return true };
+        let is_new = !self.map.contains_key(AUTHORIZATION);
+        if let (true, Some(header)) = (is_new, header_value(&value)) {
+            self.map.insert(AUTHORIZATION, header);
+            self.secrets.push(value);
+        }
+        is_new
     }
 
     /// The headers.

@@ -1,6 +1,5 @@
 //! A request header with a value that may be a secret.
 
-use data_encoding::BASE64;
 use http::{HeaderName, HeaderValue};
 use probe::Secret;
 use probe::config::{FromNode, Node, Url, ValueError};
@@ -35,13 +34,7 @@ impl Header {
 
     /// The user in `url` as a header for Basic authentication.
     pub(crate) fn basic_auth(url: &Url) -> Option<Self> {
-        let password = url.password().map(Secret::expose).unwrap_or_default();
-        if url.username().is_empty() && password.is_empty() {
-            return None;
-        }
-        let user = BASE64.encode(format!("{}:{password}", url.username()).as_bytes());
-        let value = Secret::new(format!("Basic {user}"));
-        Some(Self { name: "Authorization".to_owned(), value })
+        url.basic_auth().map(|value| Self { name: "Authorization".to_owned(), value })
     }
 
     /// The name, as configured.

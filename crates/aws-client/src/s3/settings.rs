@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use probe::config::Fields;
+use probe::config::{Fields, Url};
 use probe::{Secret, SharedResources};
 
 use super::bucket::{Access, Bucket, ReadSource};
@@ -38,6 +38,16 @@ impl Bucket {
         let aws = AwsContext::read(fields, shared, None);
         let (bucket, access, read_source, prefix, aws) =
             (bucket?, access?, read_source?, prefix.ok()?, aws?);
+        if let Some(url) = aws.endpoint.as_ref().filter(|url| names_bucket(url, &bucket)) {
+            let right = if url.path() == "/" {
+                ""
+            } else {
+                ", and `path_style = true` to have it in the path"
+            };
+            let message = format!("expected a URL without the bucket, which is added to it{right}");
+            fields.error("endpoint_url", message);
+            return None;
+        }
         let config = aws_sdk_s3::config::Builder::from(aws.config()).force_path_style(path_style);
         let (target, prefix) = (target(&aws, &bucket, path_style), prefix.unwrap_or_default());
         // Without the credentials, which may be rotated before a canary is deleted.
@@ -54,6 +64,12 @@ impl Bucket {
             pending_deletes: shared.get_or_insert(&place, PendingDeletes::default),
         })
     }
+}
+
+/// Whether the host or the path of an endpoint names the bucket already.
+fn names_bucket(endpoint: &Url, bucket: &str) -> bool {
+    let in_host = endpoint.host().strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.'));
+    in_host || endpoint.path().trim_end_matches('/').rsplit('/').next() == Some(bucket)
 }
 
 /// The `host:port` of the bucket. Its name is a part of the host unless it is a part of the path.

@@ -32,14 +32,24 @@ impl ClickhouseTable {
     /// Reads `url`, `user`, `password`, `database`, `table`, `writes` and the settings of TLS. Errors are reported in `fields`.
     pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let url = fields.url("url", &["http", "https"]);
-        if url.as_ref().is_some_and(|url| {
-            let has_user = !url.username().is_empty() || url.password().is_some();
-            has_user || url.text().expose().contains(['?', '#'])
-        }) {
-            fields.error("url", "expected a URL without user, query and fragment");
+        if url.as_ref().is_some_and(|url| url.text().expose().contains(['?', '#'])) {
+            fields
+                .error("url", "expected a URL without query and fragment: `database` is a setting");
         }
-        let user = name_or_default(fields, "user", "default");
-        let password = fields.optional("password").unwrap_or_else(|| Secret::new(""));
+        let mut user = name_or_default(fields, "user", "default");
+        let mut password = fields.optional("password").unwrap_or_else(|| Secret::new(""));
+        if let Some(url) = url.as_ref().filter(|url| url.basic_auth().is_some()) {
+            if fields.has("user") || fields.has("password") {
+                fields.error(
+                    "url",
+                    "expected the user in `url` or in `user` and `password`, but not both",
+                );
+            }
+            if !url.username().is_empty() {
+                user = Some(url.username().to_owned());
+            }
+            password = url.password().cloned().unwrap_or(password);
+        }
         let key = secret_headers::header_value(&password);
         if key.is_none() {
             fields.error("password", "expected a password without control characters");

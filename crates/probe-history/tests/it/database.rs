@@ -51,6 +51,20 @@ async fn an_unreadable_database_is_reported_by_its_own_check_and_by_e2e() {
 }
 
 #[tokio::test]
+async fn the_user_may_be_part_of_the_url() {
+    let at = stack::CLICKHOUSE;
+    let lines = async |user: &str| {
+        let settings = format!(
+            "[clickhouse]\nurl = 'http://{user}@{at}'\ndatabase = 'history'\ntable = 'events'\n"
+        );
+        failures(&component(&KIND, "history", &settings)).await
+    };
+    assert_eq!(lines(&format!("{HEALTH_USER}:{HEALTH_PASSWORD}")).await, [""; 0]);
+    let refused = lines(&format!("{HEALTH_USER}:wrong")).await;
+    assert_lines(&refused, &["clickhouse: authenticate: "]);
+}
+
+#[tokio::test]
 async fn a_read_only_replica_fails_if_the_application_writes() {
     let server = Clickhouse::start().unwrap();
     let at = local(server.port());

@@ -56,6 +56,23 @@ async fn headers_are_sent_and_their_rejection_fails_in_the_authenticate_step() {
 }
 
 #[tokio::test]
+async fn a_user_in_the_url_is_sent_as_basic_authentication() {
+    let (at, received) = impostor("403 Forbidden", "").await;
+    assert_eq!(
+        error_line(&format!("url = 'http://me:hunter%402@{at}/health'\n")).await,
+        format!("api: authenticate: expected status 200, got 403 Forbidden ({at})")
+    );
+    let received = received.await.unwrap();
+    // `me:hunter@2`
+    assert!(received.contains("authorization: Basic bWU6aHVudGVyQDI=\r\n"), "{received}");
+    let twice = "[api]\nurl = 'http://me:p@h'\nheaders = { authorization = 'x' }\n";
+    assert_eq!(
+        probe_testkit::diagnostics(&KIND, "history", twice),
+        ["3: history.api.headers: expected no `Authorization` beside a user in `url`"]
+    );
+}
+
+#[tokio::test]
 async fn a_redirect_is_reported_and_not_followed() {
     let (at, _) = impostor("302 Found\r\nLocation: http://127.0.0.1:1/", "").await;
     assert_eq!(

@@ -65,6 +65,21 @@ fn keys_come_in_pairs_and_without_a_profile() {
 }
 
 #[test]
+fn an_endpoint_has_no_bucket() {
+    let bucket = "bucket = 'app-files'\nregion = 'auto'\naccess = ['list']\n";
+    for (endpoint, right) in [
+        ("https://app-files.s3.amazonaws.com", ""),
+        ("https://minio:9000/app-files/", ", and `path_style = true` to have it in the path"),
+    ] {
+        let expected = format!(
+            "5: s3.files.endpoint_url: expected a URL without the bucket, which is added to it{right}"
+        );
+        assert_diagnostics(&format!("{bucket}endpoint_url = '{endpoint}'\n"), &[&expected]);
+    }
+    check(&format!("{bucket}endpoint_url = 'https://proxy/s3/'\n"));
+}
+
+#[test]
 fn the_target_is_the_host_of_the_bucket() {
     let target = |lines: &str| {
         check(&format!("region = 'eu-central-1'\naccess = ['list']\n{lines}")).target().to_owned()

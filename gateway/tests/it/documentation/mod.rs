@@ -2,6 +2,7 @@
 
 mod code;
 mod command_line;
+mod compatibility;
 mod dashboard;
 mod examples;
 mod failures;

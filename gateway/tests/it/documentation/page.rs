@@ -25,7 +25,7 @@ pub(super) struct Row {
 /// A table and its context.
 pub(super) struct Table {
     /// The anchor of the heading above it.
-    anchor: String,
+    pub(super) anchor: String,
     /// The code at the beginning of the line before it.
     pub(super) label: Option<String>,
     pub(super) rows: Vec<Vec<String>>,

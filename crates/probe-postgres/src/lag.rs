@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use probe::config::Fields;
-use probe::{Failure, Steps};
+use probe::{Failure, Observation, Steps};
 use tokio::time::{Instant, sleep};
 
 use crate::error;
@@ -55,6 +55,7 @@ impl MaxLag {
         loop {
             let state = replay_state(session).await?;
             let lag = self.lag(&state);
+            steps.observe(Observation::PostgresReplicationLag(lag));
             if lag <= self.limit {
                 return Ok(());
             }

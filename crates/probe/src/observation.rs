@@ -19,6 +19,8 @@ pub enum Observation {
     QueueConsumers(Arc<str>, u64),
     /// A stage of the history pipeline, and how long an event took for it.
     HistoryStage(&'static str, Duration),
+    /// How far a replica of PostgreSQL may be behind its primary.
+    PostgresReplicationLag(Duration),
 }
 
 impl Observation {
@@ -27,7 +29,9 @@ impl Observation {
         match self {
             Self::QueueMessages(name, _) | Self::QueueConsumers(name, _) => Some(name),
             Self::HistoryStage(stage, _) => Some(stage),
-            Self::CertificateExpiry(_) | Self::VaultTokenExpiry(_) => None,
+            Self::CertificateExpiry(_)
+            | Self::VaultTokenExpiry(_)
+            | Self::PostgresReplicationLag(_) => None,
         }
     }
 

@@ -9,8 +9,14 @@ use super::Family;
 use super::checks::{Value, encode_checks, timestamp};
 use crate::namespace::NamespaceSample;
 
-pub(super) const FAMILIES: &[&Family] =
-    &[&CERTIFICATE_EXPIRY, &VAULT_TOKEN_EXPIRY, &QUEUE_MESSAGES, &QUEUE_CONSUMERS, &HISTORY_STAGE];
+pub(super) const FAMILIES: &[&Family] = &[
+    &CERTIFICATE_EXPIRY,
+    &VAULT_TOKEN_EXPIRY,
+    &QUEUE_MESSAGES,
+    &QUEUE_CONSUMERS,
+    &HISTORY_STAGE,
+    &POSTGRES_REPLICATION_LAG,
+];
 
 const CERTIFICATE_EXPIRY: Family = Family::gauge(
     "health_gateway_certificate_expiry_timestamp_seconds",
@@ -42,6 +48,12 @@ const HISTORY_STAGE: Family = Family::gauge(
     "How long an event took for a stage of the history pipeline.",
 );
 
+const POSTGRES_REPLICATION_LAG: Family = Family::gauge(
+    "health_gateway_postgres_replication_lag_seconds",
+    &["gateway_namespace", "component", "check"],
+    "How far a replica of PostgreSQL may be behind its primary.",
+);
+
 /// The metric of an observation, and its value.
 fn metric(observation: &Observation) -> (&'static Family, Value) {
     match observation {
@@ -50,6 +62,9 @@ fn metric(observation: &Observation) -> (&'static Family, Value) {
         Observation::QueueMessages(_, count) => (&QUEUE_MESSAGES, Value::Count(*count)),
         Observation::QueueConsumers(_, count) => (&QUEUE_CONSUMERS, Value::Count(*count)),
         Observation::HistoryStage(_, time) => (&HISTORY_STAGE, Value::Seconds(time.as_secs_f64())),
+        Observation::PostgresReplicationLag(lag) => {
+            (&POSTGRES_REPLICATION_LAG, Value::Seconds(lag.as_secs_f64()))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::DynCheck;
+use probe::{DynCheck, Observation, Steps};
 use probe_testkit::Outcome;
 
 use crate::{DEADLINE, check, check_line, private, run, url};
@@ -87,6 +87,11 @@ async fn a_replica_that_lags_is_a_failure_with_its_reason() {
     run(&check).await.expect_working();
     primary.sql("app", "INSERT INTO data VALUES (1)").unwrap();
     for check in [&check, &strict()] {
+        wait_for(check, |outcome| !outcome.is_working()).await;
+        let steps = Steps::new();
+        check.check(&steps).await.unwrap_err();
+        let observed = |it: &Observation| matches!(it, Observation::PostgresReplicationLag(lag) if lag.as_millis() > 100);
+        assert!(steps.observations().iter().any(observed), "{:?}", steps.observations());
         let line = wait_for(check, |outcome| !outcome.is_working()).await.line().to_owned();
         let expected = " behind the primary, replay is paused, expected at most 100ms (127.0.0.1:";
         assert!(line.starts_with("lag: ") && line.contains(expected), "{line}");

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use crate::reply_queue::Waiting;
 use crate::{Connection, Message};
 
 /// The messages in the reply queue that match a filter. The connection stays open while this exists.
 pub struct Deliveries {
-    messages: mpsc::UnboundedReceiver<Message>,
+    messages: mpsc::UnboundedReceiver<Waiting>,
     connection: Arc<Connection>,
 }
 
@@ -26,7 +27,7 @@ impl Connection {
 impl Deliveries {
     /// Receives the next message, or `None` if the connection has ended.
     pub async fn next(&mut self) -> Option<Message> {
-        self.messages.recv().await
+        self.messages.recv().await.map(|(message, _)| message)
     }
 
     /// Marks `exchange` as bound to the reply queue because it delivered a reply. The next request does not bind it again.

@@ -12,6 +12,7 @@ use probe::Cause;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::assembler::MessageAssembler;
@@ -93,6 +94,10 @@ impl IoLoop {
         let mut unflushed = false;
         loop {
             self.read_frames()?;
+            if self.dispatcher.is_crowded() {
+                // The loop does not wait for receivers, but lets those that run take their messages.
+                yield_now().await;
+            }
             // Pending commands are written together.
             while let Ok(command) = self.commands.try_recv() {
                 self.execute(command)?;
@@ -166,12 +171,12 @@ impl IoLoop {
                 AMQPFrame::Method(channel, method) => self.channel_method(channel, method)?,
                 AMQPFrame::Header(channel, header) => {
                     if let Some(message) = self.assembler.add_header(channel, header)? {
-                        self.dispatcher.dispatch(&message);
+                        self.dispatcher.dispatch(&message)?;
                     }
                 }
                 AMQPFrame::Body(channel, part) => {
                     if let Some(message) = self.assembler.add_body(channel, &part)? {
-                        self.dispatcher.dispatch(&message);
+                        self.dispatcher.dispatch(&message)?;
                     }
                 }
                 AMQPFrame::ProtocolHeader(_) | AMQPFrame::InvalidHeartbeat(_) => {
@@ -204,11 +209,11 @@ impl IoLoop {
     fn channel_method(&mut self, channel: u16, method: AMQPClass) -> Result<(), Cause> {
         match &method {
             AMQPClass::Basic(basic::AMQPMethod::Deliver(_)) => {
-                self.assembler.begin(channel, true);
+                self.begin_message(channel, true)?;
                 return Ok(());
             }
             AMQPClass::Basic(basic::AMQPMethod::Return(_)) => {
-                self.assembler.begin(channel, false);
+                self.begin_message(channel, false)?;
             }
             AMQPClass::Basic(basic::AMQPMethod::Cancel(_)) => {
                 return Err(Cause::msg("the broker cancelled the consumer of the reply queue"));
@@ -230,6 +235,15 @@ impl IoLoop {
             _ => {}
         }
         self.forward(channel, method)
+    }
+
+    /// Begins a message, which the broker may only send on an open channel.
+    fn begin_message(&mut self, channel: u16, is_delivery: bool) -> Result<(), Cause> {
+        if !self.channels.contains_key(&channel) {
+            return Err(unexpected("a message"));
+        }
+        self.assembler.begin(channel, is_delivery);
+        Ok(())
     }
 
     /// Forwards a method to the receiver of its channel. Fails if the receiver's buffer is full.

@@ -51,7 +51,7 @@ impl Publication {
 }
 
 /// A message from the reply queue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Message {
     pub(crate) properties: BasicProperties,
     pub(crate) body: Vec<u8>,
@@ -77,6 +77,38 @@ impl Message {
     pub fn body(&self) -> &[u8] {
         &self.body
     }
+
+    /// About how much memory it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len() + properties_size(&self.properties)
+    }
+}
+
+/// About how much memory `properties` take. A value of one byte in a header takes many times as much.
+pub(crate) fn properties_size(properties: &BasicProperties) -> usize {
+    // Short strings have at most 255 bytes each.
+    let others = size_of::<BasicProperties>() + 8 * 255;
+    others + properties.headers().as_ref().map_or(0, table_size)
+}
+
+fn table_size(table: &FieldTable) -> usize {
+    let entries = table.inner().iter();
+    entries
+        .map(|(name, value)| size_of::<ShortString>() + name.as_str().len() + value_size(value))
+        .sum()
+}
+
+/// The depth is bounded: `field_tables.rs` has verified it.
+fn value_size(value: &AMQPValue) -> usize {
+    size_of::<AMQPValue>()
+        + match value {
+            AMQPValue::LongString(text) => text.as_bytes().len(),
+            AMQPValue::ShortString(text) => text.as_str().len(),
+            AMQPValue::ByteArray(bytes) => bytes.as_slice().len(),
+            AMQPValue::FieldArray(items) => items.as_slice().iter().map(value_size).sum(),
+            AMQPValue::FieldTable(table) => table_size(table),
+            _ => 0,
+        }
 }
 
 /// Returns `text` as a short string of the protocol, which has at most 255 bytes.

@@ -5,44 +5,82 @@ use std::sync::Arc;
 use amq_protocol::protocol::{AMQPClass, basic, queue};
 use amq_protocol::types::FieldTable;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use probe::Cause;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::Message;
 use crate::channel::Channel;
-use crate::error::ChannelError;
+use crate::error::{ChannelError, too_large};
 use crate::message::short_string;
 
+/// The size of the messages that wait for all receivers of a connection.
+const MAX_WAITING: usize = 8 * 1024 * 1024;
+
 /// Sends each message to the receivers with a matching filter. It is shared by the handle of the connection and its I/O loop.
-#[derive(Clone, Default)]
-pub(crate) struct Dispatcher(Arc<Mutex<Vec<Route>>>);
+#[derive(Clone)]
+pub(crate) struct Dispatcher {
+    routes: Arc<Mutex<Vec<Route>>>,
+    /// A permit for each byte that may still wait.
+    room: Arc<Semaphore>,
+}
 
 struct Route {
     filter: Box<dyn Fn(&Message) -> bool + Send>,
-    messages: mpsc::UnboundedSender<Message>,
+    messages: mpsc::UnboundedSender<Waiting>,
+}
+
+/// A message that waits for its receiver, with the permits for its bytes, which end with it.
+pub(crate) type Waiting = (Message, OwnedSemaphorePermit);
+
+impl Default for Dispatcher {
+    fn default() -> Self {
+        Self { routes: Arc::default(), room: Arc::new(Semaphore::new(MAX_WAITING)) }
+    }
 }
 
 impl Dispatcher {
     pub(crate) fn add(
         &self,
         filter: impl Fn(&Message) -> bool + Send + 'static,
-    ) -> mpsc::UnboundedReceiver<Message> {
+    ) -> mpsc::UnboundedReceiver<Waiting> {
         let (messages, receiver) = mpsc::unbounded_channel();
-        let mut routes = self.0.lock();
+        let mut routes = self.routes.lock();
         routes.retain(|route| !route.messages.is_closed());
         routes.push(Route { filter: Box::new(filter), messages });
         receiver
     }
 
     /// Sends a message to its receivers. A late reply has no receiver and is dropped.
-    pub(crate) fn dispatch(&self, message: &Message) {
-        self.0.lock().retain(|route| {
-            !(route.filter)(message) || route.messages.send(message.clone()).is_ok()
+    ///
+    /// Fails if too many messages wait: the broker does not limit what it delivers, since nothing is acknowledged.
+    pub(crate) fn dispatch(&self, message: &Message) -> Result<(), Cause> {
+        let size = u32::try_from(message.size()).map_err(|_| too_large())?;
+        let mut result = Ok(());
+        self.routes.lock().retain(|route| {
+            if !(route.filter)(message) {
+                return true;
+            }
+            match self.room.clone().try_acquire_many_owned(size) {
+                Ok(room) => route.messages.send((message.clone(), room)).is_ok(),
+                // A receiver that was dropped takes nothing.
+                Err(_) if route.messages.is_closed() => false,
+                Err(_) => {
+                    result = Err(too_large());
+                    true
+                }
+            }
         });
+        result
+    }
+
+    /// Whether receivers should run before more is read.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.room.available_permits() < MAX_WAITING / 2
     }
 
     /// Closes all receivers.
     pub(crate) fn close(&self) {
-        self.0.lock().clear();
+        self.routes.lock().clear();
     }
 }
 
@@ -80,4 +118,23 @@ pub(crate) async fn open(channel: &mut Channel, name: &str) -> Result<(), Channe
             matches!(method, AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(_))).then_some(())
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_waiting_messages_is_bounded() {
+        let dispatcher = Dispatcher::default();
+        let message = Message { body: vec![0; MAX_WAITING / 8], ..Message::default() };
+        let mut slow = dispatcher.add(|_| true);
+        let sent = (0..100).take_while(|_| dispatcher.dispatch(&message).is_ok()).count();
+        assert_eq!(sent, 7, "the properties take some room as well");
+        assert!(slow.try_recv().is_ok());
+        assert!(dispatcher.dispatch(&message).is_ok(), "what was received has made room");
+        drop(slow);
+        let _other = dispatcher.add(|_| true);
+        assert!(dispatcher.dispatch(&message).is_ok(), "so has what was dropped");
+    }
 }

@@ -105,7 +105,7 @@ impl<'a> Section<'a> {
                     continue;
                 }
             };
-            let long_form = match &node.value {
+            let mut long_form = match &node.value {
                 Value::String(_) | Value::Unknown(_) => Node {
                     line: node.line,
                     value: Value::Table(vec![("url".to_owned(), node.clone())]),
@@ -114,7 +114,9 @@ impl<'a> Section<'a> {
             };
             let mut fields = Fields::new(path, &long_form, self.diagnostics);
             let check = make(&name, &mut fields);
-            match (fields.check(|| check), &mut checks) {
+            let check = fields.check(|| check);
+            long_form.wipe();
+            match (check, &mut checks) {
                 (Some(check), Some(checks)) => checks.push((name, check)),
                 _ => checks = None,
             }

@@ -26,7 +26,7 @@ pub use checks::{CheckName, Checks, DynChecks};
 pub use cleanups::Cleanups;
 pub use duration_text::{in_largest_unit, in_short};
 pub use failure::{Cause, Failure, MAX_LINE};
-pub use files::{read_file, read_private_file};
+pub use files::{read_bounded, read_file, read_private_file, read_within};
 pub use grant::{Grant, GrantDialect, Principal, statements};
 pub use kind::{GATEWAY_KEYS, Kind, Section};
 pub use login_backoff::{LoginAttempt, LoginBackoff};

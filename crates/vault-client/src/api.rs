@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use probe::config::Url;
 use probe::{Failure, Steps};
 use serde_json::Value;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The timeout of background work. A check has a timeout of its own.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,7 +54,9 @@ impl ApiClient {
         body: Option<&Value>,
     ) -> Result<ApiResponse, Failure> {
         let method = if body.is_some() { Method::PUT } else { Method::GET };
-        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let body = body.map_or_else(Bytes::new, |body| {
+            Bytes::from_owner(Zeroizing::new(body.to_string().into_bytes()))
+        });
         let path = utf8_percent_encode(path, PATH_ENCODE_SET);
         let mut request =
             Request::builder().method(method).uri(format!("{}/v1/{path}", self.prefix));
@@ -99,8 +102,25 @@ pub(crate) struct ApiResponse {
     non_json: String,
 }
 
+impl Drop for ApiResponse {
+    /// The body may have secrets.
+    fn drop(&mut self) {
+        wipe(&mut self.body);
+    }
+}
+
+/// Overwrites all strings in `value`. Its depth is bounded by the parser.
+pub(crate) fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(entries) => entries.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 impl ApiResponse {
-    fn new(response: &Response<Bytes>) -> Self {
+    pub(crate) fn new(response: &Response<Bytes>) -> Self {
         let status = response.status();
         if has_too_many_values(response.body()) {
             let non_json = format!("more than {MAX_VALUES} values");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use probe::{Cause, Failure, LoginBackoff, Secret, Steps, read_file};
 use serde_json::{Value, json};
 
-use crate::api::{ApiClient, ApiResponse};
+use crate::api::{ApiClient, ApiResponse, wipe};
 use crate::token::Token;
 
 /// Where Kubernetes mounts the token of a pod's service account.
@@ -36,7 +36,7 @@ impl Login {
         logins: &LoginBackoff,
         steps: &Steps,
     ) -> Result<Token, Failure> {
-        let (mount, body) = match self {
+        let (mount, mut body) = match self {
             Self::Token(token) => return Ok(token.clone()),
             Self::AppRole { mount, role_id, secret_id } => {
                 (mount, json!({"role_id": role_id.expose(), "secret_id": secret_id.expose()}))
@@ -54,7 +54,9 @@ impl Login {
             Token::from_login(&response.body["auth"], requested_at)
                 .ok_or_else(|| self.failure(&response))
         };
-        Box::pin(logins.attempt(request)).await
+        let result = Box::pin(logins.attempt(request)).await;
+        wipe(&mut body);
+        result
     }
 
     fn failure(&self, response: &ApiResponse) -> Failure {

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use probe::SharedResources;
 use probe::config::{Diagnostic, Diagnostics, Fields, Node, Value};
 use vault_client::Session;
+use zeroize::Zeroizing;
 
-use crate::blocking::{READ_TIMEOUT, read_within};
+use crate::blocking::READ_TIMEOUT;
 
 use super::references::{self, Placeholders, References, Sources};
 use super::{ConfigError, Configuration, LoadContext, SecretCache, VAULT, files};
 
 /// A parsed file, before its references are resolved.
 ///
+/// It may contain secrets, so everything that it has read is wiped when it is dropped.
 /// The configuration can be built repeatedly, as secrets become known or change, without reading a file again.
 pub(crate) struct Document {
     path: PathBuf,
-    text: String,
+    text: Zeroizing<String>,
     root: Result<Node, Vec<Diagnostic>>,
     references: References,
 }
@@ -27,18 +29,21 @@ impl Document {
     pub(crate) fn open(path: &Path) -> Result<Self, ConfigError> {
         let file = path.to_owned();
         let read = move || files::read_bounded(&file).map(|text| Self::parse(&file, text));
-        read_within(READ_TIMEOUT, path, read)
-            .flatten()
+        files::read_within(READ_TIMEOUT, path, read)
             .map_err(|error| ConfigError::of_file(path, format!("cannot read the file: {error}")))
     }
 
     /// Parses the `text` of the file at `path`, and reads the files that it refers to. [`Self::build`] returns the errors.
-    pub(crate) fn parse(path: &Path, text: String) -> Self {
+    pub(crate) fn parse(path: &Path, text: Zeroizing<String>) -> Self {
         let root = Node::parse(&text);
         Self::new(path, text, root)
     }
 
-    pub(super) fn new(path: &Path, text: String, mut root: Result<Node, Vec<Diagnostic>>) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        text: Zeroizing<String>,
+        mut root: Result<Node, Vec<Diagnostic>>,
+    ) -> Self {
         let mut references = References::default();
         if let Ok(root) = &mut root {
             add_default_token(root);
@@ -56,11 +61,11 @@ impl Document {
     ///
     /// A file that cannot be read at the moment counts as unchanged.
     pub(crate) fn is_current(&self, path: &Path, text: &str) -> bool {
-        let is_same = |(path, content): (&PathBuf, &Result<String, String>)| {
+        let is_same = |(path, content): (&PathBuf, &Result<Zeroizing<String>, String>)| {
             let current = files::read_bounded(path);
             current.is_err() || current == *content
         };
-        path == self.path && text == self.text && self.references.files.iter().all(is_same)
+        path == self.path && text == self.text.as_str() && self.references.files.iter().all(is_same)
     }
 
     /// The session with which secrets are read. The section `[vault]` cannot itself refer to Vault.
@@ -138,7 +143,11 @@ impl Document {
         // The errors of this section are reported when its component is built.
         let ignored = Diagnostics::default();
         references::replace(&mut node, VAULT, self.sources(context, placeholders), &ignored);
-        Session::read_settings(&mut Fields::new(VAULT.to_owned(), &node, &ignored), context.shared)
+        let mut fields = Fields::new(VAULT.to_owned(), &node, &ignored);
+        let session = Session::read_settings(&mut fields, context.shared);
+        drop(fields);
+        node.wipe();
+        session
     }
 
     fn check_vault_section(&self, diagnostics: &Diagnostics) {
@@ -169,6 +178,14 @@ impl Document {
 
     fn error(&self, diagnostics: Vec<Diagnostic>) -> ConfigError {
         ConfigError { file: self.path.clone(), diagnostics }
+    }
+}
+
+impl Drop for Document {
+    fn drop(&mut self) {
+        if let Ok(root) = &mut self.root {
+            root.wipe();
+        }
     }
 }
 

@@ -1,21 +1,17 @@
 //! Finds, reads and checks configuration files: a file or a folder of files becomes namespaces.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use probe::{Cause, SharedResources};
-use rustix::fs::OFlags;
+use zeroize::Zeroizing;
 
-use crate::blocking::{READ_TIMEOUT, read_within};
+use crate::blocking::READ_TIMEOUT;
 use crate::registry::Registry;
 
 use super::{ConfigError, Configuration, Document, LoadContext, SecretCache};
-
-/// The size limit of a configuration file, and of a file that a reference names.
-const MAX_FILE: u64 = 1024 * 1024;
 
 /// The result for a file without errors.
 #[derive(Debug)]
@@ -95,7 +91,6 @@ pub(crate) fn list_files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     read_within(READ_TIMEOUT, path, move || {
         if folder.is_dir() { list_folder(&folder) } else { Ok(vec![folder]) }
     })
-    .flatten()
     .map_err(|error| ConfigError::of_file(path, format!("cannot list the folder: {error}")))
 }
 
@@ -106,7 +101,6 @@ pub(crate) fn list_followed(path: &Path) -> Result<Vec<PathBuf>, String> {
         Ok(false) => Ok(Vec::new()),
         _ => list_folder(&folder),
     })
-    .flatten()
 }
 
 /// Dangling links and pipes are listed as well, so that opening them returns an error. Hidden files are skipped, because editors create them.
@@ -125,21 +119,16 @@ fn list_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// Returns the text of a regular file, or an error if it is larger than 1 MiB.
-///
-/// Blocks for as long as the file system does not respond.
-pub(crate) fn read_bounded(path: &Path) -> Result<String, String> {
-    let cause = |error: io::Error| Cause::from(error).text().to_owned();
-    let mut text = String::new();
-    // Otherwise opening a pipe would wait for a writer.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path).map_err(cause)?;
-    if !file.metadata().map_err(cause)?.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(cause)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(format!("it is larger than {MAX_FILE} bytes"));
-    }
-    Ok(text)
+/// Runs `work`, which reads `path`, on a dedicated thread: see [`probe::read_within`].
+pub(super) fn read_within<T: Send + 'static>(
+    limit: Duration,
+    path: &Path,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    probe::read_within(limit, path, work).map_err(|cause| cause.text().to_owned()).flatten()
+}
+
+/// Returns the text of a regular file, or why there is none: see [`probe::read_bounded`].
+pub(crate) fn read_bounded(path: &Path) -> Result<Zeroizing<String>, String> {
+    probe::read_bounded(path).map(Zeroizing::new).map_err(|cause| cause.text().to_owned())
 }

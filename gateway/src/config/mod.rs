@@ -16,6 +16,7 @@ use http::StatusCode;
 use probe::config::{Diagnostic, Diagnostics, Fields, KeyUsage, Node, Value};
 use probe::{Secret, SharedResources};
 use vault_client::Session;
+use zeroize::Zeroizing;
 
 pub use self::check_settings::{CheckLimits, CheckSettings, Severity};
 pub(crate) use self::document::Document;
@@ -135,7 +136,7 @@ impl ConfigError {
 impl Configuration {
     /// Reads the `text` of `file`.
     pub fn read(file: &Path, text: &str, context: LoadContext<'_>) -> Result<Self, ConfigError> {
-        Document::parse(file, text.to_owned()).build(context)
+        Document::parse(file, Zeroizing::new(text.to_owned())).build(context)
     }
 }
 
@@ -144,7 +145,7 @@ impl Configuration {
 /// The documentation is compared with these keys.
 pub fn key_usages(root: Node, context: LoadContext<'_>) -> Vec<KeyUsage> {
     let diagnostics = Diagnostics::default();
-    let document = Document::new(Path::new(""), String::new(), Ok(root));
+    let document = Document::new(Path::new(""), Zeroizing::default(), Ok(root));
     drop(document.build_with(context, None, &diagnostics));
     diagnostics.into_key_usages()
 }
@@ -157,7 +158,7 @@ fn build(
     vault_paths: BTreeSet<String>,
     diagnostics: &Diagnostics,
 ) -> Option<Configuration> {
-    let (settings, sections) = split(root);
+    let (mut settings, mut sections) = split(root);
     let mut fields = Fields::new(String::new(), &settings, diagnostics);
     let namespace = fields.required::<String>("namespace");
     let access = access(&mut fields);
@@ -167,6 +168,8 @@ fn build(
     let answer_timeout = answer_timeout(&mut fields);
     fields.finish();
     let components = sections::components(&sections, defaults, shared, diagnostics);
+    settings.wipe();
+    sections.iter_mut().for_each(|(_, section)| section.wipe());
     let answer_timeout = answer_timeout.unwrap_or_else(|| default_answer_timeout(&components));
     let (namespace, access, failure_status) = (namespace?, access?, failure_status?);
     if let Some(note) = access.token.as_ref().and_then(|token| token_note(token, token_line)) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use probe::config::{Diagnostic, Diagnostics, Node, Value};
 use probe::{Failure, Secret};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::files::read_bounded;
 
@@ -17,7 +18,7 @@ const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(
 pub type SecretCache = BTreeMap<String, Result<BTreeMap<String, Secret>, Failure>>;
 
 /// The content of the files that references name, by path, or the reason why it could not be read.
-pub(super) type FileContents = BTreeMap<PathBuf, Result<String, String>>;
+pub(super) type FileContents = BTreeMap<PathBuf, Result<Zeroizing<String>, String>>;
 
 /// The settings that contain certificates. No placeholder can be parsed as a certificate, and grants do not depend on them.
 const CERTIFICATES: [&str; 3] = ["ca", "certificate", "private_key"];
@@ -220,11 +221,11 @@ impl<'a> Template<'a> {
 
     /// The value of the string, which is found on this `line`.
     fn value(&self, line: usize, sources: Sources<'_>) -> Result<Value, String> {
-        let mut text = String::new();
+        let mut text = Zeroizing::new(String::new());
         let mut unknown = None;
         for (at, segment) in self.0.iter().enumerate() {
             if let Segment::Literal(literal) = segment {
-                text.push_str(literal);
+                push(&mut text, literal);
                 continue;
             }
             let in_user_info = self.is_in_user_info(at, &text);
@@ -246,13 +247,14 @@ impl<'a> Template<'a> {
                     if in_url { segment.url_placeholder() } else { segment.placeholder() }
                 }
             };
+            let value = Zeroizing::new(value);
             if in_user_info {
-                text.extend(utf8_percent_encode(&value, USER_INFO));
+                utf8_percent_encode(&value, USER_INFO).for_each(|part| push(&mut text, part));
             } else {
-                text.push_str(&value);
+                push(&mut text, &value);
             }
         }
-        Ok(unknown.map_or(Value::String(text), Value::Unknown))
+        Ok(unknown.map_or_else(|| Value::String(std::mem::take(&mut text)), Value::Unknown))
     }
 
     /// Masks the values from Vault in this string, which is the value of the setting at `path`, except those that the gateway shows.
@@ -292,6 +294,17 @@ impl<'a> Template<'a> {
             _ => false,
         })
     }
+}
+
+/// Appends to a text with secrets. If it has to be moved, the old place is wiped.
+fn push(text: &mut String, more: &str) {
+    if text.capacity() < text.len() + more.len() {
+        let mut moved = String::with_capacity(2 * (text.len() + more.len()));
+        moved.push_str(text);
+        text.zeroize();
+        *text = moved;
+    }
+    text.push_str(more);
 }
 
 impl Segment<'_> {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_datetime::{Datetime, Offset};
+use zeroize::Zeroize as _;
 
 use crate::Failure;
 
@@ -96,6 +97,16 @@ impl Node {
             message: error.message().replace('\n', ", "),
         };
         Err(errors.iter().map(diagnostic).collect())
+    }
+
+    /// Overwrites all strings, which may be secrets.
+    pub fn wipe(&mut self) {
+        match &mut self.value {
+            Value::String(text) => text.zeroize(),
+            Value::Array(items) => items.iter_mut().for_each(Self::wipe),
+            Value::Table(entries) => entries.iter_mut().for_each(|(_, entry)| entry.wipe()),
+            _ => {}
+        }
     }
 
     /// The entries, if this is a table.

@@ -7,7 +7,6 @@ use http::StatusCode;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use subtle::Choice;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use vault_client::Session;
 
 use crate::config::{Authorization, Configuration};
@@ -15,9 +14,6 @@ use crate::refresh::RefreshHandle;
 use crate::report::Report;
 use crate::runner::{CheckSample, ConcurrencyLimit, RunOptions, Runner};
 use crate::tokens::{Digest, Tokens};
-
-/// How long a request with an unknown token waits while secrets are read, since the token may be new.
-const UNKNOWN_TOKEN_TIMEOUT: Duration = Duration::from_millis(4500);
 
 /// The minimum time between two refreshes of secrets after rejected credentials.
 const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
@@ -206,17 +202,11 @@ impl Namespace {
         tokens.verify(path) & header
     }
 
-    /// Requests a refresh of the secrets, and waits until one that began at `since` or later ends, or a timeout expires.
-    pub(crate) async fn wait_for_refresh(&self, since: Instant) {
+    /// Requests a refresh of the secrets, and waits until one that began at `since` or later ends.
+    pub(crate) async fn refresh(&self, since: Instant) {
         if self.snapshot().session.is_some() {
-            // If Vault does not answer in time, the known tokens decide.
-            drop(timeout(UNKNOWN_TOKEN_TIMEOUT, self.refresh.refresh(since)).await);
+            self.refresh.refresh(since).await;
         }
-    }
-
-    /// Waits until the secrets have been read for the first time, or a timeout expires.
-    pub(crate) async fn wait_for_first_load(&self) {
-        drop(timeout(UNKNOWN_TOKEN_TIMEOUT, self.first_load()).await);
     }
 
     /// Waits until the secrets have been read for the first time, or reading them has failed.

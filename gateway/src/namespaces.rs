@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
 use crate::blocking;
 use crate::config::{ConfigError, list_followed, load_all};
@@ -26,6 +26,8 @@ use crate::tokens::Digest;
 const FOLDER_INTERVAL: Duration = Duration::from_secs(2);
 /// How long closing the sessions with Vault may take, and removing what checks have made.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a request with an unknown token waits while secrets are read, since the token may be new: no longer than the longest delay of a refusal.
+const UNKNOWN_TOKEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How many requests with unknown tokens may wait at a time, so that they never take all connections.
 const MAX_WAITING: usize = 128;
@@ -117,8 +119,11 @@ impl Namespaces {
         };
         let since = Instant::now();
         let all = self.all();
+        let until = tokio::time::Instant::from_std(since + UNKNOWN_TOKEN_TIMEOUT);
         // Soon after the start, a namespace may not have read its token yet.
-        join_all(all.iter().filter(|it| !it.has_token()).map(|it| it.wait_for_first_load())).await;
+        let first_loads = all.iter().filter(|it| !it.has_token()).map(|it| it.first_load());
+        // If Vault does not answer in time, the known tokens decide.
+        drop(timeout_at(until, join_all(first_loads)).await);
         if let Some(found) = self.find(token, header) {
             self.throttle.forgive(peer);
             return Some(found);
@@ -128,7 +133,8 @@ impl Namespaces {
             self.count_refused_token();
             return None;
         };
-        join_all(all.iter().map(|namespace| namespace.wait_for_refresh(since))).await;
+        let refreshes = all.iter().map(|namespace| namespace.refresh(since));
+        drop(timeout_at(until, join_all(refreshes)).await);
         if let Some(found) = self.find(token, header) {
             self.throttle.forgive(peer);
             return Some(found);
@@ -137,7 +143,8 @@ impl Namespaces {
         if self.wrong_token_lines.lock().allow(LINES_PER_SECOND, Instant::now()) {
             tracing::warn!(%peer, delay_seconds = delay.as_secs_f64(), "wrong access token");
         }
-        sleep(delay).await;
+        // Counted from the arrival, so that a slow Vault adds nothing to the longest delay.
+        sleep_until(tokio::time::Instant::from_std(since + delay)).await;
         None
     }
 

@@ -30,8 +30,8 @@ use crate::soak::rotation::Rotation;
 const INTERVAL: Duration = Duration::from_millis(50);
 /// How long a report may take: the gateway's own limit, and room for a busy machine.
 const REPORT_DEADLINE: Duration = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(2));
-/// How long an answer to an unknown token may take: 4.5 s for a look at Vault, 3 s of delay, and room for a busy machine.
-const REFUSAL_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an answer to an unknown token may take: 3 s for a look at Vault and the delay together, and room for a busy machine.
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest time after which a caller hangs up, in milliseconds.
 const MAX_PATIENCE: u64 = 300;
 /// The longest status, in characters.

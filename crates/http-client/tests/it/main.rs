@@ -186,6 +186,45 @@ async fn two_requests_with_one_deadline_time_out_in_the_same_step() {
     assert_eq!(tokio::join!(time_out(), time_out()), ("request", "request"));
 }
 
+/// An answer that no request asked for.
+const STALE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstale";
+
+#[tokio::test]
+async fn an_answer_behind_the_expected_one_is_not_read_by_the_next_request() {
+    let peer = Peer::start(|number, mut peer| async move {
+        peer.request().await;
+        let response = if number == 1 { [OK, STALE].concat() } else { OK.to_vec() };
+        peer.respond(&response).await;
+        assert_eq!(peer.request().await, None, "no second request arrives here");
+    })
+    .await;
+    let client = client(peer.address);
+    for connections in 1..=2 {
+        assert_eq!(send(&client, Method::POST).await.expect("its own answer"), "ok");
+        assert_eq!(peer.connections(), connections);
+    }
+}
+
+#[tokio::test]
+async fn bytes_on_an_idle_connection_close_it() {
+    static CLOSED: Notify = Notify::const_new();
+    let peer = Peer::start(|number, mut peer| async move {
+        peer.request().await;
+        peer.respond(OK).await;
+        if number == 1 {
+            peer.respond(STALE).await;
+        }
+        assert_eq!(peer.request().await, None, "no second request arrives here");
+        CLOSED.notify_one();
+    })
+    .await;
+    let client = client(peer.address);
+    assert_eq!(send(&client, Method::POST).await.expect("its own answer"), "ok");
+    timeout(Duration::from_secs(30), CLOSED.notified()).await.expect("it is closed while idle");
+    assert_eq!(send(&client, Method::POST).await.expect("its own answer"), "ok");
+    assert_eq!(peer.connections(), 2);
+}
+
 #[tokio::test]
 async fn a_truncated_response_is_a_failure() {
     let peer = Peer::start(|_, mut peer| async move {

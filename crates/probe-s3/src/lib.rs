@@ -10,6 +10,8 @@
 //!
 //! The check itself is in `aws-client`, since `probe-history` uses it for its files, too.
 
+use std::sync::Arc;
+
 use aws_client::s3::Bucket;
 use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 
@@ -17,10 +19,12 @@ use probe::{Check, DynChecks, Failure, Grant, Kind, Section, Steps};
 pub const KIND: Kind = Kind { name: "s3", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
-    section.group_by_key(|_, fields| Bucket::read(fields, section.shared()).map(BucketCheck))
+    section.group_by_key(|_, fields| {
+        Bucket::read(fields, section.shared()).map(Arc::new).map(BucketCheck)
+    })
 }
 
-struct BucketCheck(Bucket);
+struct BucketCheck(Arc<Bucket>);
 
 impl Check for BucketCheck {
     fn target(&self) -> &str {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_sdk_s3::Client;
-use probe::{Failure, Steps};
+use probe::{Cleanups, Failure, Steps};
 
 use super::canary;
 use super::pending_deletes::PendingDeletes;
@@ -21,6 +21,7 @@ pub struct Bucket {
     pub(super) read_source: ReadSource,
     pub(super) requests: RequestSettings,
     pub(super) pending_deletes: Arc<PendingDeletes>,
+    pub(super) cleanups: Cleanups,
 }
 
 /// A kind of access.
@@ -51,7 +52,7 @@ impl Bucket {
     }
 
     /// Uses each kind of access once.
-    pub async fn check(&self, steps: &Steps) -> Result<(), Failure> {
+    pub async fn check(self: &Arc<Self>, steps: &Steps) -> Result<(), Failure> {
         if self.needs(Access::List) {
             self.list(steps).await?;
         }
@@ -72,7 +73,8 @@ impl Bucket {
         }
     }
 
-    async fn write_and_delete(&self, steps: &Steps) -> Result<(), Failure> {
+    async fn write_and_delete(self: &Arc<Self>, steps: &Steps) -> Result<(), Failure> {
+        self.pending_deletes.delete_at_end(self, &self.cleanups);
         for key in self.pending_deletes.keys() {
             self.delete(steps, &key).await?;
         }

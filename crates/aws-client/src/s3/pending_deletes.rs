@@ -1,11 +1,18 @@
 //! The canaries that are still to be deleted, and when to sweep for those of other processes.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use probe::{Cleanups, Steps};
+use tokio::sync::oneshot;
 
+use super::bucket::Bucket;
 use super::canary::STALE_AFTER;
+
+/// How often to look whether the runs in flight have ended, at the end of the process.
+const END_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The canaries that earlier runs may have left in the bucket.
 ///
@@ -20,6 +27,10 @@ struct State {
     /// The keys of the runs in flight, which delete them themselves.
     in_flight: BTreeSet<String>,
     sweep: Sweep,
+    /// The latest bucket, whose credentials are valid, once a task waits for the end of the process.
+    bucket: Option<Weak<Bucket>>,
+    /// Ends that task when this is dropped.
+    task: Option<oneshot::Sender<()>>,
 }
 
 /// A key of a run in flight. Unless it was removed, it is pending once this is dropped.
@@ -53,6 +64,40 @@ impl PendingDeletes {
     pub(super) fn add<'a>(&'a self, key: &'a str) -> InFlight<'a> {
         self.0.lock().in_flight.insert(key.to_owned());
         InFlight { pending: self, key }
+    }
+
+    /// Deletes at the end of the process what runs have left by then, with the credentials of the latest `bucket`.
+    pub(super) fn delete_at_end(self: &Arc<Self>, bucket: &Arc<Bucket>, cleanups: &Cleanups) {
+        let mut state = self.0.lock();
+        if state.bucket.replace(Arc::downgrade(bucket)).is_some() {
+            return;
+        }
+        let (task, dropped) = oneshot::channel();
+        state.task = Some(task);
+        let (pending, tasks) = (Arc::downgrade(self), cleanups.clone());
+        cleanups.spawn(async move {
+            tokio::select! {
+                () = tasks.ending() => {}
+                _ = dropped => return,
+            }
+            if let Some(pending) = pending.upgrade() {
+                pending.delete_all().await;
+            }
+        });
+    }
+
+    /// Deletes what runs have left, once all of them have ended. Best effort: without an answer, a later process sweeps.
+    async fn delete_all(&self) {
+        while !self.0.lock().in_flight.is_empty() {
+            tokio::time::sleep(END_INTERVAL).await;
+        }
+        let bucket = self.0.lock().bucket.as_ref().and_then(Weak::upgrade);
+        let Some(bucket) = bucket else { return };
+        for key in self.keys() {
+            if bucket.delete(&Steps::new(), &key).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Removes a key that is known not to exist.

@@ -62,6 +62,7 @@ impl Bucket {
             read_source,
             requests,
             pending_deletes: shared.get_or_insert(&place, PendingDeletes::default),
+            cleanups: shared.cleanups().clone(),
         })
     }
 }

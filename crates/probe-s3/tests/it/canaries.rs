@@ -1,8 +1,9 @@
 //! The objects that the check writes, and their deletion.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use probe::SharedResources;
+use probe::{DynCheck, SharedResources};
 use probe_s3::KIND;
 use probe_testkit::{checks, component_sharing, cut_at_random, run};
 use serde_json::json;
@@ -35,25 +36,34 @@ async fn no_object_is_left_after_complete_and_cancelled_runs() {
     assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
 }
 
+/// Cuts runs until one has written its canary and not deleted it.
+async fn cut_after_write(server: &Localstack, check: &Arc<dyn DynCheck>) {
+    // A little longer each time.
+    let mut limit = Duration::ZERO;
+    while server.objects(APP_BUCKET).unwrap().is_empty() {
+        limit += Duration::from_millis(1);
+        assert!(limit < TIMEOUT, "no run was cut after its write");
+        run(check, limit).await;
+    }
+}
+
 #[tokio::test]
-async fn the_canary_of_a_cancelled_run_is_deleted_after_new_credentials_too() {
+async fn the_canary_of_a_cancelled_run_is_deleted_by_the_next_run_and_at_the_end() {
     let server = Localstack::start().unwrap();
     let shared = SharedResources::default();
     let group = |lines: &str| component_sharing(&KIND, "s3", &format!("[files]\n{lines}"), &shared);
     let before = group(&lines(&server, ALL));
     let check = checks(&before).remove(0).1;
     run(&check, TIMEOUT).await.expect_working();
-    // A little longer each time, until a run is cut between its write and its deletion.
-    let mut limit = Duration::ZERO;
-    while server.objects(APP_BUCKET).unwrap().is_empty() {
-        limit += Duration::from_millis(1);
-        assert!(limit < TIMEOUT, "no run was cut after its write");
-        run(&check, limit).await;
-    }
+    cut_after_write(&server, &check).await;
     let after = group(&lines(&server, ALL).replace(SECRET_ACCESS_KEY, "rotated"));
     drop((before, check));
-    run(&checks(&after).remove(0).1, TIMEOUT).await.expect_working();
-    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
+    let check = checks(&after).remove(0).1;
+    run(&check, TIMEOUT).await.expect_working();
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0], "the next run deletes it");
+    cut_after_write(&server, &check).await;
+    shared.cleanups().finish(TIMEOUT).await;
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0], "so does the end of the process");
 }
 
 #[tokio::test]

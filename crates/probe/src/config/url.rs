@@ -157,6 +157,11 @@ impl Url {
             return Err("expected a URL such as `scheme://host:port`: it has no host".to_owned());
         }
         let parts = UrlParts::split(text)?;
+        // The parser ends the authority at a backslash in place of a port, and shows what follows as a path: it may be the rest of a password.
+        if parts.hosts.contains('\\') {
+            let message = "expected no `\\` in the host, and `%5C` in a user or a password";
+            return Err(message.to_owned());
+        }
         let username = percent_decode(parsed.username(), "user-info")?;
         let password = parsed.password().map(|password| percent_decode(password, "user-info"));
         let password = password.transpose()?.map(Secret::new);
@@ -327,6 +332,14 @@ mod tests {
         assert_eq!(url.username(), "me");
         assert_eq!(url.password().map(Secret::expose), Some("p@ss-word"));
         assert_eq!(url.authority(1), "cache:6379");
+    }
+
+    #[test]
+    fn a_backslash_does_not_end_the_authority() {
+        for text in ["redis://u:5\\x/hunter2@h", "redis://ws:\\/hunter2@h"] {
+            let error = Url::parse(text).expect_err("a backslash in place of a port");
+            assert!(error.starts_with("expected ") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

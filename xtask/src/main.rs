@@ -8,6 +8,7 @@ mod demo;
 mod deny;
 mod doc;
 mod files;
+mod fuzz;
 mod gateway;
 mod image;
 mod manifests;
@@ -90,6 +91,18 @@ enum Task {
         #[arg(long, value_name = "NUMBER")]
         seed: Option<u64>,
     },
+    /// Mutate a kept corpus of what callers, operators and servers send; fail if anything panics, hangs or shows a secret.
+    Fuzz {
+        /// How long to run, over all targets.
+        #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: u64,
+        /// The targets to run, instead of all.
+        #[arg(long, value_name = "NAME", value_delimiter = ',')]
+        target: Vec<String>,
+        /// The seed of all random choices, to repeat those of an earlier run.
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
+    },
     /// Create a probe crate and register it.
     NewProbe {
         /// The name of the backend that it probes: lower-case letters, digits and dashes.
@@ -121,6 +134,7 @@ fn main() -> ExitCode {
         Task::Image => image::run(),
         Task::Bench { json, only } => bench::run(json.as_deref(), &only),
         Task::Soak { minutes, seed } => soak::run(minutes, seed),
+        Task::Fuzz { minutes, target, seed } => fuzz::run(minutes, &target, seed),
         Task::NewProbe { name } => new_probe::run(&name),
     };
     match result {

@@ -29,6 +29,15 @@ pub(crate) struct OpenConnection {
 /// Connects, authenticates, and opens the virtual host.
 pub(crate) async fn open(params: &ConnectParams, steps: &Steps) -> Result<OpenConnection, Failure> {
     let stream = net::connect(steps, &params.host, params.port, params.tls.as_ref()).await?;
+    open_on(stream, params, steps).await
+}
+
+/// Authenticates on an open stream, and opens the virtual host.
+pub(crate) async fn open_on(
+    stream: net::Stream,
+    params: &ConnectParams,
+    steps: &Steps,
+) -> Result<OpenConnection, Failure> {
     let mut handshake = Handshake { stream, decoder: FrameDecoder::default() };
     steps.run("handshake", handshake.start()).await?;
     let tune = steps.run(step::AUTHENTICATE, handshake.authenticate(params)).await?;

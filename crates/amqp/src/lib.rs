@@ -17,6 +17,9 @@ mod deliveries;
 mod error;
 mod field_tables;
 mod frames;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod handshake;
 mod io_loop;

@@ -21,6 +21,9 @@ mod broadcast;
 mod broker;
 mod canary;
 mod findings;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inspect;
 mod kombu;
 mod ping;

@@ -299,7 +299,7 @@ impl RedisBroker {
 }
 
 /// The reply in a message, if it is one to the request `ticket`.
-fn reply(message: &str, ticket: &str) -> Option<InspectReply> {
+pub(crate) fn reply(message: &str, ticket: &str) -> Option<InspectReply> {
     let (headers, body) = decode_message(message)?;
     let is_expected = headers.get("ticket")?.as_str()? == ticket;
     is_expected.then(|| InspectReply::parse(&body)).flatten()

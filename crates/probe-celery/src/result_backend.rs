@@ -155,7 +155,7 @@ impl RedisResults {
 }
 
 /// The outcome of a task; `None` while it is not done. A result that is not JSON counts as success, since the task has run.
-fn outcome(result: &[u8]) -> Option<Result<(), Failure>> {
+pub(crate) fn outcome(result: &[u8]) -> Option<Result<(), Failure>> {
     let Ok(result) = serde_json::from_slice::<Value>(result) else { return Some(Ok(())) };
     let fail = |reason: String| Some(Err(Failure::msg(STEP, reason)));
     match result.get("status").and_then(Value::as_str) {

@@ -31,6 +31,9 @@
 mod clickhouse;
 mod e2e;
 mod event_bridge;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health_endpoint;
 mod secret_headers;
 mod settings;

@@ -20,6 +20,9 @@ mod channel_binding;
 mod commit;
 mod endpoint;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod lag;
 mod parameters;

@@ -285,7 +285,7 @@ impl Connect for Server {
 }
 
 /// Sends an `SSLRequest`, and returns whether the server accepts it. Only one byte is read, since the bytes after it belong to the TLS handshake.
-async fn request_tls(stream: &mut Box<dyn Stream>) -> Result<bool, Cause> {
+pub(crate) async fn request_tls(stream: &mut Box<dyn Stream>) -> Result<bool, Cause> {
     stream.write_all(&SSL_REQUEST).await?;
     match stream.read_u8().await {
         Ok(b'S') => Ok(true),

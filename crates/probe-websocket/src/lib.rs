@@ -18,6 +18,9 @@
 
 mod answer;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod header;
 mod request;

@@ -2,7 +2,7 @@
 //!
 //! The protocol: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
 
-mod slots;
+pub(crate) mod slots;
 
 use std::fmt;
 use std::sync::Arc;

@@ -13,6 +13,9 @@ mod connection;
 mod deployment;
 mod error;
 mod first_answer;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod node_connection;
 mod parameters;

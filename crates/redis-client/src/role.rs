@@ -80,7 +80,7 @@ pub(crate) fn is_primary(reply: &Value) -> bool {
 }
 
 /// Verifies that the reply to `ROLE` is not that of a replica without its primary.
-fn verify(reply: &Value) -> Result<(), Failure> {
+pub(crate) fn verify(reply: &Value) -> Result<(), Failure> {
     let Value::Array(parts) = reply else { return Ok(()) };
     match parts.as_slice() {
         [role, host, Value::Int(port), link, ..]

@@ -23,7 +23,7 @@ const REFUSALS: [&str; 3] = [DENIED, LATEST, MISSING];
 pub(crate) struct Mounts(Mutex<BTreeMap<String, KvVersion>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KvVersion {
+pub(crate) enum KvVersion {
     One,
     Two,
 }
@@ -111,7 +111,7 @@ async fn get(
     tokens.get(steps, STEP, &api_path).await
 }
 
-fn parse(
+pub(crate) fn parse(
     response: ApiResponse,
     path: &str,
     version: KvVersion,

@@ -3,6 +3,9 @@
 //! Everything is configured explicitly; the `VAULT_*` environment variables are not read.
 
 mod api;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod health;
 mod kv;

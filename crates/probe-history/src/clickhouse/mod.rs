@@ -1,7 +1,7 @@
 //! The history's database: one table of one `ClickHouse`, queried over HTTP.
 
 mod grants;
-mod response;
+pub(crate) mod response;
 mod sql;
 mod table;
 

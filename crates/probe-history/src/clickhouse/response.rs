@@ -9,7 +9,7 @@ use probe::{Cause, Failure};
 const AUTHENTICATION_CODES: &[u32] = &[192, 193, 194, 516];
 
 /// Whether the response contains a row.
-pub(super) fn has_row(step: &'static str, response: &Response<Bytes>) -> Result<bool, Failure> {
+pub(crate) fn has_row(step: &'static str, response: &Response<Bytes>) -> Result<bool, Failure> {
     let (status, body) = (response.status(), String::from_utf8_lossy(response.body()));
     // An exception may follow after the status has been sent.
     if let Some(exception) = Exception::in_body(&body) {

@@ -1,0 +1,22 @@
+//! Runs every target briefly: all kept inputs, and mutations of them.
+
+use std::time::Duration;
+
+use fuzz::{Limits, TARGETS, run};
+
+/// For each target, so that all take about 5 s.
+const DURATION: Duration = Duration::from_millis(350);
+
+#[test]
+fn kept_inputs_and_mutations_of_them_are_read_without_a_finding() {
+    let mut findings = Vec::new();
+    for target in TARGETS {
+        let limits = Limits { duration: DURATION, seed: rand::random(), current: None };
+        let outcome = run(target, &limits);
+        assert!(outcome.inputs > 0, "{}: no inputs", target.name);
+        findings
+            .extend(outcome.findings.iter().map(|finding| format!("{}: {finding}", target.name)));
+    }
+    // One test for all: the memory is that of the process.
+    assert!(findings.is_empty(), "{findings:#?}");
+}

@@ -169,7 +169,9 @@ fn build(
     fields.finish();
     let components = sections::components(&sections, defaults, shared, diagnostics);
     settings.wipe();
-    sections.iter_mut().for_each(|(_, section)| section.wipe());
+    for (_, section) in &mut sections {
+        section.wipe();
+    }
     let answer_timeout = answer_timeout.unwrap_or_else(|| default_answer_timeout(&components));
     let (namespace, access, failure_status) = (namespace?, access?, failure_status?);
     if let Some(note) = access.token.as_ref().and_then(|token| token_note(token, token_line)) {

@@ -14,6 +14,7 @@ use criterion::Criterion;
 use gateway::http::{PeerAddress, ReportSource, app};
 use gateway::namespace::Namespace;
 use gateway::namespaces::Namespaces;
+use gateway::overview::Overview;
 use gateway::report::{CheckResult, ComponentResult, Components, Report, WORKING};
 use gateway::runner::RunOptions;
 use http::{Request, StatusCode};
@@ -151,6 +152,10 @@ impl ReportSource for FixedSource {
 
     async fn report(namespace: &Self, _: RunOptions) -> Report {
         Report { components: namespace.0(), age: None, has_critical_failure: false }
+    }
+
+    fn overview(_: &Self) -> Overview {
+        Overview::default()
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use vault_client::Session;
 
 use crate::config::{Authorization, Configuration};
+use crate::overview::Overview;
 use crate::refresh::RefreshHandle;
 use crate::report::Report;
 use crate::runner::{CheckSample, ConcurrencyLimit, RunOptions, Runner};
@@ -111,6 +112,18 @@ impl Namespace {
             name: snapshot.name.clone(),
             checks: runner.samples(now),
             reload: *self.reload.lock(),
+        }
+    }
+
+    /// The state beyond the report at `now`, for the page.
+    pub(crate) fn overview(&self, now: SystemTime) -> Overview {
+        let snapshot = self.snapshot();
+        let reload = *self.reload.lock();
+        Overview {
+            namespace: snapshot.name.clone(),
+            checks: snapshot.runner.overview(now),
+            rejected_since: reload.is_rejected.then_some(reload.installed),
+            unreadable_secrets: reload.unreadable_secrets,
         }
     }
 

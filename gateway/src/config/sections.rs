@@ -35,6 +35,8 @@ const MAX_LISTED: usize = 30;
 pub struct Component {
     /// Its name in the report.
     pub name: String,
+    /// The name of its probe.
+    pub kind: &'static str,
     /// Its checks.
     pub checks: Checks<ConfiguredCheck>,
     /// A digest of what its probe reads of its section, values of references included, and of the limits of its checks.
@@ -158,7 +160,8 @@ fn component(
     for ConfiguredCheck { settings, .. } in checks.iter() {
         digest_limits(settings.limits, &mut digest);
     }
-    Some(Component { name: name.to_owned(), checks, identity: digest.finalize().into() })
+    let identity = digest.finalize().into();
+    Some(Component { name: name.to_owned(), kind: kind.name, checks, identity })
 }
 
 fn report_unknown_checks(

@@ -6,9 +6,11 @@ use http::{Method, Request, Response, StatusCode};
 
 use super::format::Format;
 use super::layers::{AnswerDeadline, AuthorizedNamespace, extension};
+use super::page::Filter;
 use super::preferences;
 use super::response::{self, Body};
 use super::source::ReportSource;
+use super::target::Target;
 use crate::runner::RunOptions;
 
 /// Handles `GET`, `HEAD` and `OPTIONS`. The server leaves out the body of the response to `HEAD`.
@@ -33,5 +35,12 @@ async fn report<R: ReportSource>(request: &Request<()>, format: Format) -> Respo
     let report = R::report(namespace, options).await;
     let status =
         if report.has_critical_failure { R::failure_status(namespace) } else { StatusCode::OK };
-    response::report(&report, status, options.wait, format)
+    match format {
+        Format::Json { indent } => response::report(&report, status, options.wait, indent),
+        Format::Html => {
+            let filter = Filter::parse(extension::<Target>(request).query());
+            let overview = R::overview(namespace);
+            response::report_page(&report, &overview, status, options.wait, &filter)
+        }
+    }
 }

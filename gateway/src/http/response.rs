@@ -9,33 +9,56 @@ use serde::Serialize;
 
 use super::format::Format;
 use super::json::to_json;
-use super::page;
+use super::page::{self, Filter};
+use crate::overview::Overview;
 use crate::report::Report;
 
 /// The body of every response: it is complete before it is sent.
 pub(super) type Body = Full<Bytes>;
 
 /// The maximum number of headers in a report, which are reserved so that their map does not grow.
-const MAX_HEADERS: usize = 9;
+const MAX_HEADERS: usize = 10;
 
+const REFRESH: HeaderName = HeaderName::from_static("refresh");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT_HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// The report.
+/// The report as JSON.
 pub(super) fn report(
     report: &Report,
     status: StatusCode,
     wait: Option<Duration>,
-    format: Format,
+    indent: usize,
 ) -> Response<Body> {
-    let mut response = match format {
-        Format::Json { indent: 0 } => {
-            json_text(status, report.components.written(|| to_json(report, 0)))
-        }
-        Format::Json { indent } => json(status, report, indent),
-        Format::Html => html(status, page::report(report)),
+    let response = match indent {
+        0 => json_text(status, report.components.written(|| to_json(report, 0))),
+        _ => json(status, report, indent),
     };
+    of_report(response, report, wait)
+}
+
+/// The report as a page.
+pub(super) fn report_page(
+    report: &Report,
+    overview: &Overview,
+    status: StatusCode,
+    wait: Option<Duration>,
+    filter: &Filter,
+) -> Response<Body> {
+    let mut response = html(status, page::report(report, overview, filter));
+    if let Some(seconds) = filter.refresh() {
+        response.headers_mut().insert(REFRESH, seconds.into());
+    }
+    of_report(response, report, wait)
+}
+
+/// Adds the headers of every report.
+fn of_report(
+    mut response: Response<Body>,
+    report: &Report,
+    wait: Option<Duration>,
+) -> Response<Body> {
     let headers = response.headers_mut();
     if let Some(age) = report.age {
         headers.insert(header::AGE, age_value(age));
@@ -134,7 +157,7 @@ fn json_text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 
 fn html(status: StatusCode, page: String) -> Response<Body> {
     let mut response = response(status, TEXT_HTML, page.into());
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page::POLICY);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page::POLICY.clone());
     response
 }
 

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
 use crate::namespace::Namespace;
 use crate::namespaces::Namespaces;
+use crate::overview::Overview;
 use crate::report::Report;
 use crate::runner::RunOptions;
 
@@ -40,6 +41,9 @@ pub trait ReportSource: Send + Sync + 'static {
         namespace: &Self::Namespace,
         options: RunOptions,
     ) -> impl Future<Output = Report> + Send;
+
+    /// Returns what the page shows beside the report.
+    fn overview(namespace: &Self::Namespace) -> Overview;
 }
 
 impl ReportSource for Namespaces {
@@ -68,5 +72,9 @@ impl ReportSource for Namespaces {
 
     async fn report(namespace: &Arc<Namespace>, options: RunOptions) -> Report {
         namespace.report(options).await
+    }
+
+    fn overview(namespace: &Arc<Namespace>) -> Overview {
+        namespace.overview(SystemTime::now())
     }
 }

@@ -21,6 +21,7 @@ use self::checks::{NamespaceCollector, SampleCollector};
 pub use self::exposition::Exposition;
 use self::exposition::Format;
 pub use self::family::Family;
+pub(crate) use self::observations::measured;
 use self::process::ProcessCollector;
 use self::server::ServerCollector;
 use crate::http::ServerStatistics;

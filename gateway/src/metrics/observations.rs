@@ -68,6 +68,16 @@ fn metric(observation: &Observation) -> (&'static Family, Value) {
     }
 }
 
+/// The name of the metric of an observation, and its value.
+pub(crate) fn measured(observation: &Observation) -> (String, f64) {
+    let (family, value) = metric(observation);
+    let value = match value {
+        Value::Count(count) => f64::from(u32::try_from(count).unwrap_or(u32::MAX)),
+        Value::Seconds(seconds) => seconds,
+    };
+    (family.name(), value)
+}
+
 /// Writes the observations of the last run of each check.
 pub(super) fn encode(
     samples: &[NamespaceSample],

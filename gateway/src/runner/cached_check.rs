@@ -1,21 +1,24 @@
-//! One check with its last outcome, and its run in progress that all callers share.
+//! One check with its last outcome and history, and its run in progress that all callers share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use probe::{DynCheck, Observation, Steps};
+use probe::{DynCheck, Observation, Steps, scrub};
 use tokio::sync::{SemaphorePermit, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::concurrency_limit::ConcurrencyLimit;
+use super::history::{History, Moment, Transition};
 use super::options::WaitLimit;
 use super::run::{BlockingHistory, Outcome, RunHandle};
 use super::schedule::Schedule;
 use super::statistics::Statistics;
 use super::subscriber::{Fallback, PendingResult, ReportedResult, Subscriber};
-use crate::config::CheckLimits;
+use crate::config::{CheckLimits, Severity};
+use crate::overview::{CheckOverview, LastRun};
+use crate::timestamp::rfc3339;
 
 /// The step of a run that waits for a permit of the concurrency limit.
 const WAIT_FOR_A_TURN: &str = "wait for a turn";
@@ -27,7 +30,7 @@ pub(super) struct CachedCheck {
     check: Arc<dyn DynCheck>,
     limits: CheckLimits,
     limit: ConcurrencyLimit,
-    history: Arc<BlockingHistory>,
+    blocking: Arc<BlockingHistory>,
     state: Mutex<State>,
     /// The number of outcomes so far.
     outcomes: AtomicU64,
@@ -57,6 +60,10 @@ struct State {
     /// How long each step of the last run took.
     durations: Vec<(&'static str, Duration)>,
     statistics: Statistics,
+    /// It begins with the first outcome.
+    history: Option<Box<History>>,
+    /// Whether a check of a new configuration continues the history.
+    is_replaced: bool,
     /// The run in progress. Its subscribers own it, so that it ends with the last of them.
     run: Weak<Run>,
     /// The same run, if it continues without subscribers.
@@ -81,19 +88,21 @@ impl State {
 }
 
 impl CachedCheck {
+    /// A check that continues the `history` of the one that it replaces, if any.
     pub(super) fn new(
         name: String,
         check: Arc<dyn DynCheck>,
         limits: CheckLimits,
         limit: ConcurrencyLimit,
+        history: Option<Box<History>>,
     ) -> Self {
         Self {
             name: name.into(),
             check,
             limits,
             limit,
-            history: Arc::default(),
-            state: Mutex::default(),
+            blocking: Arc::default(),
+            state: Mutex::new(State { history, ..State::default() }),
             outcomes: AtomicU64::new(0),
             created: Instant::now(),
         }
@@ -176,6 +185,38 @@ impl CachedCheck {
         (last, state.observations.clone(), state.statistics)
     }
 
+    /// Hands the history over to the check that replaces this one.
+    pub(super) fn take_history(&self) -> Option<Box<History>> {
+        let mut state = self.state.lock();
+        state.is_replaced = true;
+        state.history.take()
+    }
+
+    /// The state for the page, with the settings that are not those of this check itself.
+    pub(super) fn overview(
+        &self,
+        kind: &'static str,
+        severity: Severity,
+        maintenance_until: Option<SystemTime>,
+        interval: Duration,
+    ) -> CheckOverview {
+        let state = self.state.lock();
+        let last =
+            |outcome: &Outcome| LastRun { line: outcome.failure.clone(), cause: outcome.cause };
+        CheckOverview {
+            name: self.name.clone(),
+            kind,
+            target: scrub(self.check.target()),
+            severity,
+            maintenance_until,
+            interval,
+            limits: self.limits,
+            last: state.last.as_ref().map(last),
+            observations: state.observations.clone(),
+            history: state.history.clone(),
+        }
+    }
+
     pub(super) fn target(&self) -> &str {
         self.check.target()
     }
@@ -234,9 +275,9 @@ impl CachedCheck {
     ) {
         let permit = cancelled.run_until_cancelled(self.permit(&steps)).await;
         let Some(Some(_permit)) = permit else { return };
-        let (check, history) = (self.check.clone(), self.history.clone());
+        let (check, blocking) = (self.check.clone(), self.blocking.clone());
         let timeout = self.limits.timeout;
-        let mut handle = RunHandle::start(check, history, steps.clone(), timeout, cancelled);
+        let mut handle = RunHandle::start(check, blocking, steps.clone(), timeout, cancelled);
         if let Some(outcome) = handle.outcome().await {
             self.record(&run, &outcome, &steps, handle.is_finished());
             publish.send_replace(Some(outcome));
@@ -268,6 +309,12 @@ impl CachedCheck {
         (state.observations, state.durations) = (observations, durations);
         let last = state.last.replace(outcome.clone());
         state.statistics.add(outcome, last.as_ref());
+        let now = Moment::now();
+        let transition = if state.is_replaced {
+            None
+        } else {
+            History::add(&mut state.history, outcome, &durations, now)
+        };
         self.outcomes.fetch_add(1, Ordering::Release);
         if finished {
             state.forget(run);
@@ -275,17 +322,23 @@ impl CachedCheck {
             state.detach(run);
         }
         drop(state);
-        self.log_change(last.as_ref(), outcome);
+        if let Some(transition) = transition {
+            self.log_change(transition, outcome, now);
+        }
     }
 
-    fn log_change(&self, last: Option<&Outcome>, outcome: &Outcome) {
-        let was_working = last.map(|last| last.failure.is_none());
-        match (&outcome.failure, was_working) {
-            (Some(failure), None | Some(true)) => {
-                tracing::warn!(check = &*self.name, status = &**failure, "check failed");
+    /// Logs that the check has begun to fail or to work again, with the time that it had worked or failed before.
+    fn log_change(&self, transition: Transition, outcome: &Outcome, now: Moment) {
+        let Transition { since, step } = transition;
+        let duration_seconds = since.map(|since| now.since(since).as_secs());
+        let since = since.map(|since| rfc3339(since.wall()));
+        let check = &*self.name;
+        match &outcome.failure {
+            Some(failure) => {
+                let status = &**failure;
+                tracing::warn!(check, status, step, since, duration_seconds, "check failed");
             }
-            (None, Some(false)) => tracing::info!(check = &*self.name, "check recovered"),
-            _ => {}
+            None => tracing::info!(check, step, since, duration_seconds, "check recovered"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cached_check;
 mod concurrency_limit;
+mod history;
 mod options;
 mod run;
 mod schedule;
@@ -10,6 +11,7 @@ mod subscriber;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +21,9 @@ use probe::{Checks, Observation};
 
 use self::cached_check::{CachedCheck, LastOutcome};
 pub use self::concurrency_limit::ConcurrencyLimit;
+#[cfg(test)]
+pub(crate) use self::history::tests as history_tests;
+pub(crate) use self::history::{CELLS, Cell, Change, History, MAX_RESULTS, Moment, PastResult};
 pub use self::options::RunOptions;
 pub(crate) use self::run::RunResult;
 use self::schedule::Schedule;
@@ -26,6 +31,7 @@ pub(crate) use self::statistics::Durations;
 use self::statistics::Statistics;
 use self::subscriber::{ReportedResult, Subscriber};
 use crate::config::{Component, ConfiguredCheck, Severity};
+use crate::overview::CheckOverview;
 use crate::report::{CheckResult, Components, Report};
 
 /// The age at which a result says nothing about the present any more, unless the interval of its check is long.
@@ -56,6 +62,7 @@ struct CachedReport {
 #[derive(Clone)]
 struct RunnerEntry {
     name: Arc<str>,
+    kind: &'static str,
     identity: [u8; 32],
     checks: Checks<RunnerCheck>,
 }
@@ -71,18 +78,26 @@ struct RunnerCheck {
 
 impl Runner {
     /// A runner of the components of a namespace. A check of a component that `previous` has as well keeps its outcomes and its runs in progress.
+    ///
+    /// A check that is not the same any more continues the history of the one with its name: a new configuration is often the repair, whose effect is then visible.
     pub fn new(
         namespace: &str,
         components: Vec<Component>,
         limit: &ConcurrencyLimit,
         previous: Option<&Self>,
     ) -> Self {
+        let by_name: HashMap<_, _> = previous
+            .into_iter()
+            .flat_map(Self::checks)
+            .map(|check| (check.cached.name(), &check.cached))
+            .collect();
+        let history = |name: &str| by_name.get(name).and_then(|check| check.take_history());
         let entry = |component: Component| {
             let is_same = |entry: &&RunnerEntry| {
                 *entry.name == *component.name && entry.identity == component.identity
             };
             let known = previous.and_then(|runner| runner.entries.iter().find(is_same));
-            RunnerEntry::new(namespace, component, limit, known)
+            RunnerEntry::new(namespace, component, limit, known, &history)
         };
         Self { entries: components.into_iter().map(entry).collect(), cached: Mutex::default() }
     }
@@ -103,12 +118,12 @@ impl Runner {
     #[must_use]
     pub fn only(&self, names: &[String]) -> Self {
         let part = |entry: &RunnerEntry| {
-            let RunnerEntry { name: component, identity, checks } = entry;
+            let RunnerEntry { name: component, checks, .. } = entry;
             if names.iter().any(|name| **name == **component) {
                 return Some(entry.clone());
             }
             let checks = checks.filter_group(|name| names.contains(&name.within(component)))?;
-            Some(RunnerEntry { name: component.clone(), identity: *identity, checks })
+            Some(RunnerEntry { checks, ..entry.clone() })
         };
         Self { entries: self.entries.iter().filter_map(part).collect(), cached: Mutex::default() }
     }
@@ -145,6 +160,15 @@ impl Runner {
             samples.extend(checks.iter().map(|check| check.sample(name.clone(), now)));
         }
         samples
+    }
+
+    /// The state of each check at `now`, for the page.
+    pub(crate) fn overview(&self, now: SystemTime) -> Vec<CheckOverview> {
+        let mut checks = Vec::new();
+        for entry in &self.entries {
+            checks.extend(entry.checks.iter().map(|check| check.overview(entry.kind, now)));
+        }
+        checks
     }
 
     async fn run_checks(&self, options: RunOptions) -> RunReport {
@@ -226,8 +250,9 @@ impl RunnerEntry {
         component: Component,
         limit: &ConcurrencyLimit,
         known: Option<&Self>,
+        history: &dyn Fn(&str) -> Option<Box<History>>,
     ) -> Self {
-        let Component { name: component, checks, identity } = component;
+        let Component { name: component, kind, checks, identity } = component;
         let mut cached = known.into_iter().flat_map(|known| known.checks.iter());
         let made = checks.iter_named(&component).map(|(name, configured)| {
             let ConfiguredCheck { check, settings } = configured;
@@ -236,14 +261,15 @@ impl RunnerEntry {
                 known.cached.clone()
             } else {
                 let (check, limits) = (check.clone(), settings.limits);
-                Arc::new(CachedCheck::new(name, check, limits, limit.clone()))
+                let history = history(&name);
+                Arc::new(CachedCheck::new(name, check, limits, limit.clone(), history))
             };
             let (severity, maintenance_until) = (settings.severity, settings.maintenance_until);
             RunnerCheck { cached, schedule, severity, maintenance_until }
         });
         let checks = checks.with_values(made);
         let Some(checks) = checks else { unreachable!("each check has a name") };
-        Self { name: component.into(), identity, checks }
+        Self { name: component.into(), kind, identity, checks }
     }
 }
 
@@ -267,6 +293,12 @@ impl RunnerCheck {
             timeout: self.cached.timeout(),
             durations: self.cached.durations(),
         }
+    }
+
+    fn overview(&self, kind: &'static str, now: SystemTime) -> CheckOverview {
+        let interval = self.schedule.map(|schedule| schedule.interval()).unwrap_or_default();
+        let maintenance_until = self.maintenance_until.filter(|_| self.is_in_maintenance(now));
+        self.cached.overview(kind, self.severity, maintenance_until, interval)
     }
 
     /// Whether a failure means that the application does not work, and is not expected.

@@ -7,6 +7,7 @@
 //! A run after one that did not block is a task on the workers.
 
 use std::future::poll_fn;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +44,8 @@ pub(super) struct Outcome {
     pub(super) failure: Option<Arc<str>>,
     /// The step that failed.
     pub(super) failed_step: Option<&'static str>,
+    /// A digest of the step, cause and target of the failure, which failures of different checks may have in common.
+    pub(super) cause: u64,
     /// How long the check took.
     pub(super) response_time: Duration,
     /// When the run was complete. The age of the result counts from then.
@@ -190,6 +193,7 @@ impl Completion {
     fn into_outcome(self, target: &str) -> Outcome {
         Outcome {
             failed_step: self.failure.as_ref().map(Failure::step),
+            cause: self.failure.as_ref().map_or(0, |failure| cause(failure, target)),
             failure: self.failure.map(|failure| failure.render(target).into()),
             response_time: self.response_time,
             completed: Instant::now(),
@@ -197,6 +201,13 @@ impl Completion {
             blocks: false,
         }
     }
+}
+
+/// A digest of a failure without what differs from run to run, such as the age of a refused login.
+fn cause(failure: &Failure, target: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (failure.step(), failure.cause().text(), target).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Runs `check` to its end or its timeout, and records whether it blocked. Returns `None` if it was cancelled.

@@ -109,6 +109,7 @@ mod tests {
     use super::super::tests::body;
     use super::*;
     use crate::http::format::Format;
+    use crate::overview::Overview;
     use crate::report::Report;
     use crate::runner::RunOptions;
 
@@ -144,6 +145,10 @@ mod tests {
 
         async fn report(_: &u8, _: RunOptions) -> Report {
             unreachable!("the inner service makes no report")
+        }
+
+        fn overview(_: &u8) -> Overview {
+            unreachable!("the inner service makes no page")
         }
     }
 

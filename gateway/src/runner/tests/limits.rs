@@ -74,7 +74,12 @@ async fn a_report_at_its_deadline_keeps_its_shape() {
             .into_iter()
             .zip([&hanging, &working].map(|check| configured(check, limits)))
             .collect();
-        Component { name: name.to_owned(), checks: Checks::Group(checks), identity: [0; 32] }
+        Component {
+            name: name.to_owned(),
+            kind: "fake",
+            checks: Checks::Group(checks),
+            identity: [0; 32],
+        }
     };
     let components = vec![group("group"), component("it", &hanging, limits)];
     let runner = Runner::new("tests", components, &ConcurrencyLimit::default(), None);

@@ -35,6 +35,7 @@ fn configured(check: &Arc<FakeCheck>, limits: CheckLimits) -> ConfiguredCheck {
 fn component(name: &str, check: &Arc<FakeCheck>, limits: CheckLimits) -> Component {
     Component {
         name: name.to_owned(),
+        kind: "fake",
         checks: Checks::Single(configured(check, limits)),
         identity: [0; 32],
     }
@@ -289,6 +290,29 @@ async fn an_unchanged_component_keeps_its_results_in_a_new_runner() {
     let second = Runner::new("tests", components, &ConcurrencyLimit::default(), Some(&first));
     second.run(PLAIN).await;
     assert_eq!((same.runs(), changed.runs()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_check_of_a_new_configuration_continues_the_history_of_its_name() {
+    let (before, after) = (FakeCheck::new(Behavior::Fail), FakeCheck::new(Behavior::Work));
+    let first = runner(&[("it", &before)], LIMITS);
+    first.run(PLAIN).await;
+    let mut components = vec![component("it", &after, LIMITS), component("new", &after, LIMITS)];
+    components[0].identity = [1; 32];
+    let second = Runner::new("tests", components, &ConcurrencyLimit::default(), Some(&first));
+    second.run(PLAIN).await;
+    // The outcome of a run that began before belongs to neither.
+    first.run(FRESH).await;
+    let history =
+        |runner: &Runner, at: usize| runner.overview(SystemTime::now())[at].history.clone();
+    assert!(history(&first, 0).is_none());
+    assert!(history(&second, 1).expect("a history").changes().next().is_none());
+    let lines: Vec<_> = history(&second, 0)
+        .expect("a history")
+        .changes()
+        .map(|change| change.line.as_deref().map(ToOwned::to_owned))
+        .collect();
+    assert_eq!(lines, [None, Some("ask: wrong answer (fake:1)".to_owned())]);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use gateway::http::ReportSource;
+use gateway::overview::Overview;
 use gateway::report::{CheckResult, ComponentResult, Report};
 use gateway::runner::RunOptions;
 use http::StatusCode;
@@ -125,6 +126,10 @@ impl ReportSource for FakeSource {
     async fn report(namespace: &Self, options: RunOptions) -> Report {
         namespace.0.options.lock().push(options);
         (namespace.0.make_report)().await
+    }
+
+    fn overview(_: &Self) -> Overview {
+        Overview::default()
     }
 }
 

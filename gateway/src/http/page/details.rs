@@ -28,7 +28,12 @@ pub(super) fn details(row: &Row<'_>, view: &View<'_>) -> Markup {
             dt { "Severity" }
             dd { (check.severity.as_str()) }
             dt { "Timeout" }
-            dd { (duration(limits.timeout)) ", results are served again for " (duration(limits.max_age)) }
+            dd {
+                (duration(limits.timeout))
+                @if !limits.max_age.is_zero() {
+                    ", results are served again for " (duration(limits.max_age))
+                }
+            }
             dt { "Runs" }
             dd {
                 @if check.interval.is_zero() { "when a caller asks" }

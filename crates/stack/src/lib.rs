@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 pub mod aws;
 pub mod celery;
+pub mod chromium;
 pub mod clickhouse;
 mod compose;
 mod debian;

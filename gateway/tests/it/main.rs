@@ -18,6 +18,7 @@ mod log;
 mod metrics;
 mod monitoring;
 mod oneshot;
+mod page;
 mod permissions;
 mod reloading;
 mod report;

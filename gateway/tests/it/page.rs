@@ -1,0 +1,99 @@
+//! The status page in a real browser.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use stack::chromium::{Chromium, View};
+use stack::redis::Redis;
+
+use crate::running::{FILE, Gateway, TOKEN};
+
+const LIGHT: View = View { width: 1400, dark: false, scripts: true };
+const DARK: View = View { width: 320, dark: true, scripts: true };
+
+/// A Redis with three checks, and one that always fails, so that the page is polled every second.
+fn file(redis: &Redis) -> String {
+    let port = redis.port();
+    format!(
+        "{FILE}timeout = \"1s\"\n\
+         [redis]\nurl = \"redis://127.0.0.1:{port}\"\n\
+         [cache]\ndata = \"redis://127.0.0.1:{port}/1\"\npages = \"redis://127.0.0.1:{port}/2\"\n\
+         [redis2]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:1\"\nseverity = \"warning\"\n"
+    )
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// One test, since a browser takes a second to start.
+#[test]
+fn a_browser_shows_failures_at_once_and_every_reader_can_use_the_page() {
+    let mut redis = Redis::start(&[]).unwrap();
+    let gateway = Gateway::start(&file(&redis));
+    let address = format!("http://{}/api/health/{TOKEN}/", gateway.address);
+    let mut browser = Chromium::start().unwrap();
+    let tab = browser.open(&address, LIGHT).unwrap();
+
+    // What the reader has opened, focused and written stays when the page is replaced.
+    browser
+        .evaluate(
+            &tab,
+            "document.getElementById('details-redis').open = true;
+             document.getElementById('q').focus(); document.getElementById('q').value = 'unsent';
+             window.first = document.querySelector('main'); true",
+        )
+        .unwrap();
+    browser.wait_for(&tab, "window.first !== document.querySelector('main')").unwrap();
+    let kept = "document.getElementById('details-redis').open
+        && document.activeElement.id === 'q' && document.activeElement.value === 'unsent'";
+    assert_eq!(browser.evaluate(&tab, kept).unwrap(), Value::Bool(true));
+
+    let failing = "document.querySelector('.cause.bad h2')?.innerText.includes('One cause for 3 checks') === true
+        && document.title.startsWith('✕ 4 of 4 not working')";
+    redis.server.stop();
+    let seen = browser.wait_for(&tab, failing).unwrap();
+    assert!(seen < Duration::from_secs(5), "{seen:?}");
+    eprintln!("the failure was shown after {seen:?}");
+    let dark = browser.open(&address, DARK).unwrap();
+    for tab in [&tab, &dark] {
+        assert_eq!(browser.violations(tab).unwrap(), [""; 0]);
+        let overflow = "document.documentElement.scrollWidth - innerWidth";
+        assert_eq!(browser.evaluate(tab, overflow).unwrap(), 0);
+    }
+
+    // The page is not requested while it is hidden, and at once when it is visible again.
+    browser.select(&tab).unwrap();
+    redis.server.restart().unwrap();
+    browser.wait_for(&tab, "document.title.startsWith('! 1 of 4 not working')").unwrap();
+    let changes = browser.evaluate(&tab, "document.querySelector('main > .changes').innerText");
+    let (changes, refused) = (changes.unwrap(), format!("(127.0.0.1:{})", redis.port()));
+    let count = text(&changes).matches(&*refused).count();
+    assert_eq!(count, 3, "the reason is still there: {changes}");
+    assert!(text(&changes).contains("works again after"), "{changes}");
+
+    let plain = View { scripts: false, ..LIGHT };
+    let without = browser.open(&format!("{address}?state=failing&refresh=5"), plain).unwrap();
+    let listed = "[...document.querySelectorAll('tbody tr')].map(it => it.id).join()";
+    assert_eq!(browser.evaluate(&without, listed).unwrap(), "check-redis2");
+    let link = "document.querySelector('noscript a').href";
+    let link = browser.evaluate(&without, link).unwrap();
+    assert!(text(&link).ends_with("?state=failing"), "{link}");
+
+    for tab in [&tab, &dark, &without] {
+        assert_eq!(browser.complaints(tab), [""; 0]);
+        let elsewhere = browser.requests(tab);
+        let elsewhere =
+            elsewhere.iter().find(|it| !it.starts_with(&*address) && !it.starts_with("data:"));
+        assert_eq!(elsewhere, None);
+    }
+
+    browser.select(&tab).unwrap();
+    drop(gateway);
+    browser
+        .wait_for(
+            &tab,
+            "document.getElementById('stale').innerText.startsWith('Not updated since')",
+        )
+        .unwrap();
+}

@@ -14,6 +14,7 @@ mod image;
 mod manifests;
 mod new_probe;
 mod release;
+mod screenshots;
 mod soak;
 mod table;
 mod test;
@@ -103,6 +104,8 @@ enum Task {
         #[arg(long, value_name = "NUMBER")]
         seed: Option<u64>,
     },
+    /// Make the pictures of the status page in `docs/images`, with the demo's backends and a Redis that fails.
+    Screenshots,
     /// Create a probe crate and register it.
     NewProbe {
         /// The name of the backend that it probes: lower-case letters, digits and dashes.
@@ -135,6 +138,7 @@ fn main() -> ExitCode {
         Task::Bench { json, only } => bench::run(json.as_deref(), &only),
         Task::Soak { minutes, seed } => soak::run(minutes, seed),
         Task::Fuzz { minutes, target, seed } => fuzz::run(minutes, &target, seed),
+        Task::Screenshots => screenshots::run(),
         Task::NewProbe { name } => new_probe::run(&name),
     };
     match result {

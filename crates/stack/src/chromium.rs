@@ -34,7 +34,7 @@ static AXE: PinnedVenv =
 const START: &str = "exec \"$@\" 3<&0 4>&1 < /dev/null > /dev/null 2>&1";
 
 /// Longer than a page takes on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A browser, which ends when this value is dropped.
 pub struct Chromium {

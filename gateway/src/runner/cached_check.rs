@@ -333,12 +333,10 @@ impl CachedCheck {
         let duration_seconds = since.map(|since| now.since(since).as_secs());
         let since = since.map(|since| rfc3339(since.wall()));
         let check = &*self.name;
-        match &outcome.failure {
-            Some(failure) => {
-                let status = &**failure;
-                tracing::warn!(check, status, step, since, duration_seconds, "check failed");
-            }
-            None => tracing::info!(check, step, since, duration_seconds, "check recovered"),
+        if let Some(status) = outcome.failure.as_deref() {
+            tracing::warn!(check, status, step, since, duration_seconds, "check failed");
+        } else {
+            tracing::info!(check, step, since, duration_seconds, "check recovered");
         }
     }
 }

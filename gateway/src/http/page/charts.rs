@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::runner::{CELLS, Cell, History, MAX_RESULTS, Moment};
+use crate::runner::{CELLS, Cell, History, MAX_RESULTS, Moment, PastResult};
 
 /// The height of a chart, and that of a bar for results without a failure. A bar with failures is taller as well as red.
 const HEIGHT: u16 = 20;
@@ -67,7 +67,7 @@ fn bars_chart(
 pub(super) fn sparkline(history: &History) -> Markup {
     let results = history.results();
     let empty = MAX_RESULTS - results.len();
-    let longest = results.clone().map(|result| result.duration()).max().unwrap_or_default();
+    let longest = results.clone().map(PastResult::duration).max().unwrap_or_default();
     let scale = longest.as_secs_f64().max(f64::MIN_POSITIVE);
     let mut points = String::new();
     for (at, result) in results.enumerate() {

@@ -6,6 +6,7 @@ use super::filter::Filter;
 use super::text::{ago, clean, duration, time};
 use super::view::{Row, View};
 use super::{charts, details};
+use crate::runner::History;
 
 pub(super) fn table(view: &View<'_>, filter: &Filter) -> Markup {
     let rows: Vec<_> = view.rows.iter().filter(|row| filter.matches(row)).collect();
@@ -32,7 +33,7 @@ pub(super) fn table(view: &View<'_>, filter: &Filter) -> Markup {
 
 fn table_row(row: &Row<'_>, view: &View<'_>) -> Markup {
     let (mark, word, class) = row.rank.mark();
-    let last_success = row.history().and_then(|history| history.last_success());
+    let last_success = row.history().and_then(History::last_success);
     html! {
         tr #(row.id("check")) {
             th scope="row" {

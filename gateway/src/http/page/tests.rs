@@ -91,7 +91,7 @@ fn a_block_does_not_depend_on_what_differs_from_run_to_run() {
 fn warnings_and_maintenance_come_after_critical_failures_and_have_their_own_icon() {
     let failing = |name| check(name, &[(10, Some(REFUSED))]);
     let warning = CheckOverview { severity: Severity::Warning, ..failing("a") };
-    let until = SystemTime::UNIX_EPOCH + Duration::from_secs(3_600);
+    let until = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
     let maintenance = CheckOverview { maintenance_until: Some(until), ..failing("b") };
     let page = page_of(&overview(vec![maintenance.clone(), warning.clone(), failing("c")]), "");
     let order = ["c", "a", "b"].map(|name| position(&page, &format!("id=\"check-{name}\"")));

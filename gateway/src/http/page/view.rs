@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::Severity;
 use crate::overview::{CheckOverview, Overview};
 use crate::report::{CheckResult, Report};
-use crate::runner::{History, Moment};
+use crate::runner::{History, Moment, PastResult};
 
 /// A report with what is known beside it.
 pub(super) struct View<'a> {
@@ -130,14 +130,12 @@ impl<'a> Row<'a> {
     pub(super) fn cause(&self) -> u64 {
         let last = self.check.and_then(|check| check.last.as_ref());
         let same = |line: &str| line == self.result.status;
-        match last.filter(|last| last.line.as_deref().is_some_and(same)) {
-            Some(last) => last.cause,
-            None => {
-                let mut hasher = DefaultHasher::new();
-                self.result.status.hash(&mut hasher);
-                hasher.finish()
-            }
+        if let Some(last) = last.filter(|last| last.line.as_deref().is_some_and(same)) {
+            return last.cause;
         }
+        let mut hasher = DefaultHasher::new();
+        self.result.status.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The step that failed.
@@ -155,7 +153,7 @@ impl<'a> Row<'a> {
     /// The median of the last durations, and their 95th percentile.
     pub(super) fn percentiles(&self) -> Option<(Duration, Duration)> {
         let results = self.history()?.results();
-        let mut durations: Vec<_> = results.map(|result| result.duration()).collect();
+        let mut durations: Vec<_> = results.map(PastResult::duration).collect();
         durations.sort_unstable();
         let at = |percent: usize| {
             durations.get((durations.len() * percent).div_ceil(100).saturating_sub(1))

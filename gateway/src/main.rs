@@ -95,8 +95,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ProbeArguments {
-    /// Run only these components, such as `redis`, or single checks, such as `cache.data`.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    /// Run only these components, such as `redis`, or single checks, such as `cache.data`, separated by commas; a comma in a name is written `\,`.
+    #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// The format of the results: `table`, `json`, `junit`, `nagios` or `prometheus`.
     #[arg(long, value_name = "FORMAT", default_value = "table", hide_possible_values = true)]

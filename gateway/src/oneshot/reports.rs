@@ -40,7 +40,7 @@ pub(super) enum Meaning {
     Critical,
 }
 
-/// Runs all checks at once, or `only` the components and checks with these names, and waits at most this long for a result.
+/// Runs all checks at once, or `only` the components and checks with these names, each of which is a list separated by commas, and waits at most this long for a result.
 ///
 /// Returns an error if no namespace has one of these names.
 pub(super) async fn probe(
@@ -49,6 +49,8 @@ pub(super) async fn probe(
     wait: Option<Duration>,
 ) -> Result<Reports, String> {
     let all = namespaces.all();
+    let only: Vec<_> = only.iter().flat_map(|list| split_names(list)).collect();
+    let only = &only[..];
     let names: Vec<_> = all.iter().flat_map(|namespace| namespace.names()).collect();
     reject_unknown(only, names)?;
     let mut reports = join_all(all.iter().map(|namespace| run(namespace, only, wait))).await;
@@ -69,6 +71,31 @@ async fn run(
     namespace.report_with_sample(only, options).await
 }
 
+/// The names in a list separated by commas. In a name, a comma is written `\,` and a backslash before a comma or another backslash `\\`.
+fn split_names(list: &str) -> Vec<String> {
+    let mut names = vec![String::new()];
+    let mut rest = list.chars().peekable();
+    while let Some(next) = rest.next() {
+        let name = match next {
+            ',' => {
+                names.push(String::new());
+                continue;
+            }
+            '\\' => rest.next_if(|escaped| matches!(escaped, ',' | '\\')).unwrap_or(next),
+            other => other,
+        };
+        if let Some(last) = names.last_mut() {
+            last.push(name);
+        }
+    }
+    names
+}
+
+/// A name as it is written in a list.
+fn escape_name(name: &str) -> String {
+    name.replace('\\', "\\\\").replace(',', "\\,")
+}
+
 fn reject_unknown(only: &[String], mut known: Vec<String>) -> Result<(), String> {
     let unknown: Vec<_> = only.iter().filter(|name| !known.contains(name)).cloned().collect();
     if unknown.is_empty() {
@@ -77,7 +104,7 @@ fn reject_unknown(only: &[String], mut known: Vec<String>) -> Result<(), String>
     known.sort();
     known.dedup();
     let list = |names: Vec<String>| {
-        names.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
+        names.iter().map(|name| format!("`{}`", escape_name(name))).collect::<Vec<_>>().join(", ")
     };
     Err(format!("--only: nothing is called {}, expected one of {}", list(unknown), list(known)))
 }
@@ -149,5 +176,26 @@ struct ByNamespace<'a>(&'a [(Report, NamespaceSample)]);
 impl Serialize for ByNamespace<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(report, sample)| (&sample.name, report)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_names_is_separated_by_commas_that_are_not_escaped() {
+        for (list, expected) in [
+            ("redis", &["redis"][..]),
+            ("redis,cache.data", &["redis", "cache.data"]),
+            (r"queues.a\,b,redis", &["queues.a,b", "redis"]),
+            (r"queues.a\\,b", &[r"queues.a\", "b"]),
+            (r"queues.a\b\", &[r"queues.a\b\"]),
+        ] {
+            assert_eq!(split_names(list), expected, "{list}");
+        }
+        for name in [r"a\,b", r"\\", "a,,b"] {
+            assert_eq!(split_names(&escape_name(name)), [name]);
+        }
     }
 }

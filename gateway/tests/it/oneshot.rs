@@ -362,6 +362,19 @@ fn a_wrong_option_is_one_line_that_says_what_would_be_right() {
 }
 
 #[test]
+fn a_comma_in_a_name_is_escaped() {
+    let redis = Redis::start(&[]).unwrap();
+    let file = format!("{}\"a,b\" = \"redis://127.0.0.1:{}\"\n", file(redis.port()), redis.port());
+    let folder = folder(&[("tests.toml", &file)]);
+    let table = printed(folder.path(), &["--only", r"cache.a\,b,redis"], 0);
+    let names: Vec<_> = table.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(names, ["cache.a,b", "redis"]);
+    let error = rejected(folder.path(), &["--only", "cache.a,b"]);
+    assert!(error.starts_with("--only: nothing is called `cache.a`, `b`, "), "{error}");
+    assert!(error.contains(r"`cache.a\,b`"), "{error}");
+}
+
+#[test]
 fn an_unknown_name_is_an_error() {
     let folder = folder(&[("tests.toml", &file(1))]);
     assert_eq!(

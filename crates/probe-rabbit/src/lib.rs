@@ -100,7 +100,7 @@ impl Check for RabbitCheck {
             let infos = self.infos(steps).await?;
             let names: Vec<_> = self.queues.iter().map(Queue::name).collect();
             let depths = steps.run("queues", connection.depths(&names)).await?;
-            queues::observe(steps, &self.queues, &depths);
+            queues::observe(steps, &self.queues, &depths, &infos);
             queues::verify(&self.queues, &depths, &infos)
         };
         self.broker.run(steps, work).await

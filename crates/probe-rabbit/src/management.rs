@@ -209,14 +209,19 @@ impl QueueInfo {
         Some(format!("rejects messages: {bytes} bytes wait, its limit is {limit} bytes"))
     }
 
+    /// Whether the queue is a stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.kind == "stream"
+    }
+
     /// The number of consumers if AMQP does not tell it.
     pub(crate) fn stream_consumers(&self) -> Option<u64> {
-        self.consumers.filter(|_| self.kind == "stream")
+        self.consumers.filter(|_| self.is_stream())
     }
 
     /// Whether the queue is a stream without statistics yet.
     pub(crate) fn has_unknown_consumers(&self) -> bool {
-        self.kind == "stream" && self.consumers.is_none()
+        self.is_stream() && self.consumers.is_none()
     }
 
     /// The number of messages that consumers have received and not acknowledged.

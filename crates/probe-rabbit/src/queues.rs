@@ -12,6 +12,8 @@ use crate::management::QueueInfo;
 #[derive(Debug)]
 pub(crate) struct Queue {
     name: String,
+    /// Whether the configuration says that it is a stream.
+    is_stream: bool,
     min_consumers: u64,
     max_messages: Option<u64>,
     max_unacked: Option<u64>,
@@ -41,7 +43,9 @@ impl Queue {
         if consumers < self.min_consumers && !has_unknown_consumers {
             // AMQP does not tell which queue is a stream.
             let hint = match info {
-                None if consumers == 0 => " (those of a stream are seen with `management` only)",
+                None if consumers == 0 => {
+                    " (those of a stream are seen with `management` only, see `stream`)"
+                }
                 _ => "",
             };
             let expected = count(self.min_consumers, "consumer");
@@ -75,15 +79,29 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
         if own_unacked.is_some() && !has_management {
             queue.error("max_unacked", "expected `management` in the section");
         }
+        let is_stream = queue.with_default("stream", false);
+        // AMQP does not tell the consumers of a stream.
+        let has_unknown_consumers = is_stream && !has_management;
+        if has_unknown_consumers && own_consumers.is_some() {
+            queue.error("min_consumers", "expected `management` in the section: AMQP does not tell the consumers of a stream");
+        }
         if queue.with_default("exempt", false) {
             if own_consumers.is_some() || own_messages.is_some() || own_unacked.is_some() {
                 queue.error("exempt", "expected no bound beside it");
             }
             let name = name.to_owned();
-            return Queue { name, min_consumers: 0, max_messages: None, max_unacked: None };
+            return Queue {
+                name,
+                is_stream,
+                min_consumers: 0,
+                max_messages: None,
+                max_unacked: None,
+            };
         }
+        let min_consumers = if has_unknown_consumers { 0 } else { min_consumers };
         Queue {
             name: name.to_owned(),
+            is_stream,
             min_consumers: own_consumers.unwrap_or(min_consumers),
             max_messages: own_messages.or(max_messages),
             max_unacked: own_unacked.or(max_unacked),
@@ -103,11 +121,21 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
 /// The longest name of a queue, in bytes.
 const MAX_NAME: usize = 255;
 
-/// Observes the messages and consumers of each queue that exists.
-pub(crate) fn observe(steps: &Steps, queues: &[Queue], depths: &[Option<Depth>]) {
-    for (Queue { name, .. }, depth) in queues.iter().zip(depths) {
-        if let Some(Depth { messages, consumers }) = *depth {
-            steps.observe(Observation::QueueMessages(name.as_str().into(), messages));
+/// Observes the messages and consumers of each queue that exists, as far as they are known. `infos` is empty without the management plugin.
+pub(crate) fn observe(
+    steps: &Steps,
+    queues: &[Queue],
+    depths: &[Option<Depth>],
+    infos: &[Option<QueueInfo>],
+) {
+    let infos = infos.iter().map(Option::as_ref).chain(iter::repeat(None));
+    for ((Queue { name, is_stream, .. }, depth), info) in queues.iter().zip(depths).zip(infos) {
+        let Some(Depth { messages, consumers }) = *depth else { continue };
+        steps.observe(Observation::QueueMessages(name.as_str().into(), messages));
+        let is_stream = info.map_or(*is_stream, QueueInfo::is_stream);
+        let of_stream = info.and_then(QueueInfo::stream_consumers);
+        let consumers = if is_stream { of_stream } else { Some(consumers) };
+        if let Some(consumers) = consumers {
             steps.observe(Observation::QueueConsumers(name.as_str().into(), consumers));
         }
     }
@@ -161,7 +189,8 @@ mod tests {
         expected: &str,
     ) {
         let name = "orders".to_owned();
-        let queue = Queue { name, min_consumers, max_messages, max_unacked: None };
+        let queue =
+            Queue { name, is_stream: false, min_consumers, max_messages, max_unacked: None };
         let depth = depth.map(|(messages, consumers)| Depth { messages, consumers });
         assert_eq!(queue.violation(depth, None).unwrap_or_default(), expected);
     }

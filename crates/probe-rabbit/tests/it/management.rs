@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use probe::{Observation, Steps};
 use probe_testkit::run;
 use stack::rabbit::{Management, Rabbit};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST};
@@ -102,6 +103,14 @@ async fn the_state_of_queues_is_reported() {
     let stream = "min_consumers = 1\n[queues]\nstream = {}";
     let expected = "queues: stream has 0 messages and 0 consumers, expected at least 1 consumer";
     assert_eq!(broker.line(stream).await, expected);
+    // Without the plugin, a stream that is known as one is subject to no number of consumers, and none is observed.
+    let without = format!(
+        "url = '{}'\nmin_consumers = 1\n[queues]\nstream = {{stream = true}}",
+        broker.rabbit.admin_url()
+    );
+    let steps = Steps::new();
+    check(&without).check(&steps).await.unwrap();
+    assert_eq!(steps.observations(), [Observation::QueueMessages("stream".into(), 0)]);
     broker.consume("stream");
     let check = check(&broker.settings(stream));
     let started = Instant::now();

@@ -43,7 +43,7 @@ async fn queues_must_exist_and_be_within_their_bounds() {
     assert_eq!(
         outcome(&rabbit(lines)).await.line(),
         format!(
-            "queues: low_priority has 1 message and 0 consumers, expected at least 1 consumer (those of a stream are seen with `management` only) (127.0.0.1:{port})"
+            "queues: low_priority has 1 message and 0 consumers, expected at least 1 consumer (those of a stream are seen with `management` only, see `stream`) (127.0.0.1:{port})"
         )
     );
 }
@@ -76,6 +76,9 @@ fn all_errors_are_recorded_at_once() {
             "3: rabbit.queues.a.max_unacked: expected `management` in the section",
         ]
     );
+    let toml = "url = 'amqp://rabbit'\nqueues.a = {stream = true, min_consumers = 1}\n";
+    let expected = "2: rabbit.queues.a.min_consumers: expected `management` in the section: AMQP does not tell the consumers of a stream";
+    assert_eq!(diagnostics(&KIND, "rabbit", toml), [expected]);
     let toml = "url = 'amqp://rabbit'\nmanagement = 'http://rabbit:15672'\nmin_certificate_validity = '7d'\nqueues = ['a']\n";
     let expected =
         "3: rabbit.min_certificate_validity: expected only with a `url` that begins with `amqps`";

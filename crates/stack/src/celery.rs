@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
 use crate::install::Dependency;
+use crate::pinned::PinnedVenv;
 use crate::process::POLL_INTERVAL;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
@@ -27,17 +28,45 @@ const READY: [&str; 2] = ["worker replies to ping", "worker ready without remote
 pub(crate) const SERVICE: Service = Service {
     name: "celery",
     port: None,
-    dependencies: &[Dependency::Python { requirement: "celery[redis]==5.7.0" }],
+    dependencies: &[
+        Dependency::Python { requirement: "celery[redis,msgpack,yaml]==5.7.0" },
+        Dependency::Pinned(&OLD),
+    ],
     prepare: |_, home| {
         wait_for(&rabbit::SERVICE)?;
         paths::recreate(home)?;
         let (user, password) = (rabbit::ADMIN_USER, rabbit::ADMIN_PASSWORD);
         let broker = format!("amqp://{user}:{password}@{RABBIT}/{RABBIT_VHOST}");
-        worker(home, &broker, "rpc://", "demo@localhost", Pool::Prefork, &CELERY_QUEUES)
+        let python = Release::Current.python();
+        worker(&python, home, &broker, "rpc://", "demo@localhost", Pool::Prefork, &CELERY_QUEUES)
     },
     seed: |_| Ok(()),
     stop: Signal::KILL,
 };
+
+/// The oldest release that still gets fixes, with the last kombu before 5.4.
+static OLD: PinnedVenv = PinnedVenv {
+    folder: "venv-celery-5.3",
+    requirements: include_str!("celery/requirements-5.3.txt"),
+};
+
+/// A release of Celery and kombu.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Celery 5.7 with kombu 5.7.
+    Current,
+    /// Celery 5.3 with kombu 5.3.
+    Old,
+}
+
+impl Release {
+    fn python(self) -> PathBuf {
+        match self {
+            Self::Current => python::program("python"),
+            Self::Old => OLD.program("python"),
+        }
+    }
+}
 
 /// A worker's pool, which executes its tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +79,7 @@ pub enum Pool {
 
 /// An application on a private broker.
 pub struct App {
+    python: PathBuf,
     broker: String,
     results: String,
     settings: String,
@@ -61,6 +91,7 @@ pub struct Worker {
     /// The worker's processes.
     pub server: Server,
     name: String,
+    log: PathBuf,
 }
 
 /// A task that keeps a worker's child process busy until this value is dropped.
@@ -74,10 +105,21 @@ impl App {
 
     /// An application with additional settings of Celery, as a JSON object.
     pub fn with_settings(broker: &str, results: &str, settings: &str) -> Result<Self> {
+        Self::of_release(Release::Current, broker, results, settings)
+    }
+
+    /// The same with this release of Celery.
+    pub fn of_release(
+        release: Release,
+        broker: &str,
+        results: &str,
+        settings: &str,
+    ) -> Result<Self> {
+        let python = release.python();
         let folder = private_folder("celery")?;
         write_app(folder.path())?;
         let (broker, results) = (broker.to_owned(), results.to_owned());
-        Ok(Self { broker, results, settings: settings.to_owned(), folder })
+        Ok(Self { python, broker, results, settings: settings.to_owned(), folder })
     }
 
     /// Starts a worker named `<name>@localhost` that consumes these queues.
@@ -85,10 +127,14 @@ impl App {
         let home = self.folder.path().join(name);
         paths::recreate(&home)?;
         let name = format!("{name}@localhost");
-        let program = worker(&home, &self.broker, &self.results, &name, pool, queues)?;
+        let program =
+            worker(&self.python, &home, &self.broker, &self.results, &name, pool, queues)?;
         // Mingle waits a second for other workers' revoked tasks.
         let program = program.args(["--without-mingle"]).env("SETTINGS", &self.settings);
-        Ok(Worker { server: Server::start(program)?, name })
+        // Otherwise, a worker of root refuses to accept pickle.
+        let program = program.env("C_FORCE_ROOT", "1");
+        let log = program.log().to_owned();
+        Ok(Worker { server: Server::start(program)?, name, log })
     }
 
     /// Sends `count` tasks that do nothing to a queue, which is declared if it does not exist.
@@ -136,7 +182,7 @@ impl App {
 
     /// Runs a Python statement with the application imported, and returns what it prints.
     fn run(&self, statement: &str) -> Result<String> {
-        let output = Command::new(python::program("python"))
+        let output = Command::new(&self.python)
             .args(["-c", &format!("from app import app\n{statement}")])
             .current_dir(self.folder.path())
             .env("BROKER", &self.broker)
@@ -158,6 +204,11 @@ impl Worker {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// What the worker has logged.
+    pub fn log(&self) -> Result<String> {
+        fs::read_to_string(&self.log).context(|| format!("read {}", self.log.display()))
+    }
 }
 
 impl Drop for Hold {
@@ -168,6 +219,7 @@ impl Drop for Hold {
 }
 
 fn worker(
+    python: &Path,
     home: &Path,
     broker: &str,
     results: &str,
@@ -181,7 +233,7 @@ fn worker(
         Pool::Prefork => "prefork",
         Pool::Solo => "solo",
     };
-    Ok(Program::new("celery", python::program("python"), home)
+    Ok(Program::new("celery", python, home)
         .args(["-m", "celery", "--app", "app", "worker", "--loglevel", "INFO"])
         .args(["--hostname", name, "--pool", pool, "--concurrency", "1"])
         .args(["--queues", &queues.join(",")])

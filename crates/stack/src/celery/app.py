@@ -9,6 +9,11 @@ from pathlib import Path
 from celery import Celery
 from celery.signals import worker_ready
 from kombu import Exchange, Queue
+from kombu.serialization import register
+
+# A serializer that the gateway does not know.
+register("reversed", lambda value: json.dumps(value)[::-1], lambda text: json.loads(text[::-1]),
+         content_type="application/x-reversed", content_encoding="utf-8")
 
 app = Celery("stack", broker=os.environ["BROKER"], backend=os.environ.get("RESULTS"))
 

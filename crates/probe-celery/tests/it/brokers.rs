@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use probe_celery::KIND;
 use probe_testkit::component;
-use stack::rabbit::{ADMIN_USER, Rabbit};
+use stack::RABBIT_VHOST;
+use stack::rabbit::{self, ADMIN_PASSWORD, ADMIN_USER};
 use stack::redis::Redis;
 
 use crate::fixture::{Broker, Fixture, run_all};
@@ -30,14 +31,15 @@ async fn a_broker_that_refuses_connections_is_reported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_login_is_reported() {
-    let rabbit = Rabbit::start(&[]).unwrap();
+    let broker = rabbit::shared().unwrap();
+    let user = format!("amqp://{ADMIN_USER}");
     expect_all(
-        &rabbit.url(ADMIN_USER, "wrong-password"),
+        &format!("{user}:wrong-password@{broker}/{RABBIT_VHOST}"),
         "authenticate: ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile",
     )
     .await;
     expect_all(
-        &format!("{}-not", rabbit.admin_url()),
+        &format!("{user}:{ADMIN_PASSWORD}@{broker}/{RABBIT_VHOST}-not"),
         "virtual host: NOT_ALLOWED - vhost app-not not found",
     )
     .await;
@@ -51,7 +53,7 @@ async fn a_refused_login_is_reported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_without_workers_is_told_apart_from_one_that_is_down() {
-    let fixture = Fixture::amqp();
+    let fixture = Fixture::amqp().await;
     fixture.run(ONE).await.expect(&[
         ("ping", "ping: no worker is connected (no queue high_priority)"),
         ("queues.high_priority", "queue: high_priority does not exist"),
@@ -63,27 +65,49 @@ async fn a_broker_without_workers_is_told_apart_from_one_that_is_down() {
     ]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_silent_broker_times_out_in_the_current_step() {
-    for (fixture, step) in [(Fixture::amqp(), "ask"), (Fixture::redis(), "ask")] {
-        let celery = fixture.celery(ONE);
-        run_all(&celery, TIMEOUT).await;
-        pause(&fixture.broker);
-        let expected = format!("{step}: no answer within 1s");
-        let outcomes = run_all(&celery, SHORT_TIMEOUT).await;
-        outcomes.expect(&[("ping", &expected), ("queues.high_priority", &expected)]);
-        resume(&fixture.broker);
+/// The scenarios with one worker on a broker that is disturbed.
+async fn a_disturbed_broker(mut fixture: Fixture) {
+    let _worker = fixture.worker("w1");
+    if !fixture.is_redis() {
+        a_removed_reply_binding_is_restored(&fixture).await;
+        a_memory_alarm_is_reported(&fixture).await;
     }
+    a_silent_broker_times_out_in_the_current_step(&fixture).await;
+    a_restarted_broker_causes_no_failure(&mut fixture).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_disturbance_is_reported_on_amqp() {
+    a_disturbed_broker(Fixture::private_amqp()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_disturbance_is_reported_on_redis() {
+    a_disturbed_broker(Fixture::redis()).await;
+}
+
+async fn a_silent_broker_times_out_in_the_current_step(fixture: &Fixture) {
+    let celery = fixture.celery(ONE);
+    run_all(&celery, TIMEOUT).await.expect_working();
+    let server = match &fixture.broker {
+        Broker::Redis(redis) => &redis.server,
+        _ => &fixture.rabbit().server,
+    };
+    server.pause();
+    let expected = "ask: no answer within 1s";
+    let outcomes = run_all(&celery, SHORT_TIMEOUT).await;
+    outcomes.expect(&[("ping", expected), ("queues.high_priority", expected)]);
+    server.resume();
 }
 
 /// The worker takes a while to reconnect; from then on every run succeeds.
-async fn a_restarted_broker(mut fixture: Fixture) {
-    let _worker = fixture.worker("w1");
+async fn a_restarted_broker_causes_no_failure(fixture: &mut Fixture) {
     let celery = fixture.celery(ONE);
     run_all(&celery, TIMEOUT).await.expect_working();
     match &mut fixture.broker {
         Broker::Amqp(rabbit) => rabbit.server.restart().unwrap(),
         Broker::Redis(redis) => redis.server.restart().unwrap(),
+        Broker::Shared(_) => panic!("expected a private broker"),
     }
     let started = Instant::now();
     // Each poll builds new checks, so that those of `celery` run only once the worker is back.
@@ -93,23 +117,10 @@ async fn a_restarted_broker(mut fixture: Fixture) {
     run_all(&celery, TIMEOUT).await.expect_working();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restarted_broker_causes_no_failure_on_amqp() {
-    a_restarted_broker(Fixture::amqp()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restarted_broker_causes_no_failure_on_redis() {
-    a_restarted_broker(Fixture::redis()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_memory_alarm_is_reported() {
-    let fixture = Fixture::amqp();
-    let _worker = fixture.worker("w1");
+async fn a_memory_alarm_is_reported(fixture: &Fixture) {
+    let rabbit = fixture.rabbit();
     let celery = fixture.celery(ONE);
     run_all(&celery, TIMEOUT).await.expect_working();
-    let Broker::Amqp(rabbit) = &fixture.broker else { panic!("a RabbitMQ") };
     rabbit.ctl(&["set_vm_memory_high_watermark", "0.0000001"]).unwrap();
     let alarm = "ask: resource alarm: the broker blocks publishers: low on memory";
     let outcomes = run_all(&celery, TIMEOUT).await;
@@ -122,26 +133,9 @@ async fn a_memory_alarm_is_reported() {
     }
 }
 
-fn pause(broker: &Broker) {
-    match broker {
-        Broker::Amqp(rabbit) => rabbit.server.pause(),
-        Broker::Redis(redis) => redis.server.pause(),
-    }
-}
-
-fn resume(broker: &Broker) {
-    match broker {
-        Broker::Amqp(rabbit) => rabbit.server.resume(),
-        Broker::Redis(redis) => redis.server.resume(),
-    }
-}
-
 /// The reply queue is not bound for each request; if its binding is removed, one request times out and the next binds it again.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_removed_reply_binding_is_restored() {
-    let fixture = Fixture::amqp();
-    let _worker = fixture.worker("w1");
-    let Broker::Amqp(rabbit) = &fixture.broker else { panic!("a RabbitMQ") };
+async fn a_removed_reply_binding_is_restored(fixture: &Fixture) {
+    let rabbit = fixture.rabbit();
     let celery = fixture.celery("");
     run_all(&celery, TIMEOUT).await.expect_working();
     let exchange = "rabbit_misc:r(<<\"app\">>, exchange, <<\"reply.celery.pidbox\">>)";

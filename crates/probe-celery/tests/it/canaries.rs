@@ -4,18 +4,39 @@ use std::time::Duration;
 
 use probe_celery::KIND;
 use probe_testkit::component;
-use stack::celery::{App, Pool};
-use stack::rabbit::Rabbit;
+use stack::celery::App;
 use stack::redis::Redis;
 
-use crate::fixture::{Broker, Fixture, QUEUES, run_all};
+use crate::fixture::{Fixture, run_all};
 use crate::{SHORT_TIMEOUT, TIMEOUT};
 
 const CANARY: &str = "canary = true\nqueues = ['high_priority']\n";
 
-/// A stuck child takes nothing from its queue, although its parent replies.
-async fn a_stuck_child(fixture: Fixture) {
+/// The scenarios with one worker.
+async fn one_worker(fixture: Fixture) {
     let _worker = fixture.worker("w1");
+    a_stuck_child_is_detected_by_the_canary(&fixture).await;
+    if fixture.is_redis() {
+        a_result_backend_that_is_down_is_reported_with_its_own_address(&fixture).await;
+        canaries_leave_no_key_and_no_message(&fixture).await;
+        there_are_never_more_than_three_canaries_in_a_queue(&fixture).await;
+        fixture.wait_until_empty().await;
+        a_lost_canary_delays_no_recovery(&fixture).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn canaries_are_judged_on_amqp() {
+    one_worker(Fixture::amqp().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn canaries_are_judged_on_redis() {
+    one_worker(Fixture::redis()).await;
+}
+
+/// A stuck child takes nothing from its queue, although its parent replies.
+async fn a_stuck_child_is_detected_by_the_canary(fixture: &Fixture) {
     let celery = fixture.celery(CANARY);
     run_all(&celery, TIMEOUT).await.expect_working();
     let hold = fixture.app.hold("high_priority").unwrap();
@@ -32,34 +53,21 @@ async fn a_stuck_child(fixture: Fixture) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stuck_child_is_detected_by_the_canary_on_amqp() {
-    a_stuck_child(Fixture::amqp()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stuck_child_is_detected_by_the_canary_on_redis() {
-    a_stuck_child(Fixture::redis()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_broker_on_amqp_works_with_a_result_backend_on_redis() {
-    let (rabbit, redis) = (Rabbit::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let redis = Redis::start(&[]).unwrap();
     let results = format!("redis://127.0.0.1:{}/0", redis.port());
-    let app = App::new(&rabbit.admin_url(), &results).unwrap();
-    let _worker = app.worker("w1", Pool::Prefork, &QUEUES).unwrap();
-    let broker = rabbit.admin_url();
-    let section = format!("broker = '{broker}'\nresult_backend = '{results}'\n{CANARY}");
-    let celery = component(&KIND, "celery", &section);
+    let fixture = Fixture::amqp().await;
+    let app = App::new(&fixture.broker_url, &results).unwrap();
+    let fixture = Fixture { app, result_backend: results, ..fixture };
+    let _worker = fixture.worker("w1");
+    let celery = fixture.celery(CANARY);
     for _ in 0..10 {
         run_all(&celery, TIMEOUT).await.expect_working();
     }
     assert_eq!(redis.command(&["KEYS", "*"]).unwrap(), "");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_result_backend_that_is_down_is_reported_with_its_own_address() {
-    let fixture = Fixture::redis();
-    let _worker = fixture.worker("w1");
+async fn a_result_backend_that_is_down_is_reported_with_its_own_address(fixture: &Fixture) {
     let closed = stack::free_port().unwrap();
     let section = format!(
         "broker = 'redis://127.0.0.1:{}/1'\nresult_backend = 'redis://127.0.0.1:{closed}'\n{CANARY}",
@@ -72,11 +80,8 @@ async fn a_result_backend_that_is_down_is_reported_with_its_own_address() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn canaries_leave_no_key_and_no_message_on_redis() {
-    let fixture = Fixture::redis();
-    let _worker = fixture.worker("w1");
-    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+async fn canaries_leave_no_key_and_no_message(fixture: &Fixture) {
+    let redis = fixture.server();
     let keys = |database: &str| {
         let keys = redis.command(&["-n", database, "KEYS", "*"]).unwrap();
         let mut keys: Vec<_> = keys.lines().map(ToOwned::to_owned).collect();
@@ -93,11 +98,8 @@ async fn canaries_leave_no_key_and_no_message_on_redis() {
     assert_eq!((keys("1"), keys("2")), before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn there_are_never_more_than_three_canaries_in_a_queue() {
-    let fixture = Fixture::redis();
-    let worker = fixture.worker("w1");
-    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+async fn there_are_never_more_than_three_canaries_in_a_queue(fixture: &Fixture) {
+    let redis = fixture.server();
     let celery = fixture.celery(CANARY);
     run_all(&celery, TIMEOUT).await.expect_working();
     let hold = fixture.app.hold("high_priority").unwrap();
@@ -113,15 +115,11 @@ async fn there_are_never_more_than_three_canaries_in_a_queue() {
     assert_eq!(after, before + 3);
     drop(hold);
     run_all(&celery, TIMEOUT).await.expect_working();
-    drop(worker);
 }
 
 /// A canary is lost when its queue is purged.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_canary_delays_no_recovery() {
-    let fixture = Fixture::redis();
-    let _worker = fixture.worker("w1");
-    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+async fn a_lost_canary_delays_no_recovery(fixture: &Fixture) {
+    let redis = fixture.server();
     let celery = fixture.celery(CANARY);
     run_all(&celery, TIMEOUT).await.expect_working();
     let hold = fixture.app.hold("high_priority").unwrap();
@@ -138,10 +136,8 @@ async fn a_lost_canary_delays_no_recovery() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_canary_decides_where_remote_control_is_off() {
     const OFF: &str = r#"{"worker_enable_remote_control": false}"#;
-    let rabbit = Rabbit::start(&[]).unwrap();
-    let app = App::with_settings(&rabbit.admin_url(), "rpc://", OFF).unwrap();
-    let _worker = app.worker("w1", Pool::Prefork, &QUEUES).unwrap();
-    let fixture = Fixture { broker: Broker::Amqp(rabbit), app };
+    let fixture = Fixture::amqp_with(OFF).await;
+    let _worker = fixture.worker("w1");
     let without = fixture.run("queues = ['high_priority']\n").await;
     let reason = "no consumer takes part in remote control, see `worker_enable_remote_control` and `control_exchange`";
     without.expect(&[

@@ -1,10 +1,7 @@
 //! Applications with options of kombu's transport that change the names of keys and channels, and with another control exchange.
 
-use stack::celery::{App, Pool};
-use stack::rabbit::Rabbit;
-
 use crate::TIMEOUT;
-use crate::fixture::{Broker, Fixture, QUEUES, run_all};
+use crate::fixture::{Fixture, run_all};
 
 const CANARY: &str = "canary = true\nqueues = ['high_priority', 'low_priority']\n";
 
@@ -23,7 +20,7 @@ async fn every_option_that_changes_a_name_is_honoured() {
         }"#,
     );
     let _worker = fixture.worker("w1");
-    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+    let redis = fixture.server();
     let options = "control_exchange = 'control'\n\
          [transport_options]\n\
          global_keyprefix = 'app:'\n\
@@ -52,11 +49,8 @@ async fn every_option_that_changes_a_name_is_honoured() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_control_exchange_is_honoured_on_amqp() {
-    let rabbit = Rabbit::start(&[]).unwrap();
-    let settings = r#"{"control_exchange": "control"}"#;
-    let app = App::with_settings(&rabbit.admin_url(), "rpc://", settings).unwrap();
-    let _worker = app.worker("w1", Pool::Prefork, &QUEUES).unwrap();
-    let fixture = Fixture { broker: Broker::Amqp(rabbit), app };
+    let fixture = Fixture::amqp_with(r#"{"control_exchange": "control"}"#).await;
+    let _worker = fixture.worker("w1");
     fixture.run(&format!("control_exchange = 'control'\n{CANARY}")).await.expect_working();
     let line = fixture.run(CANARY).await.line("ping");
     assert!(line.starts_with("ping: no consumer takes part in remote control, see "), "{line}");

@@ -8,7 +8,7 @@ use probe_testkit::{checks, component};
 use stack::redis::Redis;
 
 use crate::TIMEOUT;
-use crate::fixture::{Broker, Fixture, run_all};
+use crate::fixture::{Fixture, run_all};
 
 const TABLE: &str = "_kombu.binding.reply.celery.pidbox";
 /// The stale binding of a killed gateway.
@@ -44,7 +44,7 @@ async fn two_runs(lines: &str) -> String {
 async fn each_grant_for_celery_on_redis_is_necessary() {
     let fixture = Fixture::redis();
     let _worker = fixture.worker("w1");
-    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+    let redis = fixture.server();
     let url = |database| format!("redis://me:my-password@127.0.0.1:{}/{database}", fixture.port());
     let lines = format!(
         "broker = '{}'\nresult_backend = '{}'\nqueues = ['high_priority']\ncanary = true\n",

@@ -6,13 +6,13 @@ use probe_testkit::{FaultProxy, component_sharing};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST};
 
 use crate::TIMEOUT;
-use crate::fixture::{Broker, Fixture, run_all};
+use crate::fixture::{Fixture, run_all};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_checks_of_a_run_share_one_broadcast() {
     let fixture = Fixture::redis();
     let _worker = fixture.worker("w1");
-    let Broker::Redis(redis) = &fixture.broker else { panic!("a Redis") };
+    let redis = fixture.server();
     let celery = fixture.celery("queues = ['high_priority', 'low_priority']");
     // Each broadcast binds the reply queue.
     let broadcasts = || -> u32 {

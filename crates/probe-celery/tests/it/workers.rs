@@ -1,43 +1,52 @@
-//! Workers in every state, on both transports.
+//! Workers in every state, on both transports. Starting one takes seconds, so each serves several scenarios.
 
-use stack::celery::Pool;
+use std::time::Instant;
 
-use crate::SHORT_TIMEOUT;
+use stack::celery::{Pool, Worker};
+
 use crate::fixture::{Broker, Fixture, QUEUES, run_all};
+use crate::{SHORT_TIMEOUT, TIMEOUT};
 
 /// Both queues, without further settings.
 const BOTH: &str = "queues = ['high_priority', 'low_priority']\n";
 
-async fn a_worker_answers(fixture: Fixture) {
+/// The scenarios with one worker on all queues.
+async fn one_worker(fixture: Fixture) {
     let worker = fixture.worker("w1");
+    a_worker_that_answers_is_working(&fixture, &worker).await;
+    a_stopped_worker_is_not_working(&fixture, &worker).await;
+    fixture.wait_until_empty().await;
+    a_backlog_behind_a_busy_child_is_reported(&fixture).await;
+    fixture.wait_until_empty().await;
+    if fixture.is_redis() {
+        messages_that_do_not_become_fewer_are_reported(&fixture).await;
+        fixture.wait_until_empty().await;
+    }
+    a_killed_worker_is_reported_immediately(&fixture, worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_state_of_one_worker_is_reported_on_amqp() {
+    one_worker(Fixture::amqp().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_state_of_one_worker_is_reported_on_redis() {
+    one_worker(Fixture::redis()).await;
+}
+
+async fn a_worker_that_answers_is_working(fixture: &Fixture, worker: &Worker) {
     fixture.run(BOTH).await.expect_working();
     fixture.run(&format!("workers = ['{}']", worker.name())).await.expect_working();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_answers_is_working_on_amqp() {
-    a_worker_answers(Fixture::amqp()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_answers_is_working_on_redis() {
-    a_worker_answers(Fixture::redis()).await;
-}
-
 /// To the broker, a stopped worker is still a consumer.
-async fn a_stopped_worker(fixture: Fixture) {
-    let worker = fixture.worker("w1");
+async fn a_stopped_worker_is_not_working(fixture: &Fixture, worker: &Worker) {
     let celery = fixture.celery(BOTH);
-    run_all(&celery, crate::TIMEOUT).await.expect_working();
+    run_all(&celery, TIMEOUT).await.expect_working();
     worker.server.pause();
     fixture.app.send("high_priority", 3, 0).unwrap();
     let (on_high, on_low, high, low) = match &fixture.broker {
-        Broker::Amqp(_) => (
-            "1 consumer on high_priority, 0 messages waiting".to_owned(),
-            "1 consumer on low_priority, 0 messages waiting",
-            "1 consumer, 0 messages waiting".to_owned(),
-            "1 consumer, 0 messages waiting",
-        ),
         Broker::Redis(redis) => {
             // The worker has popped one message, unless its `BRPOP` was not pending when it was stopped.
             let length = redis.command(&["-n", "1", "LLEN", "high_priority"]).unwrap();
@@ -49,6 +58,12 @@ async fn a_stopped_worker(fixture: Fixture) {
                 "0 messages waiting",
             )
         }
+        _ => (
+            "1 consumer on high_priority, 0 messages waiting".to_owned(),
+            "1 consumer on low_priority, 0 messages waiting",
+            "1 consumer, 0 messages waiting".to_owned(),
+            "1 consumer, 0 messages waiting",
+        ),
     };
     run_all(&celery, SHORT_TIMEOUT).await.expect(&[
         ("ping", &format!("ping: no worker answered within 1s ({on_high}; {on_low})")),
@@ -62,60 +77,11 @@ async fn a_stopped_worker(fixture: Fixture) {
         ),
     ]);
     worker.server.resume();
-    run_all(&celery, crate::TIMEOUT).await.expect_working();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_worker_is_not_working_on_amqp() {
-    a_stopped_worker(Fixture::amqp()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_worker_is_not_working_on_redis() {
-    a_stopped_worker(Fixture::redis()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_is_reported_immediately_on_amqp() {
-    let fixture = Fixture::amqp();
-    let mut worker = fixture.worker("w1");
-    let celery = fixture.celery(BOTH);
-    run_all(&celery, crate::TIMEOUT).await.expect_working();
-    worker.server.stop();
-    fixture.app.send("high_priority", 496, 0).unwrap();
-    run_all(&celery, crate::TIMEOUT).await.expect(&[
-        (
-            "ping",
-            "ping: no worker is connected (0 consumers on high_priority, 496 messages waiting; 0 consumers on low_priority, 0 messages waiting)",
-        ),
-        ("queues.high_priority", "queue: high_priority has no consumer (496 messages waiting)"),
-        ("queues.low_priority", "queue: low_priority has no consumer (0 messages waiting)"),
-    ]);
-    worker.server.restart().unwrap();
-    run_all(&celery, crate::TIMEOUT).await.expect_working();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_is_reported_immediately_on_redis() {
-    let fixture = Fixture::redis();
-    let mut worker = fixture.worker("w1");
-    let celery = fixture.celery(BOTH);
-    run_all(&celery, crate::TIMEOUT).await.expect_working();
-    worker.server.stop();
-    fixture.app.send("high_priority", 2, 0).unwrap();
-    run_all(&celery, crate::TIMEOUT).await.expect(&[
-        (
-            "ping",
-            "ping: no worker is connected (2 messages waiting on high_priority; 0 messages waiting on low_priority)",
-        ),
-        ("queues.high_priority", "queue: no worker is connected (2 messages waiting)"),
-        ("queues.low_priority", "queue: no worker is connected (0 messages waiting)"),
-    ]);
+    run_all(&celery, TIMEOUT).await.expect_working();
 }
 
 /// The parent replies while its child is busy; the backlog shows the waiting messages.
-async fn a_busy_child(fixture: Fixture) {
-    let _worker = fixture.worker("w1");
+async fn a_backlog_behind_a_busy_child_is_reported(fixture: &Fixture) {
     let _hold = fixture.app.hold("high_priority").unwrap();
     // More than a worker prefetches.
     fixture.app.send("high_priority", 30, 0).unwrap();
@@ -127,31 +93,67 @@ async fn a_busy_child(fixture: Fixture) {
     fixture.run(BOTH).await.expect_working();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backlog_behind_a_busy_child_is_reported_on_amqp() {
-    a_busy_child(Fixture::amqp()).await;
+async fn messages_that_do_not_become_fewer_are_reported(fixture: &Fixture) {
+    let _hold = fixture.app.hold("high_priority").unwrap();
+    // More than the worker prefetches.
+    fixture.app.send("high_priority", 30, 0).unwrap();
+    let celery = fixture.celery("stalled_after = '2s'\nqueues = ['high_priority']\n");
+    let started = Instant::now();
+    let line = loop {
+        let line = run_all(&celery, TIMEOUT).await.line("queues.high_priority");
+        if line != "working" {
+            break line;
+        }
+        assert!(started.elapsed() < TIMEOUT, "the stalled queue was not noticed");
+    };
+    let expected = "messages waiting, and the number has not fallen for 2s";
+    assert!(line.starts_with("stalled: ") && line.ends_with(expected), "{line}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backlog_behind_a_busy_child_is_reported_on_redis() {
-    a_busy_child(Fixture::redis()).await;
+async fn a_killed_worker_is_reported_immediately(fixture: &Fixture, mut worker: Worker) {
+    let celery = fixture.celery(BOTH);
+    run_all(&celery, TIMEOUT).await.expect_working();
+    worker.server.stop();
+    if fixture.is_redis() {
+        fixture.app.send("high_priority", 2, 0).unwrap();
+        run_all(&celery, TIMEOUT).await.expect(&[
+            (
+                "ping",
+                "ping: no worker is connected (2 messages waiting on high_priority; 0 messages waiting on low_priority)",
+            ),
+            ("queues.high_priority", "queue: no worker is connected (2 messages waiting)"),
+            ("queues.low_priority", "queue: no worker is connected (0 messages waiting)"),
+        ]);
+        return;
+    }
+    fixture.app.send("high_priority", 496, 0).unwrap();
+    run_all(&celery, TIMEOUT).await.expect(&[
+        (
+            "ping",
+            "ping: no worker is connected (0 consumers on high_priority, 496 messages waiting; 0 consumers on low_priority, 0 messages waiting)",
+        ),
+        ("queues.high_priority", "queue: high_priority has no consumer (496 messages waiting)"),
+        ("queues.low_priority", "queue: low_priority has no consumer (0 messages waiting)"),
+    ]);
+    worker.server.restart().unwrap();
+    run_all(&celery, TIMEOUT).await.expect_working();
 }
 
 /// A worker without children does not reply while it runs a task.
 async fn a_busy_solo_worker(fixture: Fixture) {
     let _worker = fixture.app.worker("solo", Pool::Solo, &QUEUES).unwrap();
     let celery = fixture.celery(BOTH);
-    run_all(&celery, crate::TIMEOUT).await.expect_working();
+    run_all(&celery, TIMEOUT).await.expect_working();
     let hold = fixture.app.hold("high_priority").unwrap();
     let line = run_all(&celery, SHORT_TIMEOUT).await.line("ping");
     assert!(line.starts_with("ping: no worker answered within 1s ("), "{line}");
     drop(hold);
-    run_all(&celery, crate::TIMEOUT).await.expect_working();
+    run_all(&celery, TIMEOUT).await.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_solo_worker_replies_once_it_is_done_on_amqp() {
-    a_busy_solo_worker(Fixture::amqp()).await;
+    a_busy_solo_worker(Fixture::amqp().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,14 +161,56 @@ async fn a_busy_solo_worker_replies_once_it_is_done_on_redis() {
     a_busy_solo_worker(Fixture::redis()).await;
 }
 
+/// The queue that both workers of the scenarios with two consume.
+const COMMON: &str = "medium_priority";
+
+/// The scenarios with two workers, of which each consumes a queue of its own and the common one.
+async fn two_workers(fixture: Fixture) {
+    let start = |name, queue| fixture.app.worker(name, Pool::Prefork, &[queue, COMMON]).unwrap();
+    let _first = start("w1", "high_priority");
+    a_queue_without_consumers_is_reported(&fixture).await;
+    let second = start("w2", "low_priority");
+    a_missing_worker_of_two_is_named(&fixture, &second).await;
+    a_stopped_worker_of_two_is_reported(&fixture, second).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_state_of_two_workers_is_reported_on_amqp() {
+    two_workers(Fixture::amqp().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_state_of_two_workers_is_reported_on_redis() {
+    two_workers(Fixture::redis()).await;
+}
+
+async fn a_queue_without_consumers_is_reported(fixture: &Fixture) {
+    fixture.app.send("low_priority", 1, 0).unwrap();
+    if fixture.is_redis() {
+        fixture.run(BOTH).await.expect(&[
+            ("ping", "working"),
+            ("queues.high_priority", "working"),
+            (
+                "queues.low_priority",
+                "queue: no worker consumes low_priority (1 message waiting, 1 other worker answered)",
+            ),
+        ]);
+        return;
+    }
+    fixture.run("queues = ['high_priority', 'low_priority', 'missing']").await.expect(&[
+        ("ping", "working"),
+        ("queues.high_priority", "working"),
+        ("queues.low_priority", "queue: low_priority has no consumer (1 message waiting)"),
+        ("queues.missing", "queue: missing does not exist"),
+    ]);
+}
+
 /// The missing worker is named; the queues of the other are working.
-async fn one_of_two(fixture: Fixture) {
-    let _first = fixture.app.worker("w1", Pool::Prefork, &["high_priority"]).unwrap();
-    let second = fixture.app.worker("w2", Pool::Prefork, &["low_priority"]).unwrap();
+async fn a_missing_worker_of_two_is_named(fixture: &Fixture, second: &Worker) {
     let by_name = fixture.celery("workers = ['w1@localhost', 'w2@localhost']");
     let by_number = fixture.celery(&format!("workers = 2\n{BOTH}"));
-    run_all(&by_name, crate::TIMEOUT).await.expect_working();
-    run_all(&by_number, crate::TIMEOUT).await.expect_working();
+    run_all(&by_name, TIMEOUT).await.expect_working();
+    run_all(&by_number, TIMEOUT).await.expect_working();
     second.server.pause();
     run_all(&by_name, SHORT_TIMEOUT)
         .await
@@ -178,44 +222,23 @@ async fn one_of_two(fixture: Fixture) {
     let line = outcomes.line("queues.low_priority");
     let expected = "queue: no worker that consumes low_priority answered within 1s (";
     assert!(line.starts_with(expected) && line.ends_with(", 1 other worker answered)"), "{line}");
+    second.server.resume();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_missing_worker_of_two_is_named_on_amqp() {
-    one_of_two(Fixture::amqp()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_missing_worker_of_two_is_named_on_redis() {
-    one_of_two(Fixture::redis()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_queue_without_consumers_is_reported_on_amqp() {
-    let fixture = Fixture::amqp();
-    let _worker = fixture.app.worker("w1", Pool::Prefork, &["high_priority"]).unwrap();
-    fixture.app.send("low_priority", 1, 0).unwrap();
-    fixture.run("queues = ['high_priority', 'low_priority', 'missing']").await.expect(&[
-        ("ping", "working"),
-        ("queues.high_priority", "working"),
-        ("queues.low_priority", "queue: low_priority has no consumer (1 message waiting)"),
-        ("queues.missing", "queue: missing does not exist"),
-    ]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_queue_without_consumers_is_reported_on_redis() {
-    let fixture = Fixture::redis();
-    let _worker = fixture.app.worker("w1", Pool::Prefork, &["high_priority"]).unwrap();
-    fixture.app.send("low_priority", 1, 0).unwrap();
-    fixture.run(BOTH).await.expect(&[
-        ("ping", "working"),
-        ("queues.high_priority", "working"),
-        (
-            "queues.low_priority",
-            "queue: no worker consumes low_priority (1 message waiting, 1 other worker answered)",
-        ),
-    ]);
+/// One of two workers is stopped, although the broker still delivers messages to it.
+async fn a_stopped_worker_of_two_is_reported(fixture: &Fixture, second: Worker) {
+    let common = format!("queues = ['{COMMON}']\n");
+    // `ping` waits for both, so that the next run knows them.
+    let celery = fixture.celery(&format!("workers = 2\n{common}"));
+    run_all(&celery, TIMEOUT).await.expect_working();
+    second.server.pause();
+    let line = run_all(&celery, SHORT_TIMEOUT).await.line("queues.medium_priority");
+    let silence = "queue: no answer from 1 of 2 consumers of medium_priority within 1s (";
+    assert!(line.starts_with(silence), "{line}");
+    fixture.run(&format!("max_silent = 1\n{common}")).await.expect_working();
+    // The broker notices its end, and the request is repeated.
+    let (run, ()) = tokio::join!(fixture.run(&common), async { drop(second) });
+    run.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,52 +251,4 @@ async fn messages_of_every_priority_count_on_redis() {
         "queues.high_priority",
         "queue: 8 messages waiting on high_priority, expected at most 7",
     )]);
-}
-
-/// One of two workers is stopped, although the broker still delivers messages to it.
-async fn a_stopped_worker_of_two(fixture: Fixture) {
-    let (_first, second) = (fixture.worker("w1"), fixture.worker("w2"));
-    // `ping` waits for both, so that the next run knows them.
-    let celery = fixture.celery(&format!("workers = 2\n{BOTH}"));
-    run_all(&celery, crate::TIMEOUT).await.expect_working();
-    second.server.pause();
-    let line = run_all(&celery, SHORT_TIMEOUT).await.line("queues.high_priority");
-    let silence = "queue: no answer from 1 of 2 consumers of high_priority within 1s (";
-    assert!(line.starts_with(silence), "{line}");
-    fixture.run(&format!("max_silent = 1\n{BOTH}")).await.expect_working();
-    // The broker notices its end, and the request is repeated.
-    let (run, ()) = tokio::join!(fixture.run(BOTH), async { drop(second) });
-    run.expect_working();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_worker_of_two_is_reported_on_amqp() {
-    a_stopped_worker_of_two(Fixture::amqp()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_worker_of_two_is_reported_on_redis() {
-    a_stopped_worker_of_two(Fixture::redis()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn messages_that_do_not_become_fewer_are_reported() {
-    let fixture = Fixture::redis();
-    let _worker = fixture.worker("w1");
-    let hold = fixture.app.hold("high_priority").unwrap();
-    // More than the worker prefetches.
-    fixture.app.send("high_priority", 30, 0).unwrap();
-    let celery = fixture.celery("stalled_after = '2s'\nqueues = ['high_priority']\n");
-    let started = std::time::Instant::now();
-    let line = loop {
-        let line = run_all(&celery, crate::TIMEOUT).await.line("queues.high_priority");
-        if line != "working" {
-            break line;
-        }
-        assert!(started.elapsed() < crate::TIMEOUT, "the stalled queue was not noticed");
-    };
-    let expected = "messages waiting, and the number has not fallen for 2s";
-    assert!(line.starts_with("stalled: ") && line.ends_with(expected), "{line}");
-    drop(hold);
-    fixture.run("queues = ['high_priority']\n").await.expect_working();
 }

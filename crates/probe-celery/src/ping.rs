@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use probe::{Failure, Grant, Steps};
+use probe::{Failure, Grant, Observation, Steps};
 
 use crate::PING;
 use crate::broadcast::{Broadcasts, LastJoined};
@@ -30,11 +30,13 @@ impl PingCheck {
 
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         let mut broadcast = self.broadcasts.join(&self.last_joined);
+        steps.observe(Observation::CeleryWorkersExpected(self.workers.expected()));
         broadcast.verdict(steps, |findings, steps| judge(&self.workers, findings, steps)).await
     }
 }
 
 fn judge(workers: &Workers, findings: &Findings, steps: &Steps) -> Option<Result<(), Failure>> {
+    steps.observe(Observation::CeleryWorkers(findings.workers.len() as u64));
     let missing = workers.missing(findings);
     if missing.is_empty() {
         return Some(Ok(()));
@@ -53,6 +55,14 @@ fn judge(workers: &Workers, findings: &Findings, steps: &Steps) -> Option<Result
 }
 
 impl Workers {
+    /// How many workers must reply.
+    fn expected(&self) -> u64 {
+        match self {
+            Self::AtLeast(number) => *number as u64,
+            Self::Named(names) => names.len() as u64,
+        }
+    }
+
     /// Describes the workers that have not replied; empty if none is missing.
     fn missing(&self, findings: &Findings) -> String {
         match self {

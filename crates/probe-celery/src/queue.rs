@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amqp::Depth;
-use probe::{Failure, Grant, Steps};
+use probe::{Failure, Grant, Observation, Steps};
 
 use crate::broadcast::{Broadcasts, LastJoined};
 use crate::canary::QueueCanary;
@@ -57,7 +57,8 @@ impl QueueCheck {
         let Some(canary) = &self.canary else {
             return broadcast.verdict(steps, |findings, steps| self.judge(findings, steps)).await;
         };
-        let backlog = broadcast.verdict(steps, |findings, _| self.judge_backlog(findings)).await?;
+        let backlog =
+            broadcast.verdict(steps, |findings, steps| self.judge_backlog(findings, steps)).await?;
         // The canary decides. Workers need not reply, but may show that it cannot come back.
         let known = backlog.describe();
         tokio::select! {
@@ -67,8 +68,13 @@ impl QueueCheck {
     }
 
     /// Judges what the broker reports about the queue; `None` until it is known.
-    fn judge_backlog(&self, findings: &Findings) -> Option<Result<Backlog, Failure>> {
+    fn judge_backlog(
+        &self,
+        findings: &Findings,
+        steps: &Steps,
+    ) -> Option<Result<Backlog, Failure>> {
         let backlog = findings.backlog_of(&self.name)?;
+        self.observe(backlog, steps);
         let fail = |reason: String| Some(Err(Failure::msg(STEP, reason)));
         match backlog {
             Backlog::Missing => return fail(format!("{} does not exist", self.name)),
@@ -88,6 +94,16 @@ impl QueueCheck {
         Some(Ok(backlog))
     }
 
+    fn observe(&self, backlog: Backlog, steps: &Steps) {
+        let name = || self.name.as_str().into();
+        if backlog != Backlog::Missing {
+            steps.observe(Observation::QueueMessages(name(), backlog.messages()));
+        }
+        if let Backlog::Known(Depth { consumers, .. }) = backlog {
+            steps.observe(Observation::QueueConsumers(name(), consumers));
+        }
+    }
+
     /// The failure of a queue that none of the workers consumes, although all of them have replied.
     fn contradiction(&self, findings: &Findings) -> Option<Failure> {
         let backlog = findings.backlog_of(&self.name)?;
@@ -103,7 +119,7 @@ impl QueueCheck {
 
     /// Judges whether workers consume the queue; `None` while replies are missing.
     fn judge(&self, findings: &Findings, steps: &Steps) -> Option<Result<(), Failure>> {
-        let backlog = match self.judge_backlog(findings)? {
+        let backlog = match self.judge_backlog(findings, steps)? {
             Ok(backlog) => backlog,
             Err(failure) => return Some(Err(failure)),
         };

@@ -21,6 +21,10 @@ pub enum Observation {
     HistoryStage(&'static str, Duration),
     /// How far a replica of PostgreSQL may be behind its primary.
     PostgresReplicationLag(Duration),
+    /// How many of Celery's workers have replied.
+    CeleryWorkers(u64),
+    /// How many of Celery's workers must reply.
+    CeleryWorkersExpected(u64),
 }
 
 impl Observation {
@@ -31,7 +35,9 @@ impl Observation {
             Self::HistoryStage(stage, _) => Some(stage),
             Self::CertificateExpiry(_)
             | Self::VaultTokenExpiry(_)
-            | Self::PostgresReplicationLag(_) => None,
+            | Self::PostgresReplicationLag(_)
+            | Self::CeleryWorkers(_)
+            | Self::CeleryWorkersExpected(_) => None,
         }
     }
 

@@ -16,6 +16,8 @@ pub(super) const FAMILIES: &[&Family] = &[
     &QUEUE_CONSUMERS,
     &HISTORY_STAGE,
     &POSTGRES_REPLICATION_LAG,
+    &CELERY_WORKERS,
+    &CELERY_WORKERS_EXPECTED,
 ];
 
 const CERTIFICATE_EXPIRY: Family = Family::gauge(
@@ -54,6 +56,18 @@ const POSTGRES_REPLICATION_LAG: Family = Family::gauge(
     "How far a replica of PostgreSQL may be behind its primary.",
 );
 
+const CELERY_WORKERS: Family = Family::gauge(
+    "health_gateway_celery_workers",
+    &["gateway_namespace", "component", "check"],
+    "Workers of Celery that replied before the check was decided.",
+);
+
+const CELERY_WORKERS_EXPECTED: Family = Family::gauge(
+    "health_gateway_celery_workers_expected",
+    &["gateway_namespace", "component", "check"],
+    "Workers of Celery that must reply.",
+);
+
 /// The metric of an observation, and its value.
 fn metric(observation: &Observation) -> (&'static Family, Value) {
     match observation {
@@ -64,6 +78,10 @@ fn metric(observation: &Observation) -> (&'static Family, Value) {
         Observation::HistoryStage(_, time) => (&HISTORY_STAGE, Value::Seconds(time.as_secs_f64())),
         Observation::PostgresReplicationLag(lag) => {
             (&POSTGRES_REPLICATION_LAG, Value::Seconds(lag.as_secs_f64()))
+        }
+        Observation::CeleryWorkers(count) => (&CELERY_WORKERS, Value::Count(*count)),
+        Observation::CeleryWorkersExpected(count) => {
+            (&CELERY_WORKERS_EXPECTED, Value::Count(*count))
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use probe::{Observation, Steps};
+use probe_testkit::checks;
 use stack::celery::{Pool, Worker};
 
 use crate::fixture::{Broker, Fixture, QUEUES, run_all};
@@ -14,6 +16,7 @@ const BOTH: &str = "queues = ['high_priority', 'low_priority']\n";
 async fn one_worker(fixture: Fixture) {
     let worker = fixture.worker("w1");
     a_worker_that_answers_is_working(&fixture, &worker).await;
+    a_worker_is_observed(&fixture).await;
     a_stopped_worker_is_not_working(&fixture, &worker).await;
     fixture.wait_until_empty().await;
     a_backlog_behind_a_busy_child_is_reported(&fixture).await;
@@ -38,6 +41,27 @@ async fn every_state_of_one_worker_is_reported_on_redis() {
 async fn a_worker_that_answers_is_working(fixture: &Fixture, worker: &Worker) {
     fixture.run(BOTH).await.expect_working();
     fixture.run(&format!("workers = ['{}']", worker.name())).await.expect_working();
+}
+
+async fn a_worker_is_observed(fixture: &Fixture) {
+    let celery = fixture.celery("workers = 1\nqueues = ['high_priority']\n");
+    let mut observed = Vec::new();
+    for (_, check) in checks(&celery) {
+        let steps = Steps::new();
+        check.check(&steps).await.unwrap();
+        observed.extend(steps.observations());
+    }
+    let queue = || "high_priority".into();
+    let mut expected = vec![
+        Observation::CeleryWorkersExpected(1),
+        Observation::CeleryWorkers(1),
+        Observation::QueueMessages(queue(), 0),
+    ];
+    // Redis does not count them.
+    if !fixture.is_redis() {
+        expected.push(Observation::QueueConsumers(queue(), 1));
+    }
+    assert_eq!(observed, expected);
 }
 
 /// To the broker, a stopped worker is still a consumer.

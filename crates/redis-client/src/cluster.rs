@@ -14,7 +14,6 @@ use redis::Value;
 
 use self::slots::{SlotMap, slot};
 use crate::deployment::{Deployment, HANDSHAKE, Node};
-use crate::first_answer::first_answer;
 use crate::node_connection::NodeConnection;
 use crate::{Canary, Command, error};
 
@@ -45,7 +44,7 @@ impl Cluster {
         steps: &Steps,
     ) -> Result<Self, Failure> {
         let ask = |node, steps| slots_of(deployment, node, steps);
-        let (seed, connection, slots) = first_answer(&deployment.nodes, steps, ask).await?;
+        let (seed, connection, slots) = net::first_answer(&deployment.nodes, steps, ask).await?;
         if let Some(missing) = slots.uncovered() {
             return Err(Failure::msg("cluster", missing));
         }

@@ -2,7 +2,7 @@
 
 use net::{PemFiles, Verification};
 use probe::Secret;
-use probe::config::{Fields, Url, UrlParts, percent_decode};
+use probe::config::{Fields, Url, UrlParts, percent_decode, split_urls};
 
 use crate::deployment::{Credentials, Deployment, Layout, Node, Tls};
 use crate::parameters::Parameters;
@@ -89,7 +89,7 @@ fn scheme(scheme: &str) -> Option<(Kind, bool)> {
 
 /// Parses a URL, or several of sentinels. `has_setting` says whether the section has a setting. An error does not quote any part of the URL.
 fn parse(text: &str, has_setting: &dyn Fn(&str) -> bool) -> Result<Parsed, String> {
-    let texts = split(text);
+    let texts = split_urls(text);
     let urls: Vec<_> = texts.iter().map(|url| UrlParts::split(url)).collect::<Result<_, _>>()?;
     let expected_scheme = || format!("expected a URL that begins with {SCHEMES}");
     let (kind, is_tls) = scheme(urls[0].scheme).ok_or_else(expected_scheme)?;
@@ -124,28 +124,6 @@ fn parse(text: &str, has_setting: &dyn Fn(&str) -> bool) -> Result<Parsed, Strin
         pem_files: parameters.pem_files,
         ignored: parameters.ignored,
     })
-}
-
-/// Splits several URLs, which are separated by `;` or `,`.
-fn split(text: &str) -> Vec<&str> {
-    let begins_url = |rest: &str| {
-        let length = rest.bytes().take_while(|byte| is_scheme_byte(*byte)).count();
-        length > 0 && rest[length..].starts_with("://")
-    };
-    let mut urls = Vec::new();
-    let mut start = 0;
-    for (at, _) in text.match_indices([';', ',']) {
-        if begins_url(&text[at + 1..]) {
-            urls.push(&text[start..at]);
-            start = at + 1;
-        }
-    }
-    urls.push(&text[start..]);
-    urls
-}
-
-fn is_scheme_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)
 }
 
 /// The value that all URLs have in common; those that are empty may be missing in some of them.

@@ -12,7 +12,6 @@ mod connect_params;
 mod connection;
 mod deployment;
 mod error;
-mod first_answer;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

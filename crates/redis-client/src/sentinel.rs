@@ -8,7 +8,6 @@ use probe::{Failure, Steps};
 use redis::Value;
 
 use crate::deployment::{Credentials, Deployment, Node};
-use crate::first_answer::first_answer;
 use crate::node_connection::NodeConnection;
 use crate::role::{is_primary, text};
 use crate::{Command, error};
@@ -23,7 +22,7 @@ pub(crate) async fn connect(
     steps: &Steps,
 ) -> Result<NodeConnection, Failure> {
     let ask = |sentinel, steps| ask(deployment, sentinel, service, credentials, steps);
-    let primary = first_answer(&deployment.nodes, steps, ask).await?;
+    let primary = net::first_answer(&deployment.nodes, steps, ask).await?;
     let label = format!("the primary {primary} that sentinel names");
     let name = |failure: Failure| failure.in_context(&label);
     let own = Arc::new(Steps::new());

@@ -79,8 +79,29 @@ impl fmt::Debug for UrlParts<'_> {
 }
 
 fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(is_scheme_byte)
+}
+
+fn is_scheme_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)
+}
+
+/// Splits several URLs, which are separated by `;` or `,`.
+pub fn split_urls(text: &str) -> Vec<&str> {
+    let begins_url = |rest: &str| {
+        let length = rest.bytes().take_while(|byte| is_scheme_byte(*byte)).count();
+        length > 0 && rest[length..].starts_with("://")
+    };
+    let mut urls = Vec::new();
+    let mut start = 0;
+    for (at, _) in text.match_indices([';', ',']) {
+        if begins_url(&text[at + 1..]) {
+            urls.push(&text[start..at]);
+            start = at + 1;
+        }
+    }
+    urls.push(&text[start..]);
+    urls
 }
 
 /// A parameter of a URL's query.

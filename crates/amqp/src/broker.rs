@@ -4,14 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use probe::config::{Fields, Url};
+use probe::config::Fields;
 use probe::{CachedConnection, Failure, LoginBackoff, Reconnect, SharedResources, Steps};
 
 use crate::Connection;
-use crate::connect_params::ConnectParams;
+use crate::connect_params::{BrokerUrls, ConnectParams};
 use crate::connection::Connector;
 
-/// One virtual host of one broker, as one user. Checks with equal settings share one connection.
+/// One virtual host of one broker, as one user, at one or more addresses. Checks with equal settings share one connection.
 #[derive(Clone)]
 pub struct Amqp {
     cached: Arc<CachedConnection<Connector>>,
@@ -19,18 +19,18 @@ pub struct Amqp {
 }
 
 impl Amqp {
-    /// Reads the broker from `url`, the value of `key`, and records errors in `fields`. The names of the gateway's queues begin with `queue_prefix`.
+    /// Reads the broker from `urls`, the value of `key`, and records errors in `fields`. The names of the gateway's queues begin with `queue_prefix`.
     pub fn read(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         key: &'static str,
-        url: &Url,
+        urls: &BrokerUrls,
         tls: &net::TlsSettings,
         queue_prefix: String,
         reconnect: Reconnect,
     ) -> Option<Self> {
-        let params = ConnectParams::read(fields, key, url, tls, queue_prefix)?;
-        let target = params.target.clone();
+        let params = ConnectParams::read(fields, key, urls, tls, queue_prefix)?;
+        let target = params.first().to_string();
         let logins = shared.get_or_insert(&params.login_key(), LoginBackoff::default);
         let cached = shared.get_or_insert(&params.identity(reconnect), || {
             CachedConnection::with_logins(Connector(params), reconnect, logins)
@@ -38,26 +38,36 @@ impl Amqp {
         Some(Self { cached, target })
     }
 
-    /// The broker's `host:port`, as in failures.
+    /// The `host:port` of the broker, the first one if there are several, as in failures.
     pub fn target(&self) -> &str {
         &self.target
     }
 
     /// The name of the virtual host.
     pub fn virtual_host(&self) -> &str {
-        &self.params().virtual_host
+        &self.params().first().virtual_host
     }
 
     pub(crate) fn params(&self) -> &ConnectParams {
         &self.cached.connector().0
     }
 
-    /// Runs `work` on the cached connection, or on a new one if there is none or it was lost.
+    /// Runs `work` on the cached connection, or on a new one if there is none or it was lost. A failure on another server than the first names it.
     pub async fn run<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
     where
         W: Fn(Arc<Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
+        let work = |connection: Arc<Connection>| {
+            let other = connection.other_server().map(str::to_owned);
+            let work = work(connection);
+            async move {
+                work.await.map_err(|failure| match other {
+                    Some(server) => failure.in_context(server),
+                    None => failure,
+                })
+            }
+        };
         self.cached.run(steps, work).await
     }
 }

@@ -1,12 +1,16 @@
-//! The address of a broker and the credentials, parsed from a URL.
+//! The addresses of a broker and the credentials, parsed from URLs.
 //!
-//! The format of the URL: <https://www.rabbitmq.com/docs/uri-spec>.
+//! The format of a URL: <https://www.rabbitmq.com/docs/uri-spec>.
 
-use probe::config::{Fields, Url};
+use std::fmt;
+
+use probe::config::{Fields, FromNode, Node, Url, ValueError, split_urls};
 use probe::{Reconnect, Secret};
 
-/// The schemes of a broker's URL, without and with TLS.
-pub const SCHEMES: &[&str] = &["amqp", "amqps"];
+use crate::parameters;
+
+/// The schemes of a broker's URL, the second with TLS. The others are kombu's names of its transports for it.
+const SCHEMES: [&str; 4] = ["amqp", "amqps", "pyamqp", "librabbitmq"];
 
 /// The longest name in the protocol, in bytes.
 const MAX_NAME: usize = 255;
@@ -14,38 +18,133 @@ const MAX_NAME: usize = 255;
 /// The longest queue prefix, in bytes. The whole name must not exceed [`MAX_NAME`].
 const MAX_QUEUE_PREFIX: usize = 200;
 
-/// One virtual host of one broker, as one user.
+/// The URL of a broker, or the URLs of several, separated by `;`, of which the first that can be reached is used, as kombu does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerUrls {
+    first: Url,
+    others: Vec<Url>,
+}
+
+impl BrokerUrls {
+    /// Whether a URL has a scheme of this protocol.
+    pub fn has_scheme(text: &str) -> bool {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_lowercase());
+        scheme.is_some_and(|scheme| SCHEMES.contains(&&*scheme))
+    }
+
+    /// Parses one or more URLs. The error says what is wrong and quotes nothing.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let urls = split_urls(text).into_iter().map(|text| {
+            let url = Url::parse(text)?;
+            if SCHEMES.contains(&url.scheme()) {
+                return Ok(url);
+            }
+            Err("expected a URL that begins with `amqp://` or `amqps://`".to_owned())
+        });
+        let mut urls = urls.collect::<Result<Vec<_>, _>>()?;
+        let first = urls.remove(0);
+        Ok(Self { first, others: urls })
+    }
+
+    /// The first URL.
+    pub fn first(&self) -> &Url {
+        &self.first
+    }
+
+    /// Whether one of them requires TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.iter().any(is_encrypted)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Url> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+impl FromNode for BrokerUrls {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
+        Ok(Self::parse(Secret::from_node(node)?.expose())?)
+    }
+}
+
+/// A broker, as one user, at one or more addresses.
 pub(crate) struct ConnectParams {
+    /// At least one, in the order in which they are tried.
+    pub(crate) servers: Vec<Server>,
+    /// The beginning of the names of the gateway's queues.
+    pub(crate) queue_prefix: String,
+}
+
+/// One virtual host of one server, as one user.
+pub(crate) struct Server {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) virtual_host: String,
     pub(crate) username: String,
     pub(crate) password: Secret,
     pub(crate) tls: Option<net::TlsSettings>,
-    /// The beginning of the names of the gateway's queues.
-    pub(crate) queue_prefix: String,
-    pub(crate) target: String,
 }
 
 impl ConnectParams {
-    /// Parses `url`, the value of `key`, and records errors in `fields`.
+    /// Reads `urls`, the value of `key`, and records errors in `fields`.
     pub(crate) fn read(
         fields: &mut Fields<'_>,
         key: &'static str,
-        url: &Url,
+        urls: &BrokerUrls,
         tls: &net::TlsSettings,
         queue_prefix: String,
     ) -> Option<Self> {
-        let encrypted = is_encrypted(url);
-        let default_port = if encrypted { 5671 } else { 5672 };
-        let virtual_host = virtual_host(url)
-            .map_err(|message| fields.error(key, message))
-            .ok()
-            .filter(|_| expect_no_query(fields, key, url))?;
+        let (mut servers, mut ignored) = (Vec::new(), Vec::new());
+        for url in urls.iter() {
+            let has_setting = |setting: &str| fields.has(setting);
+            let unknown = parameters::read(url.parameters(), is_encrypted(url), has_setting);
+            let read = unknown.and_then(|names| {
+                ignored.extend(names);
+                Server::read(url, tls)
+            });
+            servers.push(read.map_err(|message| fields.error(key, message)).ok()?);
+        }
+        if !ignored.is_empty() {
+            ignored.sort_unstable();
+            ignored.dedup();
+            let ignored: Vec<_> = ignored.iter().map(|name| format!("`{name}`")).collect();
+            fields.note(key, format!("ignored here: {}", ignored.join(", ")));
+        }
         if queue_prefix.len() > MAX_QUEUE_PREFIX {
             fields.error("queue_prefix", "expected at most 200 bytes");
             return None;
         }
+        Some(Self { servers, queue_prefix })
+    }
+
+    /// The server that failures and grants name.
+    pub(crate) fn first(&self) -> &Server {
+        &self.servers[0]
+    }
+
+    /// The key of the shared connection: everything that distinguishes it from others.
+    pub(crate) fn identity(&self, reconnect: Reconnect) -> Secret {
+        let servers: Vec<_> = self
+            .servers
+            .iter()
+            .map(|server| {
+                let tls = server.tls.as_ref().map(|tls| tls.identity().expose());
+                (server.login(), &server.virtual_host, tls)
+            })
+            .collect();
+        Secret::new(format!("{servers:?} {:?} {reconnect:?}", self.queue_prefix))
+    }
+
+    /// The key of the refused logins: the broker, the user and the password. All virtual hosts share them.
+    pub(crate) fn login_key(&self) -> Secret {
+        let logins: Vec<_> = self.servers.iter().map(Server::login).collect();
+        Secret::new(format!("{logins:?}"))
+    }
+}
+
+impl Server {
+    fn read(url: &Url, tls: &net::TlsSettings) -> Result<Self, String> {
+        let encrypted = is_encrypted(url);
         // Other clients default to this user as well.
         let (username, password) = match (url.username(), url.password()) {
             ("", None) => ("guest".to_owned(), Secret::new("guest")),
@@ -53,35 +152,30 @@ impl ConnectParams {
                 (username.to_owned(), password.cloned().unwrap_or_else(|| Secret::new("")))
             }
         };
-        Some(Self {
+        Ok(Self {
             host: url.host().to_owned(),
-            port: url.port().unwrap_or(default_port),
-            virtual_host,
+            port: url.port().unwrap_or(if encrypted { 5671 } else { 5672 }),
+            virtual_host: virtual_host(url)?,
             username,
             password,
             tls: encrypted.then(|| tls.clone()),
-            queue_prefix,
-            target: url.authority(default_port),
         })
     }
 
-    /// The key of the shared connection: everything that distinguishes it from others.
-    pub(crate) fn identity(&self, reconnect: Reconnect) -> Secret {
-        let tls = self.tls.as_ref().map(|tls| tls.identity().expose());
-        let server = (&self.host, self.port, &self.virtual_host, &self.queue_prefix);
-        let user = (&self.username, self.password.expose());
-        Secret::new(format!("{server:?} {user:?} {reconnect:?} {tls:?}"))
+    fn login(&self) -> (&str, u16, &str, &str) {
+        (&self.host, self.port, &self.username, self.password.expose())
     }
+}
 
-    /// The key of the refused logins: the broker, the user and the password. All virtual hosts share them.
-    pub(crate) fn login_key(&self) -> Secret {
-        let user = (&self.username, self.password.expose());
-        Secret::new(format!("{} {} {user:?}", self.host, self.port))
+/// The `host:port`.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 
 /// Whether the scheme of the URL requires TLS.
-pub fn is_encrypted(url: &Url) -> bool {
+fn is_encrypted(url: &Url) -> bool {
     url.scheme() == "amqps"
 }
 
@@ -96,14 +190,6 @@ fn virtual_host(url: &Url) -> Result<String, String> {
         }
         name => Ok(name.to_owned()),
     }
-}
-
-fn expect_no_query(fields: &mut Fields<'_>, key: &'static str, url: &Url) -> bool {
-    let is_empty = url.parameters().is_empty();
-    if !is_empty {
-        fields.error(key, "expected no `?` and no parameters");
-    }
-    is_empty
 }
 
 #[cfg(test)]
@@ -122,5 +208,17 @@ mod tests {
         check_virtual_host("amqp://h/%2F", "/");
         check_virtual_host("amqp://h/app", "app");
         check_virtual_host("amqp://h/%2Fapp%20one", "/app one");
+    }
+
+    #[test]
+    fn several_urls_are_separated_by_semicolons() {
+        let urls = BrokerUrls::parse("amqp://u:p@a/v;pyamqp://b:7/w;amqps://c").expect("URLs");
+        let servers: Vec<_> = urls.iter().map(|url| url.authority(5672)).collect();
+        assert_eq!(servers, ["a:5672", "b:7", "c:5672"]);
+        assert!(urls.is_encrypted());
+        for text in ["amqp://a;redis://b", "redis://a", "py-amqp://a"] {
+            let error = BrokerUrls::parse(text).expect_err(text);
+            assert_eq!(error, "expected a URL that begins with `amqp://` or `amqps://`");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The handle of an open connection: publishes messages and queries queues.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use amq_protocol::protocol::{AMQPClass, queue};
 use amq_protocol::types::FieldTable;
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::channel::{Channel, MAX_PIPELINED};
 use crate::channel_ids::ChannelIds;
 use crate::command::{Command, ConnectionState};
-use crate::connect_params::ConnectParams;
+use crate::connect_params::{ConnectParams, Server};
 use crate::error::{ChannelError, NOT_FOUND, resource_alarm, unexpected};
 use crate::handshake::{self, OpenConnection};
 use crate::io_loop::IoLoop;
@@ -26,12 +27,50 @@ impl Connect for Connector {
     type Connection = Connection;
 
     async fn connect(&self, steps: &Steps) -> Result<Connection, Failure> {
-        let opened = handshake::open(&self.0, steps).await?;
-        steps.run("reply queue", Connection::start(opened, &self.0.queue_prefix)).await
+        let ConnectParams { servers, queue_prefix } = &self.0;
+        let refused: Mutex<Option<Failure>> = Mutex::default();
+        let open = |server, steps: Arc<Steps>| {
+            let refused = &refused;
+            async move {
+                let opened = handshake::open(server, &steps).await;
+                if let Err(failure) = &opened
+                    && failure.cause().is_login_refused()
+                {
+                    refused.lock().get_or_insert_with(|| self.name(server, failure.clone()));
+                }
+                let opened = opened.map_err(|failure| self.name(server, failure))?;
+                Ok((server, opened))
+            }
+        };
+        let opened = match &servers[..] {
+            [server] => Ok((server, handshake::open(server, steps).await?)),
+            servers => net::first_answer(servers, steps, open).await,
+        };
+        // A login is not repeated after a refusal, whatever other servers say.
+        if let Some(failure) = refused.into_inner() {
+            return Err(failure);
+        }
+        let (server, opened) = opened?;
+        let other_server = (!self.is_first(server)).then(|| server.to_string());
+        let started = steps.run("reply queue", Connection::start(opened, queue_prefix)).await;
+        started
+            .map(|connection| Connection { other_server, ..connection })
+            .map_err(|failure| self.name(server, failure))
     }
 
     fn is_closed(connection: &Connection) -> bool {
         connection.state.borrow().ended.is_some() || connection.reply_channel.is_closed()
+    }
+}
+
+impl Connector {
+    fn is_first(&self, server: &Server) -> bool {
+        std::ptr::eq(server, self.0.first())
+    }
+
+    /// Names the server in a failure, unless the target of the check already does.
+    fn name(&self, server: &Server, failure: Failure) -> Failure {
+        if self.is_first(server) { failure } else { failure.in_context(server) }
     }
 }
 
@@ -46,6 +85,8 @@ pub struct Depth {
 
 /// An open connection. When it is dropped, its I/O loop closes the socket and ends.
 pub struct Connection {
+    /// The `host:port` of the server, unless it is the first one of the broker.
+    other_server: Option<String>,
     reply_queue: String,
     reply_channel: Channel,
     /// The exchanges that delivered a reply since the last request. They are still bound to the reply queue.
@@ -67,6 +108,7 @@ impl Connection {
         let reply_queue = format!("{queue_prefix}health-gateway.{:032x}", rand::random::<u128>());
         reply_queue::open(&mut reply_channel, &reply_queue).await?;
         Ok(Self {
+            other_server: None,
             reply_queue,
             reply_channel,
             bound_exchanges: Mutex::default(),
@@ -75,6 +117,11 @@ impl Connection {
             state,
             dispatcher,
         })
+    }
+
+    /// The `host:port` of the server, unless it is the first one of the broker.
+    pub fn other_server(&self) -> Option<&str> {
+        self.other_server.as_deref()
     }
 
     /// The name of the reply queue, which the broker deletes when the connection ends.

@@ -21,9 +21,9 @@ impl Amqp {
     /// A query of a queue's depth needs only access to the virtual host, which any permission grants.
     pub fn grants(&self, publications: &[&Publication]) -> Vec<Grant> {
         let params = self.params();
-        let principal = Principal::new(&RABBITMQ, self.target(), &*params.username);
+        let principal = Principal::new(&RABBITMQ, self.target(), &*params.first().username);
         let grant = |permission: &str, pattern: &str| {
-            principal.needs([&params.virtual_host, permission, pattern])
+            principal.needs([&params.first().virtual_host, permission, pattern])
         };
         let reply_queue = format!(r"{}health-gateway\..*", literal(&params.queue_prefix));
         let mut grants = vec![grant("configure", &reply_queue), grant("read", &reply_queue)];

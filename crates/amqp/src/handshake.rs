@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use probe::{Cause, Failure, Secret, Steps, step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::connect_params::ConnectParams;
+use crate::connect_params::Server;
 use crate::error::{ACCESS_REFUSED, CloseReason, connection_closed, unexpected};
 use crate::frames::{FrameDecoder, MAX_FRAME, encode};
 use crate::message::short_string;
@@ -27,21 +27,21 @@ pub(crate) struct OpenConnection {
 }
 
 /// Connects, authenticates, and opens the virtual host.
-pub(crate) async fn open(params: &ConnectParams, steps: &Steps) -> Result<OpenConnection, Failure> {
-    let stream = net::connect(steps, &params.host, params.port, params.tls.as_ref()).await?;
-    open_on(stream, params, steps).await
+pub(crate) async fn open(server: &Server, steps: &Steps) -> Result<OpenConnection, Failure> {
+    let stream = net::connect(steps, &server.host, server.port, server.tls.as_ref()).await?;
+    open_on(stream, server, steps).await
 }
 
 /// Authenticates on an open stream, and opens the virtual host.
 pub(crate) async fn open_on(
     stream: net::Stream,
-    params: &ConnectParams,
+    server: &Server,
     steps: &Steps,
 ) -> Result<OpenConnection, Failure> {
     let mut handshake = Handshake { stream, decoder: FrameDecoder::default() };
     steps.run("handshake", handshake.start()).await?;
-    let tune = steps.run(step::AUTHENTICATE, handshake.authenticate(params)).await?;
-    steps.run("virtual host", handshake.open_virtual_host(params, &tune)).await?;
+    let tune = steps.run(step::AUTHENTICATE, handshake.authenticate(server)).await?;
+    steps.run("virtual host", handshake.open_virtual_host(server, &tune)).await?;
     let heartbeat = Duration::from_secs(tune.heartbeat.into());
     let Handshake { stream, decoder } = handshake;
     Ok(OpenConnection { stream, decoder, heartbeat })
@@ -68,8 +68,8 @@ impl Handshake {
     }
 
     /// Sends `connection.start-ok` with the credentials. If the broker accepts them, it answers with `connection.tune`.
-    async fn authenticate(&mut self, params: &ConnectParams) -> Result<connection::TuneOk, Cause> {
-        let response = Secret::new(format!("\0{}\0{}", params.username, params.password.expose()));
+    async fn authenticate(&mut self, server: &Server) -> Result<connection::TuneOk, Cause> {
+        let response = Secret::new(format!("\0{}\0{}", server.username, server.password.expose()));
         let start_ok = connection::StartOk {
             client_properties: client_properties()?,
             mechanism: short_string(PLAIN)?,
@@ -97,10 +97,10 @@ impl Handshake {
     /// Sends `connection.tune-ok` and `connection.open`.
     async fn open_virtual_host(
         &mut self,
-        params: &ConnectParams,
+        server: &Server,
         tune_ok: &connection::TuneOk,
     ) -> Result<(), Cause> {
-        let open = connection::Open { virtual_host: short_string(&params.virtual_host)? };
+        let open = connection::Open { virtual_host: short_string(&server.virtual_host)? };
         self.send(&[method(AMQPMethod::TuneOk(tune_ok.clone())), method(AMQPMethod::Open(open))])
             .await?;
         match self.receive().await? {

@@ -24,11 +24,12 @@ mod grants;
 mod handshake;
 mod io_loop;
 mod message;
+mod parameters;
 mod publish;
 mod reply_queue;
 
 pub use broker::Amqp;
-pub use connect_params::{SCHEMES, is_encrypted};
+pub use connect_params::BrokerUrls;
 pub use connection::{Connection, Depth};
 pub use deliveries::Deliveries;
 pub use message::{Message, Publication};

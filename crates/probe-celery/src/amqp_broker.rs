@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp::{Amqp, Connection, Deliveries, Publication};
-use probe::config::{Fields, Url};
+use amqp::{Amqp, BrokerUrls, Connection, Deliveries, Publication};
+use probe::config::Fields;
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
 use tokio::time::sleep;
 
@@ -28,17 +28,19 @@ struct Accepted {
     /// The number of recipients, if it is known.
     recipients: Option<u64>,
     backlogs: Vec<(String, Backlog)>,
+    /// The server, unless it is the first one of the broker.
+    other_server: Option<String>,
 }
 
 impl AmqpBroker {
     pub(crate) fn read(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
-        url: &Url,
+        urls: &BrokerUrls,
         tls: &net::TlsSettings,
         BrokerOptions { queue_prefix, exchanges, reconnect, .. }: BrokerOptions,
     ) -> Option<Self> {
-        let amqp = Amqp::read(shared, fields, "broker", url, tls, queue_prefix, reconnect)?;
+        let amqp = Amqp::read(shared, fields, "broker", urls, tls, queue_prefix, reconnect)?;
         Some(Self { amqp, exchanges })
     }
 
@@ -67,10 +69,11 @@ impl AmqpBroker {
             let publish = self.amqp.run(steps, |connection| {
                 publish(connection, steps, request, queues, &self.exchanges)
             });
-            let Accepted { deliveries, recipients, backlogs } = tokio::select! {
+            let Accepted { deliveries, recipients, backlogs, other_server } = tokio::select! {
                 () = findings.abandoned() => return Ok(()),
                 accepted = publish => accepted?,
             };
+            findings.on_server(other_server);
             findings.accepted(recipients, backlogs);
             tokio::select! {
                 () = findings.abandoned() => return Ok(()),
@@ -140,7 +143,8 @@ async fn publish(
     let backlogs = depths.into_iter().map(|depth| depth.map_or(Backlog::Missing, Backlog::Known));
     let backlogs = queues.iter().cloned().zip(backlogs).collect();
     // The broker reports whether the request was routed to a queue at all, but not to how many.
-    Ok(Accepted { deliveries, recipients: (!routed).then_some(0), backlogs })
+    let other_server = connection.other_server().map(str::to_owned);
+    Ok(Accepted { deliveries, recipients: (!routed).then_some(0), backlogs, other_server })
 }
 
 /// A publication to all workers, with the exchange for their replies.

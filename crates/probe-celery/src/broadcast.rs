@@ -109,7 +109,9 @@ impl JoinedBroadcast {
                 let findings = self.findings.borrow_and_update();
                 match &findings.failure {
                     Some(failure) => Some(Err(failure.clone())),
-                    None if findings.backlogs.is_some() => judge(&findings, steps),
+                    None if findings.backlogs.is_some() => {
+                        judge(&findings, steps).map(|verdict| findings.name_server(verdict))
+                    }
                     None => None,
                 }
             };

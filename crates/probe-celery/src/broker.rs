@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::config::{Fields, Url};
-use probe::{Failure, Grant, Reconnect, SharedResources, Steps};
+use amqp::BrokerUrls;
+use probe::config::{Fields, FromNode, Node, ValueError};
+use probe::{Failure, Grant, Reconnect, Secret, SharedResources, Steps};
 
 use crate::amqp_broker::AmqpBroker;
 use crate::findings::FindingsSender;
@@ -21,6 +22,36 @@ pub(crate) struct BrokerOptions {
     pub(crate) reconnect: Reconnect,
 }
 
+/// The URLs of a broker.
+#[derive(Clone, Debug)]
+pub(crate) enum BrokerUrl {
+    Amqp(BrokerUrls),
+    Redis(Secret),
+}
+
+impl BrokerUrl {
+    /// Whether a connection uses TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Amqp(urls) => urls.is_encrypted(),
+            Self::Redis(text) => redis_client::is_encrypted(text.expose()),
+        }
+    }
+}
+
+impl FromNode for BrokerUrl {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
+        let text = Secret::from_node(node)?;
+        if BrokerUrls::has_scheme(text.expose()) {
+            return BrokerUrls::from_node(node).map(Self::Amqp);
+        }
+        if redis_client::has_scheme(text.expose()) {
+            return Ok(Self::Redis(text));
+        }
+        Err("expected a URL that begins with `amqp://`, `amqps://`, `redis://`, `rediss://`, `redis-sentinel://`, `rediss-sentinel://` or `unix://`".to_owned().into())
+    }
+}
+
 /// A broker on AMQP or Redis.
 #[derive(Clone)]
 pub(crate) enum Broker {
@@ -29,33 +60,28 @@ pub(crate) enum Broker {
 }
 
 impl Broker {
-    /// The schemes of a broker's URL; the double `s` and `amqps` stand for TLS.
-    pub(crate) const SCHEMES: &[&str] =
-        &["amqp", "amqps", "redis", "rediss", "redis-sentinel", "rediss-sentinel"];
-
     pub(crate) fn read(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
-        url: &Url,
+        url: &BrokerUrl,
         tls: &net::TlsSettings,
         options: BrokerOptions,
     ) -> Option<Self> {
-        if url.scheme().starts_with("amqp") {
-            if options.transport_options != TransportOptions::default() {
-                fields.error("transport_options", "expected only with a broker on Redis");
-                return None;
+        let text = match url {
+            BrokerUrl::Redis(text) => text,
+            BrokerUrl::Amqp(urls) => {
+                if options.transport_options != TransportOptions::default() {
+                    fields.error("transport_options", "expected only with a broker on Redis");
+                    return None;
+                }
+                return AmqpBroker::read(shared, fields, urls, tls, options).map(Self::Amqp);
             }
-            return AmqpBroker::read(shared, fields, url, tls, options).map(Self::Amqp);
-        }
+        };
         if fields.has("queue_prefix") {
             fields.error("queue_prefix", "expected only with a broker on AMQP");
             return None;
         }
-        RedisBroker::read(shared, fields, url, tls, options).map(Self::Redis)
-    }
-
-    pub(crate) fn is_encrypted(url: &Url) -> bool {
-        amqp::is_encrypted(url) || redis_client::is_encrypted(url)
+        RedisBroker::read(shared, fields, text, tls, options).map(Self::Redis)
     }
 
     /// The broker's `host:port`.

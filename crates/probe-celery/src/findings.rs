@@ -28,6 +28,8 @@ pub(crate) struct Findings {
     pub(crate) workers: WorkerQueues,
     /// The workers that replied to earlier broadcasts.
     pub(crate) known_workers: WorkerQueues,
+    /// The server, unless it is the first one of the broker, which is the target of the checks.
+    pub(crate) other_server: Option<String>,
     /// Why the broadcast failed, if it did.
     pub(crate) failure: Option<Failure>,
 }
@@ -77,6 +79,14 @@ impl Findings {
             .iter()
             .filter(|(worker, queues)| !self.workers.contains_key(*worker) && consumes(queues));
         silent.min(absent.count() as u64)
+    }
+
+    /// Names the server in a failure, unless the target of the check already does.
+    pub(crate) fn name_server<T>(&self, verdict: Result<T, Failure>) -> Result<T, Failure> {
+        verdict.map_err(|failure| match &self.other_server {
+            Some(server) => failure.in_context(server),
+            None => failure,
+        })
     }
 
     /// Why there is no reply although all workers that received the request have replied; `known` describes the queues.
@@ -160,6 +170,11 @@ impl FindingsSender {
         let (findings, receiver) =
             watch::channel(Findings { known_workers: known, ..Findings::default() });
         (Self { findings, known_workers, cleanups }, receiver)
+    }
+
+    /// Records the server, unless it is the first one of the broker.
+    pub(crate) fn on_server(&self, other_server: Option<String>) {
+        self.findings.send_modify(|findings| findings.other_server = other_server);
     }
 
     /// Publishes that the broker has accepted the request, and for how many workers if it reports that.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use probe::config::{Fields, Url};
-use probe::{Failure, Grant, SharedResources, Steps};
+use probe::config::Fields;
+use probe::{Failure, Grant, Secret, SharedResources, Steps};
 use redis_client::{Command, Redis, Reply, literal_pattern};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -42,11 +42,16 @@ impl RedisBroker {
     pub(crate) fn read(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
-        url: &Url,
+        url: &Secret,
         tls: &net::TlsSettings,
         BrokerOptions { exchanges, transport_options, reconnect, .. }: BrokerOptions,
     ) -> Option<Arc<Self>> {
-        let redis = Redis::from_url(shared, fields, "broker", url, tls, reconnect)?;
+        let sentinel = &transport_options.sentinel;
+        let redis = Redis::from_url(shared, fields, "broker", url, tls, sentinel, reconnect)?;
+        if redis.is_cluster() {
+            fields.error("broker", "expected no cluster: kombu has no transport for it");
+            return None;
+        }
         let (options, swept) = (transport_options, Mutex::default());
         Some(Arc::new(Self { redis, options, exchanges, swept }))
     }
@@ -73,13 +78,14 @@ impl RedisBroker {
         let commands: Vec<_> =
             names.into_iter().chain(length).map(|name| Command::new("ask", name, [])).collect();
         let key = |name: &str| format!("~{}", literal_pattern(name));
-        let channel = format!("&{}", literal_pattern(&self.channel()));
+        let channels = self.channels();
+        let channels = channels.iter().map(|channel| format!("&{}", literal_pattern(channel)));
         let bindings = [&self.exchanges.requests, &self.exchanges.replies]
             .map(|exchange| key(&self.options.bindings_key(exchange)));
         let replies = format!("~{}", list_pattern(&self.options, &self.exchanges.replies));
         let separator = self.options.assumed_separator();
         let lists = queues.iter().flat_map(|queue| self.options.queue_lists(queue, &separator));
-        let patterns = [channel, replies].into_iter().chain(bindings);
+        let patterns = channels.chain([replies]).chain(bindings);
         let patterns = patterns.chain(lists.map(|list| key(&list)));
         self.redis.grants(&commands, &patterns.collect::<Vec<_>>())
     }
@@ -145,9 +151,10 @@ impl RedisBroker {
         Ok(replies.first() != Some(&Reply::Number(0)))
     }
 
-    /// The channel on which requests are published.
-    fn channel(&self) -> String {
-        self.options.channel(self.redis.database(), &self.exchanges.requests)
+    /// The channels on which requests are published.
+    fn channels(&self) -> Vec<String> {
+        let (database, is_sentinel) = (self.redis.database(), self.redis.is_sentinel());
+        self.options.channels(database, is_sentinel, &self.exchanges.requests)
     }
 
     /// Publishes the request, then waits for the replies of all its recipients. Returns whether no further ones can arrive.
@@ -173,12 +180,15 @@ impl RedisBroker {
             .map(|name| (name.clone(), self.options.queue_lists(name, &separator)))
             .collect();
         let message = self.message(request, queue);
-        let publish = Command::new("ask", "PUBLISH", [&self.channel(), &message]);
+        let channels = self.channels();
+        let publish: Vec<_> = channels
+            .iter()
+            .map(|channel| Command::new("ask", "PUBLISH", [channel, &message]))
+            .collect();
         let (mut create, mut is_repeated) = (queue.create(), false);
         loop {
-            let commands = std::mem::take(&mut create).into_iter().chain([publish.clone()]);
-            let recipients =
-                self.publish(steps, commands.collect(), &queue_lists, findings).await?;
+            let create = std::mem::take(&mut create);
+            let recipients = self.publish(steps, create, &publish, &queue_lists, findings).await?;
             if recipients == 0 || self.receive(request, queue, findings).await? {
                 // The workers reply to each repetition.
                 return Ok(!is_repeated);
@@ -219,20 +229,23 @@ impl RedisBroker {
         self.options.separator(&bindings).map_err(|reason| Failure::msg("ask", reason))
     }
 
-    /// Executes commands of which the last publishes the request, and reads the lengths of the queues; returns the number of recipients.
+    /// Creates the reply queue, publishes the request and reads the lengths of the queues; returns the number of recipients.
     async fn publish(
         &self,
         steps: &Steps,
-        mut commands: Vec<Command>,
+        create: Vec<Command>,
+        publish: &[Command],
         queue_lists: &[(String, Vec<String>)],
         findings: &FindingsSender,
     ) -> Result<u64, Failure> {
-        let before = commands.len() - 1;
+        let before = create.len();
+        let mut commands = create;
+        commands.extend_from_slice(publish);
         let lists = queue_lists.iter().flat_map(|(_, lists)| lists);
         commands.extend(lists.map(|list| Command::new("queues", "LLEN", [list])));
         let replies = self.redis.execute(steps, &commands).await?;
         let mut numbers = replies.iter().skip(before).map(number);
-        let recipients = numbers.next().unwrap_or_default();
+        let recipients = numbers.by_ref().take(publish.len()).sum();
         let backlogs = queue_lists.iter().map(|(queue, lists)| {
             let waiting = numbers.by_ref().take(lists.len()).sum();
             (queue.clone(), Backlog::Waiting(waiting))

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp::Deliveries;
-use probe::config::{Fields, Url};
-use probe::{Cause, Failure, Grant, Reconnect, SharedResources, Steps};
-use redis_client::{Command, Redis, Reply, literal_pattern};
+use probe::config::Fields;
+use probe::{Cause, Failure, Grant, Reconnect, Secret, SharedResources, Steps};
+use redis_client::{Command, Redis, Reply, SentinelSettings, literal_pattern};
 use serde_json::Value;
 
 use crate::broker::SentTask;
 use crate::task::{PREFIX, Task};
+use crate::transport::read_sentinel;
 
 /// The step in which a result is awaited and judged.
 const STEP: &str = "canary";
@@ -21,6 +22,7 @@ const KEY_PREFIX: &str = "celery-task-meta-";
 /// Options of Celery's Redis backend that change no name.
 const OTHER_OPTIONS: &[&str] = &[
     "health_check_interval",
+    "min_other_sentinels",
     "retry_policy",
     "socket_connect_timeout",
     "socket_keepalive",
@@ -40,6 +42,13 @@ pub(crate) enum ResultBackend {
     Redis(Arc<RedisResults>),
 }
 
+/// The options of a result backend.
+pub(crate) struct ResultOptions {
+    /// The prefix of the keys of results.
+    key_prefix: String,
+    sentinel: SentinelSettings,
+}
+
 /// Results that are keys in Redis.
 pub(crate) struct RedisResults {
     redis: Redis,
@@ -47,32 +56,34 @@ pub(crate) struct RedisResults {
 }
 
 impl ResultBackend {
-    /// The schemes of a result backend's URL, besides `rpc://`.
-    pub(crate) const SCHEMES: &[&str] = &["redis", "rediss", "redis-sentinel", "rediss-sentinel"];
-
     pub(crate) fn read(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
-        url: &Url,
+        url: &Secret,
         tls: &net::TlsSettings,
         reconnect: Reconnect,
-        key_prefix: String,
+        ResultOptions { key_prefix, sentinel }: ResultOptions,
     ) -> Option<Self> {
-        let redis = Redis::from_url(shared, fields, "result_backend", url, tls, reconnect)?;
+        let key = "result_backend";
+        let redis = Redis::from_url(shared, fields, key, url, tls, &sentinel, reconnect)?;
+        if redis.is_cluster() {
+            fields.error(key, "expected no cluster: Celery has no result backend for it");
+            return None;
+        }
         Some(Self::Redis(Arc::new(RedisResults { redis, key_prefix })))
     }
 
-    /// Reads the table `result_backend_transport_options`, and returns the prefix of the keys of results.
-    pub(crate) fn read_key_prefix(fields: &mut Fields<'_>) -> String {
-        let prefix = fields.part("result_backend_transport_options", |fields| {
+    /// Reads the table `result_backend_transport_options`, and records errors in `fields`.
+    pub(crate) fn read_options(fields: &mut Fields<'_>) -> Option<ResultOptions> {
+        let (prefix, sentinel) = fields.part("result_backend_transport_options", |fields| {
             fields.allow(OTHER_OPTIONS);
-            Some(fields.with_default("global_keyprefix", String::new()))
-        });
-        let prefix = prefix.unwrap_or_default();
+            let prefix = fields.with_default("global_keyprefix", String::new());
+            Some((prefix, read_sentinel(fields)))
+        })?;
         // As in `celery/backends/base.py`.
         let separator =
             if prefix.is_empty() || prefix.ends_with([':', '_', '-', '.']) { "" } else { "_" };
-        format!("{prefix}{separator}{KEY_PREFIX}")
+        Some(ResultOptions { key_prefix: format!("{prefix}{separator}{KEY_PREFIX}"), sentinel })
     }
 
     /// The grants for reading and deleting results; `rpc://` needs no more than sending does.

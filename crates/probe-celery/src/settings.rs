@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::config::{Fields, FromNode, Node, Url, Value, ValueError};
+use probe::config::{Fields, FromNode, Node, Value, ValueError};
 use probe::{CheckName, Cleanups, Reconnect, Secret, SharedResources};
 
 use crate::PING;
-use crate::broker::{Broker, BrokerOptions};
+use crate::broker::{Broker, BrokerOptions, BrokerUrl};
 use crate::canary::QueueCanary;
 use crate::inspect::{CONTROL_EXCHANGE, ControlExchanges};
-use crate::result_backend::ResultBackend;
+use crate::result_backend::{ResultBackend, ResultOptions};
 use crate::transport::TransportOptions;
 
 /// The settings of one section.
@@ -25,10 +25,10 @@ pub(crate) struct Settings {
 
 /// The settings of the broker and the result backend.
 struct Servers {
-    url: Url,
+    url: BrokerUrl,
     broker: BrokerOptions,
     result_backend: Option<ResultBackendUrl>,
-    result_prefix: String,
+    result_options: ResultOptions,
     tls: net::TlsSettings,
 }
 
@@ -60,14 +60,14 @@ pub(crate) enum Workers {
 
 impl Settings {
     pub(crate) fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Self {
-        let url = fields.url("broker", Broker::SCHEMES);
+        let url: Option<BrokerUrl> = fields.required("broker");
         let result_backend: Option<ResultBackendUrl> = fields.optional("result_backend");
         let tls = net::TlsSettings::read(fields);
         let workers = fields.with_default("workers", Workers::AtLeast(1));
         let queue_prefix = fields.with_default("queue_prefix", String::new());
         let control_exchange = fields.with_default("control_exchange", CONTROL_EXCHANGE.to_owned());
         let transport_options = TransportOptions::read(fields);
-        let result_prefix = ResultBackend::read_key_prefix(fields);
+        let result_options = ResultBackend::read_options(fields);
         let reconnect = Reconnect::read(fields);
         let max_messages: Option<u64> = fields.optional("max_messages");
         let canary = fields.with_default("canary", false);
@@ -94,12 +94,17 @@ impl Settings {
         }
         let cleanups = shared.cleanups().clone();
         let mut settings = Self { broker: None, workers, queues, results: None, cleanups };
-        if let (Some(url), Some(tls), Some(reconnect), Some(transport_options)) =
-            (url, tls, reconnect, transport_options)
+        if let (
+            Some(url),
+            Some(tls),
+            Some(reconnect),
+            Some(transport_options),
+            Some(result_options),
+        ) = (url, tls, reconnect, transport_options, result_options)
         {
             let exchanges = ControlExchanges::new(&control_exchange);
             let broker = BrokerOptions { queue_prefix, exchanges, transport_options, reconnect };
-            let servers = Servers { url, broker, result_backend, result_prefix, tls };
+            let servers = Servers { url, broker, result_backend, result_options, tls };
             settings.read_servers(shared, fields, servers);
         }
         settings
@@ -129,21 +134,21 @@ impl Settings {
         &mut self,
         shared: &SharedResources,
         fields: &mut Fields<'_>,
-        Servers { url, broker: options, result_backend, result_prefix, tls }: Servers,
+        Servers { url, broker: options, result_backend, result_options, tls }: Servers,
     ) {
         let (url, tls) = (&url, &tls);
-        let backend_url = match &result_backend {
-            Some(ResultBackendUrl::Redis(url)) => Some(url),
-            _ => None,
+        let is_backend_encrypted = match &result_backend {
+            Some(ResultBackendUrl::Redis(url)) => redis_client::is_encrypted(url.expose()),
+            _ => false,
         };
-        let encrypted = Broker::is_encrypted(url) || backend_url.is_some_and(Broker::is_encrypted);
+        let encrypted = url.is_encrypted() || is_backend_encrypted;
         let read_tls = tls.expect_use(fields, encrypted, "a URL that asks for TLS");
         let reconnect = options.reconnect;
         self.broker = read_tls.and_then(|()| Broker::read(shared, fields, url, tls, options));
         self.results = match result_backend {
             None => None,
             Some(ResultBackendUrl::Redis(url)) => {
-                ResultBackend::read(shared, fields, &url, tls, reconnect, result_prefix)
+                ResultBackend::read(shared, fields, &url, tls, reconnect, result_options)
             }
             Some(ResultBackendUrl::Rpc) => match &self.broker {
                 Some(Broker::Redis(_)) => {
@@ -159,7 +164,7 @@ impl Settings {
 /// The URL of a result backend, as written.
 enum ResultBackendUrl {
     Rpc,
-    Redis(Url),
+    Redis(Secret),
 }
 
 impl FromNode for ResultBackendUrl {
@@ -168,10 +173,11 @@ impl FromNode for ResultBackendUrl {
         if text.expose() == "rpc://" {
             return Ok(Self::Rpc);
         }
-        let url = Url::parse(text.expose()).ok();
-        let url = url.filter(|url| ResultBackend::SCHEMES.contains(&url.scheme()));
+        if redis_client::has_scheme(text.expose()) {
+            return Ok(Self::Redis(text));
+        }
         let expected = "expected `rpc://`, or a URL that begins with `redis://` or `rediss://`";
-        url.map(Self::Redis).ok_or_else(|| expected.to_owned().into())
+        Err(expected.to_owned().into())
     }
 }
 

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
+use probe::Secret;
 use probe::config::{Fields, FromNode, Node, Value, ValueError};
+use redis_client::SentinelSettings;
 
 /// The separator between the parts of a name, unless the option `sep` is set.
 const SEPARATOR: &str = "\u{6}\u{16}";
@@ -15,13 +17,15 @@ const FANOUT_PREFIX: &str = "/{db}.";
 /// In `fanout_prefix`, this stands for the number of the database.
 const DATABASE: &str = "{db}";
 
-/// The transport options that change names. They have the names and meanings of kombu's.
+/// The transport options that change names or servers. They have the names and meanings of kombu's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TransportOptions {
     global_keyprefix: String,
     fanout_prefix: String,
     sep: Option<String>,
     priority_steps: Vec<u64>,
+    sentinel_fanout_compat: bool,
+    pub(crate) sentinel: SentinelSettings,
 }
 
 impl Default for TransportOptions {
@@ -31,11 +35,13 @@ impl Default for TransportOptions {
             fanout_prefix: FANOUT_PREFIX.to_owned(),
             sep: None,
             priority_steps: PRIORITY_STEPS.to_vec(),
+            sentinel_fanout_compat: false,
+            sentinel: SentinelSettings::default(),
         }
     }
 }
 
-/// Options of kombu that change no name, or that are refused with a reason.
+/// Options of kombu that change no name.
 const OTHERS: &[&str] = &[
     "ack_emulation",
     "body_encoding",
@@ -52,14 +58,13 @@ const OTHERS: &[&str] = &[
     "interval_start",
     "interval_step",
     "login_method",
-    "master_name",
     "max_connections",
     "max_retries",
+    "min_other_sentinels",
     "polling_interval",
     "queue_order_strategy",
     "read_timeout",
     "retry_on_timeout",
-    "sentinel_kwargs",
     "socket_connect_timeout",
     "socket_keepalive",
     "socket_keepalive_options",
@@ -89,14 +94,8 @@ impl TransportOptions {
         let fanout_prefix = fields.with_default("fanout_prefix", FanoutPrefix::Enabled(true));
         let sep: Option<String> = fields.optional("sep");
         let priority_steps = fields.with_default("priority_steps", PRIORITY_STEPS.to_vec());
-        for key in ["master_name", "sentinel_kwargs"] {
-            if fields.has(key) {
-                fields.error(
-                    key,
-                    "expected in the URL, as in `redis-sentinel://...?sentinelServiceName=NAME`",
-                );
-            }
-        }
+        let sentinel_fanout_compat = fields.with_default("sentinel_fanout_compat", false);
+        let sentinel = read_sentinel(fields);
         if sep.as_ref().is_some_and(String::is_empty) {
             fields.error("sep", "expected at least one character");
             return None;
@@ -105,7 +104,14 @@ impl TransportOptions {
             fields.error("priority_steps", "expected ascending numbers that begin with 0");
             return None;
         }
-        Some(Self { global_keyprefix, fanout_prefix: fanout_prefix.text(), sep, priority_steps })
+        Some(Self {
+            global_keyprefix,
+            fanout_prefix: fanout_prefix.text(),
+            sep,
+            priority_steps,
+            sentinel_fanout_compat,
+            sentinel,
+        })
     }
 
     /// The name of a key.
@@ -113,10 +119,18 @@ impl TransportOptions {
         format!("{}{name}", self.global_keyprefix)
     }
 
-    /// The channel of a fanout exchange.
-    pub(crate) fn channel(&self, database: u16, exchange: &str) -> String {
+    /// The channels of a fanout exchange; a worker listens on one of them.
+    ///
+    /// With Sentinel, kombu before 5.4 does not replace `{db}`. Later versions with `sentinel_fanout_compat` listen on both channels.
+    pub(crate) fn channels(&self, database: u16, is_sentinel: bool, exchange: &str) -> Vec<String> {
+        let literal = self.key(&format!("{}{exchange}", self.fanout_prefix));
         let prefix = self.fanout_prefix.replace(DATABASE, &database.to_string());
-        self.key(&format!("{prefix}{exchange}"))
+        let replaced = self.key(&format!("{prefix}{exchange}"));
+        match (is_sentinel && literal != replaced, self.sentinel_fanout_compat) {
+            (false, _) => vec![replaced],
+            (true, false) => vec![replaced, literal],
+            (true, true) => vec![literal],
+        }
     }
 
     /// The set in which the bindings of an exchange are stored.
@@ -158,6 +172,55 @@ impl TransportOptions {
                 "the workers use different values of the transport option `sep`, {first:?} and {second:?}: expected it among the settings"
             )),
         }
+    }
+}
+
+/// Reads `master_name` and `sentinel_kwargs`, and records errors in `fields`.
+pub(crate) fn read_sentinel(fields: &mut Fields<'_>) -> SentinelSettings {
+    let service = fields.optional("master_name");
+    let SentinelKwargs { username, password } =
+        fields.optional("sentinel_kwargs").unwrap_or_default();
+    SentinelSettings { service, username, password }
+}
+
+/// The value of `sentinel_kwargs`: the settings of connections to sentinels.
+#[derive(Default)]
+struct SentinelKwargs {
+    username: Option<String>,
+    password: Option<Secret>,
+}
+
+impl SentinelKwargs {
+    /// Keys that change no meaning.
+    const OTHERS: &[&str] = &[
+        "client_name",
+        "health_check_interval",
+        "protocol",
+        "retry_on_timeout",
+        "socket_connect_timeout",
+        "socket_keepalive",
+        "socket_timeout",
+    ];
+}
+
+impl FromNode for SentinelKwargs {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
+        let Value::Table(entries) = &node.value else {
+            return Err(ValueError::expected("a table", &node.value));
+        };
+        let mut kwargs = Self::default();
+        for (key, node) in entries {
+            match key.as_str() {
+                "username" => kwargs.username = Some(String::from_node(node)?),
+                "password" => kwargs.password = Some(Secret::from_node(node)?),
+                key if Self::OTHERS.contains(&key) => {}
+                _ => {
+                    let expected = "expected no keys but `username`, `password`, and those of pools and deadlines such as `socket_timeout`";
+                    return Err(expected.to_owned().into());
+                }
+            }
+        }
+        Ok(kwargs)
     }
 }
 
@@ -242,7 +305,7 @@ mod tests {
     fn names_have_kombu_s_format() {
         let options = TransportOptions::default();
         let separator = options.assumed_separator();
-        assert_eq!(options.channel(1, "celery.pidbox"), "/1.celery.pidbox");
+        assert_eq!(options.channels(1, false, "celery.pidbox"), ["/1.celery.pidbox"]);
         assert_eq!(
             options.bindings_key("reply.celery.pidbox"),
             "_kombu.binding.reply.celery.pidbox"
@@ -256,13 +319,15 @@ mod tests {
 
     #[test]
     fn channels_have_the_fanout_prefix() {
-        let channel = |prefix: FanoutPrefix| {
+        let check = |prefix: FanoutPrefix, is_sentinel, expected: &[&str]| {
             let fanout_prefix = prefix.text();
-            TransportOptions { fanout_prefix, ..TransportOptions::default() }.channel(3, "x")
+            let options = TransportOptions { fanout_prefix, ..TransportOptions::default() };
+            assert_eq!(options.channels(3, is_sentinel, "x"), expected);
         };
-        assert_eq!(channel(FanoutPrefix::Enabled(true)), "/3.x");
-        assert_eq!(channel(FanoutPrefix::Enabled(false)), "x");
-        assert_eq!(channel(FanoutPrefix::Custom("/a{db}.".to_owned())), "/a3.x");
+        check(FanoutPrefix::Enabled(true), false, &["/3.x"]);
+        check(FanoutPrefix::Enabled(true), true, &["/3.x", "/{db}.x"]);
+        check(FanoutPrefix::Enabled(false), true, &["x"]);
+        check(FanoutPrefix::Custom("/a{db}.".to_owned()), false, &["/a3.x"]);
     }
 
     #[test]

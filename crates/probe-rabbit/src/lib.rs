@@ -26,9 +26,9 @@ mod queues;
 
 use std::sync::Arc;
 
-use amqp::{Amqp, Connection, Publication};
+use amqp::{Amqp, BrokerUrls, Connection, Publication};
 use net::TlsSettings;
-use probe::config::{Fields, Url};
+use probe::config::Fields;
 use probe::{Cause, Check, DynChecks, Failure, Grant, Kind, Reconnect, Section, Steps};
 
 use crate::management::{Management, QueueInfo};
@@ -39,16 +39,17 @@ pub const KIND: Kind = Kind { name: "rabbit", build };
 
 fn build(section: &Section<'_>) -> Option<DynChecks> {
     let mut fields = section.fields();
-    let url = fields.url("url", amqp::SCHEMES);
+    let urls: Option<BrokerUrls> = fields.required("url");
     let tls = TlsSettings::read(&mut fields);
-    let broker = broker(section, &mut fields, url.as_ref(), tls.as_ref());
+    let broker = broker(section, &mut fields, urls.as_ref(), tls.as_ref());
     let virtual_host = broker.as_ref().map(Amqp::virtual_host);
-    let management = Management::read(&mut fields, url.as_ref(), virtual_host, tls.as_ref());
-    if let (Some(url), Some(tls)) = (&url, &tls) {
+    let url = urls.as_ref().map(BrokerUrls::first);
+    let management = Management::read(&mut fields, url, virtual_host, tls.as_ref());
+    if let (Some(urls), Some(tls)) = (&urls, &tls) {
         // A URL that is wrong or not known yet may use TLS.
         let has_management = fields.has("management");
         let of_management = management.as_ref().map_or(has_management, Management::is_encrypted);
-        let is_encrypted = amqp::is_encrypted(url) || of_management;
+        let is_encrypted = urls.is_encrypted() || of_management;
         tls.expect_use(&mut fields, is_encrypted, "a `url` that begins with `amqps`");
     }
     let queues = queues::read(&mut fields);
@@ -58,13 +59,13 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
 fn broker(
     section: &Section<'_>,
     fields: &mut Fields<'_>,
-    url: Option<&Url>,
+    urls: Option<&BrokerUrls>,
     tls: Option<&TlsSettings>,
 ) -> Option<Amqp> {
     let queue_prefix = fields.with_default("queue_prefix", String::new());
     let reconnect = Reconnect::read(fields);
-    let (url, tls) = (url?, tls?);
-    Amqp::read(section.shared(), fields, "url", url, tls, queue_prefix, reconnect?)
+    let (urls, tls) = (urls?, tls?);
+    Amqp::read(section.shared(), fields, "url", urls, tls, queue_prefix, reconnect?)
 }
 
 struct RabbitCheck {

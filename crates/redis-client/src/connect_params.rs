@@ -25,8 +25,9 @@ impl ConnectParams {
         key: &'static str,
         text: &Secret,
         settings: &net::TlsSettings,
+        sentinel: &SentinelSettings,
     ) -> Option<Self> {
-        let parsed = parse(text.expose(), &|setting| fields.has(setting));
+        let parsed = parse(text.expose(), sentinel, &|setting| fields.has(setting));
         let parsed = parsed.map_err(|message| fields.error(key, message)).ok()?;
         fields.note_ignored(key, parsed.ignored);
         let Parsed { layout, nodes, credentials, database, verification, pem_files, .. } = parsed;
@@ -43,9 +44,29 @@ impl ConnectParams {
     }
 }
 
-/// Whether the scheme of the URL requires TLS.
-pub fn is_encrypted(url: &Url) -> bool {
-    matches!(scheme(url.scheme()), Some((_, true)))
+/// Whether a URL, or the first of several, has a scheme of Redis.
+pub fn has_scheme(text: &str) -> bool {
+    scheme_of(text).is_some()
+}
+
+/// Whether the scheme of a URL, or of the first of several, requires TLS.
+pub fn is_encrypted(text: &str) -> bool {
+    matches!(scheme_of(text), Some((_, true)))
+}
+
+fn scheme_of(text: &str) -> Option<(Kind, bool)> {
+    scheme(text.split_once("://")?.0)
+}
+
+/// What settings beside the URL say about Sentinel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SentinelSettings {
+    /// The name of the primary.
+    pub service: Option<String>,
+    /// The user on the sentinels.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
 }
 
 /// What a URL says.
@@ -88,7 +109,11 @@ fn scheme(scheme: &str) -> Option<(Kind, bool)> {
 }
 
 /// Parses a URL, or several of sentinels. `has_setting` says whether the section has a setting. An error does not quote any part of the URL.
-fn parse(text: &str, has_setting: &dyn Fn(&str) -> bool) -> Result<Parsed, String> {
+fn parse(
+    text: &str,
+    sentinel: &SentinelSettings,
+    has_setting: &dyn Fn(&str) -> bool,
+) -> Result<Parsed, String> {
     let texts = split_urls(text);
     let urls: Vec<_> = texts.iter().map(|url| UrlParts::split(url)).collect::<Result<_, _>>()?;
     let expected_scheme = || format!("expected a URL that begins with {SCHEMES}");
@@ -98,6 +123,7 @@ fn parse(text: &str, has_setting: &dyn Fn(&str) -> bool) -> Result<Parsed, Strin
     }
     let query = urls.iter().map(UrlParts::parameters).collect::<Result<Vec<_>, _>>()?.concat();
     let mut parameters = Parameters::read(&query, has_setting)?;
+    parameters.add_sentinel(sentinel)?;
     let fragment = same(texts.iter().filter_map(|text| text.split_once('#')).map(|(_, it)| it))?;
     let service = match fragment {
         "" => None,
@@ -270,7 +296,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Parsed, String> {
-        parse(text, &|_| false)
+        parse(text, &SentinelSettings::default(), &|_| false)
     }
 
     fn valid(text: &str) -> Parsed {
@@ -370,10 +396,11 @@ mod tests {
             "rediss://h?ssl_ca_path=/c",
             "expected the setting `ca`, as in `ca = \"${file:ca.pem}\"`, instead of `ssl_ca_path`",
         );
-        let parsed = parse(text, &|setting| setting == "ca").expect("a valid URL");
+        let parse = |text| parse(text, &SentinelSettings::default(), &|setting| setting == "ca");
+        let parsed = parse(text).expect("a valid URL");
         assert_eq!(parsed.ignored, ["ssl_ca_certs"]);
         let text = "rediss://h?ssl_cert_reqs=none";
-        assert!(parse(text, &|setting| setting == "ca").is_err());
+        assert!(parse(text).is_err());
     }
 
     #[test]

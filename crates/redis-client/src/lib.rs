@@ -27,6 +27,6 @@ mod stream;
 pub use self::redis::Redis;
 pub use canary::Canary;
 pub use command::{Command, Reply};
-pub use connect_params::is_encrypted;
+pub use connect_params::{SentinelSettings, has_scheme, is_encrypted};
 pub use grants::literal_pattern;
 pub use parameters::PARAMETERS;

@@ -5,8 +5,11 @@
 //! Lettuce: <https://redis.github.io/lettuce/user-guide/connecting-redis/>.
 
 use net::{PemFile, PemFiles, Verification};
+use probe::Secret;
 use probe::config::Treatment::{Honoured, Ignored, Refused};
 use probe::config::{Parameter, ParameterRules, Verdict, judge_parameter};
+
+use crate::SentinelSettings;
 
 /// What the parameters of a URL say that matters here.
 #[derive(Debug, Default)]
@@ -256,6 +259,22 @@ impl<'a> Parameters<'a> {
             }
             _ => Err(UNKNOWN.to_owned()),
         }
+    }
+
+    /// Adds what settings beside the URL say about Sentinel.
+    pub(crate) fn add_sentinel(&mut self, settings: &'a SentinelSettings) -> Result<(), String> {
+        let SentinelSettings { service, username, password } = settings;
+        let password = password.as_ref().map(Secret::expose);
+        for (slot, value, name) in [
+            (&mut self.service, service.as_deref(), "sentinelServiceName"),
+            (&mut self.sentinel_username, username.as_deref(), "sentinelUsername"),
+            (&mut self.sentinel_password, password, "sentinelPassword"),
+        ] {
+            if let Some(value) = value {
+                set(slot, value, name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Records what is verified of the server's certificate.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use probe::config::{Fields, Url};
+use probe::config::Fields;
 use probe::{CachedConnection, Failure, LoginBackoff, Reconnect, Secret, SharedResources, Steps};
 
-use crate::connect_params::ConnectParams;
+use crate::connect_params::{ConnectParams, SentinelSettings};
 use crate::connection::{Connection, Connector};
 use crate::deployment::{HANDSHAKE, Layout};
 use crate::{Canary, Command, Reply};
@@ -16,6 +16,7 @@ pub struct Redis {
     pub(crate) connection: Arc<CachedConnection<Connector>>,
     database: u16,
     cluster: bool,
+    sentinel: bool,
     fresh: bool,
     target: String,
 }
@@ -28,33 +29,36 @@ impl Redis {
         let url = fields.required::<Secret>("url");
         let settings = net::TlsSettings::read(fields);
         let (url, settings) = (url?, settings?);
-        let params = ConnectParams::read(fields, "url", &url, &settings)?;
+        let params =
+            ConnectParams::read(fields, "url", &url, &settings, &SentinelSettings::default())?;
         settings.expect_use(fields, params.is_encrypted(), "a `url` that begins with `rediss`")?;
         Some(Self { fresh: fresh?, ..Self::new(shared, params, reconnect?) })
     }
 
-    /// Reads the database from `url`, the value of `key`, and records errors in `fields`.
+    /// Reads the database from `url`, the value of `key`, and the settings of Sentinel beside it, and records errors in `fields`.
     pub fn from_url(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         key: &'static str,
-        url: &Url,
+        url: &Secret,
         settings: &net::TlsSettings,
+        sentinel: &SentinelSettings,
         reconnect: Reconnect,
     ) -> Option<Self> {
-        let params = ConnectParams::read(fields, key, url.text(), settings)?;
+        let params = ConnectParams::read(fields, key, url, settings, sentinel)?;
         Some(Self::new(shared, params, reconnect))
     }
 
     fn new(shared: &SharedResources, params: ConnectParams, reconnect: Reconnect) -> Self {
         let ConnectParams { deployment, database, target } = params;
         let cluster = matches!(deployment.layout, Layout::Cluster);
+        let sentinel = matches!(deployment.layout, Layout::Sentinel { .. });
         let logins = shared.get_or_insert(&deployment.identity(), LoginBackoff::default);
         let key = Secret::new(format!("{}\0{reconnect:?}", deployment.identity().expose()));
         let connection = shared.get_or_insert(&key, || {
             CachedConnection::with_logins(Connector::new(deployment), reconnect, logins)
         });
-        Self { connection, database, cluster, fresh: false, target }
+        Self { connection, database, cluster, sentinel, fresh: false, target }
     }
 
     /// The same database on its own connection, for blocking commands, which would delay all other commands on a shared one.
@@ -98,6 +102,11 @@ impl Redis {
     /// Whether this is a cluster, where a command without a key is sent to any node.
     pub fn is_cluster(&self) -> bool {
         self.cluster
+    }
+
+    /// Whether this is the primary that Sentinel names.
+    pub fn is_sentinel(&self) -> bool {
+        self.sentinel
     }
 
     /// Sends `commands` in one round trip and returns their replies, or the failure of the first command that the server refuses.

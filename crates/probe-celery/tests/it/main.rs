@@ -5,11 +5,13 @@ mod brokers;
 mod canaries;
 mod fixture;
 mod leftovers;
+mod old_release;
 mod options;
 mod permissions;
 mod promises;
 mod settings;
 mod sharing;
+mod urls;
 mod workers;
 
 use std::time::Duration;

@@ -17,7 +17,7 @@ fn all_errors_of_a_section_are_reported_together() {
     assert_eq!(
         diagnostics(&KIND, "celery", toml),
         [
-            "1: celery.broker: expected a URL that begins with `amqp://` or `amqps://` or `redis://` or `rediss://` or `redis-sentinel://` or `rediss-sentinel://`",
+            "1: celery.broker: expected a URL that begins with `amqp://`, `amqps://`, `redis://`, `rediss://`, `redis-sentinel://`, `rediss-sentinel://` or `unix://`",
             "2: celery.workers: expected at least 1 without a queue that has a canary",
             "3: celery.result_backend: expected `rpc://`, or a URL that begins with `redis://` or `rediss://`",
             "4: celery.queues: expected each name once",
@@ -57,9 +57,23 @@ fn an_option_that_cannot_be_honoured_is_named() {
         "3: celery.transport_options.fanout_prefix: expected `true`, `false` or a string, found an integer",
     );
     check(
-        "master_name = 'main'",
-        "3: celery.transport_options.master_name: expected in the URL, as in `redis-sentinel://...?sentinelServiceName=NAME`",
+        "sentinel_kwargs = {ssl = true}",
+        "3: celery.transport_options.sentinel_kwargs: expected no keys but `username`, `password`, and those of pools and deadlines such as `socket_timeout`",
     );
+    assert_eq!(
+        diagnostics(&KIND, "celery", &section("master_name = 'main'")),
+        ["1: celery.broker: expected `redis-sentinel://` with parameters of Sentinel"]
+    );
+    for scheme in ["redis-cluster", "rediss-cluster"] {
+        let section = format!("broker = '{scheme}://h'\nresult_backend = '{scheme}://h'\n");
+        assert_eq!(
+            diagnostics(&KIND, "celery", &section),
+            [
+                "1: celery.broker: expected no cluster: kombu has no transport for it",
+                "2: celery.result_backend: expected no cluster: Celery has no result backend for it"
+            ]
+        );
+    }
     let unknown = diagnostics(&KIND, "celery", &section("global_key_prefix = 'x'"));
     let expected = "3: celery.transport_options: unknown key `global_key_prefix`";
     assert_eq!(unknown, [expected]);

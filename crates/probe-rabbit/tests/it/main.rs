@@ -10,6 +10,7 @@ mod management;
 mod nesting;
 mod promises;
 mod queues;
+mod urls;
 
 use std::sync::Arc;
 use std::time::Duration;

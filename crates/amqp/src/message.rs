@@ -7,7 +7,7 @@ use amq_protocol::types::{AMQPValue, FieldTable, LongString, ShortString};
 use probe::Cause;
 use serde_json::Value;
 
-/// A message to publish, in JSON.
+/// A message to publish.
 #[derive(Clone, Debug, Default)]
 pub struct Publication {
     /// The exchange. The empty name is the default exchange, which routes to the queue named by the routing key.
@@ -19,8 +19,10 @@ pub struct Publication {
     pub reply_exchange: Option<String>,
     /// The headers: a JSON object.
     pub headers: Value,
-    /// The body in JSON.
-    pub body: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The content type and the content encoding of the body, unless it is in JSON.
+    pub content: Option<(&'static str, &'static str)>,
     /// The correlation id, which a reply repeats.
     pub correlation_id: String,
     /// The queue for the reply.
@@ -31,9 +33,10 @@ pub struct Publication {
 
 impl Publication {
     pub(crate) fn properties(&self) -> Result<BasicProperties, Cause> {
+        let (content_type, encoding) = self.content.unwrap_or(("application/json", "utf-8"));
         let mut properties = BasicProperties::default()
-            .with_content_type(short_string("application/json")?)
-            .with_content_encoding(short_string("utf-8")?)
+            .with_content_type(short_string(content_type)?)
+            .with_content_encoding(short_string(encoding)?)
             .with_app_id(short_string("health-gateway")?)
             .with_headers(field_table(&self.headers));
         if !self.correlation_id.is_empty() {
@@ -71,6 +74,11 @@ impl Message {
     /// The correlation id.
     pub fn correlation_id(&self) -> Option<&str> {
         self.properties.correlation_id().as_ref().map(ShortString::as_str)
+    }
+
+    /// The content type of the body; empty if it is not stated.
+    pub fn content_type(&self) -> &str {
+        self.properties.content_type().as_ref().map_or("", ShortString::as_str)
     }
 
     /// The body.

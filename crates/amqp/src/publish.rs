@@ -28,7 +28,7 @@ pub(crate) async fn publish(
         mandatory: true,
         immediate: false,
     };
-    let body = publication.body.clone().into_bytes();
+    let body = publication.body.clone();
     let header = AMQPContentHeader {
         class_id: BASIC,
         body_size: body.len() as u64,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use amqp::{Amqp, BrokerUrls, Connection, Deliveries, Publication};
 use probe::config::Fields;
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
-use tokio::time::sleep;
 
 use crate::broker::BrokerOptions;
+use crate::content::Serializer;
 use crate::findings::{Backlog, FindingsSender};
-use crate::inspect::{ControlExchanges, InspectReply, InspectRequest, REPEAT_INTERVAL};
+use crate::inspect::{ControlExchanges, InspectReply, InspectRequest};
 use crate::task::Task;
 
 /// How long a request stays in a worker's queue before it expires, so that requests do not pile up while the worker is stopped.
@@ -20,6 +20,7 @@ const REQUEST_EXPIRES: Duration = Duration::from_secs(10);
 pub(crate) struct AmqpBroker {
     amqp: Amqp,
     exchanges: ControlExchanges,
+    serializer: Serializer,
 }
 
 /// A request that the broker has accepted.
@@ -38,10 +39,10 @@ impl AmqpBroker {
         fields: &mut Fields<'_>,
         urls: &BrokerUrls,
         tls: &net::TlsSettings,
-        BrokerOptions { queue_prefix, exchanges, reconnect, .. }: BrokerOptions,
+        BrokerOptions { queue_prefix, exchanges, serializer, reconnect, .. }: BrokerOptions,
     ) -> Option<Self> {
         let amqp = Amqp::read(shared, fields, "broker", urls, tls, queue_prefix, reconnect)?;
-        Some(Self { amqp, exchanges })
+        Some(Self { amqp, exchanges, serializer })
     }
 
     pub(crate) fn target(&self) -> &str {
@@ -66,9 +67,8 @@ impl AmqpBroker {
         let mut losses = 0;
         // A cached connection may have been stale, so the request is published once more after a loss.
         while losses < 2 {
-            let publish = self.amqp.run(steps, |connection| {
-                publish(connection, steps, request, queues, &self.exchanges)
-            });
+            let publish =
+                self.amqp.run(steps, |connection| self.publish(connection, steps, request, queues));
             let Accepted { deliveries, recipients, backlogs, other_server } = tokio::select! {
                 () = findings.abandoned() => return Ok(()),
                 accepted = publish => accepted?,
@@ -78,7 +78,7 @@ impl AmqpBroker {
             tokio::select! {
                 () = findings.abandoned() => return Ok(()),
                 () = receive(deliveries, &self.exchanges, findings) => losses += 1,
-                () = sleep(REPEAT_INTERVAL) => {}
+                () = findings.repetition() => {}
             }
         }
         Err(Failure::new("ask", Cause::msg("connection closed").connection_lost()))
@@ -99,7 +99,8 @@ impl AmqpBroker {
             let publication = Publication {
                 routing_key: queue.to_owned(),
                 headers: task.headers(),
-                body: Task::body(),
+                body: self.serializer.encode(&Task::content()),
+                content: Some(self.content()),
                 correlation_id: task.id().to_owned(),
                 reply_to: connection.reply_queue().to_owned(),
                 expires: Some(lifetime),
@@ -112,39 +113,51 @@ impl AmqpBroker {
         };
         self.amqp.run(steps, send).await
     }
-}
 
-/// Publishes the request, and reads the backlogs of the queues while the workers reply.
-async fn publish(
-    connection: Arc<Connection>,
-    steps: &Steps,
-    request: &InspectRequest,
-    queues: &[String],
-    exchanges: &ControlExchanges,
-) -> Result<Accepted, Failure> {
-    let ticket = request.ticket().to_owned();
-    let deliveries = connection.listen(move |message| message.header("ticket") == Some(&ticket));
-    let publication = Publication {
-        headers: InspectRequest::headers(),
-        body: request.body(&exchanges.replies, connection.reply_queue()),
-        expires: Some(REQUEST_EXPIRES),
-        ..to_all_workers(exchanges)
-    };
-    let publish = async {
-        let routed = steps.run("ask", connection.publish(&publication)).await?;
-        steps.begin("queues");
-        Ok(routed)
-    };
-    let names: Vec<_> = queues.iter().map(String::as_str).collect();
-    let read_depths =
-        async { connection.depths(&names).await.map_err(|cause| Failure::new("queues", cause)) };
-    // The request is polled first, since the workers take longest.
-    let (routed, depths) = tokio::try_join!(biased; publish, read_depths)?;
-    let backlogs = depths.into_iter().map(|depth| depth.map_or(Backlog::Missing, Backlog::Known));
-    let backlogs = queues.iter().cloned().zip(backlogs).collect();
-    // The broker reports whether the request was routed to a queue at all, but not to how many.
-    let other_server = connection.other_server().map(str::to_owned);
-    Ok(Accepted { deliveries, recipients: (!routed).then_some(0), backlogs, other_server })
+    /// Publishes the request, and reads the backlogs of the queues while the workers reply.
+    async fn publish(
+        &self,
+        connection: Arc<Connection>,
+        steps: &Steps,
+        request: &InspectRequest,
+        queues: &[String],
+    ) -> Result<Accepted, Failure> {
+        let exchanges = &self.exchanges;
+        let ticket = request.ticket().to_owned();
+        let deliveries =
+            connection.listen(move |message| message.header("ticket") == Some(&ticket));
+        let publication = Publication {
+            headers: InspectRequest::headers(),
+            body: self
+                .serializer
+                .encode(&request.content(&exchanges.replies, connection.reply_queue())),
+            content: Some(self.content()),
+            expires: Some(REQUEST_EXPIRES),
+            ..to_all_workers(exchanges)
+        };
+        let publish = async {
+            let routed = steps.run("ask", connection.publish(&publication)).await?;
+            steps.begin("queues");
+            Ok(routed)
+        };
+        let names: Vec<_> = queues.iter().map(String::as_str).collect();
+        let read_depths = async {
+            connection.depths(&names).await.map_err(|cause| Failure::new("queues", cause))
+        };
+        // The request is polled first, since the workers take longest.
+        let (routed, depths) = tokio::try_join!(biased; publish, read_depths)?;
+        let backlogs =
+            depths.into_iter().map(|depth| depth.map_or(Backlog::Missing, Backlog::Known));
+        let backlogs = queues.iter().cloned().zip(backlogs).collect();
+        // The broker reports whether the request was routed to a queue at all, but not to how many.
+        let other_server = connection.other_server().map(str::to_owned);
+        Ok(Accepted { deliveries, recipients: (!routed).then_some(0), backlogs, other_server })
+    }
+
+    /// The content type and the content encoding of messages to workers.
+    fn content(&self) -> (&'static str, &'static str) {
+        (self.serializer.content_type(), self.serializer.content_encoding())
+    }
 }
 
 /// A publication to all workers, with the exchange for their replies.
@@ -161,9 +174,7 @@ async fn receive(
     findings: &FindingsSender,
 ) {
     while let Some(delivery) = deliveries.next().await {
-        if let Some(reply) = InspectReply::parse(delivery.body()) {
-            deliveries.mark_bound(&exchanges.replies);
-            findings.replied(reply);
-        }
+        deliveries.mark_bound(&exchanges.replies);
+        findings.replied(InspectReply::parse(delivery.content_type(), delivery.body()));
     }
 }

@@ -8,6 +8,7 @@ use probe::config::{Fields, FromNode, Node, ValueError};
 use probe::{Failure, Grant, Reconnect, Secret, SharedResources, Steps};
 
 use crate::amqp_broker::AmqpBroker;
+use crate::content::Serializer;
 use crate::findings::FindingsSender;
 use crate::inspect::{ControlExchanges, InspectRequest};
 use crate::redis_broker::RedisBroker;
@@ -19,6 +20,7 @@ pub(crate) struct BrokerOptions {
     pub(crate) queue_prefix: String,
     pub(crate) exchanges: ControlExchanges,
     pub(crate) transport_options: TransportOptions,
+    pub(crate) serializer: Serializer,
     pub(crate) reconnect: Reconnect,
 }
 
@@ -67,21 +69,22 @@ impl Broker {
         tls: &net::TlsSettings,
         options: BrokerOptions,
     ) -> Option<Self> {
-        let text = match url {
-            BrokerUrl::Redis(text) => text,
-            BrokerUrl::Amqp(urls) => {
-                if options.transport_options != TransportOptions::default() {
-                    fields.error("transport_options", "expected only with a broker on Redis");
-                    return None;
-                }
-                return AmqpBroker::read(shared, fields, urls, tls, options).map(Self::Amqp);
+        match url {
+            BrokerUrl::Amqp(_) if options.transport_options != TransportOptions::default() => {
+                fields.error("transport_options", "expected only with a broker on Redis");
+                None
             }
-        };
-        if fields.has("queue_prefix") {
-            fields.error("queue_prefix", "expected only with a broker on AMQP");
-            return None;
+            BrokerUrl::Redis(_) if fields.has("queue_prefix") => {
+                fields.error("queue_prefix", "expected only with a broker on AMQP");
+                None
+            }
+            BrokerUrl::Amqp(urls) => {
+                AmqpBroker::read(shared, fields, urls, tls, options).map(Self::Amqp)
+            }
+            BrokerUrl::Redis(text) => {
+                RedisBroker::read(shared, fields, text, tls, options).map(Self::Redis)
+            }
         }
-        RedisBroker::read(shared, fields, text, tls, options).map(Self::Redis)
     }
 
     /// The broker's `host:port`.

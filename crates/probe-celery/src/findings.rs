@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use probe::{Cleanups, Failure};
 use tokio::sync::watch;
 
-use crate::inspect::InspectReply;
+use crate::inspect::{InspectReply, REPEAT_INTERVAL, WorkerReply};
 
 /// The checks of one run start within this time, even on a busy machine.
 pub(crate) const SAME_RUN: Duration = Duration::from_millis(100);
@@ -26,6 +26,8 @@ pub(crate) struct Findings {
     pub(crate) recipients: Option<u64>,
     /// The workers that replied.
     pub(crate) workers: WorkerQueues,
+    /// How a worker replied whose reply cannot be read, if there is one.
+    pub(crate) unreadable: Option<String>,
     /// The workers that replied to earlier broadcasts.
     pub(crate) known_workers: WorkerQueues,
     /// The server, unless it is the first one of the broker, which is the target of the checks.
@@ -81,12 +83,31 @@ impl Findings {
         silent.min(absent.count() as u64)
     }
 
+    /// How many workers have certainly replied.
+    pub(crate) fn replies(&self) -> usize {
+        // Those that cannot be read may all be of the same worker.
+        self.workers.len() + usize::from(self.unreadable.is_some())
+    }
+
+    /// What is known of replies that cannot be read, before what is missing.
+    pub(crate) fn describe_unreadable(&self) -> String {
+        match &self.unreadable {
+            Some(how) => format!("a worker answered {how}; "),
+            None => String::new(),
+        }
+    }
+
     /// Names the server in a failure, unless the target of the check already does.
     pub(crate) fn name_server<T>(&self, verdict: Result<T, Failure>) -> Result<T, Failure> {
         verdict.map_err(|failure| match &self.other_server {
             Some(server) => failure.in_context(server),
             None => failure,
         })
+    }
+
+    /// Whether no worker has ever replied, so that it may not read the requests.
+    pub(crate) fn has_never_been_answered(&self) -> bool {
+        self.known_workers.is_empty() && self.replies() == 0
     }
 
     /// Why there is no reply although all workers that received the request have replied; `known` describes the queues.
@@ -187,10 +208,17 @@ impl FindingsSender {
 
     /// Publishes a worker's reply; returns whether all workers have replied now.
     pub(crate) fn replied(&self, reply: InspectReply) -> bool {
-        self.known_workers.lock().insert(reply.worker.clone(), reply.queues.clone());
-        self.findings.send_modify(|findings| {
-            findings.workers.insert(reply.worker, reply.queues);
-        });
+        match reply {
+            InspectReply::Worker(WorkerReply { worker, queues }) => {
+                self.known_workers.lock().insert(worker.clone(), queues.clone());
+                self.findings.send_modify(|findings| {
+                    findings.workers.insert(worker, queues);
+                });
+            }
+            InspectReply::Unreadable(how) => {
+                self.findings.send_modify(|findings| findings.unreadable = Some(how));
+            }
+        }
         let findings = self.findings.borrow();
         let is_complete = findings.is_complete();
         if is_complete {
@@ -198,6 +226,21 @@ impl FindingsSender {
             self.known_workers.lock().retain(|worker, _| findings.workers.contains_key(worker));
         }
         is_complete
+    }
+
+    /// Whether a request may be repeated: a worker has read one. One that does not accept its content writes an error to its log each time.
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.findings.borrow().unreadable.is_some() || !self.known_workers.lock().is_empty()
+    }
+
+    /// Waits until the request is to be repeated, which may be never.
+    pub(crate) async fn repetition(&self) {
+        loop {
+            tokio::time::sleep(REPEAT_INTERVAL).await;
+            if self.may_repeat() {
+                return;
+            }
+        }
     }
 
     /// Publishes that the broadcast failed.

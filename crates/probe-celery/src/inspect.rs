@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
+use crate::content::Serializer;
+
 /// The value of Celery's setting `control_exchange`, unless it is set.
 pub(crate) const CONTROL_EXCHANGE: &str = "celery";
 
@@ -40,9 +42,17 @@ pub(crate) struct InspectRequest {
     method: &'static str,
 }
 
-/// The reply of one worker.
+/// A reply to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct InspectReply {
+pub(crate) enum InspectReply {
+    Worker(WorkerReply),
+    /// A worker has replied in this way, so that its name is not known.
+    Unreadable(String),
+}
+
+/// What a worker replied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerReply {
     /// The node's name, for instance `w1@host`.
     pub(crate) worker: String,
     /// The queues that the worker consumes, if the request asked for them.
@@ -66,8 +76,8 @@ impl InspectRequest {
         json!({"clock": 1, "expires": (now + EXPIRES).as_secs_f64()})
     }
 
-    /// The body of the message; replies go through `exchange` with `routing_key`.
-    pub(crate) fn body(&self, exchange: &str, routing_key: &str) -> String {
+    /// The content of the message; replies go through `exchange` with `routing_key`.
+    pub(crate) fn content(&self, exchange: &str, routing_key: &str) -> Value {
         json!({
             "method": self.method,
             "arguments": {},
@@ -77,17 +87,31 @@ impl InspectRequest {
             "ticket": self.ticket,
             "reply_to": {"exchange": exchange, "routing_key": routing_key},
         })
-        .to_string()
     }
 }
 
 impl InspectReply {
-    /// Parses the body of a reply; `None` if it is not one.
-    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+    /// Parses a reply with this content type and body.
+    pub(crate) fn parse(content_type: &str, body: &[u8]) -> Self {
+        let Some(serializer) = Serializer::of(content_type) else {
+            let printable = |c: char| c.is_ascii_graphic();
+            let content_type: String =
+                content_type.chars().filter(|c| printable(*c)).take(40).collect();
+            return Self::Unreadable(format!("in {content_type}, which is not known here"));
+        };
         // A worker whose reply lists no queues is online all the same.
-        let (worker, queues) = entry::<Vec<ActiveQueue>>(body)
-            .or_else(|| Some((entry::<IgnoredAny>(body)?.0, Vec::new())))?;
-        Some(Self { worker, queues: queues.into_iter().map(|queue| queue.name).collect() })
+        let parsed = entry::<Vec<ActiveQueue>>(serializer, body)
+            .or_else(|| Some((entry::<IgnoredAny>(serializer, body)?.0, Vec::new())));
+        match parsed {
+            Some((worker, queues)) => {
+                let queues = queues.into_iter().map(|queue| queue.name).collect();
+                Self::Worker(WorkerReply { worker, queues })
+            }
+            None => Self::Unreadable(format!(
+                "with something else than a reply in {}",
+                serializer.name()
+            )),
+        }
     }
 }
 
@@ -98,8 +122,8 @@ struct ActiveQueue {
 }
 
 /// The single entry of a reply: the worker's name and its value.
-fn entry<T: DeserializeOwned>(body: &[u8]) -> Option<(String, T)> {
-    serde_json::from_slice::<BTreeMap<String, T>>(body).ok()?.pop_first()
+fn entry<T: DeserializeOwned>(serializer: Serializer, body: &[u8]) -> Option<(String, T)> {
+    serializer.decode::<BTreeMap<String, T>>(body)?.pop_first()
 }
 
 #[cfg(test)]
@@ -107,11 +131,12 @@ mod tests {
     use super::*;
 
     fn check(body: &str, worker: &str, queues: &[&str]) {
-        let reply = InspectReply::parse(body.as_bytes()).expect("a reply");
-        assert_eq!(
-            (reply.worker.as_str(), reply.queues),
-            (worker, queues.iter().map(ToString::to_string).collect())
-        );
+        let reply = WorkerReply {
+            worker: worker.to_owned(),
+            queues: queues.iter().map(ToString::to_string).collect(),
+        };
+        let parsed = InspectReply::parse("application/json", body.as_bytes());
+        assert_eq!(parsed, InspectReply::Worker(reply));
     }
 
     #[test]
@@ -129,9 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_not_a_reply() {
+    fn anything_else_is_the_reply_of_an_unknown_worker() {
+        let unreadable = |how: &str| InspectReply::Unreadable(how.to_owned());
         for body in ["", "[]", "{}", "\"pong\"", "\u{80}\u{4}"] {
-            assert_eq!(InspectReply::parse(body.as_bytes()), None, "{body}");
+            assert_eq!(
+                InspectReply::parse("application/json", body.as_bytes()),
+                unreadable("with something else than a reply in json"),
+                "{body}"
+            );
         }
+        assert_eq!(
+            InspectReply::parse("application/data", b"{}"),
+            unreadable("in application/data, which is not known here")
+        );
     }
 }

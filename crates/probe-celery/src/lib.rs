@@ -20,6 +20,7 @@ mod amqp_broker;
 mod broadcast;
 mod broker;
 mod canary;
+mod content;
 mod findings;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -36,13 +36,13 @@ impl PingCheck {
 }
 
 fn judge(workers: &Workers, findings: &Findings, steps: &Steps) -> Option<Result<(), Failure>> {
-    steps.observe(Observation::CeleryWorkers(findings.workers.len() as u64));
+    steps.observe(Observation::CeleryWorkers(findings.replies() as u64));
     let missing = workers.missing(findings);
     if missing.is_empty() {
         return Some(Ok(()));
     }
-    let queues = findings.describe_backlogs();
-    let no_replies = findings.workers.is_empty();
+    let mut queues = findings.describe_backlogs();
+    let no_replies = findings.replies() == 0;
     if findings.is_complete() {
         let known = if queues.is_empty() { String::new() } else { format!(" ({queues})") };
         let reason =
@@ -50,6 +50,10 @@ fn judge(workers: &Workers, findings: &Findings, steps: &Steps) -> Option<Result
         return Some(Err(Failure::msg(PING, reason)));
     }
     let silence = if no_replies { "no worker answered".to_owned() } else { missing };
+    if findings.has_never_been_answered() {
+        let separator = if queues.is_empty() { "" } else { "; " };
+        queues = format!("{queues}{separator}none ever has, see `accept_content`");
+    }
     steps.begin_with(PING, silence, queues);
     None
 }
@@ -66,9 +70,11 @@ impl Workers {
     /// Describes the workers that have not replied; empty if none is missing.
     fn missing(&self, findings: &Findings) -> String {
         match self {
-            Self::AtLeast(number) if findings.workers.len() < *number => {
-                let answered = count(findings.workers.len() as u64, "worker");
-                format!("{answered} answered, {number} expected")
+            Self::AtLeast(number) if findings.replies() < *number => {
+                let unreadable = findings.describe_unreadable();
+                let noun = if unreadable.is_empty() { "worker" } else { "other worker" };
+                let answered = count(findings.workers.len() as u64, noun);
+                format!("{unreadable}{answered} answered, {number} expected")
             }
             Self::AtLeast(_) => String::new(),
             Self::Named(names) => {
@@ -77,7 +83,7 @@ impl Workers {
                 if missing.is_empty() {
                     return String::new();
                 }
-                format!("no answer from {}", missing.join(", "))
+                format!("{}no answer from {}", findings.describe_unreadable(), missing.join(", "))
             }
         }
     }

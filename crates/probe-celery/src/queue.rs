@@ -144,7 +144,8 @@ impl QueueCheck {
                 0 => String::new(),
                 others => format!(", {} answered", count(others, "other worker")),
             };
-            let silence = format!("no worker that consumes {} answered", self.name);
+            let unreadable = findings.describe_unreadable();
+            let silence = format!("{unreadable}no worker that consumes {} answered", self.name);
             steps.begin_with(STEP, silence, format!("{known}{others}"));
         }
         None

@@ -13,9 +13,10 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use crate::broker::BrokerOptions;
+use crate::content::Serializer;
 use crate::findings::{Backlog, FindingsSender};
 use crate::inspect::{ControlExchanges, InspectReply, InspectRequest, REPEAT_INTERVAL};
-use crate::kombu::{decode_message, encode_message};
+use crate::kombu::{Message, decode_message, encode_message};
 use crate::reply_queue::{ReplyQueue, list_pattern, own_bindings};
 use crate::task::Task;
 use crate::transport::{Separator, TransportOptions};
@@ -35,6 +36,7 @@ pub(crate) struct RedisBroker {
     redis: Redis,
     options: TransportOptions,
     exchanges: ControlExchanges,
+    serializer: Serializer,
     swept: Mutex<Option<Instant>>,
 }
 
@@ -44,7 +46,7 @@ impl RedisBroker {
         fields: &mut Fields<'_>,
         url: &Secret,
         tls: &net::TlsSettings,
-        BrokerOptions { exchanges, transport_options, reconnect, .. }: BrokerOptions,
+        BrokerOptions { exchanges, transport_options, serializer, reconnect, .. }: BrokerOptions,
     ) -> Option<Arc<Self>> {
         let sentinel = &transport_options.sentinel;
         let redis = Redis::from_url(shared, fields, "broker", url, tls, sentinel, reconnect)?;
@@ -53,7 +55,7 @@ impl RedisBroker {
             return None;
         }
         let (options, swept) = (transport_options, Mutex::default());
-        Some(Arc::new(Self { redis, options, exchanges, swept }))
+        Some(Arc::new(Self { redis, options, exchanges, serializer, swept }))
     }
 
     pub(crate) fn target(&self) -> &str {
@@ -133,7 +135,8 @@ impl RedisBroker {
             "body_encoding": "base64",
             "delivery_tag": task.id(),
         });
-        let message = encode_message(&Task::body(), &task.headers(), &properties);
+        let message =
+            encode_message(self.serializer, &Task::content(), &task.headers(), &properties);
         let push = Command::new("canary", "LPUSH", [&self.options.key(queue), &message]);
         self.redis.execute(steps, &[push]).await?;
         Ok(message)
@@ -205,7 +208,7 @@ impl RedisBroker {
         findings: &FindingsSender,
     ) -> Result<bool, Failure> {
         let (begun, mut interval) = (Instant::now(), MIN_READ_INTERVAL);
-        while begun.elapsed() < REPEAT_INTERVAL {
+        while begun.elapsed() < REPEAT_INTERVAL || !findings.may_repeat() {
             sleep(interval).await;
             interval = (interval * 2).min(MAX_READ_INTERVAL);
             let replies = self.redis.execute(&Steps::new(), &queue.read()).await?;
@@ -264,7 +267,8 @@ impl RedisBroker {
         });
         let (exchange, routing_key) = reply_queue.address();
         encode_message(
-            &request.body(exchange, routing_key),
+            self.serializer,
+            &request.content(exchange, routing_key),
             &InspectRequest::headers(),
             &properties,
         )
@@ -313,9 +317,9 @@ impl RedisBroker {
 
 /// The reply in a message, if it is one to the request `ticket`.
 pub(crate) fn reply(message: &str, ticket: &str) -> Option<InspectReply> {
-    let (headers, body) = decode_message(message)?;
+    let Message { headers, content_type, body } = decode_message(message)?;
     let is_expected = headers.get("ticket")?.as_str()? == ticket;
-    is_expected.then(|| InspectReply::parse(&body)).flatten()
+    is_expected.then(|| InspectReply::parse(&content_type, &body))
 }
 
 fn texts(reply: &Reply) -> Vec<&str> {

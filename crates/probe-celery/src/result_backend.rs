@@ -10,6 +10,7 @@ use redis_client::{Command, Redis, Reply, SentinelSettings, literal_pattern};
 use serde_json::Value;
 
 use crate::broker::SentTask;
+use crate::content::Serializer;
 use crate::task::{PREFIX, Task};
 use crate::transport::read_sentinel;
 
@@ -128,7 +129,8 @@ impl ResultBackend {
 
 async fn from_deliveries(deliveries: &mut Deliveries) -> Result<(), Failure> {
     while let Some(delivery) = deliveries.next().await {
-        if let Some(outcome) = outcome(delivery.body()) {
+        let serializer = Serializer::of(delivery.content_type());
+        if let Some(outcome) = outcome(serializer, delivery.body()) {
             return outcome;
         }
     }
@@ -149,8 +151,14 @@ impl RedisResults {
         };
         let mut interval = MIN_POLL_INTERVAL;
         loop {
-            if let [Reply::Text(result)] = &execute("GET").await?[..]
-                && let Some(outcome) = outcome(result.as_bytes())
+            let replies = execute("GET").await?;
+            let result = match &replies[..] {
+                [Reply::Text(text)] => Some(text.as_bytes()),
+                [Reply::Bytes(bytes)] => Some(&bytes[..]),
+                _ => None,
+            };
+            if let Some(result) = result
+                && let Some(outcome) = outcome(Some(Serializer::guess(result)), result)
             {
                 execute("DEL").await?;
                 return outcome;
@@ -165,9 +173,11 @@ impl RedisResults {
     }
 }
 
-/// The outcome of a task; `None` while it is not done. A result that is not JSON counts as success, since the task has run.
-pub(crate) fn outcome(result: &[u8]) -> Option<Result<(), Failure>> {
-    let Ok(result) = serde_json::from_slice::<Value>(result) else { return Some(Ok(())) };
+/// The outcome of a task; `None` while it is not done. A result that cannot be read counts as success, since the task has run.
+pub(crate) fn outcome(serializer: Option<Serializer>, result: &[u8]) -> Option<Result<(), Failure>> {
+    let Some(result) = serializer.and_then(|serializer| serializer.decode::<Value>(result)) else {
+        return Some(Ok(()));
+    };
     let fail = |reason: String| Some(Err(Failure::msg(STEP, reason)));
     match result.get("status").and_then(Value::as_str) {
         Some("SUCCESS") => Some(Ok(())),
@@ -187,8 +197,9 @@ pub(crate) fn outcome(result: &[u8]) -> Option<Result<(), Failure>> {
 mod tests {
     use super::*;
 
-    fn check(result: &str, expected: &str) {
-        let outcome = match outcome(result.as_bytes()) {
+    fn check(result: impl AsRef<[u8]>, expected: &str) {
+        let result = result.as_ref();
+        let outcome = match outcome(Some(Serializer::guess(result)), result) {
             None => "not done".to_owned(),
             Some(Ok(())) => "done".to_owned(),
             Some(Err(failure)) => failure.render(""),
@@ -208,6 +219,11 @@ mod tests {
             r#"{"status": "REVOKED"}"#,
             "canary: a worker threw the task away as too old; do the clocks agree?",
         );
-        check("\u{80}\u{4}pickled", "done");
+        check(b"\x80\x04pickled", "done");
+        check(
+            Serializer::Pickle.encode(&serde_json::json!({"status": "REVOKED"})),
+            "canary: a worker threw the task away as too old; do the clocks agree?",
+        );
+        check("status: IGNORED\n", "canary: the task ended as IGNORED");
     }
 }

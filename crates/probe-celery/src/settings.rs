@@ -10,6 +10,7 @@ use probe::{CheckName, Cleanups, Reconnect, Secret, SharedResources};
 use crate::PING;
 use crate::broker::{Broker, BrokerOptions, BrokerUrl};
 use crate::canary::QueueCanary;
+use crate::content::{AcceptContent, Serializer};
 use crate::inspect::{CONTROL_EXCHANGE, ControlExchanges};
 use crate::result_backend::{ResultBackend, ResultOptions};
 use crate::transport::TransportOptions;
@@ -66,6 +67,11 @@ impl Settings {
         let workers = fields.with_default("workers", Workers::AtLeast(1));
         let queue_prefix = fields.with_default("queue_prefix", String::new());
         let control_exchange = fields.with_default("control_exchange", CONTROL_EXCHANGE.to_owned());
+        let accept_content = fields.with_default("accept_content", AcceptContent::default());
+        let serializer = accept_content.serializer().unwrap_or_else(|message| {
+            fields.error("accept_content", message);
+            Serializer::default()
+        });
         let transport_options = TransportOptions::read(fields);
         let result_options = ResultBackend::read_options(fields);
         let reconnect = Reconnect::read(fields);
@@ -103,7 +109,8 @@ impl Settings {
         ) = (url, tls, reconnect, transport_options, result_options)
         {
             let exchanges = ControlExchanges::new(&control_exchange);
-            let broker = BrokerOptions { queue_prefix, exchanges, transport_options, reconnect };
+            let broker =
+                BrokerOptions { queue_prefix, exchanges, transport_options, serializer, reconnect };
             let servers = Servers { url, broker, result_backend, result_options, tls };
             settings.read_servers(shared, fields, servers);
         }

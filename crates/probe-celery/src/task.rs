@@ -51,8 +51,8 @@ impl Task {
     }
 
     /// The arguments, the keyword arguments and an empty `embed`.
-    pub(crate) fn body() -> String {
+    pub(crate) fn content() -> Value {
         let embed = json!({"callbacks": null, "errbacks": null, "chain": null, "chord": null});
-        json!([["health-gateway"], {}, embed]).to_string()
+        json!([["health-gateway"], {}, embed])
     }
 }

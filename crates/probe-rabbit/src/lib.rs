@@ -122,7 +122,7 @@ async fn round_trip(connection: &Arc<Connection>, steps: &Steps) -> Result<(), F
     let publication = Publication {
         routing_key: connection.reply_queue().to_owned(),
         correlation_id: id.clone(),
-        body: "\"health-gateway\"".to_owned(),
+        body: b"\"health-gateway\"".to_vec(),
         ..Publication::default()
     };
     let mut deliveries = connection.listen(move |message| message.correlation_id() == Some(&id));

@@ -49,6 +49,8 @@ pub enum Reply {
     Number(i64),
     /// A value, or a status such as `OK`.
     Text(String),
+    /// A value that is not text in UTF-8.
+    Bytes(Vec<u8>),
     /// Several replies in one.
     List(Vec<Self>),
     /// Any other type, which is not expected in reply to a check's command.
@@ -62,7 +64,10 @@ impl From<Value> for Reply {
             Value::Okay => Self::Text("OK".to_owned()),
             Value::Int(number) => Self::Number(number),
             Value::SimpleString(text) => Self::Text(text),
-            Value::BulkString(bytes) => Self::Text(String::from_utf8_lossy(&bytes).into_owned()),
+            Value::BulkString(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => Self::Text(text),
+                Err(error) => Self::Bytes(error.into_bytes()),
+            },
             Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
             _ => Self::Other,
         }

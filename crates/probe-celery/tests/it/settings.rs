@@ -26,6 +26,18 @@ fn all_errors_of_a_section_are_reported_together() {
 }
 
 #[test]
+fn signed_messages_are_refused_beside_other_errors() {
+    let toml = "broker = 'amqp://h?ssl=true'\naccept_content = ['auth']\n";
+    assert_eq!(
+        diagnostics(&KIND, "celery", toml),
+        [
+            "1: celery.broker: expected a URL that begins with `amqps://` with this `ssl`",
+            "2: celery.accept_content: expected `json`, `msgpack`, `yaml` or `pickle` among them: the gateway knows no others, and cannot sign messages",
+        ]
+    );
+}
+
+#[test]
 fn a_canary_requires_a_result_backend() {
     assert_eq!(
         diagnostics(&KIND, "celery", "broker = 'amqp://rabbit'\ncanary = true\nqueues = ['a']\n"),

@@ -68,9 +68,9 @@ mod tests {
 
     use super::*;
 
-    fn check(text: &str, expected: Option<Value>) {
+    fn check(text: &str, expected: Option<&Value>) {
         assert_eq!(
-            decode(text.as_bytes()).and_then(|document| document.value()),
+            decode(text.as_bytes()).and_then(|document| document.value()).as_ref(),
             expected,
             "{text}"
         );
@@ -82,10 +82,10 @@ mod tests {
         check(
             "w1@host:\n- alias: null\n  bindings: &id001 []\n  name: high\n- bindings: *id001\n  name: '5'\n",
             Some(
-                json!({"w1@host": [{"alias": null, "bindings": [], "name": "high"}, {"bindings": [], "name": "5"}]}),
+                &json!({"w1@host": [{"alias": null, "bindings": [], "name": "high"}, {"bindings": [], "name": "5"}]}),
             ),
         );
-        check("w1@host:\n  ok: pong\n", Some(json!({"w1@host": {"ok": "pong"}})));
+        check("w1@host:\n  ok: pong\n", Some(&json!({"w1@host": {"ok": "pong"}})));
         check("a: *b\n", None);
         check("a: [b\n", None);
         check("", None);

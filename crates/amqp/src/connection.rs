@@ -6,8 +6,9 @@ use std::sync::Arc;
 use amq_protocol::protocol::{AMQPClass, queue};
 use amq_protocol::types::FieldTable;
 use parking_lot::{Mutex, MutexGuard};
-use probe::{Cause, Connect, Failure, Steps};
+use probe::{Cause, Connect, Failure, LastReceived, Steps};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::channel::{Channel, MAX_PIPELINED};
 use crate::channel_ids::ChannelIds;
@@ -61,6 +62,10 @@ impl Connect for Connector {
     fn is_closed(connection: &Connection) -> bool {
         connection.state.borrow().ended.is_some() || connection.reply_channel.is_closed()
     }
+
+    fn is_heard_since(connection: &Connection, since: Instant) -> bool {
+        connection.last_received.is_since(since)
+    }
 }
 
 impl Connector {
@@ -95,6 +100,7 @@ pub struct Connection {
     commands: mpsc::UnboundedSender<Command>,
     state: watch::Receiver<ConnectionState>,
     dispatcher: Dispatcher,
+    last_received: LastReceived,
 }
 
 impl Connection {
@@ -102,7 +108,15 @@ impl Connection {
         let (commands, received) = mpsc::unbounded_channel();
         let (sender, state) = watch::channel(ConnectionState::default());
         let (dispatcher, channel_ids) = (Dispatcher::default(), ChannelIds::default());
-        let io = IoLoop::new(opened, received, sender, dispatcher.clone(), channel_ids.clone());
+        let last_received = LastReceived::new();
+        let io = IoLoop::new(
+            opened,
+            received,
+            sender,
+            dispatcher.clone(),
+            channel_ids.clone(),
+            last_received.clone(),
+        );
         tokio::spawn(io.run());
         let mut reply_channel = Channel::open(&channel_ids, &commands, &state)?;
         let reply_queue = format!("{queue_prefix}health-gateway.{:032x}", rand::random::<u128>());
@@ -116,6 +130,7 @@ impl Connection {
             commands,
             state,
             dispatcher,
+            last_received,
         })
     }
 

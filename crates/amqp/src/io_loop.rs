@@ -8,7 +8,7 @@ use std::time::Duration;
 use amq_protocol::frame::AMQPFrame;
 use amq_protocol::protocol::{AMQPClass, basic, channel, connection};
 use bytes::BytesMut;
-use probe::Cause;
+use probe::{Cause, LastReceived};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -46,6 +46,7 @@ pub(crate) struct IoLoop {
     channels: HashMap<u16, Option<mpsc::Sender<AMQPClass>>>,
     heartbeat: Duration,
     last_read: Instant,
+    last_received: LastReceived,
 }
 
 impl IoLoop {
@@ -55,6 +56,7 @@ impl IoLoop {
         state: watch::Sender<ConnectionState>,
         dispatcher: Dispatcher,
         channel_ids: ChannelIds,
+        last_received: LastReceived,
     ) -> Self {
         let (reader, writer) = tokio::io::split(opened.stream);
         Self {
@@ -70,6 +72,7 @@ impl IoLoop {
             channels: HashMap::new(),
             heartbeat: opened.heartbeat,
             last_read: Instant::now(),
+            last_received,
         }
     }
 
@@ -112,6 +115,7 @@ impl IoLoop {
                         return Err(connection_closed());
                     }
                     self.last_read = Instant::now();
+                    self.last_received.update();
                 }
                 written = write_or_flush(&mut self.writer, &mut self.write_buffer, &mut unflushed),
                     if unflushed || !self.write_buffer.is_empty() => written.map_err(net::cause)?,

@@ -1,5 +1,7 @@
 //! Sends requests to one server, one at a time, on one cached connection.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, USER_AGENT};
 use http::{Request, Response};
@@ -7,7 +9,7 @@ use probe::config::Url;
 use probe::{CachedConnection, Failure, Reconnect, Steps};
 use tokio::sync::Mutex;
 
-use crate::connection::Connector;
+use crate::connection::{Connection, Connector};
 
 /// The largest body of a response. A larger one is a failure.
 pub const MAX_BODY: usize = 1024 * 1024;
@@ -53,6 +55,7 @@ impl Client {
     /// If the cached connection proves to be closed, a request that was not sent is sent on a new connection.
     /// If the request was sent and got no response, the server may have processed it.
     /// It is then sent again only if its method is idempotent or it is [`Repeatable`].
+    /// Such a request is also sent on a second connection if the cached one is silent.
     pub async fn send(
         &self,
         steps: &Steps,
@@ -78,11 +81,20 @@ impl Client {
             (guard, steps)
         };
         *dropped_in_flight = true;
-        let exchange = self.cached.run(steps, |connection| async move {
+        let exchange = |connection: Arc<Connection>| async move {
             steps.run(step, connection.exchange(request.clone())).await
-        });
-        let response = exchange.await;
+        };
+        let response = if is_repeatable(request) {
+            self.cached.run(steps, exchange).await
+        } else {
+            self.cached.run_unhedged(steps, exchange).await
+        };
         *dropped_in_flight = false;
         response
     }
+}
+
+/// Whether a request may be sent twice.
+pub(crate) fn is_repeatable(request: &Request<Bytes>) -> bool {
+    request.method().is_idempotent() || request.extensions().get::<Repeatable>().is_some()
 }

@@ -12,11 +12,14 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use probe::{Cause, Connect, Failure, Steps, step};
+use probe::{Cause, Connect, Failure, LastReceived, Steps, step};
 use tokio::sync::SetOnce;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
-use crate::{MAX_BODY, Repeatable};
+use crate::MAX_BODY;
+use crate::client::is_repeatable;
+use crate::stream::WatchedStream;
 
 /// The largest head of a response: the size of the read buffer.
 const MAX_HEAD: usize = 64 * 1024;
@@ -48,6 +51,10 @@ impl Connect for Connector {
     fn is_closed(connection: &Connection) -> bool {
         connection.failed.load(Ordering::Relaxed) || connection.end.get().is_some()
     }
+
+    fn is_heard_since(connection: &Connection, since: Instant) -> bool {
+        connection.last_received.is_since(since)
+    }
 }
 
 /// An open connection. It is closed when it is dropped.
@@ -58,10 +65,12 @@ pub(crate) struct Connection {
     end: Arc<SetOnce<Cause>>,
     /// Whether an exchange failed. What the server sends after that cannot be matched to a request.
     failed: AtomicBool,
+    last_received: LastReceived,
 }
 
 impl Connection {
     async fn new(stream: net::Stream) -> hyper::Result<Self> {
+        let (stream, last_received) = WatchedStream::new(stream);
         let (sender, connection) =
             http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
         let end = Arc::new(SetOnce::new());
@@ -72,7 +81,7 @@ impl Connection {
             drop(reported.set(cause));
         });
         let (sender, driver) = (Mutex::new(sender), driver.abort_handle());
-        Ok(Self { sender, driver, end, failed: AtomicBool::new(false) })
+        Ok(Self { sender, driver, end, failed: AtomicBool::new(false), last_received })
     }
 
     /// Sends a request and reads the whole response.
@@ -85,8 +94,7 @@ impl Connection {
     }
 
     async fn try_exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Cause> {
-        let repeatable =
-            request.method().is_idempotent() || request.extensions().get::<Repeatable>().is_some();
+        let repeatable = is_repeatable(&request);
         if poll_fn(|context| self.sender.lock().poll_ready(context)).await.is_err() {
             return Err(self.not_sent().await);
         }

@@ -5,5 +5,6 @@
 
 mod client;
 mod connection;
+mod stream;
 
 pub use client::{Client, MAX_BODY, Repeatable};

@@ -6,6 +6,7 @@ use net::{PemFiles, TlsSettings};
 use probe::config::Fields;
 use probe::{Cause, Connect, Failure, Reconnect, Secret, Steps, step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 use tokio_postgres::Config;
 use tokio_postgres::config::ChannelBinding;
 
@@ -281,6 +282,10 @@ impl Connect for Server {
 
     fn is_closed(session: &Session) -> bool {
         session.is_closed()
+    }
+
+    fn is_heard_since(session: &Session, since: Instant) -> bool {
+        session.is_heard_since(since)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use probe::{Cause, Failure, Steps};
+use probe::{Cause, Failure, LastReceived, Steps};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
 
@@ -42,6 +43,7 @@ pub(crate) struct Session {
     client: Client,
     peer: Peer,
     product: Product,
+    last_received: LastReceived,
     /// Why the session ended, if it ended with an error.
     ended: Arc<OnceLock<Cause>>,
     _dropped: oneshot::Sender<()>,
@@ -54,6 +56,7 @@ impl Session {
         stream: LimitedStream,
         peer: Peer,
     ) -> Result<Self, Failure> {
+        let last_received = stream.last_received().clone();
         let mut config = config.clone();
         let negotiated = peer.tls.as_ref().map(|tls| tls.negotiated.clone());
         if negotiated.is_some() {
@@ -67,7 +70,7 @@ impl Session {
         let (alive, dropped) = oneshot::channel();
         let ended = Arc::new(OnceLock::new());
         tokio::spawn(drive(connection, dropped, ended.clone()));
-        Ok(Self { client, peer, product, ended, _dropped: alive })
+        Ok(Self { client, peer, product, last_received, ended, _dropped: alive })
     }
 
     /// Queries the state of the server.
@@ -113,6 +116,11 @@ impl Session {
     /// What the server is.
     pub(crate) fn product(&self) -> Product {
         self.product
+    }
+
+    /// Whether the server has sent something since then.
+    pub(crate) fn is_heard_since(&self, since: Instant) -> bool {
+        self.last_received.is_since(since)
     }
 
     /// Whether the session has ended.

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use probe::LastReceived;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The largest number of received bytes between two writes of the client. A valid response has a few hundred.
@@ -20,14 +21,22 @@ pub(crate) struct LimitedStream {
     /// The number of bytes that the server may still send.
     remaining: usize,
     first_byte_seen: bool,
+    last_received: LastReceived,
 }
 
 impl LimitedStream {
     pub(crate) fn new(inner: Box<dyn Stream>) -> Self {
-        Self { inner, remaining: MAX_RESPONSE, first_byte_seen: false }
+        let last_received = LastReceived::new();
+        Self { inner, remaining: MAX_RESPONSE, first_byte_seen: false, last_received }
+    }
+
+    /// When the server last sent something.
+    pub(crate) fn last_received(&self) -> &LastReceived {
+        &self.last_received
     }
 
     fn verify(&mut self, received: &[u8]) -> io::Result<()> {
+        self.last_received.update();
         // `AuthenticationRequest`, `ErrorResponse` or `NegotiateProtocolVersion`.
         if let (false, Some(first)) = (self.first_byte_seen, received.first()) {
             self.first_byte_seen = true;

@@ -89,6 +89,11 @@ impl FaultProxy {
         self.mode.send_replace(Mode::Swallow);
     }
 
+    /// Forwards nothing on the connections that are open now, like a firewall that has forgotten them. New ones work.
+    pub fn swallow_open(&self) {
+        self.mode.send_replace(Mode::SwallowFirst(self.counts().accepted));
+    }
+
     /// Closes each connection after it has forwarded `bytes` to its client.
     pub fn cut_after(&self, bytes: usize) {
         self.mode.send_replace(Mode::CutAfter(bytes));

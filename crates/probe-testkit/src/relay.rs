@@ -21,6 +21,8 @@ pub(crate) enum Mode {
     Pass,
     Delay(Duration),
     Swallow,
+    /// Swallows the bytes of this many connections, the oldest ones.
+    SwallowFirst(usize),
     CutAfter(usize),
     Answer(Hostile),
 }
@@ -43,16 +45,19 @@ pub(crate) struct Relay {
 impl Relay {
     /// Counts the connection immediately; the returned future relays it until it ends.
     pub(crate) fn accept(&self, mut client: TcpStream) -> impl Future<Output = ()> + use<> {
+        let mut number = 0;
         self.counts.send_modify(|counts| {
             counts.accepted += 1;
             counts.open += 1;
+            number = counts.accepted;
         });
         let open = Open(self.counts.clone());
-        let (upstream, mode, mut end) = (self.upstream, self.mode.clone(), self.end.clone());
+        let (upstream, mut end) = (self.upstream, self.end.clone());
+        let modes = ModeReceiver { mode: self.mode.clone(), number };
         end.mark_unchanged();
         async move {
             let by_reset = tokio::select! {
-                by_reset = relay(&mut client, upstream, mode, &open.0) => by_reset,
+                by_reset = relay(&mut client, upstream, modes, &open.0) => by_reset,
                 changed = end.changed() => changed.is_ok() && end.borrow().by_reset,
             };
             if by_reset {
@@ -78,13 +83,12 @@ impl Drop for Open {
 async fn relay(
     client: &mut TcpStream,
     upstream: SocketAddr,
-    mode: watch::Receiver<Mode>,
+    mut modes: ModeReceiver,
     counts: &watch::Sender<Counts>,
 ) -> bool {
     let _slower = client.set_nodelay(true);
     let (from_client, to_client) = client.split();
     let mut requests = Requests { client: from_client, pending: Vec::new(), counts };
-    let mut modes = ModeReceiver(mode);
     if !requests.hold(&mut modes).await {
         return false;
     }
@@ -223,25 +227,30 @@ async fn passed(
 
 /// Holds bytes back for as long as the mode requires.
 #[derive(Clone)]
-struct ModeReceiver(watch::Receiver<Mode>);
+struct ModeReceiver {
+    mode: watch::Receiver<Mode>,
+    /// The number of the connection.
+    number: usize,
+}
 
 impl ModeReceiver {
     /// Waits until bytes may pass.
     async fn open(&mut self) {
         let now = Instant::now();
         loop {
-            let mode = self.0.borrow_and_update().clone();
+            let mode = self.mode.borrow_and_update().clone();
             match mode {
                 Mode::Pass | Mode::CutAfter(_) | Mode::Answer(_) => return,
                 Mode::Delay(delay) => return sleep_until(now + delay).await,
-                Mode::Swallow => self.changed().await,
+                Mode::SwallowFirst(count) if self.number > count => return,
+                Mode::Swallow | Mode::SwallowFirst(_) => self.changed().await,
             }
         }
     }
 
     /// The number of bytes that may still be forwarded on a connection that has forwarded `sent`, if it is bounded.
     fn room(&self, sent: usize) -> Option<usize> {
-        match *self.0.borrow() {
+        match *self.mode.borrow() {
             Mode::CutAfter(bytes) => Some(bytes.saturating_sub(sent)),
             _ => None,
         }
@@ -249,14 +258,14 @@ impl ModeReceiver {
 
     /// The hostile answer, if the mode demands one.
     fn hostile(&self) -> Option<Hostile> {
-        match &*self.0.borrow() {
+        match &*self.mode.borrow() {
             Mode::Answer(hostile) => Some(hostile.clone()),
             _ => None,
         }
     }
 
     async fn changed(&mut self) {
-        if self.0.changed().await.is_err() {
+        if self.mode.changed().await.is_err() {
             // The proxy has been dropped, which ends this connection.
             std::future::pending::<()>().await;
         }

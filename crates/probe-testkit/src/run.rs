@@ -69,7 +69,7 @@ impl Outcome {
 
 /// Runs `check` once; a run that exceeds `timeout` is dropped.
 pub async fn run(check: &Arc<dyn DynCheck>, timeout: Duration) -> Outcome {
-    let steps = Steps::new();
+    let steps = Steps::within(timeout);
     match tokio::time::timeout(timeout, check.check(&steps)).await {
         Ok(Ok(())) => Outcome::Working,
         Ok(Err(failure)) => {

@@ -1,10 +1,11 @@
 //! A connection that is reused by several runs, and replaced when it is lost.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -29,11 +30,19 @@ pub trait Connect: Send + Sync + 'static {
 
     /// Whether this connection is known to be closed, without any I/O.
     fn is_closed(connection: &Self::Connection) -> bool;
+
+    /// Whether every server of this connection has sent something since then. If not, a second connection is opened beside it, see [`CachedConnection`].
+    ///
+    /// The default is for connections that have no server of their own.
+    fn is_heard_since(_connection: &Self::Connection, _since: Instant) -> bool {
+        true
+    }
 }
 
 /// A connection that is opened when it is first needed and reused by later runs.
 ///
 /// * If a reused connection turns out to be lost, the run retries once on a new one: the server may be working.
+/// * If the server sends nothing on a reused connection for [`Steps::hedge_delay`], the run opens a new one beside it, does its work there as well, and continues with the one that is heard first. It never opens a third.
 /// * The connection of a run that was cancelled is not reused: its state is unknown.
 /// * Concurrent runs share one connection, and one attempt to open it.
 /// * A run that finds a connection older than [`Reconnect`] opens a new one beside it, and fails if it cannot. The old one is then closed.
@@ -45,6 +54,8 @@ pub struct CachedConnection<C: Connect> {
     logins: Arc<LoginBackoff>,
     reconnect: Reconnect,
     current: Arc<Current<C::Connection>>,
+    /// The connections that were in `current` before, which runs may still use.
+    retired: Mutex<Vec<Weak<C::Connection>>>,
     // Held while a connection is opened. Runs that waited for it find the connection in `current`, or the failure here.
     opening: tokio::sync::Mutex<Option<FailedAttempt>>,
     /// The steps of the latest attempt, which are also those of the runs that wait for it.
@@ -94,6 +105,7 @@ impl<C: Connect> CachedConnection<C> {
             logins,
             reconnect,
             current: Arc::new(Mutex::new(None)),
+            retired: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             opening_steps: Mutex::default(),
             attempts: AtomicU64::new(0),
@@ -116,15 +128,36 @@ impl<C: Connect> CachedConnection<C> {
     }
 
     /// Does `work` on the cached connection, or on a new one if there is none or it turns out to be lost.
+    ///
+    /// If the cached one is silent, `work` is done on two connections at a time.
     pub async fn run<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
     where
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let (connection, fresh) = self.open(steps).await?;
+        let (connection, fresh) = self.open(steps, None).await?;
+        if fresh {
+            return self.use_once(connection, &work).await;
+        }
+        match self.use_hedged(connection, steps, &work).await {
+            (Err(failure), false) if failure.cause().is_connection_lost() => {
+                let (connection, _) = self.open(steps, None).await?;
+                self.use_once(connection, &work).await
+            }
+            (decided, _) => decided,
+        }
+    }
+
+    /// The same for `work` that must not be done twice: a silent connection is waited for.
+    pub async fn run_unhedged<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
+    where
+        W: Fn(Arc<C::Connection>) -> F + Send + Sync,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let (connection, fresh) = self.open(steps, None).await?;
         match self.use_once(connection, &work).await {
             Err(failure) if failure.cause().is_connection_lost() && !fresh => {
-                let (connection, _) = self.open(steps).await?;
+                let (connection, _) = self.open(steps, None).await?;
                 self.use_once(connection, &work).await
             }
             decided => decided,
@@ -165,9 +198,78 @@ impl<C: Connect> CachedConnection<C> {
         result
     }
 
-    /// The cached connection if it is trusted, or a new one. The flag is `true` if this run opened it.
-    async fn open(&self, steps: &Steps) -> Result<(Arc<C::Connection>, bool), Failure> {
-        if let Some(connection) = self.current(steps) {
+    /// Does `work` on a reused connection. If that is silent, a new one is opened beside it, and the first that is heard decides.
+    ///
+    /// The flag is `true` if the result is that of the new connection.
+    async fn use_hedged<T, W, F>(
+        &self,
+        kept: Arc<C::Connection>,
+        steps: &Steps,
+        work: &W,
+    ) -> (Result<T, Failure>, bool)
+    where
+        W: Fn(Arc<C::Connection>) -> F + Send + Sync,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let began = Instant::now();
+        let silent = Arc::downgrade(&kept);
+        let is_heard = || silent.upgrade().is_none_or(|kept| C::is_heard_since(&kept, began));
+        let mut first = pin!(Some(self.use_once(kept, work)));
+        if let Ok(result) = timeout(steps.hedge_delay(), finish(first.as_mut())).await {
+            return (result, false);
+        }
+        if is_heard() {
+            return (finish(first).await, false);
+        }
+        let opened = OnceLock::new();
+        let mut second = Some(Box::pin(async {
+            // Until it is heard, a timeout reports the step on the silent connection.
+            let own = Steps::new();
+            let (connection, _) = self.open(&own, Some(&silent)).await?;
+            steps.observe_again(&own.observations());
+            opened.get_or_init(|| (Arc::downgrade(&connection), Instant::now()));
+            self.use_once(connection, work).await
+        }));
+        let is_second_heard = || {
+            let connection =
+                opened.get().and_then(|(opened, since)| Some((opened.upgrade()?, since)));
+            connection.is_some_and(|(connection, since)| C::is_heard_since(&connection, *since))
+        };
+        poll_fn(|context| {
+            if let Some(kept) = first.as_mut().as_pin_mut() {
+                match kept.poll(context) {
+                    Poll::Ready(Err(failure))
+                        if failure.cause().is_connection_lost() && second.is_some() =>
+                    {
+                        first.set(None);
+                    }
+                    Poll::Ready(result) => return Poll::Ready((result, false)),
+                    Poll::Pending if is_heard() => second = None,
+                    Poll::Pending => {}
+                }
+            }
+            let Some(new) = &mut second else { return Poll::Pending };
+            if let Poll::Ready(result) = new.as_mut().poll(context) {
+                return Poll::Ready((result, true));
+            }
+            if is_second_heard() {
+                first.set(None);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The cached connection if it is trusted and not the `silent` one, or a new one. The flag is `true` if this run opened it.
+    ///
+    /// A silent connection stays in use until the new one is open. If there are two connections already, this waits for ever.
+    async fn open(
+        &self,
+        steps: &Steps,
+        silent: Option<&Weak<C::Connection>>,
+    ) -> Result<(Arc<C::Connection>, bool), Failure> {
+        let usable = || self.current(steps).filter(|current| !is_same(current, silent));
+        if let Some(connection) = usable() {
             return Ok((connection, false));
         }
         let attempts_before = self.attempts.load(Ordering::SeqCst);
@@ -179,19 +281,24 @@ impl<C: Connect> CachedConnection<C> {
             steps.follow(self.opening_steps.lock().clone());
             self.opening.lock().await
         };
-        if let Some(connection) = self.current(steps) {
+        if let Some(connection) = usable() {
             return Ok((connection, false));
         }
         // The failure of an attempt that began after this run did is current; an older one may be outdated.
         if let Some(attempt) = failed.as_ref().filter(|attempt| attempt.number > attempts_before) {
             return Err(attempt.failure.clone());
         }
+        if silent.is_some_and(|silent| self.has_retired(silent)) {
+            drop(failed);
+            return pending().await;
+        }
         let number = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
         // The old connection is closed when this run ends its attempt, even if that is cancelled.
-        let old = self.current.lock().take();
+        let old = if silent.is_none() { self.take_current() } else { None };
         match self.attempt(steps, waited).await {
             Ok((connection, observations)) => {
-                Ok((self.store(connection, observations, number, old.is_some()), true))
+                let replaced = old.or_else(|| self.take_current());
+                Ok((self.store(connection, observations, number, replaced.is_some()), true))
             }
             Err(failure) => {
                 *failed = Some(FailedAttempt { number, failure: failure.clone() });
@@ -248,6 +355,27 @@ impl<C: Connect> CachedConnection<C> {
         connection
     }
 
+    /// Removes the cached connection, which runs may still use.
+    fn take_current(&self) -> Option<Cached<C::Connection>> {
+        let taken = self.current.lock().take();
+        if let Some(cached) = &taken {
+            self.retire(&cached.connection);
+        }
+        taken
+    }
+
+    fn retire(&self, connection: &Arc<C::Connection>) {
+        let mut retired = self.retired.lock();
+        retired.retain(|connection| connection.strong_count() > 0);
+        retired.push(Arc::downgrade(connection));
+    }
+
+    /// Whether a run still uses a connection that is not cached any more, besides the `silent` one.
+    fn has_retired(&self, silent: &Weak<C::Connection>) -> bool {
+        let retired = self.retired.lock();
+        retired.iter().any(|other| other.strong_count() > 0 && !other.ptr_eq(silent))
+    }
+
     /// The cached connection, if it is open and trusted. What was observed while it was opened is observed in `steps`.
     fn current(&self, steps: &Steps) -> Option<Arc<C::Connection>> {
         let mut current = self.current.lock();
@@ -279,6 +407,19 @@ impl<T> Cached<T> {
             return Duration::ZERO;
         }
         self.last_used.elapsed()
+    }
+}
+
+/// Whether this is the `silent` connection.
+fn is_same<T>(connection: &Arc<T>, silent: Option<&Weak<T>>) -> bool {
+    silent.is_some_and(|silent| Weak::as_ptr(silent) == Arc::as_ptr(connection))
+}
+
+/// Awaits a future that may be dropped meanwhile.
+async fn finish<F: Future>(future: Pin<&mut Option<F>>) -> F::Output {
+    match future.as_pin_mut() {
+        Some(future) => future.await,
+        None => pending().await,
     }
 }
 
@@ -316,6 +457,7 @@ impl<C: Connect> Drop for Lease<'_, C> {
         if self.intact {
             cached.last_used = Instant::now();
         } else {
+            self.cached.retire(&self.connection);
             *current = None;
         }
     }

@@ -30,13 +30,13 @@ impl Reconnect {
         Some(Self(Some(duration)))
     }
 
-    /// How long a connection is trusted that replaces a trusted one.
-    pub(crate) fn period(self) -> Option<Duration> {
+    /// How long a connection is trusted that replaces a trusted one. `None` stands for ever.
+    pub fn period(self) -> Option<Duration> {
         self.0
     }
 
     /// How long a connection is trusted that replaces none: at random at least half of the period, so that connections that were opened together are not replaced together.
-    pub(crate) fn first_period(self) -> Option<Duration> {
+    pub fn first_period(self) -> Option<Duration> {
         self.0.map(|period| period.mul_f64(rand::random_range(0.5..=1.0)))
     }
 }

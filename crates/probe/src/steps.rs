@@ -39,7 +39,12 @@ struct State {
     /// How long each step before it took.
     durations: Vec<(&'static str, Duration)>,
     observations: Vec<Observation>,
+    /// The timeout of the run, if it is known.
+    timeout: Option<Duration>,
 }
+
+/// A quarter of the default timeout of a check.
+const DEFAULT_HEDGE_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 enum Position {
@@ -57,8 +62,21 @@ impl Steps {
             since: Instant::now(),
             durations: Vec::new(),
             observations: Vec::new(),
+            timeout: None,
         };
         Self { state: Mutex::new(state) }
+    }
+
+    /// The steps of a run that ends at this timeout.
+    pub fn within(timeout: Duration) -> Self {
+        let steps = Self::new();
+        steps.state().timeout = Some(timeout);
+        steps
+    }
+
+    /// How long a reused connection may be silent before another is tried as well: a quarter of the run's timeout.
+    pub fn hedge_delay(&self) -> Duration {
+        self.state().timeout.map_or(DEFAULT_HEDGE_DELAY, |timeout| timeout / 4)
     }
 
     /// The step that began last.
@@ -106,13 +124,21 @@ impl Steps {
     ///
     /// `other` must not follow `self`, directly or indirectly.
     pub fn follow(&self, other: Arc<Self>) {
-        self.state().proceed(Position::Following { steps: other, context: None });
+        self.proceed_with(other, None);
     }
 
     /// The same for work on one part of the backend, such as a node of a cluster, which the failure of a timeout names as its `context`.
     pub fn follow_in_context(&self, other: Arc<Self>, context: impl Into<String>) {
-        let context = Some(context.into());
-        self.state().proceed(Position::Following { steps: other, context });
+        self.proceed_with(other, Some(context.into()));
+    }
+
+    /// The shared work has the timeout of the latest run that follows it.
+    fn proceed_with(&self, steps: Arc<Self>, context: Option<String>) {
+        let mut state = self.state();
+        if state.timeout.is_some() {
+            steps.state().timeout = state.timeout;
+        }
+        state.proceed(Position::Following { steps, context });
     }
 
     /// Records an observation. A later one of the same quantity and name replaces it.

@@ -11,6 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use probe::{Failure, Steps};
 use redis::Value;
+use tokio::time::Instant;
 
 use self::slots::{SlotMap, slot};
 use crate::deployment::{Deployment, HANDSHAKE, Node};
@@ -61,6 +62,11 @@ impl Cluster {
     /// Whether the connection to any primary has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.primaries.iter().any(|primary| primary.connection.is_closed())
+    }
+
+    /// Whether every primary has sent something since then.
+    pub(crate) fn is_heard_since(&self, since: Instant) -> bool {
+        self.primaries.iter().all(|primary| primary.connection.is_heard_since(since))
     }
 
     /// A canary for each primary, or a single one if only one primary can have keys with this prefix.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
 use probe::{Connect, Failure, Secret, Steps};
+use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::deployment::{Deployment, Layout};
@@ -59,6 +60,13 @@ impl Connect for Connector {
         match connection {
             Connection::Single(node, _) => node.is_closed(),
             Connection::Cluster(cluster) => cluster.is_closed(),
+        }
+    }
+
+    fn is_heard_since(connection: &Connection, since: Instant) -> bool {
+        match connection {
+            Connection::Single(node, _) => node.is_heard_since(since),
+            Connection::Cluster(cluster) => cluster.is_heard_since(since),
         }
     }
 }

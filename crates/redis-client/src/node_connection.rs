@@ -12,6 +12,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, Value};
 use tokio::task::AbortHandle;
 use tokio::task::coop::unconstrained;
+use tokio::time::Instant;
 
 use crate::command::pipeline;
 use crate::deployment::{Credentials, HANDSHAKE, Node, Tls};
@@ -88,6 +89,11 @@ impl NodeConnection {
     /// Whether the connection has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.task.is_finished() || self.stream.end().is_some()
+    }
+
+    /// Whether the server has sent something since then.
+    pub(crate) fn is_heard_since(&self, since: Instant) -> bool {
+        self.stream.last_received().is_since(since)
     }
 
     /// Sends `commands` to `database` as one pipeline and returns their replies, or the failure of the first one.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
-use probe::Cause;
+use probe::{Cause, LastReceived};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error;
@@ -31,6 +31,7 @@ pub(crate) struct StreamState {
     end: Mutex<Option<Cause>>,
     /// The number of commands that were sent, or more if some were dropped before.
     commands: AtomicU64,
+    last_received: LastReceived,
 }
 
 impl StreamState {
@@ -42,6 +43,11 @@ impl StreamState {
     /// Allows the server to send this many more replies.
     pub(crate) fn expect_replies(&self, count: u64) {
         self.commands.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// When the server last sent something.
+    pub(crate) fn last_received(&self) -> &LastReceived {
+        &self.last_received
     }
 
     fn set_end(&self, cause: Cause) {
@@ -60,6 +66,7 @@ impl BoundedStream {
         if bytes.is_empty() {
             return Err(error::closed());
         }
+        self.shared.last_received.update();
         self.scanner.scan(bytes).map_err(|violation| match violation {
             Violation::TooLarge => Cause::msg("the server's answer is too large"),
             Violation::TooDeep => Cause::msg("the server's answer is nested too deeply"),

@@ -255,7 +255,8 @@ impl CachedCheck {
             return run;
         }
         let (publish, outcome) = watch::channel(None);
-        let (steps, cancel) = (Arc::new(Steps::new()), CancellationToken::new());
+        let steps = Arc::new(Steps::within(self.limits.timeout));
+        let cancel = CancellationToken::new();
         let guard = cancel.clone().drop_guard();
         let run = Arc::new(Run { outcome, steps: steps.clone(), _cancel_on_drop: guard });
         state.run = Arc::downgrade(&run);

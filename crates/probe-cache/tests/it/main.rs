@@ -95,6 +95,8 @@ async fn a_cache_that_stores_nothing_is_not_working() {
         &outcome(&format!("'redis://127.0.0.1:{}/1'", full.port())).await,
         "write: OOM command not allowed when used memory > 'maxmemory'",
     );
+    full.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    outcome(&format!("'redis://127.0.0.1:{}/1'", full.port())).await.expect_working();
     let replica = Redis::start(&[&format!("replicaof 127.0.0.1 {}", full.port())]).unwrap();
     expect_line(
         &outcome(&format!("'redis://127.0.0.1:{}/1'", replica.port())).await,

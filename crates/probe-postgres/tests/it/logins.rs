@@ -53,7 +53,10 @@ async fn a_missing_privilege_to_connect_is_reported() {
     server.sql("postgres", "REVOKE CONNECT ON DATABASE app FROM health").unwrap();
     let expected =
         r#"connect: permission denied for database "app", SQLSTATE 42501 (127.0.0.1:PORT)"#;
-    check_line(server.port(), &crate::url(server.port()), "", expected).await;
+    let url = crate::url(server.port());
+    check_line(server.port(), &url, "", expected).await;
+    server.sql("postgres", "GRANT CONNECT ON DATABASE app TO health").unwrap();
+    run(&check(&url, "")).await.expect_working();
 }
 
 #[tokio::test]

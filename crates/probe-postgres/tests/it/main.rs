@@ -4,6 +4,7 @@
 mod commits;
 mod direct_tls;
 mod encryption;
+mod failures;
 mod healthy;
 mod hosts;
 mod impostors;

@@ -79,6 +79,9 @@ async fn a_table_without_the_privilege_to_insert_is_a_failure() {
         server.sql("app", change).unwrap();
         check_line(port, &url(port), "table = 'data.events'", expected).await;
     }
+    let grant = "GRANT USAGE ON SCHEMA data TO health; GRANT INSERT ON data.events TO health";
+    server.sql("app", grant).unwrap();
+    run(&check(&url(port), "table = 'data.events'")).await.expect_working();
     let expected = r#"table: relation "absent" does not exist, SQLSTATE 42P01 (127.0.0.1:PORT)"#;
     check_line(port, &url(port), "table = 'absent'", expected).await;
 }

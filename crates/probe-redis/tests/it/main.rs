@@ -1,6 +1,8 @@
 //! The probe against the shared server, and private ones that answer but are unhealthy.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod failures;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -10,6 +10,9 @@ use crate::{FaultProxy, Outcome};
 /// The timeout of a run while the backend is silent.
 const SILENCE: Duration = Duration::from_millis(500);
 
+/// The timeout of a run while only its reused connection is silent.
+const FORGOTTEN: Duration = Duration::from_secs(3);
+
 /// Every check fails while the port is closed, connected before or not, and succeeds once it is open.
 pub(crate) async fn refused_then_healed(suite: &Suite) {
     let proxy = suite.proxy();
@@ -41,6 +44,22 @@ pub(crate) async fn silent_then_healed(suite: &Suite) {
         suite.expect_working(&component, "after the silence").await;
         suite.expect_at_rest(&proxy, "after the silence").await;
     }
+}
+
+/// A run whose reused connection is silent succeeds on a new one, which replaces it.
+pub(crate) async fn forgotten(suite: &Suite) {
+    let proxy = suite.proxy();
+    let component = suite.component(&proxy).await;
+    suite.expect_working(&component, "before its connections are forgotten").await;
+    proxy.swallow_open();
+    for Run { name, outcome } in suite.run(&component, FORGOTTEN).await {
+        if !outcome.is_working() {
+            suite.fail(&format!(
+                "with a forgotten connection, `{name}` is not working but {outcome:?}"
+            ));
+        }
+    }
+    suite.expect_at_rest(&proxy, "after a connection was forgotten").await;
 }
 
 /// The first run after a restart succeeds, however the connections ended and whether or not the client noticed.

@@ -47,6 +47,9 @@ const PROMISES: &[(&str, Promise)] = &[
     ("checks of a silent backend wait and succeed once it answers", |suite| {
         Box::pin(faults::silent_then_healed(suite))
     }),
+    ("a reused connection that is silent fails no check", |suite| {
+        Box::pin(faults::forgotten(suite))
+    }),
     ("the first run after a restart succeeds", |suite| Box::pin(faults::restarted(suite))),
     ("a run ends when its answer is cut short", |suite| Box::pin(faults::cut_short(suite))),
     ("a run that is dropped does not affect the next one", |suite| {

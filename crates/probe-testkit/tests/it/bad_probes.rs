@@ -72,6 +72,14 @@ async fn a_probe_with_its_own_timeout_is_caught() {
 }
 
 #[tokio::test]
+async fn a_probe_that_waits_for_a_silent_connection_is_caught() {
+    breaks!(
+        WaitsForSilentConnections,
+        "a reused connection that is silent fails no check: with a forgotten connection"
+    );
+}
+
+#[tokio::test]
 async fn a_probe_that_does_not_replace_a_lost_connection_is_caught() {
     breaks!(NoRetry, "the first run after a restart succeeds: right after a restart");
 }

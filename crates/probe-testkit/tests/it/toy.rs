@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use futures_util::FutureExt;
 use probe::config::{Fields, FromNode, Node, Url, ValueError};
 use probe::{
-    CachedConnection, Cause, Check, Connect, DynChecks, Failure, Kind, Reconnect, Secret, Section,
-    SharedResources, Steps,
+    CachedConnection, Cause, Check, Connect, DynChecks, Failure, Kind, LastReceived, Reconnect,
+    Secret, Section, SharedResources, Steps,
 };
 use probe_testkit::{Hostile, Subject, serve_tcp};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 const PASSWORD: &str = "toy:s3cret@7";
 /// Longer than any answer.
@@ -43,6 +44,7 @@ pub(crate) enum Flaw {
     AcceptsAnything,
     TargetOfTwoLines,
     OwnTimeout,
+    WaitsForSilentConnections,
 }
 
 /// The server.
@@ -201,7 +203,12 @@ impl Connect for Connector {
     async fn connect(&self, steps: &Steps) -> Result<Line, Failure> {
         let stream = steps.run("connect", TcpStream::connect(&self.target)).await?;
         let stream = Mutex::new(BufReader::new(stream));
-        let line = Line { stream, in_flight: AtomicBool::new(false), flaw: self.flaw };
+        let line = Line {
+            stream,
+            in_flight: AtomicBool::new(false),
+            last_received: LastReceived::new(),
+            flaw: self.flaw,
+        };
         let login = format!("login me {}", self.password.expose());
         let answer = steps.run("login", line.exchange(&login)).await?;
         let accepted = answer == "welcome" || answer.len() as u64 == MAX_ANSWER;
@@ -211,6 +218,10 @@ impl Connect for Connector {
     fn is_closed(line: &Line) -> bool {
         line.stream.try_lock().is_ok() && line.is_half_read()
     }
+
+    fn is_heard_since(line: &Line, since: Instant) -> bool {
+        line.flaw == Flaw::WaitsForSilentConnections || line.last_received.is_since(since)
+    }
 }
 
 /// A connection with one request at a time.
@@ -218,6 +229,7 @@ pub(crate) struct Line {
     stream: Mutex<BufReader<TcpStream>>,
     /// Set while a request has no answer; if its run is dropped, the connection is half-read.
     in_flight: AtomicBool,
+    last_received: LastReceived,
     flaw: Flaw,
 }
 
@@ -242,6 +254,7 @@ impl Line {
         stream.write_all(format!("{request}\n").as_bytes()).await?;
         let mut answer = String::new();
         let read = (&mut *stream).take(MAX_ANSWER).read_line(&mut answer).await;
+        self.last_received.update();
         match self.flaw {
             Flaw::PanicsOnPartialAnswers => assert!(answer.ends_with('\n'), "a partial answer"),
             Flaw::PanicsInTheBackground if answer.is_empty() => {

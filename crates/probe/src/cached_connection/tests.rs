@@ -15,6 +15,8 @@ struct NumberedConnector {
     opened: AtomicU64,
     /// How many connections are open.
     open: Arc<AtomicU64>,
+    /// How many were open at most.
+    most_open: AtomicU64,
     refuses: AtomicBool,
     /// Whether `connect` waits for `go_on`.
     waits: AtomicBool,
@@ -24,6 +26,7 @@ struct NumberedConnector {
 struct NumberedConnection {
     number: u64,
     closed: AtomicBool,
+    heard: AtomicBool,
     open: Arc<AtomicU64>,
 }
 
@@ -48,13 +51,23 @@ impl Connect for NumberedConnector {
         if self.refuses.load(Ordering::SeqCst) {
             return Err(Failure::msg("connect", format!("refused {number}")));
         }
-        self.open.fetch_add(1, Ordering::SeqCst);
+        let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_open.fetch_max(open, Ordering::SeqCst);
         steps.observe(observation(number));
-        Ok(NumberedConnection { number, closed: AtomicBool::new(false), open: self.open.clone() })
+        Ok(NumberedConnection {
+            number,
+            closed: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
+            open: self.open.clone(),
+        })
     }
 
     fn is_closed(connection: &NumberedConnection) -> bool {
         connection.closed.load(Ordering::SeqCst)
+    }
+
+    fn is_heard_since(connection: &NumberedConnection, _since: Instant) -> bool {
+        connection.heard.load(Ordering::SeqCst)
     }
 }
 
@@ -335,4 +348,148 @@ async fn every_run_observes_what_was_observed_when_its_connection_was_opened() {
     let steps = Steps::new();
     cached.run_fresh(&steps, |_| async { Ok(()) }).await.expect("a connection");
     assert_eq!(steps.observations(), [observation(2)]);
+}
+
+/// The timeout of a run that may be hedged.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One run within [`TIMEOUT`].
+async fn run_within<T, W, F>(
+    cached: &CachedConnection<NumberedConnector>,
+    work: W,
+) -> Option<Result<T, String>>
+where
+    W: Fn(Arc<NumberedConnection>) -> F + Send + Sync,
+    F: Future<Output = Result<T, Failure>> + Send,
+{
+    let steps = Steps::within(TIMEOUT);
+    let result = timeout(TIMEOUT, cached.run(&steps, work)).await.ok()?;
+    Some(result.map_err(|failure| failure.render("")))
+}
+
+/// Work that only the connections from this number on answer.
+async fn answered_from(number: u64, connection: Arc<NumberedConnection>) -> Result<u64, Failure> {
+    if connection.number < number { pending().await } else { Ok(connection.number) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_is_replaced_within_a_quarter_of_the_timeout() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    let began = Instant::now();
+    let result = run_within(&cached, |connection| answered_from(2, connection)).await;
+    assert_eq!((result, began.elapsed().as_millis() / 10), (Some(Ok(2)), 50));
+    assert_eq!((connection_of_run(&cached).await, open_connections(&cached)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_runs_share_the_connection_beside_a_silent_one() {
+    let cached = Arc::new(cached());
+    connection_of_run(&cached).await;
+    let mut runs = JoinSet::new();
+    for number in 0..20 {
+        let cached = cached.clone();
+        runs.spawn(async move {
+            sleep(Duration::from_millis(10 * number)).await;
+            run_within(&cached, |connection| answered_from(2, connection)).await
+        });
+    }
+    assert_eq!(runs.join_all().await, vec![Some(Ok(2)); 20]);
+    assert_eq!(cached.connector().opened.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_never_more_than_two_connections_to_a_silent_server() {
+    let cached = Arc::new(cached());
+    connection_of_run(&cached).await;
+    let mut runs = JoinSet::new();
+    for number in 0..20 {
+        let cached = cached.clone();
+        runs.spawn(async move {
+            sleep(Duration::from_millis(10 * number)).await;
+            run_within(&cached, |connection| answered_from(u64::MAX, connection)).await
+        });
+    }
+    assert_eq!(runs.join_all().await, vec![None; 20]);
+    assert_eq!(cached.connector().most_open.load(Ordering::SeqCst), 2);
+    assert_eq!(open_connections(&cached), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_on_a_silent_server_names_the_step_on_the_reused_connection() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    cached.connector().waits.store(true, Ordering::SeqCst);
+    let steps = Steps::within(TIMEOUT);
+    let work = |_| async {
+        steps.begin("query");
+        pending::<Result<(), Failure>>().await
+    };
+    assert!(timeout(TIMEOUT, cached.run(&steps, work)).await.is_err());
+    assert_eq!((steps.current(), cached.connector().opened.load(Ordering::SeqCst)), ("query", 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_heard_is_waited_for() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    let slow = |connection: Arc<NumberedConnection>| async move {
+        connection.heard.store(true, Ordering::SeqCst);
+        sleep(TIMEOUT / 2).await;
+        Ok(connection.number)
+    };
+    assert_eq!(run_within(&cached, slow).await, Some(Ok(1)));
+    assert_eq!(cached.connector().opened.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connection_that_is_heard_first_is_the_only_one() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    let (begin, open) = (Duration::from_millis(100), cached.connector().open.clone());
+    let work = |connection: Arc<NumberedConnection>| {
+        let open = open.clone();
+        async move {
+            // The first connection would answer in the second second.
+            sleep(if connection.number == 1 { TIMEOUT / 2 } else { begin }).await;
+            connection.heard.store(true, Ordering::SeqCst);
+            sleep(begin).await;
+            Ok((connection.number, open.load(Ordering::SeqCst)))
+        }
+    };
+    assert_eq!(run_within(&cached, work).await, Some(Ok((2, 1))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_cancels_the_attempt_beside_it() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    cached.connector().waits.store(true, Ordering::SeqCst);
+    let late = |connection: Arc<NumberedConnection>| async move {
+        sleep(TIMEOUT / 2).await;
+        Ok(connection.number)
+    };
+    assert_eq!(run_within(&cached, late).await, Some(Ok(1)));
+    cached.connector().waits.store(false, Ordering::SeqCst);
+    assert_eq!(connection_of_run(&cached).await, 1);
+    assert_eq!(cached.connector().opened.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_connection_beside_a_silent_one_is_the_failure() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    cached.connector().refuses.store(true, Ordering::SeqCst);
+    let result = run_within(&cached, |connection| answered_from(2, connection)).await;
+    assert_eq!(result, Some(Err("connect: refused 2".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_must_not_be_done_twice_waits_for_a_silent_connection() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    let steps = Steps::within(TIMEOUT);
+    let silent = cached.run_unhedged(&steps, |connection| answered_from(2, connection));
+    assert!(timeout(TIMEOUT, silent).await.is_err());
+    assert_eq!(cached.connector().opened.load(Ordering::SeqCst), 1);
 }

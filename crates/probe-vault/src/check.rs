@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use probe::{Check, Failure, Grant, Observation, Steps};
+use probe::{Check, Failure, Grant, Observation, Reconnect, Steps};
 use vault_client::Session;
 
 use crate::rules::Rules;
@@ -13,11 +13,18 @@ pub(crate) struct VaultCheck {
     rules: Rules,
     /// The secrets that must be readable.
     paths: Vec<String>,
+    /// How long a login is trusted.
+    reconnect: Reconnect,
 }
 
 impl VaultCheck {
-    pub(crate) fn new(session: Arc<Session>, rules: Rules, paths: Vec<String>) -> Self {
-        Self { session, rules, paths }
+    pub(crate) fn new(
+        session: Arc<Session>,
+        rules: Rules,
+        paths: Vec<String>,
+        reconnect: Reconnect,
+    ) -> Self {
+        Self { session, rules, paths, reconnect }
     }
 }
 
@@ -34,6 +41,7 @@ impl Check for VaultCheck {
             steps.observe(Observation::VaultTokenExpiry(expiry));
         }
         self.rules.check_token(&token).map_err(|reason| Failure::msg("lookup", reason))?;
+        self.session.prove_login(steps, self.reconnect).await?;
         let stale = self.session.stale_secrets();
         if !stale.is_empty() {
             return Err(Failure::msg("read secret", stale.join("; ")));

@@ -7,7 +7,7 @@ mod rules;
 
 use std::time::Duration;
 
-use probe::{DynChecks, Kind, Section};
+use probe::{DynChecks, Kind, Reconnect, Section};
 use vault_client::Session;
 
 use crate::check::VaultCheck;
@@ -18,6 +18,7 @@ use crate::rules::Rules;
 /// Besides the session's settings (see [`Session::read_settings`]):
 /// * `standby` = `refuse` (the default) or `accept`: whether a standby node is working.
 /// * `paths`, the secrets that must be readable, none by default.
+/// * `reconnect`, 30 seconds by default: how long a login is trusted before the session logs in again.
 /// * `min_ttl`, 5 minutes by default: the check fails if the token expires sooner. For a token that the session renews, a quarter of its lifetime suffices if that is less.
 pub const KIND: Kind = Kind { name: "vault", build };
 
@@ -26,13 +27,14 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let session = Session::read_settings(&mut fields, section.shared());
     let standby = fields.one_of("standby", &[("refuse", false), ("accept", true)]);
     let min_ttl = fields.with_default("min_ttl", Duration::from_mins(5));
+    let reconnect = Reconnect::read(&mut fields);
     let paths: Vec<String> = fields.optional("paths").unwrap_or_default();
     if paths.iter().any(|path| !is_path(path)) {
         fields.error("paths", "expected paths such as `secret/production/app`, without a key");
     }
     fields.single(|| {
         let rules = Rules { accept_standby: standby?, min_ttl };
-        Some(VaultCheck::new(session?, rules, paths))
+        Some(VaultCheck::new(session?, rules, paths, reconnect?))
     })
 }
 

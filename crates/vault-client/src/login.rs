@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use probe::{Cause, Failure, LoginBackoff, Secret, Steps, read_file};
 use serde_json::{Value, json};
 
@@ -73,6 +74,13 @@ impl Login {
             Self::AppRole { .. } => "approle",
             Self::Kubernetes { .. } => "kubernetes",
         };
+        if let (Self::AppRole { .. }, StatusCode::FORBIDDEN) = (self, response.status) {
+            // The answer is the same for an unknown mount and for a role that is locked after failed logins.
+            return format!(
+                "{method} login refused: {}: the mount does not exist, or the role is locked",
+                response.error_text()
+            );
+        }
         if response.status.is_client_error() && response.body["errors"].is_array() {
             return format!("{method} login refused: {}", response.error_text());
         }

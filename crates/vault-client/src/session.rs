@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use probe::config::Fields;
-use probe::{Failure, Secret, SharedResources, Steps};
+use probe::{Failure, Reconnect, Secret, SharedResources, Steps};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -91,6 +91,11 @@ impl Session {
     pub async fn lookup_self(&self, steps: &Steps) -> Result<TokenState, Failure> {
         self.ensure_renewer();
         self.tokens.lookup_self(steps).await
+    }
+
+    /// Logs in again if the last login is older than the period of `reconnect`, since a token stays valid while its login is refused. The new token replaces the old one.
+    pub async fn prove_login(&self, steps: &Steps, reconnect: Reconnect) -> Result<(), Failure> {
+        self.tokens.prove_login(steps, reconnect).await
     }
 
     /// Revokes a token that was obtained by a login, within 5 seconds. Best effort.

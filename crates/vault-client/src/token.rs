@@ -25,6 +25,8 @@ pub(crate) struct Token {
     pub(crate) header: HeaderValue,
     /// Whether it was obtained by a login. If so, the session can replace it and must revoke it.
     pub(crate) by_login: bool,
+    /// Whether it is a batch token, which cannot be revoked.
+    is_batch: bool,
     /// `None` for a configured token that has not been looked up yet.
     pub(crate) lease: Option<Lease>,
     // Never read: a live `Secret` is scrubbed from all output.
@@ -46,7 +48,7 @@ pub(crate) struct Lease {
 impl Token {
     /// A token from the configuration, with its [`header_value`].
     pub(crate) fn configured(secret: Secret, header: HeaderValue) -> Self {
-        Self { header, by_login: false, lease: None, _secret: secret }
+        Self { header, by_login: false, is_batch: false, lease: None, _secret: secret }
     }
 
     /// The token in the `auth` object of a login response. Returns `None` if there is none.
@@ -54,12 +56,18 @@ impl Token {
         let secret = Secret::new(auth["client_token"].as_str().filter(|text| !text.is_empty())?);
         let header = header_value(secret.expose()).ok()?;
         let lease = Some(Lease::from_auth(auth, requested_at));
-        Some(Self { header, by_login: true, lease, _secret: secret })
+        let is_batch = auth["token_type"] == "batch";
+        Some(Self { header, by_login: true, is_batch, lease, _secret: secret })
     }
 
     pub(crate) fn is_expired(&self) -> bool {
         let expires = self.lease.and_then(|lease| lease.expires);
         expires.is_some_and(|expires| expires <= Instant::now())
+    }
+
+    /// Whether the session must revoke it, since it made it.
+    pub(crate) fn needs_revocation(&self) -> bool {
+        self.by_login && !self.is_batch && !self.is_expired()
     }
 
     /// Whether the token may still be valid. A configured token always is, as there is no other.

@@ -44,6 +44,9 @@ struct State {
     login_count: u64,
     login_error: Option<Failure>,
     relogin_backoff_until: Option<Instant>,
+    /// When the last successful login was, and how many there were.
+    logged_in_at: Option<Instant>,
+    successful_logins: u64,
 }
 
 impl TokenManager {
@@ -175,6 +178,8 @@ impl TokenManager {
         if let Ok(token) = &result {
             state.token = Some(token.clone());
             state.last_error = None;
+            state.logged_in_at = Some(Instant::now());
+            state.successful_logins += 1;
             self.changed.notify_one();
         }
         result

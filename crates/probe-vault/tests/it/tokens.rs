@@ -119,3 +119,79 @@ async fn a_refused_login_is_reported_with_its_method() {
     let why = "login: approle login refused: invalid role or secret ID (status 400)";
     assert_fails(&outcome, port, why);
 }
+
+/// The settings of a session that logs in with an `AppRole`.
+fn app_role(port: u16) -> String {
+    api(port, "POST", "sys/auth/approle", &json!({"type": "approle"})).unwrap();
+    let role = "auth/approle/role/health";
+    api(port, "POST", role, &json!({"token_policies": ["default"]})).unwrap();
+    let role_id = api(port, "GET", &format!("{role}/role-id"), &json!(null)).unwrap();
+    let secret_id = api(port, "POST", &format!("{role}/secret-id"), &json!({})).unwrap();
+    format!(
+        "url = 'http://127.0.0.1:{port}'\nlogin = 'approle'\nrole_id = {}\nsecret_id = {}\n",
+        role_id["data"]["role_id"], secret_id["data"]["secret_id"],
+    )
+}
+
+/// The number of valid tokens.
+fn tokens(port: u16) -> usize {
+    let listed = api(port, "LIST", "auth/token/accessors", &json!(null)).unwrap();
+    listed["data"]["keys"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn a_login_that_is_refused_is_reported_while_the_token_is_valid() {
+    let vault = Vault::start().unwrap();
+    let port = vault.port();
+    let settings = app_role(port);
+    let before = tokens(port);
+    let check = single(&KIND, "vault", &format!("{settings}reconnect = '50ms'\n"));
+    for _ in 0..3 {
+        once(&check).await.expect_working();
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    // Each login replaces the token, and the old one is revoked.
+    assert_eq!(tokens(port), before + 1);
+    let kept = single(&KIND, "vault", &settings);
+    once(&kept).await.expect_working();
+
+    api(port, "DELETE", "auth/approle/role/health", &json!(null)).unwrap();
+    let why = "login: approle login refused: invalid role or secret ID (status 400)";
+    assert_fails(&first_failure(&check).await, port, why);
+    let line = once(&check).await.line().to_owned();
+    assert!(line.starts_with(&format!("{why}, refused ")), "{line}");
+    // The token is still valid, and the login is trusted for 30 seconds.
+    once(&kept).await.expect_working();
+    // A refused login is not repeated for 10 seconds, and changed credentials are tried at once.
+    once(&single(&KIND, "vault", &app_role_again(port))).await.expect_working();
+}
+
+/// The settings of the role after it was created again.
+fn app_role_again(port: u16) -> String {
+    api(port, "DELETE", "sys/auth/approle", &json!(null)).unwrap();
+    app_role(port)
+}
+
+#[tokio::test]
+async fn a_locked_role_is_reported_as_such() {
+    let vault = Vault::start().unwrap();
+    let port = vault.port();
+    let settings = app_role(port);
+    let role_id = settings.lines().find_map(|line| line.strip_prefix("role_id = ")).unwrap();
+    let wrong = json!({"role_id": role_id.trim_matches('"'), "secret_id": "wrong"});
+    for _ in 0..5 {
+        assert!(api(port, "POST", "auth/approle/login", &wrong).is_err());
+    }
+    let locked = "login: approle login refused: permission denied (status 403): the mount does not exist, or the role is locked";
+    assert_fails(&once(&single(&KIND, "vault", &settings)).await, port, locked);
+    let unlock =
+        format!("sys/locked-users/{}/unlock/{}", accessor(port), role_id.trim_matches('"'));
+    api(port, "POST", &unlock, &json!({})).unwrap();
+    once(&single(&KIND, "vault", &settings)).await.expect_working();
+}
+
+/// The accessor of the auth method.
+fn accessor(port: u16) -> String {
+    let methods = api(port, "GET", "sys/auth", &json!(null)).unwrap();
+    methods["data"]["approle/"]["accessor"].as_str().unwrap().to_owned()
+}

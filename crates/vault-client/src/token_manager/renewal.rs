@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use http::HeaderValue;
-use probe::{Failure, Steps};
+use probe::{Failure, Reconnect, Steps};
 use serde_json::json;
 
 use super::TokenManager;
@@ -22,6 +22,27 @@ impl TokenManager {
         result
     }
 
+    /// Logs in and replaces the token, unless the last login is more recent than the period of `reconnect`. A configured token needs no login.
+    pub(crate) async fn prove_login(
+        &self,
+        steps: &Steps,
+        reconnect: Reconnect,
+    ) -> Result<(), Failure> {
+        let Some(token) = self.current().filter(|token| token.by_login) else { return Ok(()) };
+        let (last, count) = {
+            let state = self.state.lock();
+            (state.logged_in_at, state.successful_logins)
+        };
+        // The first one is repeated earlier, so that processes that started together do not log in together.
+        let period = if count > 1 { reconnect.period() } else { reconnect.first_period() };
+        match (last, period) {
+            (Some(last), Some(period)) if last.elapsed() >= period => {
+                self.replace(steps, &token).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// When [`TokenManager::renew`] is due, if ever.
     pub(crate) fn renewal_due(&self) -> Option<Instant> {
         self.current()?.renewal_due()
@@ -30,7 +51,7 @@ impl TokenManager {
     /// Revokes a token that was obtained by a login, so that it does not linger until it expires.
     pub(crate) async fn revoke(&self, steps: &Steps) -> Result<(), Failure> {
         let token = self.state.lock().token.take();
-        match token.filter(|token| token.by_login && !token.is_expired()) {
+        match token.filter(Token::needs_revocation) {
             Some(token) => self.revoke_self(steps, &token.header).await,
             None => Ok(()),
         }
@@ -75,6 +96,9 @@ impl TokenManager {
     /// Logs in again and revokes the old token.
     async fn replace(&self, steps: &Steps, old: &Token) -> Result<(), Failure> {
         self.log_in(steps, Some(old)).await?;
+        if !old.needs_revocation() {
+            return Ok(());
+        }
         if let Err(failure) = self.revoke_self(steps, &old.header).await {
             // The old token expires by itself and may already have done so.
             let error = failure.render(self.api.target());

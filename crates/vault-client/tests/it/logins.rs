@@ -41,7 +41,7 @@ async fn a_refused_login_names_its_method() {
     let other_mount = session(&format!("{wrong}mount = 'teams/a'\n"));
     assert_eq!(
         read_failure(&other_mount, "secret/app").await,
-        "login: approle login refused: permission denied (status 403)"
+        "login: approle login refused: permission denied (status 403): the mount does not exist, or the role is locked"
     );
 }
 

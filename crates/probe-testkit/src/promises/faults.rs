@@ -11,7 +11,7 @@ use crate::{FaultProxy, Outcome};
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// The timeout of a run while only its reused connection is silent.
-const FORGOTTEN: Duration = Duration::from_secs(3);
+const FORGOTTEN: Duration = Duration::from_secs(5);
 
 /// Every check fails while the port is closed, connected before or not, and succeeds once it is open.
 pub(crate) async fn refused_then_healed(suite: &Suite) {

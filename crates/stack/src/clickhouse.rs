@@ -66,6 +66,13 @@ impl Clickhouse {
         sql(self.port, statement)
     }
 
+    /// Replaces the table with an empty one with additional `settings`, such as `, parts_to_throw_insert = 3`.
+    pub fn recreate_table(&self, settings: &str) -> Result<()> {
+        self.sql(&format!("DROP TABLE {DATABASE}.{TABLE}"))?;
+        let statement = table_statement("CREATE TABLE", "MergeTree");
+        self.sql(&format!("{statement} SETTINGS index_granularity = 8192{settings}")).map(drop)
+    }
+
     /// Replaces the table with a replica that is read-only because it has no coordinator.
     pub fn make_read_only(&self) -> Result<()> {
         self.sql(&format!("DROP TABLE {DATABASE}.{TABLE}"))?;

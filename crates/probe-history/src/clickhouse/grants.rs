@@ -8,16 +8,33 @@ use probe::{Grant, GrantDialect, Principal};
 
 use super::{ClickhouseTable, sql};
 
+/// What the query of [`Writes`](super::writes::Writes) reads.
+const SYSTEM_COLUMNS: [(&str, &[&str]); 9] = [
+    ("columns", &["database", "table", "name"]),
+    ("disks", &["name", "free_space", "keep_free_space"]),
+    ("merge_tree_settings", &["name", "value"]),
+    ("mutations", &["database", "table", "create_time", "is_done"]),
+    ("parts", &["database", "table", "partition", "active", "bytes_on_disk"]),
+    ("replicas", &["database", "table", "is_readonly"]),
+    ("replication_queue", &["database", "table", "create_time", "last_exception"]),
+    ("storage_policies", &["policy_name", "disks"]),
+    ("tables", &["database", "name", "engine_full", "storage_policy"]),
+];
+
 static CLICKHOUSE: GrantDialect = GrantDialect { name: "ClickHouse", write };
 
 impl ClickhouseTable {
     /// The permissions for the check of the table.
     pub(crate) fn grants(&self) -> Vec<Grant> {
         let mut grants = vec![self.principal().needs([&self.full_name()])];
-        if self.writes {
-            let replicas = "`system`.`replicas`";
-            let columns = ["database", "table", "is_readonly"].map(sql::name);
-            grants.extend(columns.map(|column| self.principal().needs([replicas, &column])));
+        let Some(writes) = &self.writes else { return grants };
+        // A column that the user may not read is not listed.
+        let columns = writes.columns.iter().map(|name| sql::name(name));
+        grants.extend(columns.map(|column| self.principal().needs([&self.full_name(), &column])));
+        for (table, columns) in SYSTEM_COLUMNS {
+            let table = format!("`system`.{}", sql::name(table));
+            let columns = columns.iter().map(|column| sql::name(column));
+            grants.extend(columns.map(|column| self.principal().needs([&table, &column])));
         }
         grants
     }

@@ -4,5 +4,6 @@ mod grants;
 pub(crate) mod response;
 mod sql;
 mod table;
+mod writes;
 
 pub(crate) use table::{ClickhouseTable, validate_name};

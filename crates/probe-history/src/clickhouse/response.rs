@@ -8,8 +8,11 @@ use probe::{Cause, Failure};
 /// Unknown user, wrong password, no password, and the code that replaces all three in newer versions.
 const AUTHENTICATION_CODES: &[u32] = &[192, 193, 194, 516];
 
-/// Whether the response contains a row.
-pub(crate) fn has_row(step: &'static str, response: &Response<Bytes>) -> Result<bool, Failure> {
+/// The first row of the response.
+pub(crate) fn row(
+    step: &'static str,
+    response: &Response<Bytes>,
+) -> Result<Option<String>, Failure> {
     let (status, body) = (response.status(), String::from_utf8_lossy(response.body()));
     // An exception may follow after the status has been sent.
     if let Some(exception) = Exception::in_body(&body) {
@@ -21,16 +24,19 @@ pub(crate) fn has_row(step: &'static str, response: &Response<Bytes>) -> Result<
         });
     }
     match (status.as_u16(), body.trim_end_matches('\n')) {
-        (200, "") => Ok(false),
-        (200, "1") => Ok(true),
+        (200, "") => Ok(None),
+        (200, row) if !row.contains('\n') && !row.starts_with('<') => Ok(Some(row.to_owned())),
         (status @ 300..400, _) => Err(Failure::msg(
             step,
             format!("answered with a redirect ({status}), which is not followed"),
         )),
-        (status, _) => {
-            Err(Failure::msg(step, format!("not a ClickHouse response: status {status}")))
-        }
+        (status, _) => Err(not_clickhouse(step, status)),
     }
+}
+
+/// The failure for the answer of another server.
+pub(super) fn not_clickhouse(step: &'static str, status: u16) -> Failure {
+    Failure::msg(step, format!("not a ClickHouse response: status {status}"))
 }
 
 /// An exception of `ClickHouse`: `Code: 60, e.displayText() = DB::Exception: Table a.b doesn't exist., e.what() = DB::Exception`,
@@ -59,9 +65,9 @@ impl<'a> Exception<'a> {
 mod tests {
     use super::*;
 
-    fn result(status: u16, body: &'static str) -> Result<bool, String> {
+    fn result(status: u16, body: &'static str) -> Result<Option<String>, String> {
         let response = Response::builder().status(status).body(Bytes::from_static(body.as_bytes()));
-        has_row("query", &response.expect("a response")).map_err(|failure| failure.render(""))
+        row("query", &response.expect("a response")).map_err(|failure| failure.render(""))
     }
 
     fn check(status: u16, body: &'static str, expected: &str) {
@@ -70,8 +76,8 @@ mod tests {
 
     #[test]
     fn a_row_and_no_row_are_distinguished() {
-        assert_eq!(result(200, "1\n"), Ok(true));
-        assert_eq!(result(200, ""), Ok(false));
+        assert_eq!(result(200, "1\n"), Ok(Some("1".to_owned())));
+        assert_eq!(result(200, ""), Ok(None));
     }
 
     #[test]

@@ -1,18 +1,24 @@
 //! The table of the history, and the queries of its checks.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
 use http_client::{Client, Repeatable};
+use parking_lot::Mutex;
 use probe::config::Fields;
 use probe::{Failure, LoginBackoff, Secret, SharedResources, Steps};
 
+use super::writes::{self, Writes};
 use super::{response, sql};
 use crate::{secret_headers, settings};
 
 const USER: HeaderName = HeaderName::from_static("x-clickhouse-user");
 const KEY: HeaderName = HeaderName::from_static("x-clickhouse-key");
+
+/// How long a server that does not list its disks is taken for one that is too old.
+const RETRY_DISKS: Duration = Duration::from_mins(10);
 
 /// A table, and the user that queries it.
 pub(crate) struct ClickhouseTable {
@@ -22,14 +28,16 @@ pub(crate) struct ClickhouseTable {
     key: HeaderValue,
     database: String,
     name: String,
-    pub(super) writes: bool,
+    pub(super) writes: Option<Writes>,
+    /// When the server was found to be too old to list its disks.
+    without_disks: Mutex<Option<Instant>>,
     logins: Arc<LoginBackoff>,
     // Never read: a live `Secret` is masked in all output.
     _password: Secret,
 }
 
 impl ClickhouseTable {
-    /// Reads `url`, `user`, `password`, `database`, `table`, `writes` and the settings of TLS. Errors are reported in `fields`.
+    /// Reads `url`, `user`, `password`, `database`, `table`, those of [`Writes`] and the settings of TLS. Errors are reported in `fields`.
     pub(crate) fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let url = fields.url("url", &["http", "https"]);
         if url.as_ref().is_some_and(|url| url.text().expose().contains(['?', '#'])) {
@@ -59,7 +67,7 @@ impl ClickhouseTable {
         let database = name_or_default(fields, "database", "default");
         let name: Option<String> = fields.required("table");
         let name = name.filter(|name| validate_name(fields, "table", name));
-        let writes = fields.with_default("writes", false);
+        let writes = Writes::read(fields);
         let client = settings::shared_client(fields, shared, url.as_ref())?;
         let login = [client.target(), user.as_deref().unwrap_or_default(), password.expose()];
         let logins = shared.get_or_insert(&Secret::new(login.join("\0")), LoginBackoff::default);
@@ -72,6 +80,7 @@ impl ClickhouseTable {
             database: database?,
             name: name?,
             writes,
+            without_disks: Mutex::default(),
             _password: password,
         })
     }
@@ -84,14 +93,24 @@ impl ClickhouseTable {
     /// Reads the table, and verifies that it accepts writes if the application writes.
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         self.has_row(steps, "query", &format!("SELECT 1 FROM {}", self.full_name())).await?;
-        if self.writes && self.has_row(steps, "replica", &self.read_only_query()).await? {
-            let reason = format!(
-                "the table {}.{} is a read-only replica: it has lost its coordinator, or is still starting",
-                self.database, self.name
-            );
-            return Err(Failure::msg("replica", reason));
+        let Some(writes) = &self.writes else { return Ok(()) };
+        let row = self.state(steps, writes).await?;
+        writes.verify(&format!("{}.{}", self.database, self.name), &row)
+    }
+
+    /// The row of [`Writes::query`].
+    async fn state(&self, steps: &Steps, writes: &Writes) -> Result<String, Failure> {
+        let query = |disks| writes.query(&self.database, &self.name, disks);
+        let is_old = self.without_disks.lock().is_some_and(|at| at.elapsed() < RETRY_DISKS);
+        if !is_old {
+            match self.row(steps, writes::STEP, &query(true)).await {
+                Err(failure) if is_about_disks(&failure) => {
+                    *self.without_disks.lock() = Some(Instant::now());
+                }
+                result => return result.map(Option::unwrap_or_default),
+            }
         }
-        Ok(())
+        self.row(steps, writes::STEP, &query(false)).await.map(Option::unwrap_or_default)
     }
 
     /// Whether a row has one of `ids` in `column`. With a `time` column, only rows of the last hour are searched.
@@ -119,6 +138,20 @@ impl ClickhouseTable {
         step: &'static str,
         query: &str,
     ) -> Result<bool, Failure> {
+        match self.row(steps, step, query).await?.as_deref() {
+            None => Ok(false),
+            Some("1") => Ok(true),
+            Some(_) => Err(response::not_clickhouse(step, 200)),
+        }
+    }
+
+    /// The first row that `query` returns, tab-separated.
+    async fn row(
+        &self,
+        steps: &Steps,
+        step: &'static str,
+        query: &str,
+    ) -> Result<Option<String>, Failure> {
         // The URL sets no settings, because a read-only user may not change any.
         let query = format!("{query} LIMIT 1 FORMAT TabSeparated");
         let request = Request::post(&self.path)
@@ -127,23 +160,19 @@ impl ClickhouseTable {
             .extension(Repeatable)
             .body(Bytes::from(query));
         let request = request.map_err(|error| Failure::new(step, error))?;
-        let query =
-            async { response::has_row(step, &self.client.send(steps, step, request).await?) };
+        let query = async { response::row(step, &self.client.send(steps, step, request).await?) };
         Box::pin(self.logins.attempt(query)).await
     }
 
     pub(super) fn full_name(&self) -> String {
         format!("{}.{}", sql::name(&self.database), sql::name(&self.name))
     }
+}
 
-    /// A query that returns a row if the table is a read-only replica.
-    fn read_only_query(&self) -> String {
-        format!(
-            "SELECT 1 FROM system.replicas WHERE database = {} AND table = {} AND is_readonly = 1",
-            sql::text(&self.database),
-            sql::text(&self.name)
-        )
-    }
+/// Whether the server knows no disks, or no storage policies. Either is an unknown table or column of the database `system`.
+fn is_about_disks(failure: &Failure) -> bool {
+    let text = failure.cause().text();
+    text.contains("system.disks") || text.contains("storage_polic")
 }
 
 /// The name under `key`, or `default`.

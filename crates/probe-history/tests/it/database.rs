@@ -81,6 +81,50 @@ async fn a_read_only_replica_fails_if_the_application_writes() {
 }
 
 #[tokio::test]
+async fn what_prevents_writes_is_reported_if_the_application_writes() {
+    let server = Clickhouse::start().unwrap();
+    let at = local(server.port());
+    let settings = "writes = true\ncolumns = ['id', 'detail']\nstuck_after = '1s'\n";
+    let lines = async |more: &str| {
+        failures(&component(&KIND, "history", &clickhouse_settings(at, more))).await
+    };
+    let check_line = async |expected: &str| {
+        let expected = format!("clickhouse: writes: the table history.events {expected} ({at})");
+        assert_eq!(lines(settings).await, [expected]);
+        assert_eq!(lines("").await, [""; 0]);
+    };
+    assert_eq!(lines(settings).await, [""; 0]);
+
+    server.sql("ALTER TABLE history.events DROP COLUMN detail").unwrap();
+    check_line("has no column `detail`").await;
+    server.sql("ALTER TABLE history.events ADD COLUMN detail String").unwrap();
+    assert_eq!(lines(settings).await, [""; 0]);
+
+    server.recreate_table(", parts_to_throw_insert = 3, parts_to_delay_insert = 3").unwrap();
+    server.sql("SYSTEM STOP MERGES").unwrap();
+    let insert = "INSERT INTO history.events (id, received) VALUES ('abc', now())";
+    for _ in 0..3 {
+        server.sql(insert).unwrap();
+    }
+    assert!(server.sql(insert).is_err(), "the server accepts more parts");
+    check_line("has 3 active parts in one partition, its limit is 3").await;
+    server.sql("SYSTEM START MERGES").unwrap();
+    server.sql("OPTIMIZE TABLE history.events").unwrap();
+    assert_eq!(lines(settings).await, [""; 0]);
+
+    // A mutation that fails is tried for ever.
+    server.sql("ALTER TABLE history.events DELETE WHERE toUInt64(id) = 1").unwrap();
+    let mut found = lines(settings).await;
+    while found.is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        found = lines(settings).await;
+    }
+    check_line("has 1 mutations that are not done after 1s").await;
+    server.recreate_table("").unwrap();
+    assert_eq!(lines(settings).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn wrong_credentials_fail_in_the_authenticate_step() {
     let at = stack::clickhouse::shared().unwrap();
     let correct = clickhouse_settings(at, "");

@@ -101,10 +101,11 @@ impl EndToEnd {
         let id = self.event_bridge.put(steps, self.event.entry(&own_id)).await?;
         let accepted = Instant::now();
         steps.observe(Observation::HistoryStage("accept", accepted - begun));
+        let accepted_after = (accepted - begun).as_secs_f32();
         let (mut delay, mut query_timeout, mut has_response) = (FIRST_DELAY, FIRST_TIMEOUT, true);
         loop {
-            let ago = accepted.elapsed().as_secs_f32();
-            let context = format!("the bus accepted it {ago:.1}s ago as {id}");
+            // It must still be true when the run times out, which may be long after this query.
+            let context = format!("the bus accepted it after {accepted_after:.1}s as {id}");
             let reason = if has_response {
                 "the event is not in the database".to_owned()
             } else {

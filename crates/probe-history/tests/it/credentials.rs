@@ -59,3 +59,21 @@ async fn each_check_names_the_missing_permission() {
         assert!(line.contains(permission), "{line}");
     }
 }
+
+/// The emulator knows this permission, although it does not compare events with patterns.
+#[tokio::test]
+async fn a_sample_event_needs_the_permission_to_test_the_pattern() {
+    let allowed =
+        ["events:DescribeRule", "events:ListTargetsByRule", "events:DescribeApiDestination"];
+    let (moto, keys) = Moto::start_checking(&allowed).unwrap();
+    let at = local(moto.port());
+    let settings = event_bridge_settings(at, &keys.id, &keys.secret);
+    let rule = async |more: &str| {
+        let found = failures(&component(&KIND, "history", &format!("{settings}{more}"))).await;
+        found.into_iter().find(|line| line.starts_with("event_bridge.rule: "))
+    };
+    assert_eq!(rule("").await, None);
+    let line = rule("sample_event = { source = 'app', detail_type = 'order placed' }\n").await;
+    let expected = "event_bridge.rule: pattern: access denied, the permission `events:TestEventPattern` is missing";
+    assert_eq!(line, Some(format!("{expected} ({at})")));
+}

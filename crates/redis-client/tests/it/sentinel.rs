@@ -1,7 +1,9 @@
 //! Sentinel: the check connects to the current primary.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use probe::DynCheck;
 use probe_testkit::run;
 use stack::redis::Redis;
 
@@ -58,17 +60,51 @@ async fn a_demoted_primary_is_replaced_by_the_new_one() {
     new.wait_for(&["INFO", "replication"], "master_link_status:up").unwrap();
     let sentinel = sentinel_of(&old, &[]);
     let check = check(&url(&sentinel, "", ""));
+    fail_over(&sentinel, &new, &check).await;
+    old.wait_for(&["INFO", "replication"], "role:slave").unwrap();
+    execute(&check).await.expect_working();
+}
+
+/// Makes `new` the primary, while `check` works.
+async fn fail_over(sentinel: &Redis, new: &Redis, check: &Arc<dyn DynCheck>) {
     sentinel.wait_for(&["SENTINEL", "MASTER", "app"], "num-slaves\n1").unwrap();
     let started = Instant::now();
     // A sentinel refuses the failover until it has received the replica's first report.
     while sentinel.command(&["SENTINEL", "FAILOVER", "app"]).unwrap() != "OK" {
         assert!(started.elapsed() < TIMEOUT, "the sentinel refused the failover");
-        execute(&check).await.expect_working();
+        execute(check).await.expect_working();
     }
     let address = new.port().to_string();
     sentinel.wait_for(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "app"], &address).unwrap();
-    old.wait_for(&["INFO", "replication"], "role:slave").unwrap();
-    execute(&check).await.expect_working();
+}
+
+#[tokio::test]
+async fn an_old_primary_that_still_accepts_writes_is_left_when_the_connection_is_replaced() {
+    // The sentinel cannot demote it.
+    let undemotable = ["rename-command REPLICAOF \"\"", "rename-command SLAVEOF \"\""];
+    let old = Redis::start(&undemotable).unwrap();
+    let new = Redis::start(&[&format!("replicaof 127.0.0.1 {}", old.port())]).unwrap();
+    new.wait_for(&["INFO", "replication"], "master_link_status:up").unwrap();
+    let sentinel = sentinel_of(&old, &[]);
+    let kept = check(&(url(&sentinel, "", "") + "\nreconnect = '100ms'"));
+    fail_over(&sentinel, &new, &kept).await;
+    new.wait_for(&["INFO", "replication"], "role:master").unwrap();
+    new.command(&["CONFIG", "RESETSTAT"]).unwrap();
+    let writes = |server: &Redis| {
+        let statistics = server.command(&["INFO", "commandstats"]).unwrap();
+        statistics.contains("cmdstat_set:")
+    };
+    let started = Instant::now();
+    while !writes(&new) {
+        assert!(started.elapsed() < TIMEOUT, "nothing is written to the new primary");
+        execute(&kept).await.expect_working();
+    }
+    old.command(&["CONFIG", "RESETSTAT"]).unwrap();
+    for _ in 0..5 {
+        execute(&kept).await.expect_working();
+    }
+    assert!(old.command(&["ROLE"]).unwrap().contains("master"));
+    assert!(!writes(&old), "the old primary is written to");
 }
 
 #[tokio::test]

@@ -187,7 +187,7 @@ mod tests {
         check(
             4,
             "1",
-            "writes: the table a.b has 1 failing entries in its replication queue for 3600s: ",
+            "writes: the table a.b has 1 failing entries in its replication queue for 3600s:",
         );
     }
 

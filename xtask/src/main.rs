@@ -7,6 +7,7 @@ mod cargo;
 mod demo;
 mod deny;
 mod doc;
+mod failures;
 mod files;
 mod fuzz;
 mod gateway;
@@ -56,11 +57,14 @@ enum Task {
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:28080")]
         listen: SocketAddr,
     },
-    /// Run all lints and tests, against the real backends; or only the tests of some crates.
+    /// Run all lints and tests, against the real backends; or only the tests of some crates; or, as `failures`, those that docs/failures.md names.
     Test {
         #[command(flatten)]
         backends: BackendArgs,
-        /// The crates to test, with only the backends that their tests need.
+        /// Also run the slow tests, those in modules named `slow`.
+        #[arg(long)]
+        slow: bool,
+        /// The crates to test, with only the backends that their tests need; or `failures`.
         #[arg(value_name = "CRATE")]
         crates: Vec<String>,
     },
@@ -130,8 +134,11 @@ fn main() -> ExitCode {
         Task::Down => stack::down(&Backends::all()),
         Task::Demo { once: false, monitoring, listen } => demo::serve(listen, monitoring),
         Task::Demo { once: true, listen, .. } => demo::once(listen),
-        Task::Test { backends, crates } if crates.is_empty() => test::everything(backends.mode()),
-        Task::Test { backends, crates } => test::crates(&crates, backends.mode()),
+        Task::Test { backends, slow, crates } => match crates.as_slice() {
+            [] => test::everything(backends.mode(), slow),
+            [page] if page == "failures" => failures::run(backends.mode()),
+            crates => test::crates(crates, backends.mode(), slow),
+        },
         Task::Lint => test::lint(),
         Task::Changed { since } => changed(&since),
         Task::Image => image::run(),

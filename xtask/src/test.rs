@@ -1,5 +1,6 @@
 //! `test` and `lint`: run all checks, the fastest first.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::thread;
@@ -9,20 +10,52 @@ use stack::{Backends, Error, Mode, Result};
 use crate::workspace::Workspace;
 use crate::{cargo, deny, doc, manifests};
 
+/// The tests that take long are in modules of this name, and run on demand only. Each of them pins something that a faster one pins less thoroughly.
+const SLOW: &str = "slow::";
+
 /// Runs all lints and tests until a step fails; the last line is the number of tests.
-pub(crate) fn everything(mode: Mode) -> Result<()> {
+pub(crate) fn everything(mode: Mode, slow: bool) -> Result<()> {
     lint()?;
-    run_tests(&Backends::all(), mode, &["--workspace"])
+    run_tests(&Backends::all(), mode, &[command(&["--workspace"], &skipped(slow))])
 }
 
 /// Runs the tests of some crates with the backends that they need; the last line is the number of tests.
-pub(crate) fn crates(names: &[String], mode: Mode) -> Result<()> {
+pub(crate) fn crates(names: &[String], mode: Mode, slow: bool) -> Result<()> {
     let workspace = Workspace::read()?;
     let packages = workspace.named(names)?;
     let backends: Vec<_> =
         packages.iter().map(|package| package.backends()).collect::<Result<_>>()?;
     let args: Vec<_> = names.iter().flat_map(|name| ["--package", name]).collect();
-    run_tests(&Backends::named(&backends.concat()), mode, &args)
+    run_tests(&Backends::named(&backends.concat()), mode, &[command(&args, &skipped(slow))])
+}
+
+/// Runs these tests of the target `it` of some crates, slow ones included; the last line is the number of tests.
+pub(crate) fn named(tests: &BTreeMap<String, BTreeSet<String>>, mode: Mode) -> Result<()> {
+    let workspace = Workspace::read()?;
+    let names: Vec<_> = tests.keys().cloned().collect();
+    let packages = workspace.named(&names)?;
+    let backends: Vec<_> =
+        packages.iter().map(|package| package.backends()).collect::<Result<_>>()?;
+    let commands: Vec<_> = tests
+        .iter()
+        .map(|(name, tests)| {
+            let exact: Vec<_> =
+                ["--exact"].into_iter().chain(tests.iter().map(String::as_str)).collect();
+            command(&["--package", name, "--test", "it"], &exact)
+        })
+        .collect();
+    run_tests(&Backends::named(&backends.concat()), mode, &commands)
+}
+
+fn skipped(slow: bool) -> Vec<&'static str> {
+    if slow { Vec::new() } else { vec!["--skip", SLOW] }
+}
+
+/// The arguments of `cargo` for the tests of some `packages`, with `options` of the test binaries.
+fn command(packages: &[&str], options: &[&str]) -> Vec<String> {
+    let test = ["test", "--all-features", "--locked", "--no-fail-fast"];
+    let all = test.iter().chain(packages).chain(&["--"]).chain(options);
+    all.map(|argument| (*argument).to_owned()).collect()
 }
 
 /// Runs the checks that need no backends.
@@ -43,14 +76,14 @@ pub(crate) fn lint() -> Result<()> {
     manifests::check()
 }
 
-/// Starts the backends, runs the tests of some packages, and stops the backends that it started.
-fn run_tests(backends: &Backends, mode: Mode, packages: &[&str]) -> Result<()> {
+/// Starts the backends, runs the `commands` of cargo, and stops the backends that it started.
+fn run_tests(backends: &Backends, mode: Mode, commands: &[Vec<String>]) -> Result<()> {
     step("backends");
     // Private servers are always native.
     backends.install()?;
     let started = stack::up(backends, mode)?;
     step("tests");
-    let result = cargo_test(packages);
+    let result = cargo_tests(commands);
     stack::down(&started)?;
     let (counts, passed) = result?;
     println!("{} passed, {} failed", counts.passed, counts.failed);
@@ -82,16 +115,24 @@ impl Counts {
     }
 }
 
-/// Runs the tests of some packages and prints their output; returns the number of tests, and whether all passed.
-fn cargo_test(packages: &[&str]) -> Result<(Counts, bool)> {
-    let args = [&["test", "--all-features", "--locked", "--no-fail-fast"], packages].concat();
+/// Runs the commands, also after a failure; returns the number of tests, and whether all passed.
+fn cargo_tests(commands: &[Vec<String>]) -> Result<(Counts, bool)> {
+    let (mut counts, mut all_passed) = (Counts::default(), true);
+    for command in commands {
+        all_passed &= cargo_test(command, &mut counts)?;
+    }
+    Ok((counts, all_passed))
+}
+
+/// Runs the tests of a command, prints their output and counts them; returns whether all passed.
+fn cargo_test(args: &[String], counts: &mut Counts) -> Result<bool> {
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
     let failure = |error| Error::new(format!("`cargo test`: {error}"));
     let mut cargo = cargo::cargo(&args)
         .env("RUST_TEST_THREADS", test_threads().to_string())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(failure)?;
-    let mut counts = Counts::default();
     if let Some(output) = cargo.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {
             let line = line.map_err(failure)?;
@@ -101,7 +142,7 @@ fn cargo_test(packages: &[&str]) -> Result<(Counts, bool)> {
         }
     }
     let status = cargo.wait().map_err(failure)?;
-    Ok((counts, status.success()))
+    Ok(status.success())
 }
 
 /// How many tests of one binary run at the same time: twice as many as there are processors, since most of them wait for servers.

@@ -3,29 +3,9 @@
 use probe_cloudfront::KIND;
 use probe_testkit::{Hostile, Subject, promises};
 use stack::edge::{CONTENT, OBJECT};
-use stack::moto::{ALTERNATE_DOMAIN, Moto};
+use stack::moto::ALTERNATE_DOMAIN;
 
-use crate::{api_for, edge};
-
-#[tokio::test]
-async fn the_check_of_a_distribution_keeps_its_promises() {
-    let (moto, keys) = Moto::start_checking(&["cloudfront:GetDistribution"]).unwrap();
-    let id = moto.distribution().unwrap().id;
-    let secrets = vec![keys.id.clone(), keys.secret.clone()];
-    promises(Subject {
-        kind: KIND,
-        section: "distributions",
-        config: Box::new(move |address| {
-            let lines = api_for(address, &id, &keys.id, &keys.secret);
-            format!("[site]\n{lines}")
-        }),
-        upstream: ([127, 0, 0, 1], moto.port()).into(),
-        secrets,
-        connections: 1,
-        hostile: Hostile::http(),
-    })
-    .await;
-}
+use crate::edge;
 
 #[tokio::test]
 async fn the_check_of_an_object_keeps_its_promises() {
@@ -45,4 +25,33 @@ async fn the_check_of_an_object_keeps_its_promises() {
         hostile: Hostile::http(),
     })
     .await;
+}
+
+/// The promises of the client for AWS, which this check shares with that of S3, are also tested by `probe-s3`.
+mod slow {
+    use stack::moto::Moto;
+
+    use crate::api_for;
+
+    use super::{Hostile, KIND, Subject, promises};
+
+    #[tokio::test]
+    async fn the_check_of_a_distribution_keeps_its_promises() {
+        let (moto, keys) = Moto::start_checking(&["cloudfront:GetDistribution"]).unwrap();
+        let id = moto.distribution().unwrap().id;
+        let secrets = vec![keys.id.clone(), keys.secret.clone()];
+        promises(Subject {
+            kind: KIND,
+            section: "distributions",
+            config: Box::new(move |address| {
+                let lines = api_for(address, &id, &keys.id, &keys.secret);
+                format!("[site]\n{lines}")
+            }),
+            upstream: ([127, 0, 0, 1], moto.port()).into(),
+            secrets,
+            connections: 1,
+            hostile: Hostile::http(),
+        })
+        .await;
+    }
 }

@@ -2,13 +2,11 @@
 
 use std::net::SocketAddr;
 
-use probe::{Checks, Kind};
 use probe_history::KIND;
 use probe_testkit::{Hostile, Subject, promises};
-use stack::moto::Moto;
 use stack::{HEALTH_PASSWORD, HEALTH_USER, clickhouse};
 
-use crate::pipeline::{Pipeline, clickhouse_settings, event_bridge_settings, local};
+use crate::pipeline::clickhouse_settings;
 
 async fn keeps_its_promises(
     section: &'static str,
@@ -42,44 +40,54 @@ async fn the_check_of_the_health_endpoint_keeps_its_promises() {
     .await;
 }
 
-/// `files` is left out: `probe-s3` tests the promises of its check.
-#[tokio::test]
-async fn the_checks_of_event_bridge_keep_their_promises() {
-    let (moto, keys) = Moto::start_checking(&["events:*"]).unwrap();
-    let secrets = vec![keys.id.clone(), keys.secret.clone()];
-    keeps_its_promises("stages", local(moto.port()), secrets, move |address| {
-        event_bridge_settings(address, &keys.id, &keys.secret)
-    })
-    .await;
-}
+/// The promises of the client for AWS, which these checks share with that of S3, are also tested by `probe-s3`.
+mod slow {
+    use probe::{Checks, Kind};
+    use stack::moto::Moto;
 
-/// The `e2e` check alone. It begins at the bus, which is behind the proxy.
-const E2E_ONLY: Kind = Kind {
-    name: "history",
-    build: |section| {
-        let Checks::Group(mut checks) = (KIND.build)(section)? else { return None };
-        checks.retain(|(name, _)| name.as_str() == "e2e");
-        Some(Checks::Group(checks))
-    },
-};
+    use crate::pipeline::{Pipeline, event_bridge_settings, local};
 
-#[tokio::test]
-async fn the_end_to_end_check_keeps_its_promises() {
-    let pipeline = Pipeline::start();
-    pipeline.localstack.bus(pipeline.history.port()).unwrap();
-    let database = local(pipeline.clickhouse.port());
-    promises(Subject {
-        kind: E2E_ONLY,
-        section: "e2e",
-        config: Box::new(move |address| {
-            let event_bridge = event_bridge_settings(address, "health", "any");
-            let clickhouse = clickhouse_settings(database, "");
-            format!("{event_bridge}{clickhouse}[e2e]\n")
-        }),
-        upstream: local(pipeline.localstack.port()),
-        secrets: Vec::new(),
-        connections: 1,
-        hostile: Hostile::http(),
-    })
-    .await;
+    use super::{Hostile, KIND, Subject, clickhouse_settings, keeps_its_promises, promises};
+
+    /// `files` is left out: `probe-s3` tests the promises of its check.
+    #[tokio::test]
+    async fn the_checks_of_event_bridge_keep_their_promises() {
+        let (moto, keys) = Moto::start_checking(&["events:*"]).unwrap();
+        let secrets = vec![keys.id.clone(), keys.secret.clone()];
+        keeps_its_promises("stages", local(moto.port()), secrets, move |address| {
+            event_bridge_settings(address, &keys.id, &keys.secret)
+        })
+        .await;
+    }
+
+    /// The `e2e` check alone. It begins at the bus, which is behind the proxy.
+    const E2E_ONLY: Kind = Kind {
+        name: "history",
+        build: |section| {
+            let Checks::Group(mut checks) = (KIND.build)(section)? else { return None };
+            checks.retain(|(name, _)| name.as_str() == "e2e");
+            Some(Checks::Group(checks))
+        },
+    };
+
+    #[tokio::test]
+    async fn the_end_to_end_check_keeps_its_promises() {
+        let pipeline = Pipeline::start();
+        pipeline.localstack.bus(pipeline.history.port()).unwrap();
+        let database = local(pipeline.clickhouse.port());
+        promises(Subject {
+            kind: E2E_ONLY,
+            section: "e2e",
+            config: Box::new(move |address| {
+                let event_bridge = event_bridge_settings(address, "health", "any");
+                let clickhouse = clickhouse_settings(database, "");
+                format!("{event_bridge}{clickhouse}[e2e]\n")
+            }),
+            upstream: local(pipeline.localstack.port()),
+            secrets: Vec::new(),
+            connections: 1,
+            hostile: Hostile::http(),
+        })
+        .await;
+    }
 }

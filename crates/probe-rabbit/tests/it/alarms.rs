@@ -40,4 +40,6 @@ async fn a_disk_alarm_is_reported() {
         line.starts_with("publish: resource alarm: the broker blocks publishers: low on disk"),
         "{line}"
     );
+    broker.ctl(&["set_disk_free_limit", "1000000"]).unwrap();
+    outcome(&format!("url = '{}'", broker.admin_url())).await.expect_working();
 }

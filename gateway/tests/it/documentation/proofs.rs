@@ -37,7 +37,9 @@ fn file_of(root: &Path, path: &str) -> Option<String> {
     let mut files = vec![folder.join("mod.rs"), folder.with_extension("rs")];
     match modules.last() {
         // A module inside of its file.
-        Some(&"tests") => files.extend(folder.parent().map(|it| it.with_extension("rs"))),
+        Some(&("tests" | "slow")) => {
+            files.extend(folder.parent().map(|it| it.with_extension("rs")))
+        }
         Some(_) => {}
         None => files = vec![root.join("main.rs")],
     }

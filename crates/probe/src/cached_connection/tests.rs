@@ -154,7 +154,7 @@ async fn the_connection_of_a_cancelled_run_is_not_reused() {
     connection_of_run(&cached).await;
     tokio::select! {
         biased;
-        _ = run(&cached, |_| std::future::pending::<Result<(), Failure>>()) => panic!("it never ends"),
+        _ = run(&cached, |_| pending::<Result<(), Failure>>()) => panic!("it never ends"),
         () = std::future::ready(()) => {}
     }
     assert_eq!(connection_of_run(&cached).await, 2);

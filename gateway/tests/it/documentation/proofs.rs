@@ -38,7 +38,7 @@ fn file_of(root: &Path, path: &str) -> Option<String> {
     match modules.last() {
         // A module inside of its file.
         Some(&("tests" | "slow")) => {
-            files.extend(folder.parent().map(|it| it.with_extension("rs")))
+            files.extend(folder.parent().map(|it| it.with_extension("rs")));
         }
         Some(_) => {}
         None => files = vec![root.join("main.rs")],

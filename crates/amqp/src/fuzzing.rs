@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use probe::{Secret, Steps};
+use probe::{LastReceived, Secret, Steps};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::channel_ids::ChannelIds;
 use crate::command::{Command, ConnectionState};
-use crate::connect_params::ConnectParams;
+use crate::connect_params::Server;
 use crate::frames::FrameDecoder;
 use crate::handshake::{self, OpenConnection};
 use crate::io_loop::IoLoop;
@@ -22,17 +22,15 @@ use crate::reply_queue::Dispatcher;
 /// Opens a connection to a broker that sends `bytes`, and returns how that ends.
 pub async fn handshake(bytes: &[u8]) -> String {
     let (stream, _broker) = broker(bytes).await;
-    let params = ConnectParams {
+    let server = Server {
         host: "broker".to_owned(),
         port: 5672,
         virtual_host: "/".to_owned(),
         username: "user".to_owned(),
         password: Secret::new("password"),
         tls: None,
-        queue_prefix: String::new(),
-        target: "broker:5672".to_owned(),
     };
-    match handshake::open_on(stream, &params, &Steps::new()).await {
+    match handshake::open_on(stream, &server, &Steps::new()).await {
         Ok(opened) => format!("heartbeat {:?}", opened.heartbeat),
         Err(failure) => failure.render("broker:5672"),
     }
@@ -63,7 +61,8 @@ pub async fn connection(bytes: &[u8]) -> String {
     }
     let decoder = FrameDecoder::default();
     let opened = OpenConnection { stream, decoder, heartbeat: Duration::from_secs(10) };
-    IoLoop::new(opened, received, sender, dispatcher, ids).run().await;
+    let io = IoLoop::new(opened, received, sender, dispatcher, ids, LastReceived::default());
+    io.run().await;
     for receiver in &mut events {
         while let Ok(method) = receiver.try_recv() {
             let method = format!("{method:?} ");

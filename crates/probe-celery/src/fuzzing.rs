@@ -1,5 +1,6 @@
 //! Entry points for the fuzzer: what workers, and other programs on a broker, send.
 
+use crate::content::Serializer;
 use crate::inspect::InspectReply;
 use crate::transport::TransportOptions;
 use crate::{kombu, redis_broker, reply_queue, result_backend};
@@ -7,17 +8,18 @@ use crate::{kombu, redis_broker, reply_queue, result_backend};
 /// The ticket that a reply must carry.
 pub const TICKET: &str = "ticket";
 
-/// Reads `bytes` as the body of a reply, as a message of kombu, and as a result.
+/// Reads `bytes` as the body of a reply and as a result, in every serializer, and as a message of kombu.
 pub fn reply(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let queues = |reply: InspectReply| (reply.worker.len(), reply.queues.len());
-    let direct = InspectReply::parse(bytes).map(queues);
-    let message =
-        kombu::decode_message(&text).map(|(headers, body)| (headers.is_object(), body.len()));
-    let reply = redis_broker::reply(&text, TICKET).map(queues);
-    let outcome =
-        result_backend::outcome(bytes).map(|outcome| outcome.map_err(|failure| failure.render("")));
-    format!("{direct:?} {message:?} {reply:?} {outcome:?}")
+    let message = kombu::decode_message(&text)
+        .map(|message| (message.content_type.len(), message.body.len()));
+    let reply = redis_broker::reply(&text, TICKET);
+    let contents = Serializer::ALL.map(|serializer| {
+        let reply = InspectReply::parse(serializer.content_type(), bytes);
+        let outcome = result_backend::outcome(Some(serializer), bytes);
+        (reply, outcome.map(|outcome| outcome.map_err(|failure| failure.render(""))))
+    });
+    format!("{message:?} {reply:?} {contents:?}")
 }
 
 /// Reads the lines of `bytes` as the bindings of an exchange.

@@ -27,7 +27,7 @@ pub(crate) enum Serializer {
 
 impl Serializer {
     /// All of them, the preferred one first.
-    const ALL: [Self; 4] = [Self::Json, Self::Msgpack, Self::Yaml, Self::Pickle];
+    pub(crate) const ALL: [Self; 4] = [Self::Json, Self::Msgpack, Self::Yaml, Self::Pickle];
 
     /// The name in Celery's settings.
     pub(crate) fn name(self) -> &'static str {

@@ -104,7 +104,7 @@ pub const PARAMETERS: &ParameterRules = &[
     ("prepared_statement_name_func", Ignored),
     ("serverVersion", Ignored),
     ("server_settings", Ignored),
-    // pgx, lib/pq, node-postgres, sqlx and YugabyteDB
+    // pgx, lib/pq, node-postgres, sqlx, Supabase and YugabyteDB
     ("binary_parameters", Ignored),
     ("default_query_exec_mode", Ignored),
     ("description_cache_capacity", Ignored),
@@ -120,6 +120,7 @@ pub const PARAMETERS: &ParameterRules = &[
     ("pool_min_idle_conns", Ignored),
     ("statement-cache-capacity", Ignored),
     ("statement_cache_capacity", Ignored),
+    ("supa", Ignored),
     ("topology_keys", Ignored),
     ("uselibpqcompat", Ignored),
     // JDBC

@@ -37,10 +37,18 @@ pub(crate) struct ConnectParams {
 }
 
 /// The schemes, of which some are those of Django, Doctrine and Ecto.
-const SCHEMES: [&str; 7] =
-    ["postgres", "postgresql", "pgsql", "postgis", "timescale", "timescalegis", "ecto"];
+const SCHEMES: [&str; 8] = [
+    "postgres",
+    "postgresql",
+    "pgsql",
+    "pdo-pgsql",
+    "postgis",
+    "timescale",
+    "timescalegis",
+    "ecto",
+];
 
-/// The drivers that SQLAlchemy, Doctrine and others name in the scheme, as in `postgresql+psycopg2://`.
+/// The drivers that `SQLAlchemy`, Doctrine and others name in the scheme, as in `postgresql+psycopg2://`.
 #[rustfmt::skip]
 const DRIVERS: [&str; 9] = [
     "aiopg", "asyncpg", "pg8000", "psycopg", "psycopg2", "psycopg2cffi", "psycopg_async",
@@ -209,7 +217,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Adds hosts as SQLAlchemy writes them: `host=a:1&host=b:2`, or `host=a,b&port=1,2`.
+    /// Adds hosts as `SQLAlchemy` writes them: `host=a:1&host=b:2`, or `host=a,b&port=1,2`.
     fn add_hosts(&mut self, value: &str) {
         if !self.has_host_parameter {
             (self.hosts, self.ports) = Default::default();

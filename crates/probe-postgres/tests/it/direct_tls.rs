@@ -59,7 +59,8 @@ async fn an_older_server_is_told_from_a_broken_one() {
     let server = private(&[]);
     let port = server.port();
     let direct = format!("{}?sslmode=require&sslnegotiation=direct", url(port));
-    let line = run(&check(&direct, "")).await.line();
+    let outcome = run(&check(&direct, "")).await;
+    let line = outcome.line();
     let expected = "tls: `sslnegotiation=direct` needs PostgreSQL 17 or newer: ";
     assert!(line.starts_with(expected), "{line}");
 }

@@ -10,7 +10,9 @@ async fn what_a_url_demands_of_a_certificate_is_verified() {
     let files = TlsFiles::new("127.0.0.1");
     let port = stack::free_port().unwrap();
     let _server = Redis::start(&files.redis_settings(port).each_ref().map(String::as_str)).unwrap();
-    let url = |host, query| format!("url = 'rediss://{host}:{port}/0?ssl_cert_reqs={query}'\n");
+    let url = |host: &str, query: &str| {
+        format!("url = 'rediss://{host}:{port}/0?ssl_cert_reqs={query}'\n")
+    };
     let ca = files.authority.toml();
     execute(&check(&(url("127.0.0.1", "required") + &ca))).await.expect_working();
     let untrusted = failure(&url("127.0.0.1", "required")).await;

@@ -36,8 +36,10 @@ pub(crate) fn run() -> Result<()> {
     let config = stack::state().join("screenshots.toml");
     let text = with_redis(&files::read(&stack::demo_config())?, redis.port())?;
     write(&config, text.as_bytes())?;
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port()?));
-    let gateway = Gateway::start(&config, listen)?;
+    let free_address =
+        || Ok::<_, Error>(SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port()?)));
+    let listen = free_address()?;
+    let gateway = Gateway::start(&config, listen, free_address()?)?;
     let path = format!("/api/health/{}/", stack::access_token()?);
     gateway.get(&path)?;
     eprintln!("the checks run for {RUNNING:?}");

@@ -174,7 +174,10 @@ impl RedisResults {
 }
 
 /// The outcome of a task; `None` while it is not done. A result that cannot be read counts as success, since the task has run.
-pub(crate) fn outcome(serializer: Option<Serializer>, result: &[u8]) -> Option<Result<(), Failure>> {
+pub(crate) fn outcome(
+    serializer: Option<Serializer>,
+    result: &[u8],
+) -> Option<Result<(), Failure>> {
     let Some(result) = serializer.and_then(|serializer| serializer.decode::<Value>(result)) else {
         return Some(Ok(()));
     };

@@ -95,8 +95,11 @@ const OF_CHECKS: &[(Family, Write)] = &[
     ),
 ];
 
-/// The families of namespaces, each with the value of one.
-const OF_NAMESPACES: &[(Family, fn(&NamespaceSample) -> Value)] = &[
+/// A family of namespaces, and the value of one.
+type OfNamespace = (Family, fn(&NamespaceSample) -> Value);
+
+/// The families of namespaces.
+const OF_NAMESPACES: &[OfNamespace] = &[
     (
         Family::gauge(
             "health_gateway_config_last_reload_successful",

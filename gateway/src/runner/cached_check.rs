@@ -307,7 +307,6 @@ impl CachedCheck {
     fn record(&self, run: &Weak<Run>, outcome: &Outcome, steps: &Steps, finished: bool) {
         let (observations, durations) = (steps.observations(), steps.durations());
         let mut state = self.state.lock();
-        (state.observations, state.durations) = (observations, durations);
         let last = state.last.replace(outcome.clone());
         state.statistics.add(outcome, last.as_ref());
         let now = Moment::now();
@@ -316,6 +315,7 @@ impl CachedCheck {
         } else {
             History::add(&mut state.history, outcome, &durations, now)
         };
+        (state.observations, state.durations) = (observations, durations);
         self.outcomes.fetch_add(1, Ordering::Release);
         if finished {
             state.forget(run);

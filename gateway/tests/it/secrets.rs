@@ -417,15 +417,15 @@ fn no_secret_appears_in_any_response_or_the_log() {
 fn lines_with_parts_in_vault(parts: &Value, urls: &[(&str, &str)]) -> (Vec<String>, String) {
     let vault = Vault::start().unwrap();
     vault.api("POST", "secret/data/tests/all", &json!({ "data": parts })).unwrap();
-    let mut file = format!(
+    let head = format!(
         "namespace = \"tests\"\naccess_token = \"{ACCESS}\"\n[vault]\nurl = \"http://127.0.0.1:{}\"\ntoken = \"{ROOT_TOKEN}\"\n",
         vault.port()
     );
-    for (name, url) in urls {
+    let sections = urls.iter().map(|(name, url)| {
         let url = url.replace('<', "${vault:secret/tests/all#").replace('>', "}");
-        file += &format!("[{name}]\nkind = \"{}\"\nurl = \"{url}\"\n", name.trim_end_matches('_'));
-    }
-    let gateway = Gateway::start(&file);
+        format!("[{name}]\nkind = \"{}\"\nurl = \"{url}\"\n", name.trim_end_matches('_'))
+    });
+    let gateway = Gateway::start(&(head + &sections.collect::<String>()));
     gateway.wait_for_log("config reloaded");
     let report = gateway.report_with(ACCESS, &["Cache-Control: no-cache"]);
     let lines = urls.iter().map(|(name, _)| crate::running::status(&report, &format!("/{name}")));

@@ -50,8 +50,8 @@ pub(super) fn verify_expiry(
 
 /// When the certificate expired that a verification failed for, in seconds.
 fn expiry<T>(verified: Result<T, Error>) -> Option<u64> {
-    match verified {
-        Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+    match verified.err()? {
+        Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
             Some(not_after.as_secs())
         }
         _ => None,

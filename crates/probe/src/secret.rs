@@ -1,16 +1,17 @@
 //! Secrets that do not print, and the scrubbing of text that leaves the process.
 
+mod registry;
 mod scrub;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use parking_lot::Mutex;
 use zeroize::Zeroizing;
+
+use self::registry::REGISTRY;
 
 pub use self::scrub::scrub;
 
@@ -27,18 +28,6 @@ const COMMON_WORDS: &[&str] = &[
     "replica", "root", "secret", "server", "staging", "status", "system", "test", "testing",
     "timeout", "token", "user", "username", "vault", "websocket", "worker", "write",
 ];
-
-/// How long a secret that was dropped is still masked: a text about it may be on its way.
-const KEPT_AFTER_DROP: Duration = Duration::from_mins(10);
-
-/// The maximum number of dropped secrets that are still masked.
-const MAX_DROPPED: usize = 1000;
-
-/// Every secret in memory that is masked.
-static LIVE: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
-
-/// The secrets that were dropped, in that order.
-static DROPPED: Mutex<VecDeque<(Instant, Text)>> = Mutex::new(VecDeque::new());
 
 /// The text of a secret.
 type Text = Arc<Zeroizing<String>>;
@@ -66,16 +55,11 @@ impl Secret {
         Self(Arc::new(Inner { text, is_masked: AtomicBool::new(false) }))
     }
 
-    /// Masks the secret in all output, for as long as it exists and [a while](KEPT_AFTER_DROP) longer.
+    /// Masks the secret in all output, for as long as it exists and a while longer.
     pub fn mask(&self) {
-        if self.0.is_masked.swap(true, Ordering::Relaxed) {
-            return;
+        if !self.0.is_masked.swap(true, Ordering::Relaxed) && is_maskable(self.expose()) {
+            REGISTRY.lock().add(&self.0.text);
         }
-        let mut live = LIVE.lock();
-        if live.len() == live.capacity() {
-            live.retain(|known| known.strong_count() > 0);
-        }
-        live.push(Arc::downgrade(&self.0));
     }
 
     /// The text itself.
@@ -98,16 +82,9 @@ fn is_maskable(text: &str) -> bool {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if !*self.is_masked.get_mut() || !is_maskable(&self.text) {
-            return;
+        if *self.is_masked.get_mut() && is_maskable(&self.text) {
+            REGISTRY.lock().remove(&self.text, Instant::now());
         }
-        let mut dropped = DROPPED.lock();
-        // The same secret is dropped often, for instance with each connection.
-        dropped.retain(|(since, text)| since.elapsed() < KEPT_AFTER_DROP && text != &self.text);
-        if dropped.len() >= MAX_DROPPED {
-            dropped.pop_front();
-        }
-        dropped.push_back((Instant::now(), self.text.clone()));
     }
 }
 
@@ -141,15 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_masked_for_a_while_after_it_was_dropped() {
+    fn a_secret_is_masked_after_it_was_dropped() {
         drop(Secret::new("hunter2-rotated"));
         assert_eq!(scrub("bad key hunter2-rotated"), "bad key ***");
-        for (since, text) in DROPPED.lock().iter_mut() {
-            if text.as_str() == "hunter2-rotated" {
-                *since = since.checked_sub(KEPT_AFTER_DROP).expect("a time after the boot");
-            }
-        }
-        assert_eq!(scrub("bad key hunter2-rotated"), "bad key hunter2-rotated");
     }
 
     #[test]

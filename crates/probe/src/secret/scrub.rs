@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::time::Instant;
 
-use memchr::memmem;
-
-use super::{DROPPED, KEPT_AFTER_DROP, LIVE, Text, is_maskable};
+use super::registry::{REGISTRY, Registry};
 
 /// Replaces a secret in a text.
 pub(super) const MASK: &str = "***";
@@ -25,42 +24,10 @@ pub fn scrub(text: &str) -> String {
     let mut views = vec![View::plain(&clean)];
     views.extend(View::percent_decoded(&clean));
     views.extend(View::base64_decoded(&clean));
-    let mut found = Vec::new();
-    for secret in secrets() {
-        let is_word = secret.chars().count() < SHORTEST_WITHIN_WORDS;
-        for form in forms(&secret) {
-            let finder = memmem::Finder::new(form.as_bytes());
-            found.extend(views.iter().flat_map(|view| view.find(&finder, is_word)));
-        }
-    }
+    let (registry, now) = (REGISTRY.lock(), Instant::now());
+    let found = views.iter().flat_map(|view| view.find(&registry, now)).collect();
+    drop(registry);
     masked(&clean, found)
-}
-
-/// Every secret that can be masked.
-fn secrets() -> Vec<Text> {
-    let mut secrets: Vec<_> = {
-        let dropped = DROPPED.lock();
-        let recent = dropped.iter().filter(|(since, _)| since.elapsed() < KEPT_AFTER_DROP);
-        recent.map(|(_, text)| text.clone()).collect()
-    };
-    let live = LIVE.lock();
-    secrets.extend(live.iter().filter_map(|secret| secret.upgrade().map(|it| it.text.clone())));
-    secrets.retain(|text| is_maskable(text));
-    secrets
-}
-
-/// `secret` as it is, as it is escaped in a string of JSON, since log lines are JSON, and as an HTML form encodes its spaces.
-fn forms(secret: &str) -> Vec<Cow<'_, str>> {
-    let mut forms = vec![Cow::Borrowed(secret)];
-    if secret.contains(['\\', '"', '\n', '\r', '\t']) {
-        let escaped = secret.replace('\\', "\\\\").replace('"', "\\\"");
-        let escaped = escaped.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
-        forms.push(Cow::Owned(escaped));
-    }
-    if secret.contains(' ') {
-        forms.push(Cow::Owned(secret.replace(' ', "+")));
-    }
-    forms
 }
 
 /// A text, or what it decodes to, in which secrets are found.
@@ -115,17 +82,17 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Where the text has what the finder finds in this view, as a whole word if `is_word`.
-    fn find(&self, finder: &memmem::Finder<'_>, is_word: bool) -> Vec<Range<usize>> {
-        let length = finder.needle().len();
-        let found = finder.find_iter(&self.bytes).map(|start| start..start + length);
-        let found = found.filter(|range| !is_word || self.is_word(range));
-        let in_text = |range: Range<usize>| match &self.origin {
+    /// Where the text has secrets in this view. Short ones only count as whole words.
+    fn find(&self, registry: &Registry, now: Instant) -> Vec<Range<usize>> {
+        let is_hidden = |(range, length): &(Range<usize>, usize)| {
+            *length >= SHORTEST_WITHIN_WORDS || self.is_word(range)
+        };
+        let in_text = |(range, _): (Range<usize>, usize)| match &self.origin {
             Origin::Same => range,
             Origin::Offsets(offsets) => offsets[range.start]..offsets[range.end],
             Origin::Part(part) => part.clone(),
         };
-        found.map(in_text).collect()
+        registry.find(&self.bytes, now).into_iter().filter(is_hidden).map(in_text).collect()
     }
 
     fn is_word(&self, range: &Range<usize>) -> bool {

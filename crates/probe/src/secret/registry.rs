@@ -1,0 +1,182 @@
+//! The secrets that are masked, indexed so that the time to search a text does not grow with their number.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+use super::Text;
+
+/// How long a secret that was dropped is still masked: a text about it may be on its way.
+const KEPT_AFTER_DROP: Duration = Duration::from_mins(10);
+
+/// The maximum number of dropped secrets that are still masked.
+const MAX_DROPPED: usize = 1000;
+
+/// How many bytes the index compares. A secret that is masked has at least as many.
+const PREFIX: usize = 4;
+
+/// The secrets of this process.
+pub(super) static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
+
+/// Some secrets, in all forms in which they are masked.
+pub(super) struct Registry {
+    /// The forms by their first bytes.
+    forms: BTreeMap<[u8; PREFIX], Vec<Form>>,
+    /// The secrets that were dropped, in that order.
+    dropped: VecDeque<(Instant, Text)>,
+}
+
+/// A form of a secret.
+struct Form {
+    written: Text,
+    secret: Text,
+    /// How many values have the secret.
+    users: usize,
+    /// When the last of them was dropped.
+    dropped: Option<Instant>,
+}
+
+impl Registry {
+    const fn new() -> Self {
+        Self { forms: BTreeMap::new(), dropped: VecDeque::new() }
+    }
+
+    /// Masks `secret` until [`Self::remove`] is called as often as this, and for a while longer.
+    pub(super) fn add(&mut self, secret: &Text) {
+        let mut was_dropped = false;
+        for written in forms(secret) {
+            let Some(prefix) = written.as_bytes().first_chunk() else { continue };
+            let bucket = self.forms.entry(*prefix).or_default();
+            if let Some(form) = bucket.iter_mut().find(|form| form.is(&written, secret)) {
+                form.users += 1;
+                was_dropped |= form.dropped.take().is_some();
+            } else {
+                bucket.push(Form { written, secret: secret.clone(), users: 1, dropped: None });
+            }
+        }
+        if was_dropped {
+            self.dropped.retain(|(_, text)| text != secret);
+        }
+    }
+
+    pub(super) fn remove(&mut self, secret: &Text, now: Instant) {
+        let mut is_dropped = false;
+        for written in forms(secret) {
+            let forms = written.as_bytes().first_chunk().and_then(|it| self.forms.get_mut(it));
+            let form = forms.and_then(|it| it.iter_mut().find(|form| form.is(&written, secret)));
+            let Some(form) = form else { continue };
+            form.users = form.users.saturating_sub(1);
+            if form.users == 0 {
+                form.dropped = Some(now);
+                is_dropped = true;
+            }
+        }
+        if is_dropped {
+            self.dropped.push_back((now, secret.clone()));
+        }
+        let has_expired = |since: &Instant| now.duration_since(*since) >= KEPT_AFTER_DROP;
+        while self.dropped.len() > MAX_DROPPED
+            || self.dropped.front().is_some_and(|(since, _)| has_expired(since))
+        {
+            let Some((_, text)) = self.dropped.pop_front() else { return };
+            self.forget(&text);
+        }
+    }
+
+    /// Removes a secret that was dropped, so that its memory is wiped.
+    fn forget(&mut self, secret: &Text) {
+        for written in forms(secret) {
+            let Some(prefix) = written.as_bytes().first_chunk() else { continue };
+            let Some(bucket) = self.forms.get_mut(prefix) else { continue };
+            bucket.retain(|form| form.users > 0 || !form.is(&written, secret));
+            if bucket.is_empty() {
+                self.forms.remove(prefix);
+            }
+        }
+    }
+
+    /// Where `bytes` contains secrets, each with its number of characters.
+    pub(super) fn find(&self, bytes: &[u8], now: Instant) -> Vec<(Range<usize>, usize)> {
+        let mut found = Vec::new();
+        for (start, prefix) in bytes.array_windows::<PREFIX>().enumerate() {
+            let Some(bucket) = self.forms.get(prefix) else { continue };
+            let masked = bucket.iter().filter(|form| form.is_masked(now));
+            let here = masked.filter(|form| bytes[start..].starts_with(form.written.as_bytes()));
+            found.extend(
+                here.map(|form| (start..start + form.written.len(), form.secret.chars().count())),
+            );
+        }
+        found
+    }
+}
+
+impl Form {
+    fn is(&self, written: &Text, secret: &Text) -> bool {
+        self.written == *written && self.secret == *secret
+    }
+
+    fn is_masked(&self, now: Instant) -> bool {
+        self.dropped.is_none_or(|since| now.duration_since(since) < KEPT_AFTER_DROP)
+    }
+}
+
+/// `secret` as it is, as it is escaped in a string of JSON, since log lines are JSON, and as an HTML form encodes its spaces.
+fn forms(secret: &Text) -> Vec<Text> {
+    let mut forms = vec![secret.clone()];
+    if secret.contains(['\\', '"', '\n', '\r', '\t']) {
+        let escaped = secret.replace('\\', "\\\\").replace('"', "\\\"");
+        let escaped = escaped.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+        forms.push(Arc::new(Zeroizing::new(escaped)));
+    }
+    if secret.contains(' ') {
+        forms.push(Arc::new(Zeroizing::new(secret.replace(' ', "+"))));
+    }
+    forms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(secret: &str) -> Text {
+        Arc::new(Zeroizing::new(secret.to_owned()))
+    }
+
+    #[test]
+    fn a_secret_is_found_until_some_time_after_its_last_user_has_dropped_it() {
+        let (mut registry, begun) = (Registry::new(), Instant::now());
+        let found = |registry: &Registry, now| registry.find(b"a hunter2 and hunter2", now).len();
+        registry.add(&text("hunter2"));
+        registry.add(&text("hunter2"));
+        registry.remove(&text("hunter2"), begun);
+        assert_eq!(found(&registry, begun + KEPT_AFTER_DROP), 2);
+        registry.remove(&text("hunter2"), begun);
+        assert_eq!(found(&registry, begun), 2);
+        assert_eq!(found(&registry, begun + KEPT_AFTER_DROP), 0);
+        registry.add(&text("hunter2"));
+        assert_eq!(found(&registry, begun + KEPT_AFTER_DROP), 2, "it is used again");
+        assert!(registry.dropped.is_empty());
+    }
+
+    #[test]
+    fn nothing_remains_of_secrets_that_were_dropped_long_ago() {
+        let (mut registry, begun) = (Registry::new(), Instant::now());
+        for number in 0..=MAX_DROPPED {
+            let secret = text(&format!("the \"secret\" {number}"));
+            registry.add(&secret);
+            registry.remove(&secret, begun);
+        }
+        assert_eq!(registry.dropped.len(), MAX_DROPPED);
+        assert!(
+            registry.find(b"the \"secret\" 0", begun).is_empty(),
+            "only the last ones are kept"
+        );
+        assert_eq!(registry.find(b"the+\"secret\"+7 the \\\"secret\\\" 7", begun).len(), 2);
+        registry.remove(&text("another"), begun + KEPT_AFTER_DROP);
+        assert!(registry.forms.is_empty() && registry.dropped.is_empty());
+    }
+}

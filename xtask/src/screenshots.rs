@@ -32,7 +32,7 @@ const FAILING: Duration = Duration::from_secs(8);
 pub(crate) fn run() -> Result<()> {
     stack::up(&Backends::all(), Mode::Automatic)?;
     let mut redis = Redis::start(&[])?;
-    // Beside that of the demo, whose files it refers to.
+    // Beside that of the demo, since it refers to the same files.
     let config = stack::state().join("screenshots.toml");
     let text = with_redis(&files::read(&stack::demo_config())?, redis.port())?;
     write(&config, text.as_bytes())?;

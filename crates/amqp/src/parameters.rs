@@ -28,7 +28,7 @@ const FILES: &[(&str, &str)] = &[
     ("ssl_keyfile", "private_key"),
 ];
 
-/// Parameters whose value must be one of these, in lower case, since another would change what is checked.
+/// Parameters that must have one of these values, in lower case, since another would change what is checked.
 const VALUES: &[(&str, &[&str], &str)] = &[
     ("auth_mechanism", &["plain", "amqplain"], "authentication by `PLAIN`"),
     ("login_method", &["plain", "amqplain"], "authentication by `PLAIN`"),

@@ -80,7 +80,7 @@ impl Gateway {
         Client::connect(self.address, request(headers))
     }
 
-    /// Opens a connection whose requests run every check, after a run in which all were `working`.
+    /// Opens a connection for requests that run every check, after a run in which all were `working`.
     pub(crate) fn fresh_client(&self) -> Result<Client> {
         let mut client = self.client(&[NO_CACHE])?;
         client.get_report()?;

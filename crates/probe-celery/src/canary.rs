@@ -35,7 +35,7 @@ pub(crate) struct QueueCanary {
     queue: String,
     cleanups: Cleanups,
     state: watch::Sender<State>,
-    /// Tasks that have expired, but whose results may still arrive.
+    /// Tasks that have expired. Their results may still arrive.
     expired: Mutex<Vec<Task>>,
 }
 

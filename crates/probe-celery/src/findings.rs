@@ -26,7 +26,7 @@ pub(crate) struct Findings {
     pub(crate) recipients: Option<u64>,
     /// The workers that replied.
     pub(crate) workers: WorkerQueues,
-    /// How a worker replied whose reply cannot be read, if there is one.
+    /// How a worker replied if its reply cannot be read.
     pub(crate) unreadable: Option<String>,
     /// The workers that replied to earlier broadcasts.
     pub(crate) known_workers: WorkerQueues,

@@ -99,7 +99,7 @@ impl InspectReply {
                 content_type.chars().filter(|c| printable(*c)).take(40).collect();
             return Self::Unreadable(format!("in {content_type}, which is not known here"));
         };
-        // A worker whose reply lists no queues is online all the same.
+        // A worker that lists no queues in its reply is online all the same.
         let parsed = entry::<Vec<ActiveQueue>>(serializer, body)
             .or_else(|| Some((entry::<IgnoredAny>(serializer, body)?.0, Vec::new())));
         match parsed {

@@ -26,7 +26,7 @@ const DEPENDENCIES: [Dependency; 2] = [
     },
 ];
 
-/// The package with axe, whose other parts are not needed.
+/// The package with axe. Its other parts are not needed.
 static AXE: PinnedVenv =
     PinnedVenv { folder: "venv-axe", requirements: "axe-playwright-python==0.1.8\n" };
 
@@ -240,7 +240,7 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        // Its other processes end with the first one, whose folder is then removed.
+        // Its other processes end with the first one, and its folder is removed then.
         drop(self.call(None, "Browser.close", &json!({})));
         drop(self.process.kill());
         drop(self.process.wait());

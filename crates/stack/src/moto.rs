@@ -67,7 +67,7 @@ impl Moto {
         Self::private(0)
     }
 
-    /// Starts an empty server whose clock is an hour ahead, so that it rejects all signatures.
+    /// Starts an empty server with a clock that is an hour ahead, so that it rejects all signatures.
     pub fn start_with_clock_ahead() -> Result<Self> {
         Self::private(3600)
     }

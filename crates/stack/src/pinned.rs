@@ -1,4 +1,4 @@
-//! Virtual environments of pinned Python packages, whose versions conflict with those of others.
+//! Virtual environments of pinned Python packages that conflict with the versions of others.
 
 use std::fs;
 use std::path::PathBuf;

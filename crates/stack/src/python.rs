@@ -73,7 +73,7 @@ pub(crate) fn uv() -> Result<Command> {
     Ok(uv)
 }
 
-/// The requirement whose marker shows that the environment is complete.
+/// The requirement with the marker that shows that the environment is complete.
 const UV: &str = "uv==0.13.9";
 
 /// Creates the environment, replacing one that was moved with its checkout, because its programs do not find their Python.

@@ -206,7 +206,7 @@ url = "redis-cluster://:{REDIS}@127.0.0.1:{full}"
     }
 }
 
-/// Sections for the server at `port`, whose names contain that of its failure.
+/// Sections for the server at `port`. Their names contain that of its failure.
 fn sections_at(name: &str, port: u16) -> String {
     format!(
         r#"[redis_{name}]
@@ -413,7 +413,7 @@ fn no_secret_appears_in_any_response_or_the_log() {
     }
 }
 
-/// The lines of checks whose URL is `url`, with a secret in Vault that has all its parts, and the log.
+/// The lines of checks with the URL `url`, with a secret in Vault that has all its parts, and the log.
 fn lines_with_parts_in_vault(parts: &Value, urls: &[(&str, &str)]) -> (Vec<String>, String) {
     let vault = Vault::start().unwrap();
     vault.api("POST", "secret/data/tests/all", &json!({ "data": parts })).unwrap();

@@ -27,7 +27,7 @@ struct State {
     /// The keys of the runs in flight, which delete them themselves.
     in_flight: BTreeSet<String>,
     sweep: Sweep,
-    /// The latest bucket, whose credentials are valid, once a task waits for the end of the process.
+    /// The latest bucket, which has valid credentials, once a task waits for the end of the process.
     bucket: Option<Weak<Bucket>>,
     /// Ends that task when this is dropped.
     task: Option<oneshot::Sender<()>>,

@@ -87,7 +87,7 @@ fn start() -> Call {
     })
 }
 
-/// A request whose head has these lines, or `None` if no HTTP server would pass it on.
+/// A request with these lines as its head, or `None` if no HTTP server would pass it on.
 fn parse(input: &[u8]) -> Option<Request<()>> {
     let input = String::from_utf8_lossy(input).replace("{S}", SECRET).into_bytes();
     let mut lines =

@@ -1,4 +1,4 @@
-//! A decoded document whose parts refer to each other by number, so that nothing recurses through it unbounded.
+//! A decoded document. Its parts refer to each other by number, so that no recursion through it is unbounded.
 
 use serde_json::{Map, Number, Value};
 

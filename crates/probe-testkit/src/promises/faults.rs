@@ -46,7 +46,7 @@ pub(crate) async fn silent_then_healed(suite: &Suite) {
     }
 }
 
-/// A run whose reused connection is silent succeeds on a new one, which replaces it.
+/// A run on a reused connection that is silent succeeds on a new one, which replaces it.
 pub(crate) async fn forgotten(suite: &Suite) {
     let proxy = suite.proxy();
     let component = suite.component(&proxy).await;

@@ -63,7 +63,7 @@ fn bars_chart(
     }
 }
 
-/// The last durations as a line, whose scale ends with the longest.
+/// The last durations as a line; its scale ends with the longest.
 pub(super) fn sparkline(history: &History) -> Markup {
     let results = history.results();
     let empty = MAX_RESULTS - results.len();

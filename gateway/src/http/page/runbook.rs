@@ -45,7 +45,7 @@ fn row(section: &str, step: &str) -> Option<Entry> {
     })
 }
 
-/// Escapes a cell, whose only markup is code.
+/// Escapes a cell. Its only markup is code.
 fn to_html(cell: &str) -> String {
     let mut html = String::new();
     for (at, part) in cell.split('`').enumerate() {

@@ -69,7 +69,7 @@ async fn a_caller_that_disconnects_does_not_affect_another() {
     assert!(events.is_empty(), "the other report is still awaited");
 }
 
-/// A server whose reports never end, and a caller that waits for one.
+/// A server with reports that never end, and a caller that waits for one.
 async fn waiting(request: String) -> (Server, UnboundedReceiver<Event>, Caller) {
     let (source, mut events) = never_reporting();
     let server = Server::start(&source, ServerLimits::default()).await;
@@ -79,7 +79,7 @@ async fn waiting(request: String) -> (Server, UnboundedReceiver<Event>, Caller) 
     (server, events, caller)
 }
 
-/// A source whose reports never end, and their events.
+/// A source of reports that never end, and their events.
 pub(super) fn never_reporting() -> (FakeSource, UnboundedReceiver<Event>) {
     let (events, received) = unbounded_channel();
     let events = Arc::new(events);

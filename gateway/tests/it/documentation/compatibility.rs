@@ -9,7 +9,7 @@ use probe::config::{ParameterRules, Treatment};
 
 use super::page::{Page, in_code};
 
-/// The headings of the clients whose parameters are listed in the code.
+/// The headings of the clients with parameters that are listed in the code.
 const RULES: [(&str, &ParameterRules); 2] =
     [("postgresql", probe_postgres::PARAMETERS), ("redis", redis_client::PARAMETERS)];
 

@@ -46,21 +46,24 @@ impl ClickhouseTable {
         }
         let mut user = name_or_default(fields, "user", "default");
         let mut password = fields.optional("password").unwrap_or_else(|| Secret::new(""));
+        let mut key_of_password = "password";
         if let Some(url) = url.as_ref().filter(|url| url.basic_auth().is_some()) {
             if fields.has("user") || fields.has("password") {
                 fields.error(
                     "url",
                     "expected the user in `url` or in `user` and `password`, but not both",
                 );
+            } else {
+                if !url.username().is_empty() {
+                    user = Some(url.username().to_owned());
+                }
+                password = url.password().cloned().unwrap_or(password);
+                key_of_password = "url";
             }
-            if !url.username().is_empty() {
-                user = Some(url.username().to_owned());
-            }
-            password = url.password().cloned().unwrap_or(password);
         }
         let key = secret_headers::header_value(&password);
         if key.is_none() {
-            fields.error("password", "expected a password without control characters");
+            fields.error(key_of_password, "expected a password without control characters");
         }
         let user_value =
             user.as_ref().and_then(|user| HeaderValue::from_bytes(user.as_bytes()).ok());

@@ -78,7 +78,7 @@ impl CredentialSettings {
             Self::Chain { profile } => {
                 // Credentials are valid in all regions, so that the region is no part of the identity.
                 let name = profile.as_deref().unwrap_or_default();
-                let identity = Secret::new(format!("profile={name}"));
+                let identity = Secret::unmasked(format!("profile={name}"));
                 // The TLS settings are those of the endpoint, not of the servers that issue credentials.
                 let client_pool = ClientPool::shared(shared, &net::TlsSettings::default());
                 let region = Region::new(region.to_owned());

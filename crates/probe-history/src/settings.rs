@@ -130,5 +130,5 @@ pub(crate) fn shared_client(
     tls.expect_use(fields, is_https, "a `url` that begins with `https`")?;
     let authority = url.authority(if is_https { 443 } else { 80 });
     let key = format!("{}://{authority};{}", url.scheme(), tls.identity().expose());
-    Some(shared.get_or_insert(&Secret::new(key), || Client::new(url, tls)))
+    Some(shared.get_or_insert(&Secret::unmasked(key), || Client::new(url, tls)))
 }

@@ -49,7 +49,7 @@ impl Secret {
         secret
     }
 
-    /// Makes `text` a secret that is not masked before [`Self::mask`], because nothing uses it as a secret yet: what is stored beside a password may be a port.
+    /// Makes `text` a secret that is not masked before [`Self::mask`], because nothing uses it as a secret yet: what is stored beside a password may be a port, and the key of a shared connection never occurs in a text.
     pub fn unmasked(text: impl Into<String>) -> Self {
         let text = Arc::new(Zeroizing::new(text.into()));
         Self(Arc::new(Inner { text, is_masked: AtomicBool::new(false) }))

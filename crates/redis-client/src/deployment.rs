@@ -72,7 +72,7 @@ impl Deployment {
             &format!("{url:?}"),
             tls,
         ];
-        Secret::new(parts.join("\0"))
+        Secret::unmasked(parts.join("\0"))
     }
 }
 

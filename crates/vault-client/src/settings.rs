@@ -47,7 +47,7 @@ impl Settings {
             [url.text(), tls.identity(), &namespace_text].into_iter().chain(&credentials);
         let identity: Vec<_> = identity.map(Secret::expose).collect();
         // No setting can contain the separator, so that different settings never have the same identity.
-        let identity = Secret::new(identity.join("\0"));
+        let identity = Secret::unmasked(identity.join("\0"));
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
         Some(Self { url, tls, namespace, login, identity })
     }
@@ -73,7 +73,7 @@ fn login(fields: &mut Fields<'_>) -> Option<(Login, Vec<Secret>)> {
             let (role_id, secret_id) =
                 (text(fields, "role_id"), optional_text(fields, "secret_id"));
             let (mount, role_id, secret_id) = (mount?, role_id?, secret_id?);
-            let method = [Secret::new("approle"), Secret::new(&mount)];
+            let method = [Secret::unmasked("approle"), Secret::unmasked(&mount)];
             let identity = method.into_iter().chain([role_id.clone(), secret_id.clone()]).collect();
             Some((Login::AppRole { mount, role_id, secret_id }, identity))
         }
@@ -83,13 +83,13 @@ fn login(fields: &mut Fields<'_>) -> Option<(Login, Vec<Secret>)> {
             let jwt_file: String =
                 fields.with_default("jwt_file", SERVICE_ACCOUNT_TOKEN.to_owned());
             let (mount, role) = (mount?, role?.expose().to_owned());
-            let identity = ["kubernetes", &mount, &role, &jwt_file].map(Secret::new).into();
+            let identity = ["kubernetes", &mount, &role, &jwt_file].map(Secret::unmasked).into();
             Some((Login::Kubernetes { mount, role, jwt_file: PathBuf::from(jwt_file) }, identity))
         }
         _ => {
             let token = text(fields, "token")?;
             let header = header(fields, "token", &token)?;
-            let identity = vec![Secret::new("token"), token.clone()];
+            let identity = vec![Secret::unmasked("token"), token.clone()];
             Some((Login::Token(Token::configured(token, header)), identity))
         }
     }

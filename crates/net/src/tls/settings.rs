@@ -51,7 +51,7 @@ impl TlsSettings {
                 fields.error(key, format!("expected `{other}` beside it"));
             }
         }
-        let identity = Secret::new(format!(
+        let identity = Secret::unmasked(format!(
             "ca={};certificate={};private_key={};min_certificate_validity={:?}",
             authorities.as_deref().unwrap_or_default(),
             certificate.as_deref().unwrap_or_default(),

@@ -73,7 +73,8 @@ impl ClickhouseTable {
         let writes = Writes::read(fields);
         let client = settings::shared_client(fields, shared, url.as_ref())?;
         let login = [client.target(), user.as_deref().unwrap_or_default(), password.expose()];
-        let logins = shared.get_or_insert(&Secret::new(login.join("\0")), LoginBackoff::default);
+        let logins =
+            shared.get_or_insert(&Secret::unmasked(login.join("\0")), LoginBackoff::default);
         Some(Self {
             client,
             logins,

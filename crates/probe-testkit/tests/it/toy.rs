@@ -125,8 +125,8 @@ fn toy(fields: &mut Fields<'_>, shared: &SharedResources, flaw: Flaw) -> Option<
     let password = url.password().cloned().unwrap_or_else(|| Secret::new(""));
     let connector = Connector { target: target.clone(), password, flaw };
     let key = match flaw {
-        Flaw::SharesAcrossCredentials => Secret::new(&target),
-        _ => Secret::new(format!("{target} {}", connector.password.expose())),
+        Flaw::SharesAcrossCredentials => Secret::unmasked(&target),
+        _ => Secret::unmasked(format!("{target} {}", connector.password.expose())),
     };
     let connection =
         shared.get_or_insert(&key, || CachedConnection::new(connector, Reconnect::default()));

@@ -138,8 +138,11 @@ mod tests {
 
     #[test]
     fn a_change_affects_its_crate_and_those_that_depend_on_it() {
-        assert_eq!(affected(&["gateway/src/main.rs"]), ["gateway"]);
-        assert_eq!(affected(&["crates/probe-redis/src/lib.rs"]), ["gateway", "probe-redis"]);
+        assert_eq!(affected(&["gateway/src/main.rs"]), ["fuzz", "gateway"]);
+        assert_eq!(
+            affected(&["crates/probe-redis/src/lib.rs"]),
+            ["fuzz", "gateway", "probe-redis"]
+        );
         let redis = affected(&["crates/redis-client/src/lib.rs"]);
         for dependent in ["gateway", "probe-cache", "probe-celery", "probe-redis", "redis-client"] {
             assert!(redis.iter().any(|name| name == dependent), "{redis:?}");
@@ -153,7 +156,7 @@ mod tests {
     fn a_file_outside_all_crates_affects_all_and_a_document_the_gateway() {
         let all = Workspace::read().unwrap().packages.len();
         assert_eq!(affected(&["Cargo.lock"]).len(), all);
-        assert_eq!(affected(&["docs/endpoint.md", "README.md"]), ["gateway"]);
+        assert_eq!(affected(&["docs/endpoint.md", "README.md"]), ["fuzz", "gateway"]);
         assert!(affected(&[]).is_empty());
     }
 

@@ -26,7 +26,7 @@ const COMMON_WORDS: &[&str] = &[
     "message", "minio", "monitor", "monitoring", "mysql", "password", "postgres", "postgresql",
     "primary", "prod", "production", "public", "rabbit", "rabbitmq", "read", "readonly", "redis",
     "replica", "root", "secret", "server", "staging", "status", "system", "test", "testing",
-    "timeout", "token", "user", "username", "vault", "websocket", "worker", "write",
+    "timeout", "token", "unknown", "user", "username", "vault", "websocket", "worker", "write",
 ];
 
 /// The text of a secret.

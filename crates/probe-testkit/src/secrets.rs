@@ -24,7 +24,7 @@ const USER_INFO: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The secret itself, its URL encodings, and its `Debug` form.
+/// The secret itself, its URL encodings, its `Debug` form, and its bytes in hexadecimal digits.
 pub(crate) fn forms(secret: &str) -> Vec<String> {
     let quoted = format!("{secret:?}");
     let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
@@ -34,6 +34,7 @@ pub(crate) fn forms(secret: &str) -> Vec<String> {
         encoded.to_lowercase(),
         encoded,
         quoted.trim_matches('"').to_owned(),
+        secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
     ];
     forms.sort_unstable();
     forms.dedup();

@@ -21,6 +21,8 @@ const PASSWORD: &str = "toy:s3cret@7";
 /// Longer than any answer.
 const MAX_ANSWER: u64 = 1024;
 const ENCODED: &str = "toy%3As3cret%407";
+/// The password in hexadecimal digits, which are not masked.
+const IN_HEX: &str = "746f793a7333637265744037";
 
 /// The promise that a probe breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +133,7 @@ fn toy(fields: &mut Fields<'_>, shared: &SharedResources, flaw: Flaw) -> Option<
     let connection =
         shared.get_or_insert(&key, || CachedConnection::new(connector, Reconnect::default()));
     let target = match flaw {
-        Flaw::SecretInTarget => format!("me:{ENCODED}@{target}"),
+        Flaw::SecretInTarget => format!("me:{IN_HEX}@{target}"),
         Flaw::TargetOfTwoLines => format!("two\n{target}"),
         _ => target,
     };
@@ -184,7 +186,7 @@ impl Check for Toy {
         };
         self.failed.fetch_or(result.is_err(), Ordering::SeqCst);
         result.map_err(|failure| match self.flaw {
-            Flaw::SecretInFailure => Failure::msg("ping", format!("no entry for {ENCODED}")),
+            Flaw::SecretInFailure => Failure::msg("ping", format!("no entry for {IN_HEX}")),
             Flaw::StepInCapitals => Failure::msg("Ping", failure.cause().text()),
             _ => failure,
         })

@@ -34,7 +34,7 @@ pub(crate) fn forms(secret: &str) -> Vec<String> {
         encoded.to_lowercase(),
         encoded,
         quoted.trim_matches('"').to_owned(),
-        secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
+        data_encoding::HEXLOWER.encode(secret.as_bytes()),
     ];
     forms.sort_unstable();
     forms.dedup();

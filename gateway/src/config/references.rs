@@ -23,7 +23,7 @@ pub(super) type FileContents = BTreeMap<PathBuf, Result<Zeroizing<String>, Strin
 /// The settings that contain certificates. No placeholder can be parsed as a certificate, and grants do not depend on them.
 const CERTIFICATES: [&str; 3] = ["ca", "certificate", "private_key"];
 
-/// The settings whose values the gateway shows: names, addresses, and URLs, of which the probe masks the secret parts.
+/// The settings with values that the gateway shows: names, addresses, and URLs, of which the probe masks the secret parts.
 #[rustfmt::skip]
 const SHOWN: &[&str] = &[
     "address", "api_destination", "broker", "bucket", "bus", "connection", "database",

@@ -79,7 +79,7 @@ struct RunnerCheck {
 impl Runner {
     /// A runner of the components of a namespace. A check of a component that `previous` has as well keeps its outcomes and its runs in progress.
     ///
-    /// A check that is not the same any more continues the history of the one with its name: a new configuration is often the repair, whose effect is then visible.
+    /// A check that is not the same any more continues the history of the one with its name: a new configuration is often the repair, and its effect is then visible.
     pub fn new(
         namespace: &str,
         components: Vec<Component>,

@@ -22,7 +22,7 @@ impl Moment {
         Self { monotonic: seconds(START.elapsed()), wall: seconds(wall) }
     }
 
-    /// A time in tests, in seconds of the process, whose wall clock began in 1970.
+    /// A time in tests, in seconds since the start of the process. Its wall clock began in 1970.
     #[cfg(test)]
     pub(crate) fn at(second: u32) -> Self {
         Self { monotonic: second, wall: second }

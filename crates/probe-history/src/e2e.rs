@@ -104,7 +104,7 @@ impl EndToEnd {
         let accepted_after = (accepted - begun).as_secs_f32();
         let (mut delay, mut query_timeout, mut has_response) = (FIRST_DELAY, FIRST_TIMEOUT, true);
         loop {
-            // It must still be true when the run times out, which may be long after this query.
+            // The context must still be true when the run times out, which may be long after this query.
             let context = format!("the bus accepted it after {accepted_after:.1}s as {id}");
             let reason = if has_response {
                 "the event is not in the database".to_owned()

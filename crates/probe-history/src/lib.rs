@@ -26,7 +26,7 @@
 //! access = ["list", "read", "write", "delete"]
 //! ```
 //!
-//! Each table is optional and adds its own checks. A check reports only on its own stage, so that the first failure in the order of the pipeline is the cause: bus, rule, destination, connection, service, database.
+//! Each table is optional and adds its own checks. A check reports only on its own stage, so that the cause is the first failure in the order of the pipeline: bus, rule, destination, connection, service, database.
 
 mod clickhouse;
 mod e2e;

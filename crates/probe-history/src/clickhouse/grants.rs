@@ -8,7 +8,7 @@ use probe::{Grant, GrantDialect, Principal};
 
 use super::{ClickhouseTable, sql};
 
-/// What the query of [`Writes`](super::writes::Writes) reads.
+/// The tables and columns of the database `system` that the query of [`Writes`](super::writes::Writes) reads.
 const SYSTEM_COLUMNS: [(&str, &[&str]); 9] = [
     ("columns", &["database", "table", "name"]),
     ("disks", &["name", "free_space", "keep_free_space"]),
@@ -28,7 +28,7 @@ impl ClickhouseTable {
     pub(crate) fn grants(&self) -> Vec<Grant> {
         let mut grants = vec![self.principal().needs([&self.full_name()])];
         let Some(writes) = &self.writes else { return grants };
-        // A column that the user may not read is not listed.
+        // `system.columns` lists only the columns that the user may read.
         let columns = writes.columns.iter().map(|name| sql::name(name));
         grants.extend(columns.map(|column| self.principal().needs([&self.full_name(), &column])));
         for (table, columns) in SYSTEM_COLUMNS {

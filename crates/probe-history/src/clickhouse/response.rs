@@ -5,16 +5,16 @@ use http::Response;
 use probe::step::AUTHENTICATE;
 use probe::{Cause, Failure};
 
-/// Unknown user, wrong password, no password, and the code that replaces all three in newer versions.
+/// The codes for an unknown user, a wrong password and a missing password, and the one that replaces all three in newer versions.
 const AUTHENTICATION_CODES: &[u32] = &[192, 193, 194, 516];
 
-/// The first row of the response.
+/// The row of the response, if it has one.
 pub(crate) fn row(
     step: &'static str,
     response: &Response<Bytes>,
 ) -> Result<Option<String>, Failure> {
     let (status, body) = (response.status(), String::from_utf8_lossy(response.body()));
-    // An exception may follow after the status has been sent.
+    // The server may report an exception after it has sent the status.
     if let Some(exception) = Exception::in_body(&body) {
         let cause = Cause::msg(format!("{} (code {})", exception.message, exception.code));
         return Err(if AUTHENTICATION_CODES.contains(&exception.code) {

@@ -17,7 +17,7 @@ use crate::{secret_headers, settings};
 const USER: HeaderName = HeaderName::from_static("x-clickhouse-user");
 const KEY: HeaderName = HeaderName::from_static("x-clickhouse-key");
 
-/// How long a server that does not list its disks is taken for one that is too old.
+/// The time after which a server that was too old to list its disks is asked for them again.
 const RETRY_DISKS: Duration = Duration::from_mins(10);
 
 /// A table, and the user that queries it.
@@ -94,7 +94,7 @@ impl ClickhouseTable {
         self.client.target()
     }
 
-    /// Reads the table, and verifies that it accepts writes if the application writes.
+    /// Reads the table and, if the application writes to it, verifies that it accepts writes.
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         self.has_row(steps, "query", &format!("SELECT 1 FROM {}", self.full_name())).await?;
         let Some(writes) = &self.writes else { return Ok(()) };
@@ -173,7 +173,7 @@ impl ClickhouseTable {
     }
 }
 
-/// Whether the server knows no disks, or no storage policies. Either is an unknown table or column of the database `system`.
+/// Whether the query failed because the database `system` of an old server has no disks or storage policies.
 fn is_about_disks(failure: &Failure) -> bool {
     let text = failure.cause().text();
     text.contains("system.disks") || text.contains("storage_polic")

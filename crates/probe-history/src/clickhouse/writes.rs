@@ -1,4 +1,4 @@
-//! What prevents rows from being inserted into a table that can be read.
+//! Finds the reasons why rows cannot be inserted into a table that can be read.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use probe::config::Fields;
 
 use super::sql;
 
-/// The step of the query, and of every reason but a read-only replica.
+/// The step of the query, and of every reason except a read-only replica.
 pub(super) const STEP: &str = "writes";
 
 /// An insert reserves at least this many bytes: <https://github.com/ClickHouse/ClickHouse/blob/master/src/Storages/MergeTree/MergeTreeData.h>.
@@ -85,7 +85,7 @@ impl Writes {
         format!("SELECT ({})", facts.join("), ("))
     }
 
-    /// Fails if the row of [`Writes::query`] tells that no row can be inserted, or that inserted rows are not replicated or changed.
+    /// Fails if the row of [`Writes::query`] shows that no row can be inserted, or that inserted rows are not replicated or changed.
     pub(super) fn verify(&self, table: &str, row: &str) -> Result<(), Failure> {
         let facts: Vec<_> = row.split('\t').collect();
         let text = |at: usize| facts.get(at).copied().unwrap_or_default();
@@ -152,7 +152,7 @@ fn unescaped(value: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A table of a server that has disks, with everything in order.
+    /// The row of a table that accepts writes, from a server that lists its disks.
     const GOOD: [&str; 9] = ["0", "3", "300", "", "0", "", "0", r"id\nit\'s", "5000000"];
 
     fn check(at: usize, value: &str, expected: &str) {

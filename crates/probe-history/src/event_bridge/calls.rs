@@ -61,7 +61,7 @@ impl EventBridge {
         }
     }
 
-    /// Describes the bus, which is the cheapest call that needs it.
+    /// Describes the bus: the cheapest call that needs both valid credentials and the bus.
     pub(super) async fn describe_bus(&self, steps: &Steps) -> Result<(), Failure> {
         let request = || self.client.describe_event_bus().name(&self.bus).send();
         let permission = format!("`events:DescribeEventBus` on the bus `{}`", self.bus);
@@ -99,7 +99,7 @@ impl EventBridge {
         Ok(output.result())
     }
 
-    /// Returns the ARNs of the rule's targets. One page holds up to a hundred, more than a rule has.
+    /// Returns the ARNs of the rule's targets. One page holds up to a hundred, more than a rule may have.
     pub(super) async fn targets(&self, steps: &Steps) -> Result<Vec<String>, Failure> {
         let request = || {
             let request = self.client.list_targets_by_rule().rule(&self.rule);

@@ -82,7 +82,8 @@ impl EventBridge {
             Stage::Rule => {
                 let sample = self.sample_event.as_ref();
                 let sample = sample.map(|_| self.aws.grant_on_any("events:TestEventPattern"));
-                let rule = ["DescribeRule", "ListTargetsByRule"].map(|it| self.grant(it, &rule()));
+                let rule =
+                    ["DescribeRule", "ListTargetsByRule"].map(|action| self.grant(action, &rule()));
                 rule.into_iter().chain([destination()]).chain(sample).collect()
             }
             Stage::ApiDestination => vec![destination(), connection()],

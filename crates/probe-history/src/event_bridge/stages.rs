@@ -1,4 +1,4 @@
-//! What the state of each stage means, and whether it refers to the next one.
+//! Verifies the state of each stage, and its reference to the next one.
 
 /// An Amazon Resource Name: `arn:aws:events:eu-central-1:123456789012:api-destination/history/0123abcd`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::pipeline::{
     Pipeline, TIMEOUT, clickhouse_settings, event_bridge_settings, failures, impostor, local,
 };
 
-/// localstack accepts every event, so that an impostor sends AWS's response.
+/// localstack accepts every event, so an impostor sends AWS's response.
 #[tokio::test]
 async fn a_rejected_event_is_reported_with_the_reason() {
     let (at, received) = impostor(

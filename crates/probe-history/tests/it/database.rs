@@ -112,7 +112,7 @@ async fn what_prevents_writes_is_reported_if_the_application_writes() {
     server.sql("OPTIMIZE TABLE history.events").unwrap();
     assert_eq!(lines(settings).await, [""; 0]);
 
-    // A mutation that fails is tried for ever.
+    // The server retries a failed mutation for ever.
     server.sql("ALTER TABLE history.events DELETE WHERE toUInt64(id) = 1").unwrap();
     let mut found = lines(settings).await;
     while found.is_empty() {

@@ -40,7 +40,7 @@ async fn the_check_of_the_health_endpoint_keeps_its_promises() {
     .await;
 }
 
-/// The promises of the client for AWS, which these checks share with that of S3, are also tested by `probe-s3`.
+/// The promises of the client for AWS, which these checks share with the check of S3, are also tested by `probe-s3`.
 mod slow {
     use probe::{Checks, Kind};
     use stack::moto::Moto;

@@ -48,7 +48,7 @@ impl CallContext {
         Ok(())
     }
 
-    /// Records the end of the call, and returns its error.
+    /// Records the end of the call, and returns its result.
     pub(crate) fn end_login<T>(&self, result: Result<T, CallError>) -> Result<T, CallError> {
         let Some(attempt) = self.attempt.get() else { return result };
         if result.is_ok() {

@@ -23,7 +23,7 @@ use probe::{Failure, SharedResources};
 use crate::call_context::CallContext;
 use crate::call_error::FailureError;
 
-/// A client per host, all with the same TLS settings. It serves as the SDK's HTTP client.
+/// One client for each host, all with the same TLS settings. The pool is the SDK's HTTP client.
 #[derive(Clone)]
 pub struct ClientPool(Arc<Inner>);
 
@@ -58,7 +58,7 @@ impl ClientPool {
         let client =
             self.client(&origin(&head.uri)).map_err(|text| ConnectorError::user(text.into()))?;
         head.uri = path(&head.uri);
-        // Repeatable even if it writes: the second write stores the same object or event.
+        // A request is repeatable even if it writes: the second write stores the same object or event.
         head.extensions.insert(Repeatable);
         // HTTP/1.1 implies this header, but localstack closes the connection without it.
         head.headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));

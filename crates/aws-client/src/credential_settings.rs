@@ -44,7 +44,7 @@ impl CredentialSettings {
         })
     }
 
-    /// The principal to grant permissions to. A policy of AWS applies to all its services, that of another server only to this one.
+    /// The principal to grant permissions to. A policy of AWS applies to all its services, and that of another server to that server only.
     pub(crate) fn principal(&self, endpoint: Option<&Url>) -> Principal {
         let server = endpoint.map_or_else(|| "AWS".to_owned(), |url| url.authority(443));
         match self {
@@ -76,7 +76,7 @@ impl CredentialSettings {
                 Arc::new(Provider::Static { credentials, _secrets: (id, secret, token) })
             }
             Self::Chain { profile } => {
-                // Credentials are valid in all regions, so that the region is no part of the identity.
+                // Credentials are valid in all regions, so the region is not part of the identity.
                 let name = profile.as_deref().unwrap_or_default();
                 let identity = Secret::unmasked(format!("profile={name}"));
                 // The TLS settings are those of the endpoint, not of the servers that issue credentials.

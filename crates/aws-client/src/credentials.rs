@@ -23,7 +23,7 @@ use crate::client_pool::ClientPool;
 /// Cached credentials are evicted this long before they expire.
 const EXPIRY_MARGIN: Duration = Duration::from_mins(1);
 
-/// Provides credentials to the SDK. Checks with equal credential settings share one.
+/// Provides credentials to the SDK. Checks with equal credential settings share a provider.
 #[derive(Debug)]
 pub(crate) enum Provider {
     /// Keys from the configuration.
@@ -82,7 +82,7 @@ pub(crate) struct UsedCredentials {
 }
 
 impl UsedCredentials {
-    /// Evicts the rejected credentials. Returns whether to retry with fresh ones, since these were reused.
+    /// Evicts the rejected credentials. Returns whether they were reused, so that the call should be retried with fresh ones.
     pub(crate) fn reject(&self) -> bool {
         self.cached.rejected.store(true, Ordering::Relaxed);
         self.reused
@@ -112,7 +112,7 @@ impl DefaultChain {
         let config = ProviderConfig::without_region()
             .with_http_client(self.client_pool.clone())
             .with_retry_config(RetryConfig::disabled());
-        // Roles are assumed in the machine's own region, because its STS endpoint is reachable.
+        // Roles are assumed in the machine's own region, since the STS endpoint of another one may be unreachable.
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(self.region.clone());
         let mut chain = DefaultCredentialsChain::builder().region(region).configure(config);

@@ -14,7 +14,7 @@ use crate::CallError;
 /// How many keys one sweep lists.
 const SWEEP_LIMIT: i32 = 20;
 
-/// Sets on `$request` what all requests to the bucket have. The SDK's types of requests have no trait in common.
+/// Sets the parameters that all requests to the bucket have. The SDK's request types have no trait in common.
 macro_rules! with_request_settings {
     ($request:expr, $bucket:expr) => {
         $request
@@ -109,7 +109,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Deletes stale canaries of other processes. Best effort: an error recurs in the steps that follow.
+    /// Deletes stale canaries of other processes. An error is ignored, since it recurs in the steps that follow.
     pub(super) async fn sweep(&self, steps: &Steps) {
         let request = || {
             let request = self.list_objects_v2().max_keys(SWEEP_LIMIT);

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::bucket::Bucket;
 use super::canary::STALE_AFTER;
 
-/// How often to look whether the runs in flight have ended, at the end of the process.
+/// The interval at which the end of the runs in flight is polled when the process ends.
 const END_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The canaries that earlier runs may have left in the bucket.
@@ -27,7 +27,7 @@ struct State {
     /// The keys of the runs in flight, which delete them themselves.
     in_flight: BTreeSet<String>,
     sweep: Sweep,
-    /// The latest bucket, which has valid credentials, once a task waits for the end of the process.
+    /// The latest bucket, which has the current credentials. It is set once a task waits for the end of the process.
     bucket: Option<Weak<Bucket>>,
     /// Ends that task when this is dropped.
     task: Option<oneshot::Sender<()>>,
@@ -60,7 +60,7 @@ enum Sweep {
 }
 
 impl PendingDeletes {
-    /// Adds a key that is about to be written by a run, which lasts as long as the value that is returned.
+    /// Adds a key that a run is about to write. The run is in flight until the returned value is dropped.
     pub(super) fn add<'a>(&'a self, key: &'a str) -> InFlight<'a> {
         self.0.lock().in_flight.insert(key.to_owned());
         InFlight { pending: self, key }
@@ -86,7 +86,7 @@ impl PendingDeletes {
         });
     }
 
-    /// Deletes what runs have left, once all of them have ended. Best effort: without an answer, a later process sweeps.
+    /// Deletes what runs have left, once all of them have ended. After an error, the sweep of a later process deletes the rest.
     async fn delete_all(&self) {
         while !self.0.lock().in_flight.is_empty() {
             tokio::time::sleep(END_INTERVAL).await;

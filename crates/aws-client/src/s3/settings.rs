@@ -39,19 +39,19 @@ impl Bucket {
         let (bucket, access, read_source, prefix, aws) =
             (bucket?, access?, read_source?, prefix.ok()?, aws?);
         if let Some(url) = aws.endpoint.as_ref().filter(|url| names_bucket(url, &bucket)) {
-            let right = if url.path() == "/" {
+            let hint = if url.path() == "/" {
                 ""
             } else {
                 ", and `path_style = true` to have it in the path"
             };
-            let message = format!("expected a URL without the bucket, which is added to it{right}");
+            let message = format!("expected a URL without the bucket, which is added to it{hint}");
             fields.error("endpoint_url", message);
             return None;
         }
         let config = aws_sdk_s3::config::Builder::from(aws.config()).force_path_style(path_style);
         let (target, prefix) = (target(&aws, &bucket, path_style), prefix.unwrap_or_default());
         // Without the credentials, which may be rotated before a canary is deleted.
-        let place = Secret::unmasked(format!("{target} {bucket} {prefix}"));
+        let identity = Secret::unmasked(format!("{target} {bucket} {prefix}"));
         Some(Self {
             client: aws_sdk_s3::Client::from_conf(config.build()),
             target,
@@ -61,7 +61,7 @@ impl Bucket {
             access,
             read_source,
             requests,
-            pending_deletes: shared.get_or_insert(&place, PendingDeletes::default),
+            pending_deletes: shared.get_or_insert(&identity, PendingDeletes::default),
             cleanups: shared.cleanups().clone(),
         })
     }

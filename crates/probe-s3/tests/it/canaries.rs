@@ -38,7 +38,7 @@ async fn no_object_is_left_after_complete_and_cancelled_runs() {
 
 /// Cuts runs until one has written its canary and not deleted it.
 async fn cut_after_write(server: &Localstack, check: &Arc<dyn DynCheck>) {
-    // A little longer each time.
+    // Each run is cut a little later than the one before.
     let mut limit = Duration::ZERO;
     while server.objects(APP_BUCKET).unwrap().is_empty() {
         limit += Duration::from_millis(1);
@@ -63,7 +63,7 @@ async fn the_canary_of_a_cancelled_run_is_deleted_by_the_next_run_and_at_the_end
     assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0], "the next run deletes it");
     cut_after_write(&server, &check).await;
     shared.cleanups().finish(TIMEOUT).await;
-    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0], "so does the end of the process");
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0], "the end of the process deletes it");
 }
 
 #[tokio::test]

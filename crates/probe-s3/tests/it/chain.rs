@@ -142,7 +142,7 @@ async fn credentials_of_a_container_are_cached_until_they_are_rejected() {
     assert_eq!(issued.load(Ordering::SeqCst), 2);
 }
 
-/// A server with a response, as status and body, to each request head.
+/// Starts a server that sends the status and the body that `respond` returns for the head of each request.
 async fn serve(
     respond: impl Fn(&str) -> (&'static str, String) + Send + Sync + 'static,
 ) -> SocketAddr {

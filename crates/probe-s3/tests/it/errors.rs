@@ -35,7 +35,7 @@ async fn impostor(status: &str, headers: &str, body: &str) -> SocketAddr {
 /// The content of a canary.
 const CONTENT: &str = "Written by health-gateway to check that writing works. It may be removed.\n";
 
-/// A server that sends these responses one after the other, the last one for ever, and records the heads of the requests.
+/// Starts a server that sends these responses in turn, repeats the last one for ever, and records the heads of the requests.
 async fn sequence(answers: &[(&str, String)]) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -57,7 +57,7 @@ async fn sequence(answers: &[(&str, String)]) -> (SocketAddr, Arc<Mutex<Vec<Stri
             let response = &responses[number.min(responses.len() - 1)];
             let _cut = stream.write_all(response.as_bytes()).await;
             let _unread = stream.shutdown().await;
-            // The body of a request, which would reset the connection if it were unread.
+            // An unread body of the request would reset the connection.
             let mut rest = Vec::new();
             let _cut = stream.read_to_end(&mut rest).await;
         }
@@ -177,7 +177,7 @@ async fn up_to_two_errors_of_the_server_are_no_failure() {
 }
 
 #[tokio::test]
-async fn a_timeout_between_attempts_tells_the_last_error() {
+async fn a_timeout_between_attempts_reports_the_last_error() {
     let error = ("503 Slow Down", "<Error><Code>SlowDown</Code></Error>".to_owned());
     let (address, _) = sequence(&[error]).await;
     let lines = format!("bucket = 'files'\naccess = ['list']\n{}", connection_settings(address));

@@ -10,7 +10,7 @@ fn assert_diagnostics(lines: &str, expected: &[&str]) {
 }
 
 #[test]
-fn name_region_and_access_are_required() {
+fn bucket_region_and_access_are_required() {
     assert_diagnostics(
         "",
         &[
@@ -67,12 +67,12 @@ fn keys_come_in_pairs_and_without_a_profile() {
 #[test]
 fn an_endpoint_has_no_bucket() {
     let bucket = "bucket = 'app-files'\nregion = 'auto'\naccess = ['list']\n";
-    for (endpoint, right) in [
+    for (endpoint, hint) in [
         ("https://app-files.s3.amazonaws.com", ""),
         ("https://minio:9000/app-files/", ", and `path_style = true` to have it in the path"),
     ] {
         let expected = format!(
-            "5: s3.files.endpoint_url: expected a URL without the bucket, which is added to it{right}"
+            "5: s3.files.endpoint_url: expected a URL without the bucket, which is added to it{hint}"
         );
         assert_diagnostics(&format!("{bucket}endpoint_url = '{endpoint}'\n"), &[&expected]);
     }

@@ -25,7 +25,7 @@ impl Distribution {
         self.aws.target("cloudfront")
     }
 
-    /// The permission to look it up.
+    /// The permission to look up the distribution.
     pub(crate) fn grant(&self) -> Grant {
         let name = format!("distribution/{}", self.id);
         self.aws.grant(PERMISSION, Scope::Account, &name)

@@ -1,4 +1,4 @@
-//! Fetching an object, and which server is at fault if that fails.
+//! The fetch of an object, and the server that is named if it fails.
 
 use std::net::TcpListener;
 use std::time::Duration;

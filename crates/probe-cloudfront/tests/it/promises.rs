@@ -27,7 +27,7 @@ async fn the_check_of_an_object_keeps_its_promises() {
     .await;
 }
 
-/// The promises of the client for AWS, which this check shares with that of S3, are also tested by `probe-s3`.
+/// The promises of the client for AWS, which this check shares with the check of S3, are also tested by `probe-s3`.
 mod slow {
     use stack::moto::Moto;
 

@@ -5,7 +5,7 @@ use probe::Cause;
 use probe::config::Fields;
 use regex_lite::{Regex, RegexBuilder};
 
-/// What stands for the random value of a run.
+/// The placeholder for the random value of a run.
 const RANDOM: &str = "${random}";
 /// The largest compiled pattern.
 const MAX_PATTERN: usize = 64 * 1024;
@@ -29,12 +29,12 @@ struct AnswerSettings {
 pub(crate) enum Answer {
     /// Exactly this message.
     Message(Message),
-    /// A text message that contains the one and matches the other.
+    /// A text message that contains this text and matches this pattern, as far as they are configured.
     Text { contains: Option<String>, matches: Option<Regex> },
 }
 
 impl Dialogue {
-    /// Reads `send`, and `expect` or one or both of `contains` and `matches`. Returns `None` if there is none of them, or if one is wrong, which is reported.
+    /// Reads `send`, and `expect` or one or both of `contains` and `matches`. Returns `None` without a valid `send`. Errors are reported in `fields`.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let send: Option<String> = fields.optional("send");
         let answer = AnswerSettings::read(fields);

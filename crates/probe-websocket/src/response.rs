@@ -26,7 +26,10 @@ impl UpgradeResponse {
         let parsed = head.parse(bytes).map_err(|_| "the answer is not HTTP/1.1")?;
         let httparse::Status::Complete(length) = parsed else { return Ok(None) };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let headers = head.headers.iter().map(|it| (it.name.to_ascii_lowercase(), text(it.value)));
+        let headers = head
+            .headers
+            .iter()
+            .map(|header| (header.name.to_ascii_lowercase(), text(header.value)));
         let response = Self { status: head.code.unwrap_or_default(), headers: headers.collect() };
         Ok(Some((response, length)))
     }

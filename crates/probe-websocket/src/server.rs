@@ -25,7 +25,7 @@ impl Server {
         Some(Self { host: url.host().to_owned(), port, target: url.authority(port), tls })
     }
 
-    /// `host:port`.
+    /// The target, as `host:port`.
     pub(crate) fn target(&self) -> &str {
         &self.target
     }

@@ -50,7 +50,7 @@ async fn an_answer_with_the_id_of_the_message_is_found_among_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_talks_and_does_not_listen_is_not_working() {
+async fn a_server_that_sends_without_reading_is_not_working() {
     let server = Websocket::start(None).unwrap();
     let constant = "send = 'ping'\nexpect = 'pong'";
     run(&check_of(&server, "/talk/pong", constant), DEADLINE).await.expect_working();

@@ -1,4 +1,4 @@
-//! The probe against a real WebSocket server, and against servers that misbehave.
+//! Tests the probe with a real WebSocket server, and with servers that violate the protocol.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -32,7 +32,7 @@ fn check(address: SocketAddr, path: &str, more: &str) -> Arc<dyn DynCheck> {
     single(&KIND, "websocket", &format!("url = 'ws://{address}{path}'\n{more}\n"))
 }
 
-/// Runs a check of this path of the shared server a single time.
+/// Runs a check of this path of the shared server once.
 async fn run_once(path: &str, more: &str) -> Outcome {
     run(&check(shared().unwrap(), path, more), DEADLINE).await
 }

@@ -75,7 +75,7 @@ fn an_answer_needs_a_message_and_does_not_contradict_itself() {
 }
 
 #[test]
-fn an_answer_that_every_message_would_be_is_an_error() {
+fn an_answer_that_every_message_matches_is_an_error() {
     check_message(
         "send = 'a'\ncontains = ''\nmatches = 'hunter2|b*'",
         &[

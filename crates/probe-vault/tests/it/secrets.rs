@@ -1,4 +1,4 @@
-//! Secrets that must be readable, and those that were and are not any more.
+//! Secrets that must be readable, and secrets that can no longer be read.
 
 use probe::config::{Diagnostics, Fields, Node};
 use probe::{SharedResources, Steps};

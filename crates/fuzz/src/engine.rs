@@ -18,17 +18,17 @@ use crate::{corpus, meter};
 
 /// The processor time that one input may take, in an unoptimized build.
 const MAX_TIME: Duration = Duration::from_secs(1);
-/// After this time by the clock, an input counts as a hang.
+/// An input that takes longer than this by the clock hangs.
 const HANG: Duration = Duration::from_mins(1);
 /// How much memory one input may take.
 const MAX_MEMORY: u64 = 64 * 1024 * 1024;
-/// How many inputs are run between two looks at the memory.
+/// The number of inputs between two measurements of the memory.
 const BATCH: usize = 256;
-/// The size of all inputs that are mutated further.
+/// The largest total size of the inputs that are mutated further.
 const MAX_POOL: usize = 8 * 1024 * 1024;
 /// The stack of a worker of the gateway's runtime.
 const STACK: usize = 2 * 1024 * 1024;
-/// The number of findings after which a target is not run further.
+/// The number of findings after which the run of a target ends.
 const MAX_FINDINGS: usize = 5;
 
 /// When a run ends, and where it writes.
@@ -42,10 +42,10 @@ pub struct Limits {
     pub current: Option<PathBuf>,
 }
 
-/// An input, and what is wrong with what it does.
+/// An input, and the defect that it shows.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// What is wrong.
+    /// The defect.
     pub what: String,
     /// The input.
     pub input: Vec<u8>,
@@ -58,7 +58,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What a run has done.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// The number of inputs.
@@ -69,13 +69,13 @@ pub struct Outcome {
     pub longest: Duration,
     /// The number of different results, and of inputs that are mutated further because of them.
     pub results: usize,
-    /// What is wrong.
+    /// The defects, each with its input.
     pub findings: Vec<Finding>,
 }
 
 /// Runs all kept inputs of `target` and then mutations of them, within `limits`.
 ///
-/// An input that never ends ends the process, since a thread cannot be stopped.
+/// If an input hangs, the process exits, since a thread cannot be stopped.
 pub fn run(target: &'static Target, limits: &Limits) -> Outcome {
     let current = Arc::new(Mutex::new((0, Vec::new())));
     let (sender, ended) = mpsc::channel();
@@ -157,7 +157,7 @@ impl Run {
         }
         while !self.pool.is_empty() && self.begun.elapsed() < self.duration {
             let mut input = self.mutator.mutate(&self.pool);
-            // Most changes would otherwise end at a length that is wrong.
+            // Otherwise, most inputs would be rejected for a wrong length.
             if let Some(repair) = self.target.repair
                 && self.mutator.below(4) > 0
             {
@@ -193,7 +193,7 @@ impl Run {
             Ok(Err(what)) => self.find(what, &input),
             Err(panic) => {
                 self.find(format!("it panics: {}", message(&*panic)), &input);
-                // What it shares between inputs may be broken.
+                // The state that the target keeps between inputs may be inconsistent.
                 self.call = (self.target.start)();
             }
         }
@@ -203,7 +203,7 @@ impl Run {
         }
     }
 
-    /// Writes down the input, for a crash and for a hang.
+    /// Records the input, so that it is known after a crash or a hang.
     fn record(&mut self, input: &[u8]) {
         use std::os::unix::fs::FileExt as _;
         {
@@ -214,12 +214,12 @@ impl Run {
         }
         if let Some(file) = &self.file {
             let length = u32::try_from(input.len()).unwrap_or_default().to_le_bytes();
-            // Best effort: without it, a crash has no input.
+            // If this fails, the input of a crash is not known.
             drop(file.write_all_at(&[&length, input].concat(), 0));
         }
     }
 
-    /// Mutates an input further if there is room.
+    /// Adds an input to those that are mutated, if there is room.
     fn keep(&mut self, input: &[u8]) {
         if self.pool_size + input.len() <= MAX_POOL {
             self.pool_size += input.len();
@@ -234,7 +234,7 @@ impl Run {
         }
     }
 
-    /// Runs the inputs since the last look one by one if they took too much memory together.
+    /// If the inputs since the last measurement took too much memory together, runs each of them again.
     fn check_memory(&mut self) {
         let inputs = std::mem::take(&mut self.batch);
         let resident = meter::peak_memory();

@@ -24,7 +24,7 @@ struct Cli {
     /// The folder to write inputs with findings to.
     #[arg(long, value_name = "FOLDER", default_value = "target/fuzz")]
     findings: PathBuf,
-    /// Run one target in this process for so many milliseconds, and print the result as JSON.
+    /// Run one target in this process for this many milliseconds, and print the result as JSON.
     #[arg(long, hide = true)]
     child_millis: Option<u64>,
 }
@@ -36,7 +36,7 @@ struct Row {
     elapsed_millis: u64,
     longest_micros: u64,
     results: usize,
-    /// What is wrong, and the file with the input.
+    /// Each defect, and the file with its input.
     findings: Vec<(String, PathBuf)>,
 }
 

@@ -22,6 +22,6 @@ pub(crate) fn peak_memory() -> u64 {
 
 /// Makes the present memory of this process its peak, where the kernel allows it.
 pub(crate) fn reset_peak_memory() {
-    // Without it, growth is counted since the start of the process.
+    // If this fails, growth is counted from the start of the process.
     drop(fs::write("/proc/self/clear_refs", "5"));
 }

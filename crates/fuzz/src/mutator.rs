@@ -22,7 +22,7 @@ const NUMBERS: &[u64] = &[
     u64::MAX,
 ];
 
-/// The random choices, which a seed repeats.
+/// Changes inputs at random; a seed repeats the choices.
 pub(crate) struct Mutator {
     random: StdRng,
     max_length: usize,
@@ -41,11 +41,11 @@ impl Mutator {
 
     /// A mutation of one input of `pool`, which is not empty.
     pub(crate) fn mutate(&mut self, pool: &[Vec<u8>]) -> Vec<u8> {
-        // The shorter of two: long inputs take more time, and most of what they reach is reached by short ones.
+        // The shorter of two inputs is mutated: long ones take more time, and short ones reach most of what they reach.
         let (one, other) = (self.below(pool.len()), self.below(pool.len()));
         let at = if pool[one].len() <= pool[other].len() { one } else { other };
         let mut input = pool[at].clone();
-        // Mostly a few changes, so that the rest stays valid; sometimes many.
+        // Usually a few changes are made, so that the rest stays valid, and sometimes many.
         let changes = 1 << self.below(5);
         for _ in 0..=self.below(changes) {
             self.change(&mut input, pool);
@@ -73,7 +73,7 @@ impl Mutator {
                 input.drain(at..end);
             }
             6 => {
-                // Repeated many times, this nests.
+                // Many repetitions of a part such as `[` make a nested input.
                 let end = at + self.span(length - at);
                 let times = 1 << self.below(8);
                 let part = input[at..end].repeat(times);
@@ -137,7 +137,7 @@ impl Mutator {
     }
 }
 
-/// Inserts `part` at `at`, or writes it over what is there.
+/// Inserts `part` at `at`, or overwrites the bytes that are there.
 fn splice(input: &mut Vec<u8>, at: usize, overwrite: bool, part: &[u8]) {
     let end = if overwrite { (at + part.len()).min(input.len()) } else { at };
     input.splice(at..end, part.iter().copied());

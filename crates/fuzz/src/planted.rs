@@ -1,8 +1,8 @@
-//! The planted secret, and where a text must not show it.
+//! The planted secret, and the search for it in texts.
 
-/// Its parts of [`PART`] characters occur nowhere else.
+/// The secret. No part of it with [`PART`] characters occurs in any other text.
 pub(crate) const SECRET: &str = "Qx7Zk9Wv3Jq";
-/// What stands for the secret in a kept input.
+/// The placeholder for the secret in a kept input.
 pub(crate) const PLACEHOLDER: &str = "{S}";
 /// The length of a part of the secret that counts as a leak.
 const PART: usize = 4;
@@ -19,7 +19,7 @@ pub(crate) fn leak<'a>(outputs: impl IntoIterator<Item = &'a str>) -> Option<&'a
 
 /// Whether the placeholder in this URL is where a secret belongs: in the password, or in a parameter that is named like one.
 ///
-/// It is judged by what an operator sees, and not by what a parser makes of it.
+/// The URL is read as an operator reads it, and not as a parser does.
 pub(crate) fn is_secret_in_url(url: &str) -> bool {
     let Some((before, after)) = url.split_once(PLACEHOLDER) else { return false };
     if after.contains(PLACEHOLDER) {
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_where_an_operator_would_say_so() {
+    fn a_secret_is_where_an_operator_would_see_one() {
         for secret in [
             "redis://u:{S}@h",
             "redis://:a/{S}@h/1",

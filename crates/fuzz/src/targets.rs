@@ -1,4 +1,4 @@
-//! All targets: what each reads, and how.
+//! All targets, each with the code that reads its inputs.
 
 mod amqp;
 mod config;
@@ -20,9 +20,9 @@ pub struct Target {
     pub max_length: usize,
     /// Words that inputs consist of.
     pub words: &'static [&'static str],
-    /// Corrects the lengths in an input, so that what is behind them is reached.
+    /// Corrects the lengths in an input, so that the bytes after them are parsed.
     pub repair: Option<fn(Vec<u8>) -> Vec<u8>>,
-    /// Makes the function that reads an input, and returns a text that differs if another path was taken, or what is wrong.
+    /// Makes the function that reads an input. It returns a text that differs if another path was taken, or the defect.
     pub start: fn() -> Call,
 }
 
@@ -55,7 +55,7 @@ fn runtime() -> Arc<Runtime> {
 
 /// Runs `work` and then every task that it has spawned, so that none is left for the next input.
 fn block_on<T>(runtime: &Runtime, work: impl Future<Output = T>) -> Result<T, String> {
-    /// A task that still runs after so many turns waits for something that never comes.
+    /// A task that has not ended after this many turns counts as one that never ends.
     const TURNS: usize = 10_000;
     runtime.block_on(async {
         let result = work.await;
@@ -65,6 +65,6 @@ fn block_on<T>(runtime: &Runtime, work: impl Future<Output = T>) -> Result<T, St
             }
             tokio::task::yield_now().await;
         }
-        Err("a task is left behind".to_owned())
+        Err("a task has not ended".to_owned())
     })
 }

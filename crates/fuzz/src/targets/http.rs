@@ -66,7 +66,7 @@ fn start() -> Call {
     Box::new(move |input| {
         let Some(request) = parse(input) else { return Ok("not a request".to_owned()) };
         let method = request.method().clone();
-        // The task that sums up refused requests in the log stays.
+        // The task that summarizes refused requests in the log has not ended by then.
         let (status, headers, body) = runtime.block_on(async {
             let Ok(response) = app.clone().oneshot(request).await;
             let (head, body) = response.into_parts();
@@ -110,7 +110,7 @@ fn parse(input: &[u8]) -> Option<Request<()>> {
     Some(request)
 }
 
-/// One namespace without components, which the planted token opens.
+/// One namespace without components, for which the planted token is valid.
 struct Source;
 
 impl ReportSource for Source {

@@ -209,7 +209,7 @@ fn repair_postgres(mut input: Vec<u8>) -> Vec<u8> {
         let length = [input[at + 1], input[at + 2], input[at + 3], input[at + 4]];
         let mut length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if length < 4 || length > rest {
-            // Up to what looks like the next message.
+            // Up to the next byte that may begin a message.
             let next = input[at + 5..].iter().position(|byte| TYPES.contains(byte));
             length = next.map_or(rest, |next| next + 4);
             let length = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();

@@ -72,7 +72,7 @@ pub(super) const URL: Target = Target {
     start,
 };
 
-/// What stands for the URL in a section.
+/// The placeholder for the URL in a section.
 const HERE: &str = "URL";
 
 /// Sections with every setting that is a URL, and the kind that reads them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fuzz::{Limits, TARGETS, run};
 
-/// For each target, so that all take about 5 s.
+/// The time for each target: about 5 s for all of them.
 const DURATION: Duration = Duration::from_millis(350);
 
 #[test]
@@ -17,6 +17,6 @@ fn kept_inputs_and_mutations_of_them_are_read_without_a_finding() {
         findings
             .extend(outcome.findings.iter().map(|finding| format!("{}: {finding}", target.name)));
     }
-    // One test for all: the memory is that of the process.
+    // One test runs all targets, since the memory is measured for the whole process.
     assert!(findings.is_empty(), "{findings:#?}");
 }

@@ -19,22 +19,22 @@ pub(crate) fn cpu(pid: i32) -> Result<Duration> {
     Ok(TICK * ticks)
 }
 
-/// Returns its resident memory in bytes.
+/// Returns the resident memory of a process in bytes.
 pub(crate) fn resident(pid: i32) -> Result<u64> {
     status(pid, "VmRSS:").map(|kibibytes| kibibytes * 1024)
 }
 
-/// Returns its resident anonymous memory in bytes.
+/// Returns the resident anonymous memory of a process in bytes.
 pub(crate) fn anonymous(pid: i32) -> Result<u64> {
     status(pid, "RssAnon:").map(|kibibytes| kibibytes * 1024)
 }
 
-/// Returns the number of its threads.
+/// Returns the number of threads of a process.
 pub(crate) fn threads(pid: i32) -> Result<u64> {
     status(pid, "Threads:")
 }
 
-/// Returns its open files, such as `socket:[4711]`. A socket's inode identifies it.
+/// Returns the open files of a process, such as `socket:[4711]`. A socket's inode identifies it.
 pub(crate) fn files(pid: i32) -> Result<BTreeSet<String>> {
     let folder = format!("/proc/{pid}/fd");
     let entries = fs::read_dir(&folder).context(&folder)?;
@@ -42,7 +42,7 @@ pub(crate) fn files(pid: i32) -> Result<BTreeSet<String>> {
     Ok(links.map(|link| link.to_string_lossy().into_owned()).collect())
 }
 
-/// Returns the number of its open files.
+/// Returns the number of open files of a process.
 pub(crate) fn open_files(pid: i32) -> Result<usize> {
     let folder = format!("/proc/{pid}/fd");
     Ok(fs::read_dir(&folder).context(&folder)?.count())

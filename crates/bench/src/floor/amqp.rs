@@ -21,7 +21,7 @@ pub(super) const BODY: u8 = 3;
 pub(super) type Method = (u16, u16);
 pub(super) const DECLARE_OK: Method = (50, 11);
 pub(super) const ACK: Method = (60, 80);
-/// What confirms that a channel is open, in confirm mode, or closed.
+/// The methods that confirm that a channel is open, in confirm mode, or closed.
 pub(super) const CHANNEL_METHODS: [Method; 3] = [(20, 11), (85, 11), (20, 41)];
 
 /// A frame.
@@ -87,7 +87,7 @@ impl Amqp {
         &self.queue
     }
 
-    /// Opens a channel for the run in progress: its number, and the frames to send before those of the run.
+    /// Returns the number of a new channel for the run in progress, and the frames that open it.
     pub(super) fn channel(&mut self) -> (u16, Vec<u8>) {
         self.last_channel = self.last_channel % MAX_CHANNEL + 1;
         if self.last_channel == CHANNEL {

@@ -38,7 +38,7 @@ pub(crate) struct LoadResult {
     pub(crate) samples: Vec<Sample>,
     /// Connections lost before a response; their clients have repeated the request on new ones.
     pub(crate) lost: usize,
-    /// Clients whose last request had no response.
+    /// Clients without a response to their last request.
     pub(crate) unanswered: usize,
 }
 

@@ -16,7 +16,7 @@ settings.configure(
     ALLOWED_HOSTS=["*"],
     SECRET_KEY="of a throw-away bench",
     ROOT_URLCONF=__name__,
-    # It sets Content-Length.
+    # The middleware sets Content-Length.
     MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
     DATABASES={
         "default": {

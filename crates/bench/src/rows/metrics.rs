@@ -54,7 +54,7 @@ fn scrape(bench: &Bench) -> Result<Figure> {
     })
 }
 
-/// Without a caller, so that the memory is not that of reports with ten thousand results.
+/// Measures the memory without a caller, so that it includes no reports with ten thousand results.
 fn memory(bench: &Bench) -> Result<Figure> {
     let url = format!("redis://{HEALTH_USER}:{HEALTH_PASSWORD}@{REDIS2}/1");
     let checks = (0..CHECKS).map(|at| format!("c{at} = \"{url}\"\n"));

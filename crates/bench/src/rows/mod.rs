@@ -1,4 +1,4 @@
-//! The rows: measurements, each of which produces some lines of the table.
+//! The rows: measurements, each of which produces lines of the table.
 
 mod faults;
 mod fresh;

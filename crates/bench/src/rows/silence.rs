@@ -22,8 +22,8 @@ const DURATION: Duration = Duration::from_secs(6);
 /// The number of reports that are read under load.
 const REPORTS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(20);
-/// How many of them are one block.
-const BLOCK: usize = 10;
+/// The number of blocks that the response times are divided into.
+const BLOCKS: usize = 10;
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     let paused = Redis::start(&[&format!("user {HEALTH_USER} on >{HEALTH_PASSWORD} ~* +@all")])?;
@@ -79,7 +79,7 @@ struct OtherChecks(Vec<f64>);
 
 impl OtherChecks {
     fn block_medians(&self) -> Vec<f64> {
-        self.0.chunks(self.0.len() / BLOCK + 1).map(median).collect()
+        self.0.chunks(self.0.len() / BLOCKS + 1).map(median).collect()
     }
 }
 

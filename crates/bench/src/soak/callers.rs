@@ -30,10 +30,10 @@ use crate::soak::rotation::Rotation;
 const INTERVAL: Duration = Duration::from_millis(50);
 /// How long a report may take: the gateway's own limit, and room for a busy machine.
 const REPORT_DEADLINE: Duration = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(2));
-/// How long an answer to an unknown token may take: 3 s for a look at Vault and the delay together, and room for a busy machine.
+/// How long an answer to an unknown token may take: 3 s for a read from Vault and the delay together, and room for a busy machine.
 const REFUSAL_DEADLINE: Duration = Duration::from_secs(5);
-/// The longest time after which a caller hangs up, in milliseconds.
-const MAX_PATIENCE: u64 = 300;
+/// The longest time after which a caller disconnects, in milliseconds.
+const MAX_WAIT: u64 = 300;
 /// The longest status, in characters.
 const MAX_STATUS: usize = 300;
 const REFUSED: &str = r#"{"detail":"Method \"GET\" not allowed."}"#;
@@ -49,7 +49,7 @@ enum Kind {
     Pages,
     OtherNamespace,
     WrongTokens,
-    HangUps,
+    Disconnects,
 }
 
 impl Kind {
@@ -61,7 +61,7 @@ impl Kind {
             83..87 => Self::Pages,
             87..91 => Self::OtherNamespace,
             91..95 => Self::WrongTokens,
-            _ => Self::HangUps,
+            _ => Self::Disconnects,
         }
     }
 }
@@ -121,8 +121,8 @@ impl Callers {
         let mut calls = JoinSet::new();
         while stopped.run_until_cancelled(ticks.tick()).await.is_some() {
             let kind = Kind::choose(&mut random);
-            let patience = Duration::from_millis(random.random_range(0..MAX_PATIENCE));
-            calls.spawn(self.clone().call(kind, patience));
+            let wait = Duration::from_millis(random.random_range(0..MAX_WAIT));
+            calls.spawn(self.clone().call(kind, wait));
             while calls.try_join_next().is_some() {}
         }
         calls.join_all().await;
@@ -142,10 +142,10 @@ impl Callers {
         )
     }
 
-    async fn call(self: Arc<Self>, kind: Kind, patience: Duration) {
+    async fn call(self: Arc<Self>, kind: Kind, wait: Duration) {
         *self.stats.lock().calls.entry(kind).or_default() += 1;
-        if kind == Kind::HangUps {
-            if let Err(error) = self.hang_up(patience).await {
+        if kind == Kind::Disconnects {
+            if let Err(error) = self.disconnect(wait).await {
                 self.findings.report(format!("connect: {error}"));
             }
             return;
@@ -241,12 +241,12 @@ impl Callers {
     }
 
     /// Disconnects before the answer.
-    async fn hang_up(&self, patience: Duration) -> std::io::Result<()> {
+    async fn disconnect(&self, wait: Duration) -> std::io::Result<()> {
         let mut stream = TcpStream::connect(self.address).await?;
         let path = format!("/api/health/{}/", self.token.lock());
         let head = format!("GET {path} HTTP/1.1\r\nHost: soak\r\nCache-Control: no-cache\r\n\r\n");
         stream.write_all(head.as_bytes()).await?;
-        sleep(patience).await;
+        sleep(wait).await;
         Ok(())
     }
 
@@ -258,7 +258,7 @@ impl Callers {
                 let is_complete = body.trim_end().ends_with("</html>");
                 is_complete.then_some(()).ok_or_else(|| format!("the page has no end: {body}"))
             }
-            // Its file is missing from time to time.
+            // The file of the other namespace is missing from time to time.
             (Kind::WrongTokens | Kind::OtherNamespace, 405) if body == REFUSED => Ok(()),
             (Kind::OtherNamespace, 200) => self.judge_report(body, &["redis".to_owned()]),
             (Kind::WrongTokens | Kind::Pages, _) => Err(format!("{status} {content_type}: {body}")),

@@ -1,4 +1,4 @@
-//! Delays, cuts, refuses and swallows at random, on each proxy independently.
+//! Injects random faults into each proxy independently: delays, cuts, refusals, silence.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,7 +30,7 @@ impl Findings {
     }
 
     /// Reports a text of the gateway that contains a secret. The text is quoted without it.
-    pub(super) fn check_text(&self, place: &str, text: &str) {
+    pub(super) fn check_text(&self, source: &str, text: &str) {
         let secrets = self.secrets.lock();
         let leaked: Vec<_> = secrets.iter().filter(|secret| text.contains(*secret)).collect();
         if leaked.is_empty() {
@@ -38,7 +38,7 @@ impl Findings {
         }
         let masked =
             leaked.iter().fold(text.to_owned(), |text, secret| text.replace(*secret, "***"));
-        self.report(format!("{place} contains a secret: {masked}"));
+        self.report(format!("{source} contains a secret: {masked}"));
     }
 
     /// Prints one line, and returns whether nothing was found.

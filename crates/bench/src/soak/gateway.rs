@@ -101,7 +101,7 @@ impl SoakedGateway {
         fs::write(&new, text).and_then(|()| fs::rename(&new, self.file(name))).context(name)
     }
 
-    /// Makes it read all of its files and secrets again.
+    /// Makes the gateway read all of its files and secrets again.
     pub(super) fn reload(&self) {
         if let Some(pid) = Pid::from_raw(self.pid) {
             // This fails only if it has exited, which is found by the next sample.

@@ -8,7 +8,7 @@ use crate::measure::{Measurement, median};
 pub(super) struct Series {
     pub(super) name: &'static str,
     pub(super) unit: &'static str,
-    /// How much the count may vary without a leak, for it depends on the faults of the moment.
+    /// How much the count may vary without a leak, since it depends on the current faults.
     pub(super) allowance: f64,
     pub(super) values: Vec<f64>,
 }
@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(series.figure().verdict(), expected, "{:?}", series.figure());
     }
 
-    /// A wave, as of requests that wait for a silent server.
+    /// Values that vary, as with requests that wait for a silent server.
     fn wave(at: usize) -> f64 {
         number((at * 7919) % 40)
     }

@@ -1,7 +1,7 @@
 //! The soak: hours of requests, faults and rotations, in which nothing may grow.
 //!
 //! All servers are private, so that their counts are those of this gateway, and their passwords can change.
-//! A proxy in front of each delays, cuts, refuses and swallows at random.
+//! A proxy in front of each server injects faults at random: delays, cuts, refusals, silence.
 
 mod callers;
 mod faults;

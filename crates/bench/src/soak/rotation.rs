@@ -112,7 +112,7 @@ impl<'a> Rotation<'a> {
                 self.findings.report(format!("rotate {name}: {error}"));
             }
             self.counts.lock()[at] += 1;
-            // A signal is one more reason to read everything again, at any moment.
+            // A signal also makes the gateway read everything again, possibly during another reload.
             if pause % 4 == 0 {
                 self.gateway.reload();
             }
@@ -139,7 +139,7 @@ impl<'a> Rotation<'a> {
         self.vault().api("POST", &path, &json!({"data": {key: value}})).map(drop)
     }
 
-    /// Returns a new secret, and plants it. Not all of its characters may be in a URL as they are.
+    /// Returns a new secret, and plants it. Some of its characters must be encoded in a URL.
     fn password(&self) -> String {
         format!("a@/?#%{}:b", self.random_secret())
     }
@@ -193,7 +193,7 @@ impl<'a> Rotation<'a> {
         let deadline = Instant::now() + TOKEN_TIMEOUT;
         while self.gateway.status(&token)? != 200 {
             if Instant::now() > deadline {
-                return Err(Error::new("the new one is not accepted"));
+                return Err(Error::new("the new token is not accepted"));
             }
             thread::sleep(Duration::from_secs(1));
         }

@@ -98,7 +98,7 @@ fn postgres_connections(servers: &Servers) -> Result<f64> {
     servers.postgres.sql("postgres", sql)?.parse().context("PostgreSQL's connections")
 }
 
-/// The clients include the one that asks.
+/// The list of clients includes the one that requests it.
 fn redis_connections(redis: &Redis) -> Result<f64> {
     Ok(number(redis.command(&["CLIENT", "LIST"])?.lines().count().saturating_sub(1)))
 }

@@ -1,6 +1,6 @@
-//! Chromium without a window, for the status page: driven by its own protocol over a pipe.
+//! Chromium without a window, for the status page, controlled with the `DevTools` Protocol.
 //!
-//! The protocol needs no driver, no port and no library: each message is JSON that ends with a zero byte.
+//! Over a pipe, the protocol needs no driver, no port and no library: each message is JSON that ends with a zero byte.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -30,7 +30,7 @@ const DEPENDENCIES: [Dependency; 2] = [
 static AXE: PinnedVenv =
     PinnedVenv { folder: "venv-axe", requirements: "axe-playwright-python==0.1.8\n" };
 
-/// The protocol has these file descriptors; the output of the browser is of no use.
+/// The protocol uses the file descriptors 3 and 4; the output of the browser is discarded.
 const START: &str = "exec \"$@\" 3<&0 4>&1 < /dev/null > /dev/null 2>&1";
 
 /// Longer than a page takes on a busy machine.
@@ -68,7 +68,7 @@ impl Chromium {
         let folder = private_folder("chromium")?;
         let mut process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "sh", "-c", START, "sh", PROGRAM])
-            // Its sandbox does not work for root and in containers, and it shows our own pages only.
+            // The sandbox does not work for root or in containers, and the browser shows our own pages only.
             .args(["--headless", "--no-sandbox", "--remote-debugging-pipe", "--no-first-run"])
             // A container may have little shared memory.
             .args(["--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"])
@@ -121,12 +121,12 @@ impl Chromium {
         Ok(tab)
     }
 
-    /// Makes a tab the visible one, which a new tab is at first; the others are hidden.
+    /// Makes a tab the visible one, as a new tab is at first; the others are hidden.
     pub fn select(&mut self, tab: &Tab) -> Result<()> {
         self.on(tab, "Page.bringToFront", &json!({})).map(drop)
     }
 
-    /// The value of an expression of JavaScript, or of the promise that it is.
+    /// The value of a JavaScript expression; a promise is awaited.
     pub fn evaluate(&mut self, tab: &Tab, expression: &str) -> Result<Value> {
         let parameters =
             json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
@@ -162,7 +162,7 @@ impl Chromium {
         Ok(found.iter().map(|it| it.as_str().unwrap_or_default().to_owned()).collect())
     }
 
-    /// What the tab has complained about on its console.
+    /// The exceptions of the tab, and the messages on its console.
     pub fn complaints(&self, tab: &Tab) -> Vec<String> {
         let is_complaint = |event: &&Value| match event["method"].as_str() {
             Some("Runtime.exceptionThrown" | "Runtime.consoleAPICalled") => true,

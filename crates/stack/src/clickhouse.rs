@@ -77,7 +77,7 @@ impl Clickhouse {
     pub fn make_read_only(&self) -> Result<()> {
         self.sql(&format!("DROP TABLE {DATABASE}.{TABLE}"))?;
         let engine = "ReplicatedMergeTree('/events', 'first')";
-        // ATTACH succeeds without a coordinator, CREATE does not.
+        // ATTACH succeeds without a coordinator, but CREATE does not.
         self.sql(&table_statement("ATTACH TABLE", engine)).map(drop)
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn up(engine: &Engine, services: &[&'static Service]) -> Result<Vec<&
         return Ok(to_start);
     }
     if let Err(error) = start(engine, &to_start) {
-        // All or nothing, as for native servers.
+        // A failed run leaves no servers behind, as with native ones.
         return Err(match remove(engine, &to_start) {
             Ok(()) => error,
             Err(second) => Error::new(format!("{error}\n{second}")),
@@ -163,8 +163,8 @@ fn wait_until_healthy(engine: &Engine, services: &[&'static Service]) -> Result<
         let failed = |container: &&Container| container.failure().is_some();
         let timed_out =
             |container: &&Container| Instant::now() > deadline && !container.is_healthy();
-        let culprit = containers.iter().find(failed).or_else(|| containers.iter().find(timed_out));
-        if let Some(container) = culprit {
+        let first = containers.iter().find(failed).or_else(|| containers.iter().find(timed_out));
+        if let Some(container) = first {
             engine.show_log(container)?;
             let state = container.failure().unwrap_or("not healthy in time");
             let service = &container.service;

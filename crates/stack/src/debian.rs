@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 use crate::error::{Context, Error, Result};
 use crate::paths;
 
-/// Installs the packages without starting any service. Without the privileges, the error is the command for an administrator.
+/// Installs the packages without starting any service. Without the privileges, the error contains the command for an administrator.
 pub(crate) fn install(mut packages: Vec<&str>) -> Result<()> {
     packages.sort_unstable();
     packages.dedup();
@@ -19,7 +19,7 @@ pub(crate) fn install(mut packages: Vec<&str>) -> Result<()> {
     let list = packages.join(" ");
     if !Path::new("/usr/bin/apt-get").exists() {
         return Err(Error::new(format!(
-            "this is not a Debian; install what its packages {list} hold by the means of this system"
+            "this is not Debian; install the content of its packages {list} with this system's package manager"
         )));
     }
     let script = paths::workspace().join("crates/stack/src/install.sh");

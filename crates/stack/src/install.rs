@@ -9,7 +9,7 @@ use crate::{debian, python};
 /// A package or environment that must be installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dependency {
-    /// A Debian package, which is installed if this file exists; a folder `*` matches a version number.
+    /// A Debian package, which counts as installed if this file exists; a folder `*` matches a version number.
     Debian {
         /// Its name.
         package: &'static str,

@@ -26,7 +26,7 @@ for package in "$@"; do
     fi
 done
 
-# Their dependencies bring services as well: Erlang's port mapper would listen on all addresses after the next boot.
+# The dependencies of the packages bring services as well: Erlang's port mapper would listen on all addresses after the next boot.
 enabled | while read -r link; do
     case "$before" in
         *"$link"*) ;;

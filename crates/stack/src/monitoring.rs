@@ -35,9 +35,9 @@ pub struct Monitoring {
 /// The addresses of both servers.
 #[derive(Clone, Copy, Debug)]
 pub struct MonitoringAddresses {
-    /// That of Prometheus.
+    /// The address of Prometheus.
     pub prometheus: SocketAddrV4,
-    /// That of Alertmanager.
+    /// The address of Alertmanager.
     pub alertmanager: SocketAddrV4,
 }
 
@@ -155,7 +155,7 @@ fn prepare_alertmanager(
     write(&home.join("alertmanager.yml"), &config.to_string())?;
     Ok(Program::new("alertmanager", ALERTMANAGER, home)
         .args(["--config.file=alertmanager.yml", "--storage.path=data"])
-        // It would look for others of its kind.
+        // By default, Alertmanager listens for others to form a cluster.
         .args(["--cluster.listen-address="])
         .args([format!("--web.listen-address={address}")])
         .ready(move || ready(address)))

@@ -72,7 +72,7 @@ impl Moto {
         Self::private(3600)
     }
 
-    /// Starts a server with buckets, bus and a distribution that checks signatures and permissions.
+    /// Starts a server that checks signatures and permissions, with buckets, a bus and a distribution.
     ///
     /// Also returns the access key of a user that may only do `actions`.
     pub fn start_checking(actions: &[&str]) -> Result<(Self, Keys)> {

@@ -15,7 +15,7 @@ use crate::{HEALTH_PASSWORD, HEALTH_USER, port};
 pub(crate) const DEPENDENCY: Dependency =
     Dependency::Debian { package: "pgpool2", file: "/usr/sbin/pgpool" };
 
-/// Pgpool's immediate shutdown. It replaces children that exit, so only its main process knows all of them.
+/// The signal for an immediate shutdown. Pgpool replaces children that exit, so only its main process knows all of them.
 const STOP: Signal = Signal::QUIT;
 
 /// A private Pgpool for one server.
@@ -46,7 +46,7 @@ fn prepare(home: &Path, port: u16, upstream: u16) -> Result<Program> {
     crate::paths::recreate(home)?;
     chown_to_account(home)?;
     let folder = home.display();
-    // Without a replica, there is no primary to look for. It listens on a socket beside its port.
+    // Without a replica, there is no primary to look for. Pgpool also listens on a Unix socket.
     let config = format!(
         "backend_clustering_mode = 'raw'\n\
          backend_hostname0 = '127.0.0.1'\n\

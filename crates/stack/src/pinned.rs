@@ -11,7 +11,7 @@ use crate::{paths, python};
 pub struct PinnedVenv {
     /// Its folder below `.stack`.
     pub folder: &'static str,
-    /// The content of its requirements file, one `name==version` on each line, with all that they need: nothing else is installed.
+    /// The content of its requirements file, one `name==version` on each line, with all dependencies: nothing else is installed.
     pub requirements: &'static str,
 }
 

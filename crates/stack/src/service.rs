@@ -110,7 +110,7 @@ impl Service {
             process.end(self.stop, STOP_TIMEOUT);
             // Reaps it if it is a child of this process, and fails otherwise.
             waitpid(Some(process.pid()), WaitOptions::NOHANG).ok();
-            // A process counts as ended when its first thread is gone; its sockets go with its last.
+            // A process is a zombie once its first thread has ended, but its sockets are closed with the last one.
             let deadline = Instant::now() + STOP_TIMEOUT;
             while self.is_listening() && Instant::now() < deadline {
                 thread::sleep(POLL_INTERVAL);

@@ -135,7 +135,7 @@ fn up_native(services: &[&'static Service]) -> Result<Vec<&'static Service>> {
         return Err(Error::new(errors.join("\n")));
     }
     if let Err(error) = start_all(&to_start) {
-        // All or nothing: a failed run leaves no servers behind.
+        // A failed run leaves no servers behind.
         to_start.iter().try_for_each(|service| service.stop().map(drop))?;
         return Err(error);
     }

@@ -102,7 +102,7 @@ async def misbehave(connection):
             for text in path(connection)[1:]:
                 await connection.send(text)
             connection.transport.pause_reading()
-            # Longer than any client waits. Without reading, the server does not notice that the client is gone.
+            # Longer than any client waits. Without reading, the server does not notice that the client has disconnected.
             await asyncio.sleep(30)
             connection.transport.resume_reading()
         case ["close", code, *reason]:

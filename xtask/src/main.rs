@@ -57,7 +57,7 @@ enum Task {
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:28080")]
         listen: SocketAddr,
     },
-    /// Run all lints and tests, against the real backends; or only the tests of some crates; or, as `failures`, those that docs/failures.md names.
+    /// Run all lints, and all tests on the real backends; with crates, only their tests; with `failures`, those that docs/failures.md names.
     Test {
         #[command(flatten)]
         backends: BackendArgs,

@@ -58,7 +58,7 @@ fn check_in(root: &Path) -> Result<()> {
 /// Checks some of the files below a root.
 type Check = fn(&Path) -> Result<()>;
 
-/// The folders that are checked, each with what checks its files that no later one has.
+/// The folders that are checked, each with its check. A file belongs to the last of them that contains it.
 const PARTS: &[(&str, Check)] = &[
     ("", |root| {
         compose(&root.join("docker-compose.yml"))?;
@@ -145,7 +145,7 @@ fn is_pinned(action: &str) -> bool {
 /// Validates the manifests strictly, and checks the version of the gateway's image and the configurations in config maps.
 fn kubernetes(files: &[PathBuf]) -> Result<()> {
     let mut validate = tool("kubernetes-validate");
-    // It would warn of the resources of the Prometheus Operator, which have their own schemas.
+    // Otherwise, it warns about the resources of the Prometheus Operator, which have their own schemas.
     validate.args(["--strict", "--quiet", "--no-warn", "--kubernetes-version", KUBERNETES]);
     cargo::run(validate.args(files))?;
     for file in files {
@@ -228,7 +228,7 @@ fn grafana(dashboard: &Path) -> Result<()> {
     let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
     let rules = targets.enumerate().map(|(at, target)| {
         let expression = target["expr"].as_str().unwrap_or_default();
-        // Any duration that Grafana may set.
+        // Grafana replaces the variable with a duration.
         let expression = expression.replace("$__rate_interval", "5m");
         json!({"record": format!("dashboard:expression_{at}"), "expr": expression})
     });
@@ -262,7 +262,7 @@ fn config_maps(files: &[PathBuf]) -> Result<()> {
     if folders.is_empty() {
         return Err(Error::new("no manifest contains a config map"));
     }
-    // One by one, because each may define the namespace `production`.
+    // They are checked one by one, because each may define the namespace `production`.
     for folder in folders.lines() {
         let check = ["run", "--quiet", "--locked", "--package", "gateway", "--", "check-config"];
         cargo::run(cargo::cargo(&check).arg(folder))?;

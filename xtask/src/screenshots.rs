@@ -25,14 +25,14 @@ const HEIGHT: u32 = 1000;
 /// The time in which every check gets as many results as the page shows.
 const RUNNING: Duration = Duration::from_secs(62);
 
-/// The time in which the failure gets some.
+/// The time in which the failing checks get some results.
 const FAILING: Duration = Duration::from_secs(8);
 
 /// Runs the demo with a Redis of its own, stops that after a minute, and takes the pictures.
 pub(crate) fn run() -> Result<()> {
     stack::up(&Backends::all(), Mode::Automatic)?;
     let mut redis = Redis::start(&[])?;
-    // Beside that of the demo, since it refers to the same files.
+    // The file is beside the demo's configuration, since it refers to the same files.
     let config = stack::state().join("screenshots.toml");
     let text = with_redis(&files::read(&stack::demo_config())?, redis.port())?;
     write(&config, text.as_bytes())?;

@@ -10,7 +10,7 @@ use stack::{Backends, Error, Mode, Result};
 use crate::workspace::Workspace;
 use crate::{cargo, deny, doc, manifests};
 
-/// The tests that take long are in modules of this name, and run on demand only. Each of them pins something that a faster one pins less thoroughly.
+/// The tests that take long are in modules of this name, and run on demand only. A faster test also notices most of what each of them notices.
 const SLOW: &str = "slow::";
 
 /// Runs all lints and tests until a step fails; the last line is the number of tests.

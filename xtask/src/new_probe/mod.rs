@@ -52,7 +52,7 @@ fn changes(root: &Path, name: &str) -> Result<Vec<Change>> {
     let names = Names::new(name)?;
     let folder = root.join("crates").join(&names.package);
     if folder.exists() {
-        return Err(Error::new(format!("crates/{} exists already", names.package)));
+        return Err(Error::new(format!("crates/{} already exists", names.package)));
     }
     let mut changes: Vec<Change> = TEMPLATES
         .iter()
@@ -118,7 +118,7 @@ fn apply(changes: &[Change]) -> Result<()> {
     Ok(())
 }
 
-/// Restores the previous files, best effort: the caller reports the error that came first.
+/// Restores the previous files. Errors are ignored, since the caller reports the one that came first.
 fn restore(changes: &[Change]) {
     for change in changes {
         match &change.before {

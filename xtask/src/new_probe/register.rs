@@ -7,20 +7,20 @@ pub(super) type Edit = fn(&str, &Names) -> Option<String>;
 
 /// The files to be edited, each with its edit.
 pub(super) const EDITS: &[(&str, Edit)] = &[
-    ("Cargo.toml", in_the_workspace),
-    ("gateway/Cargo.toml", in_the_gateway),
-    ("gateway/src/kinds.rs", in_the_table),
-    (".github/CODEOWNERS", in_the_owners),
+    ("Cargo.toml", add_to_workspace),
+    ("gateway/Cargo.toml", add_to_gateway),
+    ("gateway/src/kinds.rs", add_to_table),
+    (".github/CODEOWNERS", add_to_owners),
 ];
 
 /// Adds a line to the paths of the other probes.
-fn in_the_workspace(text: &str, names: &Names) -> Option<String> {
+fn add_to_workspace(text: &str, names: &Names) -> Option<String> {
     let line = format!("{0} = {{ path = \"crates/{0}\" }}", names.package);
     insert_sorted(text, &line, |line| line.starts_with("probe-") && line.contains("{ path = "))
 }
 
 /// Adds the optional dependency, and the feature of the same name to the default ones.
-fn in_the_gateway(text: &str, names: &Names) -> Option<String> {
+fn add_to_gateway(text: &str, names: &Names) -> Option<String> {
     let (before, rest) = text.split_once("default = [")?;
     let (features, after) = rest.split_once(']')?;
     let mut features: Vec<&str> =
@@ -41,13 +41,13 @@ fn in_the_gateway(text: &str, names: &Names) -> Option<String> {
 }
 
 /// Adds a row of two lines: the feature and the kind.
-fn in_the_table(text: &str, names: &Names) -> Option<String> {
+fn add_to_table(text: &str, names: &Names) -> Option<String> {
     let row = format!("    #[cfg(feature = \"{}\")]\n    {}::KIND,", names.package, names.module);
     insert_sorted(text, &row, |line| line.starts_with("    #[cfg(feature = \"probe-"))
 }
 
 /// Adds a line with the owners of everything else, until the crate gets its own.
-fn in_the_owners(text: &str, names: &Names) -> Option<String> {
+fn add_to_owners(text: &str, names: &Names) -> Option<String> {
     let owners = text.lines().find_map(|line| line.strip_prefix("* "))?.trim_start();
     let line = format!("/crates/{}/ {owners}", names.package);
     insert_sorted(text, &line, |line| line.starts_with("/crates/probe-"))
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_workspace_gets_a_line_among_the_other_probes() {
         check(
-            in_the_workspace,
+            add_to_workspace,
             "rabbit",
             "probe = { path = \"crates/probe\" }\nprobe-cache = { path = \"crates/probe-cache\" }\n\ntokio = \"1\"\n",
             "probe = { path = \"crates/probe\" }\nprobe-cache = { path = \"crates/probe-cache\" }\nprobe-rabbit = { path = \"crates/probe-rabbit\" }\n\ntokio = \"1\"\n",
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_gateway_gets_a_feature_that_is_on_by_default() {
         check(
-            in_the_gateway,
+            add_to_gateway,
             "rabbit",
             "default = [\"probe-cache\", \"probe-vault\"]\n\nprobe-cache = { workspace = true, optional = true }\nprobe-vault = { workspace = true, optional = true }\n",
             "default = [\"probe-cache\", \"probe-rabbit\", \"probe-vault\"]\n\nprobe-cache = { workspace = true, optional = true }\nprobe-rabbit = { workspace = true, optional = true }\nprobe-vault = { workspace = true, optional = true }\n",
@@ -98,9 +98,9 @@ mod tests {
         let long = "cloud-front-with-a-name-of-forty-letters";
         let names = Names::new(long).unwrap();
         let before = "default = [\"probe-cache\", \"probe-postgres\", \"probe-redis\"]\nprobe-redis = { workspace = true, optional = true }\n";
-        let after = in_the_gateway(before, &names).unwrap();
+        let after = add_to_gateway(before, &names).unwrap();
         assert!(after.starts_with("default = [\n    \"probe-cache\",\n"), "{after}");
-        let again = in_the_gateway(&after, &Names::new("ab").unwrap()).unwrap();
+        let again = add_to_gateway(&after, &Names::new("ab").unwrap()).unwrap();
         assert!(
             again.starts_with("default = [\n    \"probe-ab\",\n    \"probe-cache\",\n"),
             "{again}"
@@ -117,18 +117,18 @@ mod tests {
             format!("const KINDS: &[Kind] = &[\n{}];\n", rows.concat())
         };
         check(
-            in_the_table,
+            add_to_table,
             "rabbit",
             &table(&["cache", "vault"]),
             &table(&["cache", "rabbit", "vault"]),
         );
-        check(in_the_table, "websocket", &table(&["cache"]), &table(&["cache", "websocket"]));
+        check(add_to_table, "websocket", &table(&["cache"]), &table(&["cache", "websocket"]));
     }
 
     #[test]
     fn the_owners_of_everything_own_the_new_crate() {
         check(
-            in_the_owners,
+            add_to_owners,
             "rabbit",
             "* @example/all\n/crates/probe-cache/ @example/cache\n/docs/ @example/docs\n",
             "* @example/all\n/crates/probe-cache/ @example/cache\n/crates/probe-rabbit/ @example/all\n/docs/ @example/docs\n",

@@ -23,7 +23,7 @@ fn a_name_that_no_crate_can_have_is_rejected() {
 #[test]
 fn an_existing_crate_is_left_unchanged() {
     let error = changes(stack::workspace(), "postgres").err().unwrap();
-    assert_eq!(error.to_string(), "crates/probe-postgres exists already");
+    assert_eq!(error.to_string(), "crates/probe-postgres already exists");
 }
 
 #[test]

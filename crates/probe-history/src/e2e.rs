@@ -1,4 +1,4 @@
-//! The end-to-end check: puts an event on the bus and waits for its row in the database.
+//! The end-to-end check: puts an event on the bus and waits for its row.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Checks each stage of an application's history pipeline, and sends an event through all of them.
+//! Checks each stage of an application's history pipeline, and sends an event through it.
 //!
 //! ```toml
 //! [history.clickhouse]
@@ -67,7 +67,7 @@ enum HistoryCheck {
     EventBridge(Arc<EventBridge>, Stage),
     Api(Arc<HealthEndpoint>),
     Files(Arc<Bucket>),
-    /// Its settings are not known yet.
+    /// A check with settings that are not known yet.
     Unavailable(Failure),
 }
 

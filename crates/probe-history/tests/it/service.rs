@@ -4,10 +4,11 @@ use serde_json::json;
 use stack::history::{Behaviour, History};
 use stack::localstack::DESTINATION;
 
-use crate::pipeline::{LOST, Pipeline, assert_lines, failures, failures_without_event, local};
+use crate::pipeline::{Pipeline, assert_lines, failures, failures_without_event, local};
 
 #[tokio::test]
 async fn an_event_that_the_service_rejects_is_lost() {
+    let lost = "e2e: arrive: the event is not in the database within 3s (the bus accepted it ";
     let mut pipeline = Pipeline::start();
     let bus = pipeline.localstack.bus(pipeline.history.port()).unwrap();
     let component = pipeline.component();
@@ -17,7 +18,7 @@ async fn an_event_that_the_service_rejects_is_lost() {
         let destination = json!({"Name": DESTINATION, "InvocationEndpoint": endpoint});
         bus.call("update_api_destination", &destination).unwrap();
         // The health endpoint still reports success.
-        assert_lines(&failures_without_event(&component).await, &[LOST]);
+        assert_lines(&failures_without_event(&component).await, &[lost]);
     }
     let endpoint = format!("http://127.0.0.1:{}/events", pipeline.history.port());
     let destination = json!({"Name": DESTINATION, "InvocationEndpoint": endpoint});
@@ -26,5 +27,5 @@ async fn an_event_that_the_service_rejects_is_lost() {
 
     pipeline.history.server.stop();
     let refused = format!("api: connect: connection refused ({})", local(pipeline.history.port()));
-    assert_lines(&failures_without_event(&component).await, &[LOST, &refused]);
+    assert_lines(&failures_without_event(&component).await, &[lost, &refused]);
 }

@@ -1,4 +1,4 @@
-//! The context of one call, which a task-local carries through the SDK to the HTTP client.
+//! A call's context, which a task-local carries through the SDK to the HTTP client.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-//! The settings and the calls of one AWS region, or endpoint, with one set of credentials.
+//! The settings and calls of one AWS region or endpoint with one set of credentials.
 
 use std::error::Error;
 use std::fmt;

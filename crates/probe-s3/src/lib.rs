@@ -1,4 +1,4 @@
-//! Checks that each bucket grants the kinds of access that the application needs, and uses no others.
+//! Checks that each bucket grants the kinds of access that the application needs.
 //!
 //! ```toml
 //! [s3.files]
@@ -7,6 +7,8 @@
 //! access = ["list", "read", "write", "delete"]
 //! prefix = "tmp/"          # where the gateway's own objects go: `tmp/health-gateway/...`
 //! ```
+//!
+//! A check makes no other access.
 //!
 //! The check itself is in `aws-client`, since `probe-history` uses it for its files, too.
 

@@ -1,4 +1,4 @@
-//! The canaries that are still to be deleted, and when to sweep for those of other processes.
+//! The canaries still to be deleted, and when to sweep for those of other processes.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};

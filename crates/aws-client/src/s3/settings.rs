@@ -50,7 +50,7 @@ impl Bucket {
         }
         let config = aws_sdk_s3::config::Builder::from(aws.config()).force_path_style(path_style);
         let (target, prefix) = (target(&aws, &bucket, path_style), prefix.unwrap_or_default());
-        // Without the credentials, which may be rotated before a canary is deleted.
+        // The identity excludes the credentials, which may be rotated before a canary is deleted.
         let identity = Secret::unmasked(format!("{target} {bucket} {prefix}"));
         Some(Self {
             client: aws_sdk_s3::Client::from_conf(config.build()),

@@ -1,4 +1,4 @@
-//! Credentials of the default chain, which reads the environment: each check runs in its own process.
+//! Credentials of the default chain: each check runs in a process with its own environment.
 
 use std::env;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The check: server health, a lookup of the token, and the secrets that must be readable.
+//! The check: server health, a lookup of the token, and reads of the secrets.
 
 use std::sync::Arc;
 use std::time::SystemTime;

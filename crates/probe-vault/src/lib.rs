@@ -1,4 +1,4 @@
-//! Checks that Vault is initialized, unsealed and active, that the session's token is valid, and that secrets are readable.
+//! Checks that Vault is active, that the token is valid, and that secrets are readable.
 //!
 //! The session, its login and its connection come from `vault-client` and are shared by all users of the same Vault, usually also by the gateway's own secrets.
 

@@ -1,4 +1,4 @@
-//! Tests the probe with real OpenBao servers: the shared one and private ones in each state.
+//! Tests the probe with real OpenBao servers: a shared one, and one in each state.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 

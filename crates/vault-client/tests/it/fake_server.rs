@@ -1,4 +1,4 @@
-//! A small HTTP server that stands in for Kubernetes, a proxy or an impostor of Vault.
+//! A small HTTP server that stands in for Kubernetes, a proxy or a false Vault.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};

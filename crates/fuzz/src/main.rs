@@ -1,4 +1,4 @@
-//! Runs targets for a given time, each in a process of its own, and prints a table.
+//! Runs targets for a given time, each in its own process, and prints a table.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -12,9 +12,9 @@ use tokio::runtime::{Builder, Runtime};
 
 /// A kind of input, and the code of the product that reads it.
 pub struct Target {
-    /// The name, which is also that of its folder in the corpus.
+    /// The name of the target and of its folder in the corpus.
     pub name: &'static str,
-    /// What it reads.
+    /// A description of the inputs.
     pub about: &'static str,
     /// The longest input.
     pub max_length: usize,

@@ -1,4 +1,4 @@
-# Installs the Debian packages given as arguments, and keeps their services from starting, now and at boot.
+# Installs the given Debian packages, and keeps their services from starting, now and at boot.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 

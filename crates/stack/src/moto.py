@@ -1,4 +1,4 @@
-"""moto's server, with AWS's error codes where moto's differ, and with a clock that may be wrong.
+"""moto's server with AWS's error codes, and with a clock that may be wrong.
 
 Its arguments are the address and the port to listen on, and the number of seconds by which its clock is ahead.
 """

@@ -43,7 +43,7 @@ pub struct Program {
 /// How long a started process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// Until it is ended.
+    /// Until the process is ended.
     Detached,
     /// At most as long as this process.
     Bound,

@@ -51,7 +51,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// How the servers run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// As those that are already up; if none is, in containers if an engine can pull images, and natively otherwise.
+    /// In the mode of the servers that are already up. If none is up: in containers if an engine can pull images, and natively otherwise.
     #[default]
     Automatic,
     /// As processes of this machine.

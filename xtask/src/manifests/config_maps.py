@@ -1,4 +1,4 @@
-"""Writes the config maps among the given manifests to folders, one file for each key, as the kubelet does.
+"""Writes the config maps of manifests to folders, one file per key, like the kubelet.
 
 Usage: config_maps.py TARGET MANIFEST... Prints the folders.
 """

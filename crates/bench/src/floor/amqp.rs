@@ -69,10 +69,10 @@ impl Amqp {
         let tune_ok = method(0, (10, 31), &[&[high, low, 0, 2, 0, 0, 0, 0]]);
         amqp.send(&[tune_ok, method(0, (10, 40), &[&short_string(RABBIT_VHOST), &[0, 0]])])?;
         amqp.expect((10, 41))?;
-        // Exclusive and auto-delete.
+        // The queue is exclusive and auto-delete.
         let declare =
             method(CHANNEL, (50, 10), &[&[0, 0], &short_string(&amqp.queue), &[0b1100], &[0; 4]]);
-        // With no-ack.
+        // The flag is no-ack.
         let consume =
             method(CHANNEL, (60, 20), &[&[0, 0], &short_string(&amqp.queue), &[0, 0b10], &[0; 4]]);
         amqp.send(&[open_channel(CHANNEL), declare, consume])?;
@@ -154,7 +154,7 @@ pub(super) fn publish(
     properties: &[u8],
     body: &str,
 ) -> Vec<u8> {
-    // With the mandatory flag.
+    // The flag is mandatory.
     let publish =
         method(channel, (60, 40), &[&[0, 0], &short_string(exchange), &short_string(key), &[1]]);
     let size = u64::try_from(body.len()).unwrap_or_default().to_be_bytes();

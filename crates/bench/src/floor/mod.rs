@@ -19,9 +19,9 @@ use crate::error::{Context, Error, Result};
 /// Which requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Requests {
-    /// Those of the gateway, which verify what `working` promises.
+    /// The requests of the gateway, which verify the conditions of `working`.
     OfGateway,
-    /// The smallest of each protocol, which verify less: `SELECT 1`, `PING`, a passive declaration, Celery's `ping`.
+    /// The smallest requests of each protocol, which verify less: `SELECT 1`, `PING`, a passive declaration, Celery's `ping`.
     Smallest,
 }
 

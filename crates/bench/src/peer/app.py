@@ -1,4 +1,4 @@
-"""The peer's application: django-health-check with the checks of the gateway, configured by environment variables."""
+"""The peer's application: django-health-check with the gateway's checks, configured by environment variables."""
 
 import datetime
 import os

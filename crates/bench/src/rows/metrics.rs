@@ -1,4 +1,4 @@
-//! CPU time of a scrape, and the memory of ten thousand checks that run and are scraped.
+//! CPU time of a scrape, and the memory of ten thousand checks that are scraped.
 
 use std::thread;
 use std::time::{Duration, Instant};

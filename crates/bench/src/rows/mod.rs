@@ -33,7 +33,7 @@ impl Bench {
 
 /// A measurement, which produces one or more figures.
 pub(crate) struct Row {
-    /// Its name for `--only`.
+    /// The value of `--only` that selects the row.
     pub(crate) name: &'static str,
     pub(crate) run: fn(&Bench) -> Result<Vec<Figure>>,
 }

@@ -129,7 +129,7 @@ fn start_reference() -> Call {
     Box::new(move |input| {
         let value = String::from_utf8_lossy(input);
         let value = serde_json::Value::String(value.replace(['\0', '\u{7f}'], "")).to_string();
-        // As an access token, as URLs, and as a token of Vault.
+        // The value is an access token, two URLs, and a token of Vault.
         let text = format!(
             "namespace = \"fuzz\"\naccess_token = {value}\n[redis]\nurl = {value}\n[rabbit]\nurl = {value}\n[vault]\nurl = \"http://vault\"\ntoken = {value}\n"
         );

@@ -11,18 +11,18 @@ const COMPLETE: usize = 1024 * 1024 - 64;
 /// An answer that a hostile backend sends in place of its own.
 #[derive(Clone)]
 pub struct Hostile {
-    /// What it does, for the failure of a test.
+    /// The name that the failure of a test shows.
     pub(crate) name: String,
     /// The backend's own answer is passed on up to and including these bytes.
     pub(crate) after: &'static [u8],
     /// Sent once.
     pub(crate) start: Arc<[u8]>,
-    /// Sent after that again and again until the client closes the connection, unless it is empty.
+    /// Sent repeatedly after `start` until the client closes the connection, unless it is empty.
     pub(crate) endless: Arc<[u8]>,
 }
 
 impl Hostile {
-    /// Sends `start` once, and then `endless` again and again. If `endless` is empty, the connection stays open and silent.
+    /// Sends `start` once, and then `endless` repeatedly. If `endless` is empty, the connection stays open and silent.
     pub fn new(name: impl Into<String>, start: impl AsRef<[u8]>, endless: &[u8]) -> Self {
         let (start, endless) = (Arc::from(start.as_ref()), Arc::from(endless));
         Self { name: name.into(), after: b"", start, endless }

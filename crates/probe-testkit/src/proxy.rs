@@ -89,7 +89,7 @@ impl FaultProxy {
         self.mode.send_replace(Mode::Swallow);
     }
 
-    /// Forwards nothing on the connections that are open now, like a firewall that has forgotten them. New ones work.
+    /// Forwards nothing on the connections that are open now, like a firewall that has dropped their state. New connections work.
     pub fn swallow_open(&self) {
         self.mode.send_replace(Mode::SwallowFirst(self.counts().accepted));
     }

@@ -118,16 +118,16 @@ impl Requests<'_> {
             if self.pending.is_empty() && !self.read().await {
                 return;
             }
-            let goes_on = self.hold(&mut modes).await;
+            let is_open = self.hold(&mut modes).await;
             let sent = server.write_all(&self.pending).await;
-            if !goes_on || sent.is_err() {
+            if !is_open || sent.is_err() {
                 return;
             }
             self.pending.clear();
         }
     }
 
-    /// Waits until the mode lets data pass, and reads meanwhile, so that a closed connection is noticed: then it returns `false`.
+    /// Waits until the mode lets data pass; returns `false` as soon as the client closes the connection, which reading detects.
     async fn hold(&mut self, modes: &mut ModeReceiver) -> bool {
         let opened = modes.open();
         tokio::pin!(opened);
@@ -135,7 +135,7 @@ impl Requests<'_> {
             tokio::select! {
                 biased;
                 () = &mut opened => return true,
-                goes_on = self.read() => if !goes_on { return false },
+                is_open = self.read() => if !is_open { return false },
             }
         }
     }
@@ -170,7 +170,7 @@ async fn forward_responses(
         }
         modes.open().await;
         if let Some(hostile) = modes.hostile() {
-            // A connection that has answered falsely is closed with the end of the fault.
+            // A connection with a hostile answer is closed when the fault ends.
             return tokio::select! {
                 () = answer(hostile, chunk, server, client) => {}
                 () = modes.changed() => {}

@@ -105,7 +105,7 @@ pub fn component_sharing(
 
 /// The errors of an invalid section, each as `line: key: message`; panics if the section is valid.
 ///
-/// Of an unknown key, only the key is told, and not all the keys that are known: `docs/configuration.md` is compared with those.
+/// The error of an unknown key comes without the list of known keys: `docs/configuration.md` is compared with that list.
 #[track_caller]
 pub fn diagnostics(kind: &Kind, section: &str, toml: &str) -> Vec<String> {
     match build(kind, section, toml, &SharedResources::default()) {
@@ -114,7 +114,7 @@ pub fn diagnostics(kind: &Kind, section: &str, toml: &str) -> Vec<String> {
     }
 }
 
-/// An error without the keys that would be right in place of an unknown one.
+/// An error without the list of known keys that follows an unknown key.
 pub fn without_known_keys(line: &str) -> &str {
     let list = line.contains(": unknown key `").then(|| line.find(", expected one of ")).flatten();
     list.map_or(line, |list| &line[..list])

@@ -9,7 +9,7 @@ use crate::{Authority, Identity};
 
 /// An authority, a server's identity as files, and a client identity, all from one authority.
 ///
-/// The files exist for as long as this does.
+/// The files exist for as long as this value.
 #[derive(Debug)]
 pub struct TlsFiles {
     /// The authority that issued both identities.

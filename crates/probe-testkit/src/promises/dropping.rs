@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_millis(500);
 /// After a run is dropped at any point, the next run succeeds, and so does a concurrent one that shares its connection.
 pub(crate) async fn leaves_nothing(suite: &Suite) {
     let proxy = suite.proxy();
-    // Slow enough that every wait is hit by some point.
+    // The delay makes each wait long enough that some point falls into it.
     proxy.delay(Duration::from_millis(1));
     let shared = Arc::<SharedResources>::default();
     let one = suite.component_sharing(&proxy, &shared).await;

@@ -1,4 +1,4 @@
-//! Answers of a backend that flood, nest deeply, or declare lengths that fit into no memory.
+//! Answers of a backend that flood, nest deeply, or declare lengths that exceed all memory.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ impl Memory {
         Self { resident: value("VmHWM:"), reserved: value("VmPeak:") }
     }
 
-    /// How the memory has grown too much since `before`, if it has. The kernel counts pages for each thread, so that a peak can seem to fall.
+    /// The excess over the limits since `before`, if there is any. The kernel counts pages for each thread, so that a peak can seem to fall.
     fn exceeds(self, before: Self) -> Option<String> {
         let resident = self.resident.saturating_sub(before.resident);
         let reserved = self.reserved.saturating_sub(before.reserved);

@@ -5,7 +5,7 @@ use probe_testkit::promises;
 
 use crate::toy::{Flaw, Server, build};
 
-/// The suite's panic for the toy with `flaw` begins with `expected`.
+/// Asserts that the suite's panic for the toy with `flaw` names the promise `expected`.
 macro_rules! breaks {
     ($flaw:ident, $expected:literal) => {{
         let kind = Kind { name: "toy", build: |section| build(section, Flaw::$flaw) };

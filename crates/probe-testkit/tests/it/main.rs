@@ -1,4 +1,4 @@
-//! The testkit against a probe that keeps every promise, and against probes that break one each.
+//! Tests the testkit with a correct probe, and with probes that break one promise.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 

@@ -29,7 +29,7 @@ async fn read(client: &mut TcpStream) -> io::Result<String> {
 }
 
 #[tokio::test]
-async fn it_forwards_everything_and_counts() {
+async fn the_proxy_forwards_everything_and_counts() {
     let proxy = proxy().await;
     let mut first = client(proxy.address()).await;
     assert_eq!(ping(&mut first).await.unwrap(), "what?\n");

@@ -1,4 +1,4 @@
-//! A small server with a login and pings, and a probe for it with at most one flaw.
+//! A server with a login and pings, and a probe with at most one flaw.
 
 use std::io;
 use std::net::SocketAddr;

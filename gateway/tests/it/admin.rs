@@ -71,7 +71,7 @@ fn the_tasks_are_those_of_the_endpoint() {
     let connections: Vec<_> = (0..100).map(|_| TcpStream::connect(gateway.address)).collect();
     expect("a task for each connection", |tasks| *tasks >= 100);
     drop(connections);
-    // Those of the gateway itself remain.
+    // The tasks of the gateway itself remain.
     expect("their end", |tasks| *tasks < 50);
 }
 

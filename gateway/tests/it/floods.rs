@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use crate::running::{FILE, Gateway, PATIENCE, TOKEN, get, receive, send, wait_for};
+use crate::running::{FILE, Gateway, TIMEOUT, TOKEN, get, receive, send, wait_for};
 
 #[test]
 fn callers_beyond_the_file_descriptors_make_room() {
@@ -10,7 +10,7 @@ fn callers_beyond_the_file_descriptors_make_room() {
     let idle: Vec<_> = (0..150).map(|_| TcpStream::connect(gateway.address)).collect();
     let begun = std::time::Instant::now();
     assert_eq!(get(gateway.address, TOKEN, &[]).status, 200);
-    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < TIMEOUT / 2, "{:?}", begun.elapsed());
     assert!(idle.iter().all(Result::is_ok));
     assert!(!gateway.log().contains("accept failed"), "{}", gateway.log());
 }

@@ -116,7 +116,7 @@ fn the_queues_of_a_check_are_series_of_their_own() {
 }
 
 #[test]
-fn the_format_is_the_one_that_is_asked_for() {
+fn the_format_is_the_requested_one() {
     let (_gateway, own) = start(&format!("{FILE}[redis]\nurl = \"redis://127.0.0.1:1\"\n"));
     let open_metrics = "Accept: application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3";
     let answer = scrape(own, &[open_metrics]);
@@ -136,7 +136,7 @@ fn the_format_is_the_one_that_is_asked_for() {
 #[test]
 fn exactly_the_listed_families_are_exposed() {
     let (gateway, own) = start(FILE);
-    // The first status code.
+    // No status code has a series before the first report.
     gateway.report();
     let text = scrape(own, &[]).body;
     let exposed: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();

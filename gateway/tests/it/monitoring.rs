@@ -1,4 +1,4 @@
-//! The alert rules under a real Prometheus and Alertmanager, on a clock where a minute takes a second.
+//! The alert rules under a real Prometheus and Alertmanager, with minutes shortened to seconds.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -120,13 +120,13 @@ fn a_stopped_redis_is_one_alert_with_its_step_and_silent_in_maintenance() {
     assert_eq!(fires, ["firing", "redis", description]);
     redis.server.restart().unwrap();
     let expected = [["firing", "redis"], ["resolved", "redis"]];
-    let alerts = wait_for("its end", || match &webhook.alerts()[..] {
+    let alerts = wait_for("the end of the alert", || match &webhook.alerts()[..] {
         [] | [_] => Err(format!("{:?}", monitoring.alerts())),
         alerts => Ok(alerts.to_vec()),
     });
     let alerts: Vec<_> = alerts.iter().map(|[status, check, _]| [&**status, check]).collect();
     assert_eq!(alerts, expected, "one alert");
-    // The other one has been down for as long, and its series goes on.
+    // The other Redis has been down for as long, and its series continues.
     up("redis", 1.0);
     up("redis2", 0.0);
     let alerts = monitoring.alerts().unwrap();

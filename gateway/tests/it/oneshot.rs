@@ -159,7 +159,7 @@ fn file_with_failures(port: u16) -> String {
 const REFUSED: &str = "connect: connection refused (127.0.0.1:1)";
 
 #[test]
-fn a_plugin_of_nagios_tells_warnings_and_maintenance_from_critical_failures() {
+fn the_format_of_nagios_distinguishes_warnings_and_maintenance_from_critical_failures() {
     let redis = Redis::start(&[]).unwrap();
     let folder = folder(&[("tests.toml", &file_with_failures(redis.port()))]);
     let nagios = |only: &str, code| {
@@ -295,12 +295,12 @@ fn a_watch_ends_when_its_output_is_closed() {
 
 #[test]
 fn an_output_that_is_not_read_does_not_delay_a_signal() {
-    // More than a pipe holds.
+    // The output of so many checks exceeds the buffer of a pipe.
     let checks = (0..2000).map(|at| format!("a{at} = \"redis://127.0.0.1:1/{at}\"\n"));
     let folder =
         folder(&[("tests.toml", &format!("{FILE}[cache]\n{}", checks.collect::<String>()))]);
     let (mut run, mut out, _errors) = start(folder.path(), &["--watch"]);
-    // The first line is only written with all others that fit.
+    // The first line is written together with all others that fit into the pipe.
     out.next().unwrap().unwrap();
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(130));
@@ -334,7 +334,7 @@ fn a_table_on_a_terminal_fits_and_is_coloured() {
 }
 
 #[test]
-fn a_wrong_option_is_one_line_that_says_what_would_be_right() {
+fn a_wrong_option_is_one_line_that_states_what_is_expected() {
     let folder = folder(&[("tests.toml", &file(1))]);
     for (arguments, expected) in [
         (&["--format", "xml"][..], "[possible values: table, json, junit, nagios, prometheus]"),
@@ -472,7 +472,7 @@ fn runs_that_are_stopped_or_killed_leave_nothing_on_a_broker() {
     for list in lists.lines() {
         let lifetime: i64 = on_broker(&redis, &["PTTL", list]).parse().unwrap();
         assert!((0..=60_000).contains(&lifetime), "{list} expires in {lifetime} ms");
-        // Instead of waiting for its expiry.
+        // The test deletes the list instead of waiting until it expires.
         on_broker(&redis, &["DEL", list]);
     }
     worker.server.resume();

@@ -14,7 +14,7 @@ use stack::{Program, Server};
 use tempfile::TempDir;
 
 /// The time limit of everything that a test waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The access token of [`FILE`].
 pub(crate) const TOKEN: &str = "token-of-the-tests";
@@ -181,7 +181,7 @@ pub(crate) fn send(
     headers: &[&str],
 ) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(Some(TIMEOUT)).ok()?;
     let request = format!("{method} {path} HTTP/1.1");
     let lines = [&[request.as_str(), "Host: gateway", "Connection: close"], headers, &["", ""]];
     stream.write_all(lines.concat().join("\r\n").as_bytes()).ok()?;
@@ -210,9 +210,9 @@ pub(crate) fn date(when: &str) -> String {
     String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
 }
 
-/// Calls `ready` until it succeeds, or panics with its last error after [`PATIENCE`].
+/// Calls `ready` until it succeeds, or panics with its last error after [`TIMEOUT`].
 pub(crate) fn wait_for<T>(what: &str, ready: impl Fn() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match ready() {
             Ok(value) => return value,

@@ -296,10 +296,10 @@ async fn a_connection_that_waits_for_its_body_makes_room() {
 }
 
 #[tokio::test]
-async fn a_connection_whose_response_is_not_read_makes_room() {
+async fn a_connection_with_an_unread_response_makes_room() {
     let server = server(EAGER).await;
     let mut stalled = server.connect().await;
-    // Until the buffers are full in both directions.
+    // Requests are sent until the buffers are full in both directions.
     let requests = get("/").repeat(1000);
     while timeout(SHORT, stalled.stream.write_all(requests.as_bytes())).await.is_ok() {}
     server.assert_serving().await;
@@ -312,7 +312,7 @@ async fn few_pipelined_requests_are_answered_if_no_response_is_read() {
     let mut stalled = server.connect().await;
     stalled.send(get(RIGHT)).await;
     let response_size = soon(stalled.stream.read(&mut [0; 4096])).await.expect("a response");
-    // Until the buffers are full in both directions.
+    // Requests are sent until the buffers are full in both directions.
     let requests = get(RIGHT).repeat(1000);
     let mut sent = 0;
     while let Ok(Ok(count)) =

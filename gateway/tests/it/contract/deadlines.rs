@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use gateway::http::ServerLimits;
 
 use super::client::{RIGHT, Response, Server, get, request, soon};
+use super::disconnects::{Event, never_reporting};
 use super::fake_source::{ANSWER_TIMEOUT, FakeSource};
-use super::hanging_up::{Event, never_reporting};
 use super::log;
 
 #[tokio::test]

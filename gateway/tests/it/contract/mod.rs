@@ -4,8 +4,8 @@
 mod client;
 mod connections;
 mod deadlines;
+mod disconnects;
 mod fake_source;
-mod hanging_up;
 mod log;
 mod preferences;
 mod recorded;

@@ -3,8 +3,8 @@
 use gateway::http::ServerLimits;
 
 use super::client::{RIGHT, Server, get, request, soon};
+use super::disconnects::{Event, never_reporting};
 use super::fake_source::FakeSource;
-use super::hanging_up::{Event, never_reporting};
 use super::log;
 
 /// A part of everything that callers send here, the token included.

@@ -9,8 +9,8 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::client::{Caller, RIGHT, Server, get, request, soon};
+use super::disconnects::{Event, never_reporting};
 use super::fake_source::FakeSource;
-use super::hanging_up::{Event, never_reporting};
 
 /// More than a server accepts at a time.
 const CALLERS: usize = 50;

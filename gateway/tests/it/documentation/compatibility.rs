@@ -1,4 +1,4 @@
-//! The page about compatibility: each entry is tried, and its parameters are those of the code.
+//! Tests `docs/compatibility.md`: tries each entry, and compares its parameters with the code.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,15 +13,15 @@ use super::page::{Page, in_code};
 const RULES: [(&str, &ParameterRules); 2] =
     [("postgresql", probe_postgres::PARAMETERS), ("redis", redis_client::PARAMETERS)];
 
-/// What becomes of something that is written in a file.
+/// The effect of an entry in a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Here {
+enum Effect {
     Honoured,
     Ignored,
     Refused,
 }
 
-use Here::{Honoured, Ignored, Refused};
+use Effect::{Honoured, Ignored, Refused};
 
 /// A piece of code in the first column of a table.
 struct Entry {
@@ -30,7 +30,7 @@ struct Entry {
     /// The code above the table.
     label: String,
     written: String,
-    here: Here,
+    documented: Effect,
 }
 
 fn entries() -> Vec<Entry> {
@@ -38,7 +38,7 @@ fn entries() -> Vec<Entry> {
     let mut entries = Vec::new();
     for table in page.tables(&["written", "here", "meaning"]) {
         for cells in &table.rows {
-            let here = match cells[1].as_str() {
+            let effect = match cells[1].as_str() {
                 "honoured" => Honoured,
                 "ignored" => Ignored,
                 "refused" => Refused,
@@ -48,7 +48,7 @@ fn entries() -> Vec<Entry> {
                 client: table.anchor.clone(),
                 label: table.label.clone().expect("code above the table"),
                 written: written.to_owned(),
-                here,
+                documented: effect,
             }));
         }
     }
@@ -87,16 +87,16 @@ impl Entry {
         format!("namespace = 'app'\naccess_token = '0123456789abcdef'\n{section}")
     }
 
-    /// What becomes of it, as `check-config` says.
-    fn verdict(&self) -> (Here, String) {
+    /// The effect and the messages that `check-config` reports.
+    fn effect(&self) -> (Effect, String) {
         let (vault, shared) = (SecretCache::new(), SharedResources::default());
         let context = LoadContext { env: &|_: &str| None, vault: &vault, shared: &shared };
         match Configuration::read(Path::new("app.toml"), &self.file(), context) {
             Err(error) => (Refused, error.to_string()),
             Ok(configuration) => {
                 let notes: Vec<_> = configuration.notes.iter().map(ToString::to_string).collect();
-                let here = if notes.is_empty() { Honoured } else { Ignored };
-                (here, notes.join("\n"))
+                let effect = if notes.is_empty() { Honoured } else { Ignored };
+                (effect, notes.join("\n"))
             }
         }
     }
@@ -109,8 +109,8 @@ impl Entry {
     }
 }
 
-/// What becomes of a parameter, depending on its value.
-fn possible(treatment: &Treatment) -> &'static [Here] {
+/// The possible effects of a parameter, depending on its value.
+fn possible(treatment: &Treatment) -> &'static [Effect] {
     match treatment {
         Treatment::Honoured => &[Honoured],
         Treatment::Ignored => &[Ignored],
@@ -123,11 +123,11 @@ fn possible(treatment: &Treatment) -> &'static [Here] {
 fn each_entry_is_honoured_ignored_or_refused_as_documented() {
     let mut mismatches = Vec::new();
     for entry in entries() {
-        let (here, message) = entry.verdict();
+        let (effect, message) = entry.effect();
         let Entry { client, written, .. } = &entry;
-        if here != entry.here {
-            mismatches.push(format!("{client}: `{written}` is {here:?}: {message}"));
-        } else if here == Ignored {
+        if effect != entry.documented {
+            mismatches.push(format!("{client}: `{written}` is {effect:?}: {message}"));
+        } else if effect == Ignored {
             let named = entry.parameters().all(|name| message.contains(&format!("`{name}`")));
             assert!(named, "{client}: `{written}`: {message}");
         }
@@ -142,19 +142,20 @@ fn each_parameter_of_the_code_is_documented_and_each_documented_one_is_known() {
     let mut mismatches = Vec::new();
     for (client, rules) in RULES {
         let own = || entries.iter().filter(|entry| entry.client == client);
-        let documented: BTreeSet<_> =
-            own().flat_map(|entry| entry.parameters().map(|name| (name, entry.here))).collect();
+        let documented: BTreeSet<_> = own()
+            .flat_map(|entry| entry.parameters().map(|name| (name, entry.documented)))
+            .collect();
         let expected: BTreeSet<_> = rules
             .iter()
-            .flat_map(|(name, treatment)| possible(treatment).iter().map(|here| (*name, *here)))
+            .flat_map(|(name, treatment)| possible(treatment).iter().map(|effect| (*name, *effect)))
             .collect();
-        for (name, here) in expected.difference(&documented) {
-            mismatches.push(format!("{client}: `{name}` may be {here:?}, and is not documented"));
+        for (name, effect) in expected.difference(&documented) {
+            mismatches.push(format!("{client}: `{name}` may be {effect:?}, and is not documented"));
         }
         // A wrong value of any parameter is refused.
-        let unexpected = documented.difference(&expected).filter(|(_, here)| *here != Refused);
-        for (name, here) in unexpected {
-            mismatches.push(format!("{client}: `{name}` is documented as {here:?}"));
+        let unexpected = documented.difference(&expected).filter(|(_, effect)| *effect != Refused);
+        for (name, effect) in unexpected {
+            mismatches.push(format!("{client}: `{name}` is documented as {effect:?}"));
         }
     }
     assert!(mismatches.is_empty(), "docs/compatibility.md:\n{}", mismatches.join("\n"));

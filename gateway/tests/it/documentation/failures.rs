@@ -1,4 +1,4 @@
-//! The page on failures: every line is in the file of the test that its row names.
+//! Tests `docs/failures.md`: each line is in the file of the test that its row names.
 
 use super::page::{Page, in_code};
 use super::proofs::source;

@@ -141,7 +141,7 @@ impl Table {
         label.or((self.anchor == TOP).then_some("")).map(ToOwned::to_owned)
     }
 
-    /// Its section, and those of all tables that link to it.
+    /// The section of this table, and the sections of all tables that link to it.
     fn all_sections(&self, all: &[Self]) -> Vec<String> {
         let mut sections: Vec<_> = self.section().into_iter().collect();
         for table in all.iter().filter(|table| table.links().any(|anchor| anchor == self.anchor)) {
@@ -159,7 +159,7 @@ impl Table {
         self.rows.iter().flat_map(keys).collect()
     }
 
-    /// Its own keys, then those of the tables that it links to.
+    /// The keys of this table, then the keys of the tables that it links to.
     fn all_keys(&self, all: &[Self]) -> Vec<(String, Row)> {
         let mut keys = self.own_keys();
         for anchor in self.links() {

@@ -69,7 +69,7 @@ fn a_proof_must_name_a_test_of_its_file() {
     for missing in [
         "cargo test -p gateway --test it documentation::proofs::a_proof",
         "cargo test -p gateway --test it documentation::a_proof_must_name_a_test_of_its_file",
-        // It exists, and is no test.
+        // This function exists, but is no test.
         "cargo test -p gateway --test it documentation::proofs::exists",
         "cargo xtask boil",
         "true",

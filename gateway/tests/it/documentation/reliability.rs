@@ -1,4 +1,4 @@
-//! The page on reliability: every command in its tables names a test or a task that exists.
+//! Tests `docs/reliability.md`: every command in its tables names an existing test or task.
 
 use super::page::{Page, in_code};
 use super::proofs::exists;

@@ -1,4 +1,4 @@
-//! The runbook: its components, steps and alerts, compared with the code and the rules of Prometheus.
+//! Compares the components, steps and alerts of the runbook with the code and the rules.
 
 use std::collections::BTreeSet;
 use std::fs;

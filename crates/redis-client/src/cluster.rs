@@ -6,6 +6,7 @@ pub(crate) mod slots;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
@@ -18,11 +19,16 @@ use crate::deployment::{Deployment, HANDSHAKE, Node};
 use crate::node_connection::NodeConnection;
 use crate::{Canary, Command, error};
 
+/// How often a command is sent to another node. While a slot moves, two nodes may redirect to each other.
+const MOST_REDIRECTIONS: usize = 5;
+
 /// Connections to all primaries of a cluster.
 pub(crate) struct Cluster {
     deployment: Arc<Deployment>,
-    primaries: Vec<Primary>,
+    primaries: Vec<Arc<Primary>>,
     slots: SlotMap,
+    /// Whether a slot has moved since `slots` was read.
+    is_outdated: AtomicBool,
 }
 
 struct Primary {
@@ -56,12 +62,14 @@ impl Cluster {
             (label.clone(), own.clone(), Primary::open(deployment, label, known, own))
         });
         let primaries = try_all(steps, opened).await?;
-        Ok(Self { deployment: deployment.clone(), primaries, slots })
+        let deployment = deployment.clone();
+        Ok(Self { deployment, primaries, slots, is_outdated: AtomicBool::default() })
     }
 
-    /// Whether the connection to any primary has ended.
+    /// Whether the connection to any primary has ended, or another topology has to be read.
     pub(crate) fn is_closed(&self) -> bool {
-        self.primaries.iter().any(|primary| primary.connection.is_closed())
+        self.is_outdated.load(Ordering::Relaxed)
+            || self.primaries.iter().any(|primary| primary.connection.is_closed())
     }
 
     /// Whether every primary has sent something since then.
@@ -113,39 +121,41 @@ impl Cluster {
         let replies =
             replies.map_err(|cause| primary.label.name(Failure::new(first.step, cause)))?;
         let mut checked = Vec::with_capacity(replies.len());
-        let mut importing = Vec::new();
-        for (command, reply) in commands.iter().zip(replies) {
-            let (primary, reply) = match redirection(&reply, &primary.label.node) {
-                Some(node) => {
-                    let other = self.importing(node, &mut importing, &steps).await?;
-                    (other, other.ask(command).await?)
+        let mut others = Vec::new();
+        for (command, mut reply) in commands.iter().zip(replies) {
+            let mut other: Option<Arc<Primary>> = None;
+            for _ in 0..MOST_REDIRECTIONS {
+                let asked = other.as_deref().unwrap_or(primary);
+                let Some(to) = Redirection::read(&reply, &asked.label.node) else { break };
+                if !to.is_asking {
+                    self.is_outdated.store(true, Ordering::Relaxed);
                 }
-                None => (primary, reply),
-            };
+                let next = self.primary(to.node, &mut others, &steps).await?;
+                reply = next.execute(command, to.is_asking).await?;
+                other = Some(next);
+            }
+            let asked = other.as_deref().unwrap_or(primary);
             let reply = error::check_reply_to(command, reply);
-            checked.push(reply.map_err(|failure| primary.label.name(failure))?);
+            checked.push(reply.map_err(|failure| asked.label.name(failure))?);
         }
         Ok(checked)
     }
 
-    /// The node to which a slot is moved. A node that has no slot yet is not in the topology; the connections to such nodes are in `others`.
-    async fn importing<'a>(
-        &'a self,
+    /// The node to which a command is redirected. A node that had no slot when the topology was read is not in there; the connections to such nodes are in `others`.
+    async fn primary(
+        &self,
         node: Node,
-        others: &'a mut Vec<Primary>,
+        others: &mut Vec<Arc<Primary>>,
         steps: &Arc<Steps>,
-    ) -> Result<&'a Primary, Failure> {
-        if let Some(known) = self.primaries.iter().find(|primary| primary.label.node == node) {
-            return Ok(known);
+    ) -> Result<Arc<Primary>, Failure> {
+        let mut known = self.primaries.iter().chain(&*others);
+        if let Some(known) = known.find(|primary| primary.label.node == node) {
+            return Ok(known.clone());
         }
-        let opened = others.iter().position(|other| other.label.node == node);
-        let at = opened.unwrap_or(others.len());
-        if at == others.len() {
-            let label = Label::new(&self.deployment, &node);
-            let primary = Primary::open(&self.deployment, label, None, steps.clone());
-            others.push(primary.await?);
-        }
-        Ok(&others[at])
+        let label = Label::new(&self.deployment, &node);
+        let opened = Primary::open(&self.deployment, label, None, steps.clone()).await?;
+        others.push(opened.clone());
+        Ok(opened)
     }
 
     /// The primary for a command: that of its key, or the first for a command without a key.
@@ -164,7 +174,7 @@ impl Primary {
         label: Label,
         known: Option<NodeConnection>,
         steps: Arc<Steps>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Arc<Self>, Failure> {
         let connection = if let Some(connection) = known {
             connection
         } else {
@@ -172,13 +182,14 @@ impl Primary {
             let opened = NodeConnection::open(&steps, &label.node, tls, &deployment.credentials);
             opened.await.map_err(|failure| label.name(failure))?
         };
-        Ok(Self { label, connection })
+        Ok(Arc::new(Self { label, connection }))
     }
 
-    /// Executes one command for a slot that is being moved here.
-    async fn ask(&self, command: &Command) -> Result<Value, Failure> {
-        let asking = Command::new(command.step, "ASKING", []);
-        let replies = self.connection.exchange(0, &[asking, command.clone()]).await;
+    /// Executes one command that was redirected here, and says so if its slot is still being moved.
+    async fn execute(&self, command: &Command, is_asking: bool) -> Result<Value, Failure> {
+        let asking = is_asking.then(|| Command::new(command.step, "ASKING", []));
+        let commands: Vec<_> = asking.into_iter().chain([command.clone()]).collect();
+        let replies = self.connection.exchange(0, &commands).await;
         let failed = |cause| self.label.name(Failure::new(command.step, cause));
         replies.map_err(failed)?.pop().ok_or_else(|| failed(error::not_redis()))
     }
@@ -201,13 +212,26 @@ impl fmt::Display for Label {
     }
 }
 
-/// The node that an `ASK` redirection of the node `asked` names.
-fn redirection(reply: &Value, asked: &Node) -> Option<Node> {
-    let Value::ServerError(error) = reply else { return None };
-    let details = error.details().filter(|_| error.code() == "ASK")?;
-    let (host, port) = details.split(' ').nth(1)?.rsplit_once(':')?;
-    let host = if matches!(host, "" | "?") { asked.bare_host() } else { host };
-    Some(Node::new(host, port.parse().ok()?))
+/// Where a command is to be sent instead.
+struct Redirection {
+    node: Node,
+    /// Whether the slot is still being moved there (`ASK`), and has not been (`MOVED`).
+    is_asking: bool,
+}
+
+impl Redirection {
+    /// Reads the reply of the node `asked`.
+    fn read(reply: &Value, asked: &Node) -> Option<Self> {
+        let Value::ServerError(error) = reply else { return None };
+        let is_asking = match error.code() {
+            "ASK" => true,
+            "MOVED" => false,
+            _ => return None,
+        };
+        let (host, port) = error.details()?.split(' ').nth(1)?.rsplit_once(':')?;
+        let host = if matches!(host, "" | "?") { asked.bare_host() } else { host };
+        Some(Self { node: Node::new(host, port.parse().ok()?), is_asking })
+    }
 }
 
 /// Does work on several nodes at once, and returns all results, or the failure of the first node that has one.

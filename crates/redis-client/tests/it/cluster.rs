@@ -1,6 +1,6 @@
 //! A cluster of real nodes, both complete and with a node or slots missing.
 
-use probe_testkit::{TlsFiles, checks, component, run};
+use probe_testkit::{TlsFiles, checks, component, impostor, run};
 use stack::redis::Redis;
 
 use crate::support::{MANY, SHORT_TIMEOUT, check, execute, failure};
@@ -131,10 +131,17 @@ async fn a_server_without_cluster_support_is_reported() {
 
 #[tokio::test]
 async fn a_key_is_found_while_its_slot_moves_and_after_it_has_moved() {
-    let (source, target) = (single_node(), Redis::start(SETTINGS).unwrap());
+    let [source, target] = [(); 2].map(|()| Redis::start(SETTINGS).unwrap());
+    // The claim of the node with the higher epoch counts. With equal ones, the source could take the slot back.
+    for (node, epoch) in [(&source, "1"), (&target, "2")] {
+        node.command(&["CLUSTER", "SET-CONFIG-EPOCH", epoch]).unwrap();
+    }
+    source.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).unwrap();
     let port = target.port().to_string();
     source.command(&["CLUSTER", "MEET", "127.0.0.1", &port]).unwrap();
-    target.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    for node in [&source, &target] {
+        node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").unwrap();
+    }
     let ids = [&source, &target].map(|node| node.command(&["CLUSTER", "MYID"]).unwrap());
     let slot = source.command(&["CLUSTER", "KEYSLOT", "where"]).unwrap();
     let other = (slot.parse::<u16>().unwrap() - 1).to_string();
@@ -166,6 +173,15 @@ async fn a_key_is_found_while_its_slot_moves_and_after_it_has_moved() {
     }
     assert!(source.command(&["GET", "where"]).unwrap().starts_with("MOVED "));
     execute(check).await.expect_working();
+
+    // A node that has not heard of the move yet, as any client may ask it.
+    let (host, port) = ("127.0.0.1", source.port());
+    let outdated = format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n{host}\r\n:{port}\r\n");
+    let seed = impostor(vec![b"+PONG\r\n".to_vec(), outdated.into_bytes()]).await;
+    let new = checks(&component(&MANY, "cache", &format!("here = 'redis-cluster://{seed}'")));
+    for _ in 0..2 {
+        execute(&new[0].1).await.expect_working();
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@
 //! Therefore, a write is cancelled when its run ends, and none begins while another one is under way.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,12 +113,18 @@ impl CommitProof {
         session: Arc<Session>,
         steps: &Steps,
     ) -> Result<(), Failure> {
-        let mut state = self.lock(steps).await;
+        let mut state = if let Ok(state) = self.state.clone().try_lock_owned() {
+            self.steps.begin(STEP);
+            steps.follow(self.steps.clone());
+            state
+        } else {
+            // What the write before waits for is the reason of this run as well, even after that run has ended.
+            steps.follow(self.steps.clone());
+            self.state.clone().lock_owned().await
+        };
         if state.is_current() {
             return Ok(());
         }
-        steps.follow(self.steps.clone());
-        self.steps.begin(STEP);
         match self.statement(&session).await.map_err(|cause| Failure::new(STEP, cause))? {
             Ok(statement) => {
                 self.wait_for_earlier_writes(&session).await?;
@@ -131,14 +136,6 @@ impl CommitProof {
                 Ok(())
             }
         }
-    }
-
-    async fn lock(&self, steps: &Steps) -> OwnedMutexGuard<State> {
-        if let Ok(state) = self.state.clone().try_lock_owned() {
-            return state;
-        }
-        steps.follow(self.steps.clone());
-        self.state.clone().lock_owned().await
     }
 
     /// The statement that writes, or the reason why this user cannot write to this server.
@@ -191,10 +188,11 @@ impl CommitProof {
         state: OwnedMutexGuard<State>,
     ) -> Result<(), Failure> {
         let statement = statement.to_owned();
+        let explanation = Box::pin(self.explain(server, session.clone()));
         let write = query_or_cancel(server, session, statement, &self.cleanups, state);
         let result = tokio::select! {
             result = write => result,
-            never = Box::pin(self.explain(server)) => match never {},
+            never = explanation => match never {},
         };
         let (_, mut state) = result.map_err(|cause| Failure::new(STEP, cause))?;
         state.trust(self.writes.every);
@@ -203,19 +201,18 @@ impl CommitProof {
     }
 
     /// Looks for the reason of a slow commit on a second connection, for the failure of a run that times out.
-    async fn explain(&self, server: &CachedConnection<Server>) -> Infallible {
-        sleep(SLOW).await;
-        let watch = |session: Arc<Session>| async move {
-            loop {
-                if let Ok(Some(Some(wait))) = activity(&session).await {
-                    self.steps.begin_with(STEP, NO_ANSWER, wait);
-                }
-                sleep(POLL_INTERVAL).await;
-            }
+    async fn explain(&self, server: &CachedConnection<Server>, busy: Arc<Session>) -> Infallible {
+        let look = |session: Arc<Session>| async move {
+            activity(&session).await.map_err(|cause| Failure::new(STEP, cause))
         };
-        // Without a second connection, the reason remains unknown.
-        drop(server.run_fresh::<Infallible, _, _>(&Steps::new(), watch).await);
-        pending().await
+        sleep(SLOW).await;
+        loop {
+            // Without a second connection, the reason remains unknown.
+            if let Ok(Some(Some(wait))) = server.run_beside(&busy, &Steps::new(), look).await {
+                self.steps.begin_with(STEP, NO_ANSWER, wait);
+            }
+            sleep(POLL_INTERVAL).await;
+        }
     }
 }
 

@@ -17,6 +17,12 @@ use crate::{Failure, LoginBackoff, Observation, Reconnect, Steps, step};
 /// How long a run reports the step of the attempt that it waited for, after its own has begun.
 const TAKEOVER: Duration = Duration::from_millis(100);
 
+/// The number of connections to one server at a time.
+const MOST_CONNECTIONS: usize = 2;
+
+/// How often a run that needs a third connection looks whether one of them has been closed.
+const PLACE_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Opens connections of one kind to one server.
 pub trait Connect: Send + Sync + 'static {
     /// The connection.
@@ -42,7 +48,8 @@ pub trait Connect: Send + Sync + 'static {
 /// A connection that is opened when it is first needed and reused by later runs.
 ///
 /// * If a reused connection turns out to be lost, the run retries once on a new one: the server may be working.
-/// * If the server sends nothing on a reused connection for [`Steps::hedge_delay`], the run opens a new one beside it, does its work there as well, and continues with the one that is heard first. It never opens a third.
+/// * If the server sends nothing on a reused connection for [`Steps::hedge_delay`], the run opens a new one beside it, does its work there as well, and continues with the one that is heard first.
+/// * There are never more than two connections: a run that needs a third waits until one of them is closed.
 /// * The connection of a run that was cancelled is not reused: its state is unknown.
 /// * Concurrent runs share one connection, and one attempt to open it.
 /// * A run that finds a connection older than [`Reconnect`] opens a new one beside it, and fails if it cannot. The old one is then closed.
@@ -135,17 +142,7 @@ impl<C: Connect> CachedConnection<C> {
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let (connection, fresh) = self.open(steps, None).await?;
-        if fresh {
-            return self.use_once(connection, &work).await;
-        }
-        match self.use_hedged(connection, steps, &work).await {
-            (Err(failure), false) if failure.cause().is_connection_lost() => {
-                let (connection, _) = self.open(steps, None).await?;
-                self.use_once(connection, &work).await
-            }
-            (decided, _) => decided,
-        }
+        self.run_reusing(steps, work, true).await
     }
 
     /// The same for `work` that must not be done twice: a silent connection is waited for.
@@ -154,14 +151,42 @@ impl<C: Connect> CachedConnection<C> {
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
+        self.run_reusing(steps, work, false).await
+    }
+
+    async fn run_reusing<T, W, F>(&self, steps: &Steps, work: W, hedged: bool) -> Result<T, Failure>
+    where
+        W: Fn(Arc<C::Connection>) -> F + Send + Sync,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
         let (connection, fresh) = self.open(steps, None).await?;
-        match self.use_once(connection, &work).await {
+        let (result, fresh) = if hedged && !fresh {
+            self.use_hedged(connection, steps, &work).await
+        } else {
+            (self.use_once(connection, &work).await, fresh)
+        };
+        match result {
             Err(failure) if failure.cause().is_connection_lost() && !fresh => {
                 let (connection, _) = self.open(steps, None).await?;
                 self.use_once(connection, &work).await
             }
             decided => decided,
         }
+    }
+
+    /// Does `work` on another connection than the `busy` one, which later runs reuse.
+    pub async fn run_beside<T, W, F>(
+        &self,
+        busy: &Arc<C::Connection>,
+        steps: &Steps,
+        work: W,
+    ) -> Result<T, Failure>
+    where
+        W: Fn(Arc<C::Connection>) -> F + Send + Sync,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let (connection, _) = self.open(steps, Some(&Arc::downgrade(busy))).await?;
+        self.use_once(connection, &work).await
     }
 
     /// Does `work` on a new connection that is closed afterwards. The cached one is not touched.
@@ -262,7 +287,7 @@ impl<C: Connect> CachedConnection<C> {
 
     /// The cached connection if it is trusted and not the `silent` one, or a new one. The flag is `true` if this run opened it.
     ///
-    /// A silent connection stays in use until the new one is open. If there are two connections already, this waits for ever.
+    /// A silent connection stays in use until the new one is open.
     async fn open(
         &self,
         steps: &Steps,
@@ -288,17 +313,14 @@ impl<C: Connect> CachedConnection<C> {
         if let Some(attempt) = failed.as_ref().filter(|attempt| attempt.number > attempts_before) {
             return Err(attempt.failure.clone());
         }
-        if silent.is_some_and(|silent| self.has_retired(silent)) {
-            drop(failed);
-            return pending().await;
-        }
         let number = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
         // The old connection is closed when this run ends its attempt, even if that is cancelled.
-        let old = if silent.is_none() { self.take_current() } else { None };
-        match self.attempt(steps, waited).await {
+        let mut old = if silent.is_none() { self.take_current() } else { None };
+        let is_replacement = old.is_some();
+        match self.attempt(steps, waited, &mut old).await {
             Ok((connection, observations)) => {
-                let replaced = old.or_else(|| self.take_current());
-                Ok((self.store(connection, observations, number, replaced.is_some()), true))
+                let is_replacement = self.take_current().is_some() || is_replacement;
+                Ok((self.store(connection, observations, number, is_replacement), true))
             }
             Err(failure) => {
                 *failed = Some(FailedAttempt { number, failure: failure.clone() });
@@ -307,18 +329,22 @@ impl<C: Connect> CachedConnection<C> {
         }
     }
 
-    /// Opens a connection, and also returns what was observed meanwhile.
+    /// Opens a connection in place of the `old` one, and also returns what was observed meanwhile.
     ///
     /// If the run `waited` for an attempt that was cancelled, it is still in the step of that one at first: both may time out together.
     async fn attempt(
         &self,
         steps: &Steps,
         waited: bool,
+        old: &mut Option<Cached<C::Connection>>,
     ) -> Result<(C::Connection, Vec<Observation>), Failure> {
         let own = Arc::new(Steps::new());
         own.begin(step::CONNECT);
         *self.opening_steps.lock() = own.clone();
-        let mut attempt = pin!(self.connect(&own));
+        let mut attempt = pin!(async {
+            self.wait_for_place(&own, old).await;
+            self.connect(&own).await
+        });
         if waited && let Ok(result) = timeout(TAKEOVER, attempt.as_mut()).await {
             let observations = own.observations();
             steps.observe_again(&observations);
@@ -370,10 +396,25 @@ impl<C: Connect> CachedConnection<C> {
         retired.push(Arc::downgrade(connection));
     }
 
-    /// Whether a run still uses a connection that is not cached any more, besides the `silent` one.
-    fn has_retired(&self, silent: &Weak<C::Connection>) -> bool {
-        let retired = self.retired.lock();
-        retired.iter().any(|other| other.strong_count() > 0 && !other.ptr_eq(silent))
+    /// Waits until there is at most one connection. The `old` one is closed first, rather than beside a new one, if runs still use another.
+    async fn wait_for_place(&self, steps: &Steps, old: &mut Option<Cached<C::Connection>>) {
+        if self.count() < MOST_CONNECTIONS {
+            return;
+        }
+        *old = None;
+        while self.count() >= MOST_CONNECTIONS {
+            steps.begin_with(step::CONNECT, "no answer", "two connections are in use already");
+            sleep(PLACE_INTERVAL).await;
+        }
+    }
+
+    /// The number of connections that are cached or still used.
+    fn count(&self) -> usize {
+        let is_open = |connection: &Weak<C::Connection>| {
+            connection.upgrade().is_some_and(|connection| !C::is_closed(&connection))
+        };
+        let cached = usize::from(self.current.lock().is_some());
+        cached + self.retired.lock().iter().filter(|connection| is_open(connection)).count()
     }
 
     /// The cached connection, if it is open and trusted. What was observed while it was opened is observed in `steps`.

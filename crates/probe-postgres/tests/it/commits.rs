@@ -23,6 +23,13 @@ fn writes(server: &Postgres) -> usize {
     server.sql("postgres", query).unwrap().parse().unwrap()
 }
 
+/// Waits until a write is under way.
+async fn wait_until_busy(server: &Postgres) {
+    while writes(server) == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Waits until no write is under way.
 async fn wait_until_idle(server: &Postgres) {
     let begun = Instant::now();
@@ -111,9 +118,12 @@ async fn concurrent_checks_share_one_write() {
         let component = component_sharing(&KIND, "postgres", &toml, &shared);
         checks(&component).remove(0).1
     });
-    let (first, second) =
-        tokio::join!(check_lost(&both[0], server.port()), check_lost(&both[1], server.port()));
-    let ((), ()) = (first, second);
+    // The second run ends later than the first one, whose write it waited for.
+    let second = async {
+        wait_until_busy(&server).await;
+        check_lost(&both[1], server.port()).await;
+    };
+    tokio::join!(check_lost(&both[0], server.port()), second);
     heal(&server);
     for check in &both {
         run(check).await.expect_working();
@@ -151,9 +161,7 @@ async fn a_write_that_could_not_be_cancelled_is_waited_for() {
     run(&unreachable).await.expect_working();
     lose_standby(&server);
     let waiting = async {
-        while writes(&server) == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        wait_until_busy(&server).await;
         proxy.refuse().await;
     };
     let (outcome, ()) = tokio::join!(run(&unreachable), waiting);

@@ -382,37 +382,93 @@ async fn a_silent_connection_is_replaced_within_a_quarter_of_the_timeout() {
     assert_eq!((connection_of_run(&cached).await, open_connections(&cached)), (2, 1));
 }
 
-#[tokio::test(start_paused = true)]
-async fn concurrent_runs_share_the_connection_beside_a_silent_one() {
-    let cached = Arc::new(cached());
-    connection_of_run(&cached).await;
+/// Twenty runs that begin one after the other in this interval, and which the connections from this number on answer.
+async fn overlapping_runs(
+    cached: &Arc<CachedConnection<NumberedConnector>>,
+    interval: Duration,
+    answering: u64,
+) -> Vec<Option<Result<u64, String>>> {
+    connection_of_run(cached).await;
     let mut runs = JoinSet::new();
     for number in 0..20 {
         let cached = cached.clone();
         runs.spawn(async move {
-            sleep(Duration::from_millis(10 * number)).await;
-            run_within(&cached, |connection| answered_from(2, connection)).await
+            sleep(interval * number).await;
+            run_within(&cached, |connection| answered_from(answering, connection)).await
         });
     }
-    assert_eq!(runs.join_all().await, vec![Some(Ok(2)); 20]);
+    runs.join_all().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_runs_share_the_connection_beside_a_silent_one() {
+    let cached = Arc::new(cached());
+    let results = overlapping_runs(&cached, Duration::from_millis(10), 2).await;
+    assert_eq!(results, vec![Some(Ok(2)); 20]);
     assert_eq!(cached.connector().opened.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn there_are_never_more_than_two_connections_to_a_silent_server() {
-    let cached = Arc::new(cached());
-    connection_of_run(&cached).await;
-    let mut runs = JoinSet::new();
-    for number in 0..20 {
-        let cached = cached.clone();
-        runs.spawn(async move {
-            sleep(Duration::from_millis(10 * number)).await;
-            run_within(&cached, |connection| answered_from(u64::MAX, connection)).await
-        });
+    // With the longer intervals, runs begin after the connections of the first ones have been given up.
+    for interval in [10, 150, 400] {
+        let cached = Arc::new(cached());
+        let results = overlapping_runs(&cached, Duration::from_millis(interval), u64::MAX).await;
+        assert_eq!(results, vec![None; 20]);
+        assert_eq!(cached.connector().most_open.load(Ordering::SeqCst), 2, "{interval}");
+        assert_eq!(open_connections(&cached), 0);
     }
-    assert_eq!(runs.join_all().await, vec![None; 20]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_is_closed_first_while_a_run_uses_another() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    let mut slow = pin!(run(&cached, |connection| async move {
+        connection.heard.store(true, Ordering::SeqCst);
+        sleep(PERIOD * 3).await;
+        Ok(connection.number)
+    }));
+    assert!(timeout(PERIOD, slow.as_mut()).await.is_err());
+    for expected in [2, 3] {
+        assert_eq!((connection_of_run(&cached).await, open_connections(&cached)), (expected, 2));
+        assert!(
+            timeout(PERIOD.saturating_sub(Duration::from_secs(1)), slow.as_mut()).await.is_err()
+        );
+        connection_of_run(&cached).await;
+        advance(Duration::from_secs(1)).await;
+    }
     assert_eq!(cached.connector().most_open.load(Ordering::SeqCst), 2);
-    assert_eq!(open_connections(&cached), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_for_the_end_of_two_connections_says_so() {
+    let cached = cached();
+    let silent = || run_within(&cached, |_| pending::<Result<(), Failure>>());
+    connection_of_run(&cached).await;
+    let (mut first, mut second) = (pin!(silent()), pin!(silent()));
+    let both = async { tokio::join!(first.as_mut(), second.as_mut()) };
+    assert!(timeout(TIMEOUT / 2, both).await.is_err());
+    drop(cached.take_current());
+    let steps = Steps::within(TIMEOUT);
+    let third = cached.run(&steps, |_| async { Ok(()) });
+    assert!(timeout(TIMEOUT / 4, third).await.is_err());
+    assert_eq!(
+        steps.timed_out(TIMEOUT).render(""),
+        "connect: no answer within 2s (two connections are in use already)"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_beside_a_busy_connection_is_done_on_the_next_one() {
+    let cached = cached();
+    let number = |connection: Arc<NumberedConnection>| async move { Ok(connection.number) };
+    let busy = run(&cached, |connection| async move { Ok(connection) }).await.expect("the first");
+    for _ in 0..2 {
+        let beside = cached.run_beside(&busy, &Steps::new(), number).await;
+        assert_eq!(beside.expect("a connection"), 2);
+    }
+    assert_eq!((connection_of_run(&cached).await, open_connections(&cached)), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,6 +40,16 @@ impl Authority {
         self.sign(&CertificateParams::new([host.to_owned()]).expect("a certificate can be made"))
     }
 
+    /// A host's own certificate, which no authority has issued, as `openssl req -x509` makes it.
+    pub fn self_signed(host: &str) -> Identity {
+        let mut params =
+            CertificateParams::new([host.to_owned()]).expect("a certificate can be made");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a certificate can be made");
+        let certificate = params.self_signed(&key).expect("a certificate can be made").pem();
+        Identity { certificate, key: key.serialize_pem() }
+    }
+
     /// Issues a certificate for a host that has expired.
     pub fn issue_expired(&self, host: &str) -> Identity {
         let mut params =

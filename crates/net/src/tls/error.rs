@@ -1,7 +1,7 @@
 //! Readable texts for TLS errors.
 
 use std::error::Error as StdError;
-use std::io;
+use std::{fmt, io};
 
 use probe::{Cause, in_largest_unit};
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
@@ -38,8 +38,33 @@ fn explain(error: &Error) -> String {
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
         ) => "the server does not support TLS 1.2 or later".to_owned(),
+        Error::PeerIncompatible(why) => {
+            format!("the server has no settings in common with us: {}", words(why))
+        }
+        Error::PeerMisbehaved(why) => format!("the server breaks TLS: {}", words(why)),
+        Error::InvalidMessage(why) => format!("the server breaks TLS: {}", words(why)),
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            "the server breaks TLS: a message out of turn".to_owned()
+        }
         other => Cause::from(other.clone()).text().to_owned(),
     }
+}
+
+/// The error of webpki about a server that presents the certificate of an authority.
+pub(super) const CA_USED_AS_END_ENTITY: &str = "CaUsedAsEndEntity";
+
+/// The name of a variant, which has no text of its own, as words.
+fn words(variant: &dyn fmt::Debug) -> String {
+    let name = format!("{variant:?}");
+    let end = name.find(|character: char| !character.is_alphanumeric()).unwrap_or(name.len());
+    let mut words = String::new();
+    for character in name[..end].trim_end_matches("Context").chars() {
+        if character.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(character.to_lowercase());
+    }
+    words
 }
 
 /// Why the server's certificate is not accepted.
@@ -63,9 +88,16 @@ fn explain_certificate(error: &CertificateError) -> String {
             format!("certificate is not valid for host {}", expected.to_str())
         }
         E::Revoked => "certificate is revoked".to_owned(),
-        other => {
-            format!("certificate is not valid: {}", Cause::from(Error::from(other.clone())).text())
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
+            "certificate is not valid for a server".to_owned()
         }
+        E::Other(error) if error.to_string() == CA_USED_AS_END_ENTITY => {
+            "certificate is not valid: it is that of an authority (CA:TRUE), and not in `ca`"
+                .to_owned()
+        }
+        // The error of webpki has no text of its own either.
+        E::Other(error) => format!("certificate is not valid: {}", words(&error.0)),
+        other => format!("certificate is not valid: {}", words(other)),
     }
 }
 
@@ -84,7 +116,7 @@ fn explain_alert(alert: AlertDescription) -> String {
         A::ProtocolVersion => "it does not support TLS 1.2 or later",
         A::UnrecognisedName => "it does not serve this host name",
         A::HandshakeFailure => "no common settings, or it demands a client certificate",
-        other => return format!("the server refused the handshake: {other:?}"),
+        other => return format!("the server refused the handshake: {}", words(&other)),
     };
     format!("the server refused the handshake: {reason}")
 }
@@ -101,6 +133,35 @@ mod tests {
             cause(nested).text(),
             "the server refused the handshake: it demands a client certificate"
         );
+    }
+
+    #[test]
+    fn errors_without_a_text_are_named_in_words() {
+        for (error, expected) in [
+            (
+                Error::AlertReceived(AlertDescription::InternalError),
+                "the server refused the handshake: internal error",
+            ),
+            (
+                Error::PeerMisbehaved(rustls::PeerMisbehaved::WrongGroupForKeyShare),
+                "the server breaks TLS: wrong group for key share",
+            ),
+            (
+                Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+                "the server has no settings in common with us: no cipher suites in common",
+            ),
+            (CertificateError::BadEncoding.into(), "certificate is not valid: bad encoding"),
+            (
+                CertificateError::InvalidPurposeContext {
+                    required: rustls::ExtendedKeyPurpose::ServerAuth,
+                    presented: Vec::new(),
+                }
+                .into(),
+                "certificate is not valid for a server",
+            ),
+        ] {
+            assert_eq!(explain(&error), expected);
+        }
     }
 
     #[test]

@@ -15,11 +15,13 @@ use rustls::{CertificateError, Error, RootCertStore};
 ///
 /// Its period is examined before anything else, so no signature is verified.
 pub(crate) fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiry_of(certificate)?))
+}
+
+fn expiry_of(certificate: &CertificateDer<'_>) -> Option<u64> {
     let certificate = ParsedCertificate::try_from(certificate).ok()?;
     let (roots, end_of_time) = (RootCertStore::empty(), at(u64::MAX));
-    let verified =
-        verify_server_cert_signed_by_trust_anchor(&certificate, &roots, &[], end_of_time, &[]);
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiry(verified)?))
+    expiry(verify_server_cert_signed_by_trust_anchor(&certificate, &roots, &[], end_of_time, &[]))
 }
 
 /// Fails if `verifier` will not accept `chain` for `name` any more after the time `min_validity`, because a certificate expires.
@@ -32,6 +34,10 @@ pub(super) fn verify_expiry(
     let Some((end_entity, intermediates)) = chain.split_first() else { return Ok(()) };
     let now = UnixTime::now().as_secs();
     let mut time = now.saturating_add(min_validity.as_secs());
+    // The signatures need not be verified again if no certificate expires by then, whether the server needs it or not.
+    if chain.iter().all(|certificate| expiry_of(certificate).is_some_and(|expiry| expiry >= time)) {
+        return Ok(());
+    }
     let mut earliest = None;
     // At the time at which one certificate expires, another may have expired already.
     while let Some(seconds) =

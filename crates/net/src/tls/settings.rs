@@ -17,7 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::expiry::verify_expiry;
 use super::roots::system_roots;
-use super::verifier::AnyHost;
+use super::verifier::{AnyHost, SelfSigned};
 use crate::Verification;
 
 /// The trusted authorities, the client certificate, and how long the server's must be valid.
@@ -26,7 +26,7 @@ pub struct TlsSettings(Arc<Inner>);
 
 struct Inner {
     /// Trusted instead of the system's authorities.
-    ca: Option<Arc<RootCertStore>>,
+    ca: Option<Authorities>,
     client_certificate: Option<Arc<SingleCertAndKey>>,
     min_certificate_validity: Option<Duration>,
     /// The protocol that is offered by ALPN.
@@ -34,6 +34,27 @@ struct Inner {
     identity: Secret,
     /// One configuration for each [`Verification`], built when it is first used.
     configs: [OnceLock<Arc<ClientConfig>>; 3],
+}
+
+impl Inner {
+    /// The same settings without the configurations that were built from them.
+    fn unconfigured(&self) -> Self {
+        Self {
+            ca: self.ca.clone(),
+            client_certificate: self.client_certificate.clone(),
+            min_certificate_validity: self.min_certificate_validity,
+            protocol: self.protocol,
+            identity: self.identity.clone(),
+            configs: Default::default(),
+        }
+    }
+}
+
+/// The certificates of `ca`.
+#[derive(Clone)]
+struct Authorities {
+    roots: Arc<RootCertStore>,
+    certificates: Arc<[CertificateDer<'static>]>,
 }
 
 impl TlsSettings {
@@ -58,7 +79,7 @@ impl TlsSettings {
             private_key.as_ref().map(Secret::expose).unwrap_or_default(),
             min_certificate_validity,
         ));
-        let ca = parse(fields, "ca", authorities, |text| parse_roots(text));
+        let ca = parse(fields, "ca", authorities, |text| parse_authorities(text));
         let chain = parse(fields, "certificate", certificate, |text| parse_certificates(text));
         let key = parse(fields, "private_key", private_key, |text| parse_key(text.expose()));
         let is_missing = |key, parsed: bool| fields.has(key) && !parsed;
@@ -89,14 +110,7 @@ impl TlsSettings {
     /// The same settings, with which a `protocol` is offered by ALPN.
     #[must_use]
     pub fn with_protocol(&self, protocol: &'static str) -> Self {
-        Self::new(Inner {
-            ca: self.0.ca.clone(),
-            client_certificate: self.0.client_certificate.clone(),
-            min_certificate_validity: self.0.min_certificate_validity,
-            protocol: Some(protocol),
-            identity: self.0.identity.clone(),
-            configs: Default::default(),
-        })
+        Self::new(Inner { protocol: Some(protocol), ..self.0.unconfigured() })
     }
 
     /// The same settings with PEM texts from elsewhere than the section: authorities, and a certificate with its private key.
@@ -105,7 +119,7 @@ impl TlsSettings {
         authorities: Option<&str>,
         certificate: Option<(&str, &Secret)>,
     ) -> Result<Self, Cause> {
-        let ca = authorities.map(parse_roots).transpose().map_err(Cause::msg)?;
+        let ca = authorities.map(parse_authorities).transpose().map_err(Cause::msg)?;
         let client_certificate = match certificate {
             Some((chain, key)) => {
                 let chain = parse_certificates(chain).map_err(Cause::msg)?;
@@ -114,14 +128,8 @@ impl TlsSettings {
             }
             None => None,
         };
-        Ok(Self::new(Inner {
-            ca,
-            client_certificate,
-            min_certificate_validity: self.0.min_certificate_validity,
-            protocol: self.0.protocol,
-            identity: Secret::new(""),
-            configs: Default::default(),
-        }))
+        let identity = Secret::new("");
+        Ok(Self::new(Inner { ca, client_certificate, identity, ..self.0.unconfigured() }))
     }
 
     /// Records an error if a setting is given although nothing in the section uses TLS. The error names `what`, which would use it.
@@ -216,13 +224,24 @@ impl TlsSettings {
         provider: Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, Cause> {
         let algorithms = provider.signature_verification_algorithms;
-        let roots = || self.0.ca.clone().map_or_else(system_roots, Ok);
-        Ok(match verification {
-            Verification::Full => {
-                WebPkiServerVerifier::builder_with_provider(roots()?, provider).build()?
+        let roots = match &self.0.ca {
+            _ if verification == Verification::None => None,
+            Some(ca) => Some(ca.roots.clone()),
+            None => Some(system_roots()?),
+        };
+        let verifier: Arc<dyn ServerCertVerifier> = match roots {
+            Some(roots) if verification == Verification::Full => {
+                WebPkiServerVerifier::builder_with_provider(roots, provider).build()?
             }
-            Verification::Chain => Arc::new(AnyHost { roots: Some(roots()?), algorithms }),
-            Verification::None => Arc::new(AnyHost { roots: None, algorithms }),
+            roots => Arc::new(AnyHost { roots, algorithms }),
+        };
+        Ok(match &self.0.ca {
+            Some(ca) => Arc::new(SelfSigned {
+                verifier,
+                trusted: ca.certificates.clone(),
+                any_host: verification != Verification::Full,
+            }),
+            None => verifier,
         })
     }
 }
@@ -268,14 +287,15 @@ fn parse<S, T>(
     parser(&text?).map_err(|message| fields.error(key, hint(message))).ok()
 }
 
-fn parse_roots(text: &str) -> Result<Arc<RootCertStore>, &'static str> {
+fn parse_authorities(text: &str) -> Result<Authorities, &'static str> {
+    let certificates = parse_certificates(text)?;
     let mut roots = RootCertStore::empty();
-    for certificate in parse_certificates(text)? {
+    for certificate in &certificates {
         roots
-            .add(certificate)
+            .add(certificate.clone())
             .map_err(|_| "expected valid certificates, but one cannot be parsed")?;
     }
-    Ok(Arc::new(roots))
+    Ok(Authorities { roots: Arc::new(roots), certificates: certificates.into() })
 }
 
 fn parse_certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, &'static str> {

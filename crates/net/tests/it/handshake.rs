@@ -110,6 +110,24 @@ async fn a_certificate_for_another_host_is_accepted_only_if_the_host_is_not_veri
 }
 
 #[tokio::test]
+async fn a_server_s_own_certificate_is_accepted_if_it_is_trusted_itself() {
+    let own = Authority::self_signed("localhost");
+    for (host, verification, expected) in [
+        ("localhost", Verification::Full, Ok(())),
+        ("db", Verification::Full, Err("certificate is not valid for host localhost")),
+        ("db", Verification::Chain, Ok(())),
+    ] {
+        let own = Authority::self_signed(host);
+        let settings = read(&[("ca", &own.certificate)]).unwrap();
+        let result = read_byte(&settings, verification, server(&own, None)).await;
+        assert_eq!(result.as_ref().map_err(Cause::text).copied(), expected);
+    }
+    let other = "certificate is not valid: it is that of an authority (CA:TRUE), and not in `ca`";
+    check(&Authority::new("ours"), Verification::Full, &own, Err(other)).await;
+    check(&Authority::new("ours"), Verification::Chain, &own, Err(other)).await;
+}
+
+#[tokio::test]
 async fn an_expired_certificate_is_refused() {
     let ca = Authority::new("ours");
     for verification in [Verification::Full, Verification::Chain] {

@@ -26,8 +26,12 @@ impl AsyncRead for WatchedStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        self.last_received.update();
+        // The end of the stream is no byte.
+        if buffer.filled().len() > before {
+            self.last_received.update();
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -59,5 +63,30 @@ impl AsyncWrite for WatchedStream {
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_stream_is_nothing_received() {
+        let (ours, mut server) = UnixStream::pair().expect("a pair of sockets");
+        let (mut stream, last_received) = WatchedStream::new(net::Stream::Unix(ours));
+        let begun = Instant::now();
+        server.write_all(b"x").await.expect("a byte is written");
+        assert_eq!(stream.read_u8().await.expect("a byte"), b'x');
+        assert!(last_received.is_since(begun));
+        let since = Instant::now() + Duration::from_nanos(1);
+        drop(server);
+        assert_eq!(stream.read(&mut [0]).await.expect("the end"), 0);
+        assert!(!last_received.is_since(since));
     }
 }

@@ -60,6 +60,7 @@ impl Amqp {
     {
         let work = |connection: Arc<Connection>| {
             let other = connection.other_server().map(str::to_owned);
+            steps.on_server(other.clone());
             let work = work(connection);
             async move {
                 work.await.map_err(|failure| match other {

@@ -110,6 +110,7 @@ impl JoinedBroadcast {
                 match &findings.failure {
                     Some(failure) => Some(Err(failure.clone())),
                     None if findings.backlogs.is_some() => {
+                        steps.on_server(findings.other_server.clone());
                         judge(&findings, steps).map(|verdict| findings.name_server(verdict))
                     }
                     None => None,

@@ -41,6 +41,8 @@ struct State {
     observations: Vec<Observation>,
     /// The timeout of the run, if it is known.
     timeout: Option<Duration>,
+    /// The server of the steps from now on, unless it is the target.
+    other_server: Option<String>,
 }
 
 /// A quarter of the default timeout of a check.
@@ -63,6 +65,7 @@ impl Steps {
             durations: Vec::new(),
             observations: Vec::new(),
             timeout: None,
+            other_server: None,
         };
         Self { state: Mutex::new(state) }
     }
@@ -120,6 +123,11 @@ impl Steps {
         self.state().proceed(position);
     }
 
+    /// Names the server of the steps from now on in the failure of a timeout, unless it is the target.
+    pub fn on_server(&self, other: Option<String>) {
+        self.state().other_server = other;
+    }
+
     /// Takes the current step and the observations from `other`, the steps of work that several runs share, until the next step begins.
     ///
     /// `other` must not follow `self`, directly or indirectly.
@@ -165,10 +173,15 @@ impl Steps {
 
     /// The failure of a run that exceeds its `timeout` now.
     pub fn timed_out(&self, timeout: Duration) -> Failure {
-        match &self.state().position {
+        let state = self.state();
+        match &state.position {
             Position::In { step, silence, known } => {
                 let known = if known.is_empty() { String::new() } else { format!(" ({known})") };
-                Failure::msg(step, format!("{silence} within {timeout:?}{known}"))
+                let failure = Failure::msg(step, format!("{silence} within {timeout:?}{known}"));
+                match &state.other_server {
+                    Some(server) => failure.in_context(server),
+                    None => failure,
+                }
             }
             Position::Following { steps, context } => {
                 let failure = steps.timed_out(timeout);
@@ -316,6 +329,16 @@ mod tests {
             ["connect", "ping"]
         );
         assert!(durations.iter().all(|(_, duration)| *duration >= Duration::from_millis(2)));
+    }
+
+    #[test]
+    fn a_timeout_names_the_server_if_it_is_not_the_target() {
+        let steps = Steps::new();
+        steps.on_server(Some("other:2".to_owned()));
+        steps.begin("ask");
+        check_timed_out(&steps, "ask: other:2: no answer within 2s (h:1)");
+        steps.on_server(None);
+        check_timed_out(&steps, "ask: no answer within 2s (h:1)");
     }
 
     #[test]

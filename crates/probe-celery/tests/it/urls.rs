@@ -51,6 +51,11 @@ async fn several_brokers_are_tried_in_order() {
         ping(format!("{down};{admin}"), unused).await.line(),
         format!("ping: {second}: no worker is connected (127.0.0.1:{first})")
     );
+    let timed_out = ping(format!("{down};{admin}"), "workers = ['absent@worker']\n").await;
+    assert_eq!(
+        timed_out.cut_line(),
+        format!("ping: {second}: no answer from absent@worker within 1s (127.0.0.1:{first})")
+    );
     let wrong = shared("amqp", &format!("{HEALTH_USER}:wrong-password"), "");
     let outcome = ping(format!("{down};{wrong};{up}"), "").await;
     let expected = format!("authenticate: {second}: ACCESS_REFUSED");

@@ -74,7 +74,7 @@ async fn the_names_and_parameters_of_other_clients_are_understood() {
         ("amqp://h?ssl=true", "expected a URL that begins with `amqps://` with this `ssl`"),
         (
             "amqps://h?verify=verify_none",
-            "expected that the certificate is verified, as always with `amqps://`, instead of this `verify`",
+            "expected that the certificate is verified, as always with `amqps://`, by the setting `ca` if its issuer is a private one, instead of this `verify`",
         ),
         ("amqp://h/v;redis://h", "expected a URL that begins with `amqp://` or `amqps://`"),
     ] {

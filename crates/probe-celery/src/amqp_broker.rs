@@ -60,7 +60,7 @@ impl AmqpBroker {
     pub(crate) async fn broadcast(
         &self,
         steps: &Steps,
-        request: &InspectRequest,
+        request: Option<&InspectRequest>,
         queues: &[String],
         findings: &FindingsSender,
     ) -> Result<(), Failure> {
@@ -114,19 +114,20 @@ impl AmqpBroker {
         self.amqp.run(steps, send).await
     }
 
-    /// Publishes the request, and reads the backlogs of the queues while the workers reply.
+    /// Publishes the request, if there is one, and reads the backlogs of the queues while the workers reply.
     async fn publish(
         &self,
         connection: Arc<Connection>,
         steps: &Steps,
-        request: &InspectRequest,
+        request: Option<&InspectRequest>,
         queues: &[String],
     ) -> Result<Accepted, Failure> {
         let exchanges = &self.exchanges;
-        let ticket = request.ticket().to_owned();
-        let deliveries =
-            connection.listen(move |message| message.header("ticket") == Some(&ticket));
-        let publication = Publication {
+        let ticket = request.map(|request| request.ticket().to_owned());
+        let deliveries = connection.listen(move |message| {
+            ticket.is_some() && message.header("ticket") == ticket.as_deref()
+        });
+        let publication = request.map(|request| Publication {
             headers: InspectRequest::headers(),
             body: self
                 .serializer
@@ -134,9 +135,12 @@ impl AmqpBroker {
             content: Some(self.content()),
             expires: Some(REQUEST_EXPIRES),
             ..to_all_workers(exchanges)
-        };
+        });
         let publish = async {
-            let routed = steps.run("ask", connection.publish(&publication)).await?;
+            let routed = match &publication {
+                Some(publication) => steps.run("ask", connection.publish(publication)).await?,
+                None => true,
+            };
             steps.begin("queues");
             Ok(routed)
         };

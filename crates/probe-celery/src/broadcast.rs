@@ -1,8 +1,10 @@
 //! One inspect request to all workers, shared by all checks of a run.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use probe::{Cleanups, Failure, Grant, Steps};
@@ -10,7 +12,11 @@ use tokio::sync::watch;
 
 use crate::broker::Broker;
 use crate::findings::{Findings, FindingsSender, SAME_RUN, WorkerQueues};
-use crate::inspect::InspectRequest;
+use crate::inspect::{InspectRequest, REPEAT_INTERVAL};
+
+/// How long no request is sent after the first one that no worker answered, if none ever has. Each further one doubles the pause.
+const FIRST_PAUSE: Duration = Duration::from_secs(4);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// The broadcasts of one application.
 pub(crate) struct Broadcasts {
@@ -19,6 +25,14 @@ pub(crate) struct Broadcasts {
     cleanups: Cleanups,
     known_workers: Arc<Mutex<WorkerQueues>>,
     latest: Mutex<Latest>,
+    pause: Mutex<Option<Pause>>,
+}
+
+/// While workers seem to refuse the requests, most runs send none: each would be an error in the logs of all workers.
+#[derive(Clone, Copy)]
+struct Pause {
+    length: Duration,
+    end: Instant,
 }
 
 /// The latest broadcast.
@@ -46,7 +60,14 @@ pub(crate) struct JoinedBroadcast {
 
 impl Broadcasts {
     pub(crate) fn new(broker: Broker, queues: Vec<String>, cleanups: Cleanups) -> Self {
-        Self { broker, queues, cleanups, known_workers: Arc::default(), latest: Mutex::default() }
+        Self {
+            broker,
+            queues,
+            cleanups,
+            known_workers: Arc::default(),
+            latest: Mutex::default(),
+            pause: Mutex::default(),
+        }
     }
 
     /// The broker's `host:port`.
@@ -87,12 +108,33 @@ impl Broadcasts {
 
     async fn run(self: Arc<Self>, broadcast: Arc<Broadcast>) {
         let Broadcast { findings, steps } = &*broadcast;
-        let request = InspectRequest::new(!self.queues.is_empty());
-        if let Err(failure) = self.broker.broadcast(steps, &request, &self.queues, findings).await {
+        let began = Instant::now();
+        let pause = self.pause.lock().filter(|pause| pause.end > began);
+        findings.not_asked(pause.map(|pause| pause.end - began));
+        let request = pause.is_none().then(|| InspectRequest::new(!self.queues.is_empty()));
+        let sent = tokio::select! {
+            sent = self.broker.broadcast(steps, request.as_ref(), &self.queues, findings) => sent,
+            never = self.notice_refusal(request.is_some(), findings) => match never {},
+        };
+        if let Err(failure) = sent {
             findings.fail(failure);
         }
         // Checks that join later still receive the findings.
         findings.abandoned().await;
+        if request.is_some() && !findings.is_refused() {
+            *self.pause.lock() = None;
+        }
+    }
+
+    /// Begins a pause, longer than the one before, if workers seem to refuse the request.
+    async fn notice_refusal(&self, was_asked: bool, findings: &FindingsSender) -> Infallible {
+        tokio::time::sleep(REPEAT_INTERVAL).await;
+        if was_asked && findings.is_refused() {
+            let mut pause = self.pause.lock();
+            let length = pause.map_or(FIRST_PAUSE, |pause| (pause.length * 2).min(LONGEST_PAUSE));
+            *pause = Some(Pause { length, end: Instant::now() + length });
+        }
+        pending().await
     }
 }
 
@@ -132,7 +174,7 @@ impl JoinedBroadcast {
                 return found;
             }
             if self.findings.changed().await.is_err() {
-                return std::future::pending().await;
+                return pending().await;
             }
         }
     }

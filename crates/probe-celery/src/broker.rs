@@ -111,13 +111,13 @@ impl Broker {
         }
     }
 
-    /// Broadcasts `request` to all workers and publishes the backlogs and the replies.
+    /// Broadcasts `request`, if there is one, to all workers and publishes the backlogs and the replies.
     ///
     /// Returns when all replies have arrived or no check watches the findings any more.
     pub(crate) async fn broadcast(
         &self,
         steps: &Steps,
-        request: &InspectRequest,
+        request: Option<&InspectRequest>,
         queues: &[String],
         findings: &FindingsSender,
     ) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amqp::Depth;
 use parking_lot::Mutex;
-use probe::{Cleanups, Failure};
+use probe::{Cleanups, Failure, in_largest_unit};
 use tokio::sync::watch;
 
 use crate::inspect::{InspectReply, REPEAT_INTERVAL, WorkerReply};
@@ -30,6 +30,8 @@ pub(crate) struct Findings {
     pub(crate) unreadable: Option<String>,
     /// The workers that replied to earlier broadcasts.
     pub(crate) known_workers: WorkerQueues,
+    /// How long no request is sent yet, because workers seem to refuse them.
+    pub(crate) not_asked: Option<Duration>,
     /// The server, unless it is the first one of the broker, which is the target of the checks.
     pub(crate) other_server: Option<String>,
     /// Why the broadcast failed, if it did.
@@ -108,6 +110,15 @@ impl Findings {
     /// Whether no worker has ever replied, so that it may not read the requests.
     pub(crate) fn has_never_been_answered(&self) -> bool {
         self.known_workers.is_empty() && self.replies() == 0
+    }
+
+    /// Why no request was sent, if none was; `known` describes the queues.
+    pub(crate) fn refused(&self, known: &str) -> Option<String> {
+        let left = in_largest_unit(self.not_asked?.as_secs().max(1));
+        let known = if known.is_empty() { String::new() } else { format!("{known}; ") };
+        Some(format!(
+            "no worker has ever answered, see `accept_content` ({known}they are asked again in {left})"
+        ))
     }
 
     /// Why there is no reply although all workers that received the request have replied; `known` describes the queues.
@@ -196,6 +207,20 @@ impl FindingsSender {
     /// Records the server, unless it is the first one of the broker.
     pub(crate) fn on_server(&self, other_server: Option<String>) {
         self.findings.send_modify(|findings| findings.other_server = other_server);
+    }
+
+    /// Records how long no request is sent yet.
+    pub(crate) fn not_asked(&self, left: Option<Duration>) {
+        self.findings.send_modify(|findings| findings.not_asked = left);
+    }
+
+    /// Whether workers have received the request and none has ever answered one, so that they seem to refuse its content.
+    pub(crate) fn is_refused(&self) -> bool {
+        let findings = self.findings.borrow();
+        findings.failure.is_none()
+            && findings.backlogs.is_some()
+            && findings.recipients != Some(0)
+            && findings.has_never_been_answered()
     }
 
     /// Publishes that the broker has accepted the request, and for how many workers if it reports that.

@@ -43,6 +43,9 @@ fn judge(workers: &Workers, findings: &Findings, steps: &Steps) -> Option<Result
     }
     let mut queues = findings.describe_backlogs();
     let no_replies = findings.replies() == 0;
+    if let Some(refused) = findings.refused(&queues) {
+        return Some(Err(Failure::msg(PING, refused)));
+    }
     if findings.is_complete() {
         let known = if queues.is_empty() { String::new() } else { format!(" ({queues})") };
         let reason =

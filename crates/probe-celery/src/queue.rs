@@ -132,6 +132,9 @@ impl QueueCheck {
         if consumers > 0 && silent <= self.max_silent {
             return Some(Ok(()));
         }
+        if let Some(refused) = findings.refused(&known) {
+            return Some(Err(Failure::msg(STEP, refused)));
+        }
         if findings.is_complete() {
             return Some(Err(Failure::msg(STEP, findings.no_workers(&known))));
         }

@@ -98,11 +98,11 @@ impl RedisBroker {
         self.redis.grants(&commands, &[format!("~{}", literal_pattern(&self.options.key(queue)))])
     }
 
-    /// Broadcasts `request` and publishes the replies until all have arrived or no check watches any more.
+    /// Broadcasts `request`, if there is one, and publishes the replies until all have arrived or no check watches any more.
     pub(crate) async fn broadcast(
         &self,
         steps: &Steps,
-        request: &InspectRequest,
+        request: Option<&InspectRequest>,
         queues: &[String],
         findings: &FindingsSender,
     ) -> Result<(), Failure> {
@@ -166,22 +166,26 @@ impl RedisBroker {
     async fn inspect(
         &self,
         steps: &Steps,
-        request: &InspectRequest,
+        request: Option<&InspectRequest>,
         queues: &[String],
         findings: &FindingsSender,
         reply_queue: &mut Option<ReplyQueue>,
     ) -> Result<bool, Failure> {
         let separator = self.workers_separator(steps).await?;
+        let queue_lists: Vec<_> = queues
+            .iter()
+            .map(|name| (name.clone(), self.options.queue_lists(name, &separator)))
+            .collect();
+        let Some(request) = request else {
+            self.publish(steps, Vec::new(), &[], &queue_lists, findings).await?;
+            return Ok(true);
+        };
         let queue = reply_queue.insert(ReplyQueue::new(
             &self.options,
             &self.exchanges.replies,
             &separator,
             request.ticket(),
         ));
-        let queue_lists: Vec<_> = queues
-            .iter()
-            .map(|name| (name.clone(), self.options.queue_lists(name, &separator)))
-            .collect();
         let message = self.message(request, queue);
         let channels = self.channels();
         let publish: Vec<_> = channels
@@ -249,11 +253,12 @@ impl RedisBroker {
         let replies = self.redis.execute(steps, &commands).await?;
         let mut numbers = replies.iter().skip(before).map(number);
         let recipients = numbers.by_ref().take(publish.len()).sum();
+        let known = (!publish.is_empty()).then_some(recipients);
         let backlogs = queue_lists.iter().map(|(queue, lists)| {
             let waiting = numbers.by_ref().take(lists.len()).sum();
             (queue.clone(), Backlog::Waiting(waiting))
         });
-        findings.accepted(Some(recipients), backlogs.collect());
+        findings.accepted(known, backlogs.collect());
         Ok(recipients)
     }
 

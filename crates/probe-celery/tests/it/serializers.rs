@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use stack::celery::Worker;
+
 use crate::fixture::{Fixture, run_all};
 use crate::{SHORT_TIMEOUT, TIMEOUT};
 
@@ -31,17 +33,29 @@ fn refusals(log: &str) -> usize {
     log.matches("ContentDisallowed: Refusing to deserialize").count()
 }
 
+/// The worker cannot read JSON, and logs that for the first run only, although a request without an answer is otherwise repeated each second.
+async fn json_is_refused_once(fixture: &Fixture, worker: &Worker) {
+    let celery = fixture.celery("queues = ['high_priority']\n");
+    let outcomes = run_all(&celery, Duration::from_millis(2500)).await;
+    let line = outcomes.line("ping");
+    let first =
+        ["ping: no worker answered within 2.5s (", "; none ever has, see `accept_content`)"];
+    assert!(line.starts_with(first[0]) && line.ends_with(first[1]), "{line}");
+    let outcomes = run_all(&celery, SHORT_TIMEOUT).await;
+    for name in ["ping", "queues.high_priority"] {
+        let line = outcomes.line(name);
+        assert!(line.contains(": no worker has ever answered, see `accept_content` ("), "{line}");
+    }
+    assert_eq!(refusals(&worker.log().unwrap()), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_with_pickle_is_working_on_redis() {
     let fixture = Fixture::redis_with(&only("pickle"));
     let worker = fixture.worker("w1");
     a_worker_of("pickle", &fixture).await;
     assert_eq!(refusals(&worker.log().unwrap()), 0);
-    // The worker cannot read JSON, and logs that once in each run, although a request without an answer is otherwise repeated each second.
-    let celery = fixture.celery("");
-    let line = run_all(&celery, Duration::from_millis(2500)).await.line("ping");
-    assert_eq!(line, "ping: no worker answered within 2.5s (none ever has, see `accept_content`)");
-    assert_eq!(refusals(&worker.log().unwrap()), 1);
+    json_is_refused_once(&fixture, &worker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,10 +64,7 @@ async fn a_worker_with_pickle_is_working_on_amqp() {
     let worker = fixture.worker("w1");
     a_worker_of("pickle", &fixture).await;
     assert_eq!(refusals(&worker.log().unwrap()), 0);
-    let celery = fixture.celery("");
-    let line = run_all(&celery, Duration::from_millis(2500)).await.line("ping");
-    assert_eq!(line, "ping: no worker answered within 2.5s (none ever has, see `accept_content`)");
-    assert_eq!(refusals(&worker.log().unwrap()), 1);
+    json_is_refused_once(&fixture, &worker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

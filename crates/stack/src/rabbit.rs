@@ -8,7 +8,7 @@ use data_encoding::BASE64;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use self::node::Node;
+use self::node::{LOCALHOST, Node};
 use crate::error::{Error, Result};
 use crate::http::request;
 use crate::install::Dependency;
@@ -39,7 +39,8 @@ pub(crate) const SERVICE: Service = Service {
     }],
     prepare: |_, home| {
         let port = crate::RABBIT.port();
-        Node { home: home.to_owned(), port, distribution_port: port + 1 }.prepare(&[])
+        let (home, host) = (home.to_owned(), LOCALHOST.to_owned());
+        Node { home, port, distribution_port: port + 1, host }.prepare(&[])
     },
     seed: |_| Ok(()),
     stop: Signal::KILL,
@@ -61,6 +62,18 @@ pub struct Management {
 }
 
 impl Management {
+    /// A free address, and the settings of a server with this API.
+    fn prepare() -> Result<(Self, [String; 3])> {
+        let port = port::free_port()?;
+        let settings = [
+            "management.tcp.ip = 127.0.0.1".to_owned(),
+            format!("management.tcp.port = {port}"),
+            // In milliseconds. The default is ten times as long.
+            "collect_statistics_interval = 500".to_owned(),
+        ];
+        Ok((Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }, settings))
+    }
+
     /// Sends a request of the administrator with a JSON body to a path below `/api`.
     pub fn call(&self, method: &str, path: &str, body: &str) -> Result<String> {
         let user = BASE64.encode(format!("{ADMIN_USER}:{ADMIN_PASSWORD}").as_bytes());
@@ -95,12 +108,18 @@ impl Rabbit {
     }
 
     fn start_with_plugins(plugins: &[&str], settings: &[&str]) -> Result<Self> {
+        Self::start_node(LOCALHOST.to_owned(), port::free_port()?, plugins, settings)
+    }
+
+    fn start_node(
+        host: String,
+        distribution_port: u16,
+        plugins: &[&str],
+        settings: &[&str],
+    ) -> Result<Self> {
         let folder = private_folder("rabbit")?;
-        let node = Node {
-            home: folder.path().join("data"),
-            port: port::free_port()?,
-            distribution_port: port::free_port()?,
-        };
+        let home = folder.path().join("data");
+        let node = Node { home, port: port::free_port()?, distribution_port, host };
         let program = node.prepare(settings)?;
         node.enable(plugins)?;
         let server = Server::start(program)?;
@@ -109,15 +128,28 @@ impl Rabbit {
 
     /// Starts a server with the management plugin.
     pub fn start_with_management() -> Result<(Self, Management)> {
+        let (management, settings) = Management::prepare()?;
+        let settings = settings.each_ref().map(String::as_str);
+        Ok((Self::start_with_plugins(&["rabbitmq_management"], &settings)?, management))
+    }
+
+    /// Starts a cluster of three servers, the first of them with the management plugin.
+    pub fn start_cluster() -> Result<([Self; 3], Management)> {
+        let (management, settings) = Management::prepare()?;
+        let settings = settings.each_ref().map(String::as_str);
         let port = port::free_port()?;
-        let settings = [
-            "management.tcp.ip = 127.0.0.1",
-            &format!("management.tcp.port = {port}"),
-            // In milliseconds. The default is ten times as long.
-            "collect_statistics_interval = 500",
-        ];
-        let broker = Self::start_with_plugins(&["rabbitmq_management"], &settings)?;
-        Ok((broker, Management { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }))
+        let start = |number: u8, plugins: &[&str], settings: &[&str]| {
+            Self::start_node(format!("127.0.0.{number}"), port, plugins, settings)
+        };
+        let first = start(2, &["rabbitmq_management"], &settings)?;
+        let others = [start(3, &[], &[])?, start(4, &[], &[])?];
+        for other in &others {
+            other.ctl(&["stop_app"])?;
+            other.ctl(&["join_cluster", &first.node.name()])?;
+            other.ctl(&["start_app"])?;
+        }
+        let [second, third] = others;
+        Ok(([first, second, third], management))
     }
 
     /// The port on 127.0.0.1.

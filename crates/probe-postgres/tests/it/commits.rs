@@ -86,6 +86,25 @@ async fn a_lost_synchronous_standby_is_a_failure_with_its_cause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_transaction_ids_cannot_commit() {
+    let mut server = Postgres::start(&["wal_level = logical", "autovacuum_naptime = 1s"]).unwrap();
+    let check = check(&url(server.port()), "write_every = '0s'");
+    run(&check).await.expect_working();
+    server.use_up_transaction_ids().unwrap();
+    let expected =
+        "commit: database is not accepting commands to avoid wraparound data loss in database";
+    let outcome = run(&check).await;
+    assert!(outcome.line().starts_with(expected), "{outcome:?}");
+    run(&crate::check(&url(server.port()), "write = 'off'")).await.expect_working();
+    server.sql("postgres", "SELECT pg_drop_replication_slot('hold')").unwrap();
+    let begun = Instant::now();
+    while !run(&check).await.is_working() {
+        assert!(begun.elapsed() < DEADLINE, "no transaction identifiers");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_against_a_lost_standby_leave_at_most_one_waiting_backend() {
     let server = private(&[]);
     lose_standby(&server);

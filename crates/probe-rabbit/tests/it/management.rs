@@ -179,3 +179,27 @@ async fn a_broker_without_the_plugin_is_reported() {
     let expected = format!("connect: management at {free}: connection refused ({address})");
     assert_eq!(outcome(&settings).await.line(), expected);
 }
+
+mod slow {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_queue_that_lost_two_of_three_nodes_has_no_quorum() {
+        let ([rabbit, mut second, mut third], management) = Rabbit::start_cluster().unwrap();
+        let broker = Broker { rabbit, management };
+        broker.declare("orders", r#""x-queue-type": "quorum""#);
+        let check = check(&broker.settings("queues = ['orders']"));
+        run(&check, DEADLINE).await.expect_working();
+        second.server.stop();
+        run(&check, DEADLINE).await.expect_working();
+        third.server.stop();
+        let expected = "queues: orders has no quorum: 1 of 3 members are online";
+        assert_eq!(broker.line("queues = ['orders']").await, expected);
+        second.server.restart().unwrap();
+        let started = Instant::now();
+        while !run(&check, DEADLINE).await.is_working() {
+            assert!(started.elapsed() < STATISTICS_TIMEOUT, "the queue has no quorum");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}

@@ -14,8 +14,8 @@ use crate::{HEALTH_PASSWORD, HEALTH_USER, RABBIT, RABBIT_VHOST, paths, permissio
 
 /// The folder of the programs, because Debian's wrappers in `PATH` only run as root or `rabbitmq`.
 const BIN: &str = "/usr/lib/rabbitmq/bin";
-/// The node's name, which need not be unique, because nodes have distinct distribution ports.
-const NODE: &str = "rabbit@localhost";
+/// The host of a node that is alone. Its name need not be unique, because such nodes have distinct distribution ports.
+pub(super) const LOCALHOST: &str = "localhost";
 /// The last line that the server logs when it starts.
 const STARTUP_COMPLETE: &str = "Server startup complete";
 
@@ -24,11 +24,21 @@ const STARTUP_COMPLETE: &str = "Server startup complete";
 pub(super) struct Node {
     pub(super) home: PathBuf,
     pub(super) port: u16,
-    /// The port of Erlang's distribution protocol, which `rabbitmqctl` connects to.
+    /// The port of Erlang's distribution protocol, which `rabbitmqctl` connects to. The nodes of a cluster have the same one.
     pub(super) distribution_port: u16,
+    /// The host in the node's name: [`LOCALHOST`], or an address of its own for each node of a cluster.
+    pub(super) host: String,
 }
 
 impl Node {
+    pub(super) fn name(&self) -> String {
+        format!("rabbit@{}", self.host)
+    }
+
+    fn has_address(&self) -> bool {
+        self.host != LOCALHOST
+    }
+
     /// Creates the node's folder, and returns the program that runs it.
     pub(super) fn prepare(&self, settings: &[&str]) -> Result<Program> {
         paths::recreate(&self.home)?;
@@ -47,6 +57,10 @@ impl Node {
             settings.join("\n")
         );
         fs::write(&conf, text).context(|| format!("write {}", conf.display()))?;
+        if self.has_address() {
+            // The nodes of a cluster share it.
+            paths::write_secret(&self.home.join(".erlang.cookie"), ADMIN_PASSWORD)?;
+        }
         let mut program =
             Program::new("rabbit", Path::new(BIN).join("rabbitmq-server"), &self.home);
         let log = program.log().to_owned();
@@ -66,7 +80,8 @@ impl Node {
     /// Runs `rabbitmqctl`, and returns its output.
     pub(super) fn ctl(&self, args: &[&str]) -> Result<String> {
         let output = Command::new(Path::new(BIN).join("rabbitmqctl"))
-            .args(["--quiet", "--node", NODE])
+            .args(["--quiet", "--node", &self.name()])
+            .args(self.has_address().then_some("--longnames"))
             .args(args)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -106,7 +121,8 @@ impl Node {
         let file = |name: &str| self.home.join(name).into_os_string();
         let port = self.distribution_port;
         vec![
-            ("RABBITMQ_NODENAME", NODE.into()),
+            ("RABBITMQ_NODENAME", self.name().into()),
+            ("RABBITMQ_USE_LONGNAME", self.has_address().to_string().into()),
             // With this, the script executes the server, and does not supervise it.
             ("RUNNING_UNDER_SYSTEMD", "true".into()),
             ("RABBITMQ_MNESIA_BASE", file("mnesia")),
@@ -118,7 +134,7 @@ impl Node {
             ("RABBITMQ_CONFIG_FILES", file("conf.d")),
             ("RABBITMQ_ADVANCED_CONFIG_FILE", file("advanced.config")),
             ("RABBITMQ_CONF_ENV_FILE", file("rabbitmq-env.conf")),
-            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", server_args(port).into()),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", self.server_args().into()),
             ("RABBITMQ_CTL_ERL_ARGS", format!("-erl_epmd_port {port} -dist_listen false").into()),
             // This also applies to the server's helper processes, one of which would start epmd every minute.
             ("ERL_FLAGS", "-start_epmd false".into()),
@@ -128,16 +144,20 @@ impl Node {
             ("ERL_CRASH_DUMP_SECONDS", "0".into()),
         ]
     }
-}
 
-/// Returns the server's Erlang arguments. With its name set here, the node needs no epmd to choose one.
-///
-/// With Debian's settings, Erlang's schedulers do not busy-wait, and it takes 9 s to load the thousand modules. A short busy wait starts the server in 3 s and uses less CPU time.
-fn server_args(port: u16) -> String {
-    format!(
-        "-sname {NODE} -erl_epmd_port {port} -kernel inet_dist_use_interface {{127,0,0,1}} \
-         +sbwt very_short +sbwtdio very_short"
-    )
+    /// Returns the server's Erlang arguments. With its name set here, the node needs no epmd to choose one.
+    ///
+    /// With Debian's settings, Erlang's schedulers do not busy-wait, and it takes 9 s to load the thousand modules. A short busy wait starts the server in 3 s and uses less CPU time.
+    fn server_args(&self) -> String {
+        let (name, port) = (self.name(), self.distribution_port);
+        let (kind, address) =
+            if self.has_address() { ("name", self.host.as_str()) } else { ("sname", "127.0.0.1") };
+        format!(
+            "-{kind} {name} -erl_epmd_port {port} \
+             -kernel inet_dist_use_interface {{{}}} +sbwt very_short +sbwtdio very_short",
+            address.replace('.', ",")
+        )
+    }
 }
 
 /// Returns the definitions of users and virtual hosts, which are imported before the server listens.

@@ -122,6 +122,8 @@ async fn a_certificate_that_expires_within_the_minimum_is_a_failure() {
         // Without the setting, it is accepted.
         let default = read(&[("ca", &ca.pem)]).unwrap();
         server.connect(&default, verification).await.unwrap();
+        server.replace_certificate(&ca.issue_valid_for("localhost", DAY * 15));
+        server.connect(&settings, verification).await.unwrap();
     }
 }
 

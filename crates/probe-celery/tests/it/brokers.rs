@@ -98,6 +98,7 @@ async fn a_silent_broker_times_out_in_the_current_step(fixture: &Fixture) {
     let outcomes = run_all(&celery, SHORT_TIMEOUT).await;
     outcomes.expect(&[("ping", expected), ("queues.high_priority", expected)]);
     server.resume();
+    run_all(&celery, TIMEOUT).await.expect_working();
 }
 
 /// The worker takes a while to reconnect; from then on every run succeeds.

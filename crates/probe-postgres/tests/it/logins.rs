@@ -15,6 +15,7 @@ use crate::{check, check_line, private, run, url};
 #[tokio::test]
 async fn a_wrong_password_is_reported_without_its_value() {
     let port = shared().unwrap().port();
+    run(&check(&url(port), "")).await.expect_working();
     let url = url(port).replace(HEALTH_PASSWORD, "hunter2-is-wrong");
     let expected = r#"authenticate: password authentication failed for user "health", SQLSTATE 28P01 (127.0.0.1:PORT)"#;
     check_line(port, &url, "", expected).await;
@@ -23,6 +24,7 @@ async fn a_wrong_password_is_reported_without_its_value() {
 #[tokio::test]
 async fn a_missing_password_is_reported() {
     let port = shared().unwrap().port();
+    run(&check(&url(port), "")).await.expect_working();
     let url = url(port).replace(&format!(":{HEALTH_PASSWORD}"), "");
     check_line(port, &url, "", "authenticate: password missing (127.0.0.1:PORT)").await;
 }
@@ -38,6 +40,7 @@ async fn an_unknown_user_is_reported_like_a_wrong_password() {
 #[tokio::test]
 async fn an_unknown_database_is_reported() {
     let port = shared().unwrap().port();
+    run(&check(&url(port), "")).await.expect_working();
     let url = url(port).replace("/app", "/absent");
     let expected = r#"connect: database "absent" does not exist, SQLSTATE 3D000 (127.0.0.1:PORT)"#;
     check_line(port, &url, "", expected).await;

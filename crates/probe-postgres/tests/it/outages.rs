@@ -6,12 +6,17 @@ use std::time::Duration;
 use probe::DynCheck;
 use probe_testkit::{FaultProxy, Outcome};
 
-use crate::{DEADLINE, SHORT_DEADLINE, check, check_line, private, run, url};
+use crate::{DEADLINE, SHORT_DEADLINE, check, private, run, url};
 
 #[tokio::test]
 async fn a_server_that_is_down_refuses_the_connection() {
-    let port = stack::free_port().unwrap();
-    check_line(port, &url(port), "", "connect: connection refused (127.0.0.1:PORT)").await;
+    let mut server = private(&[]);
+    let (port, check) = (server.port(), check(&url(server.port()), ""));
+    server.server.stop();
+    let refused = format!("connect: connection refused (127.0.0.1:{port})");
+    assert_eq!(run(&check).await.line(), refused);
+    server.server.restart().unwrap();
+    run(&check).await.expect_working();
 }
 
 #[tokio::test]
@@ -61,7 +66,7 @@ async fn a_terminated_session_is_not_a_failure() {
 
 #[tokio::test]
 async fn a_server_that_shuts_down_refuses_new_sessions_and_serves_old_ones() {
-    let server = private(&[]);
+    let mut server = private(&[]);
     let kept = check(&url(server.port()), "");
     run(&kept).await.expect_working();
     // A smart shutdown waits for the sessions to end.
@@ -75,6 +80,9 @@ async fn a_server_that_shuts_down_refuses_new_sessions_and_serves_old_ones() {
     }
     assert_eq!(outcome.line(), expected.replace("PORT", &server.port().to_string()));
     run(&kept).await.expect_working();
+    drop(kept);
+    server.server.restart().unwrap();
+    run(&fresh).await.expect_working();
 }
 
 /// Runs `check` until its line begins with `start`.

@@ -10,11 +10,13 @@ use crate::{DEADLINE, check, check_line, private, run, url};
 
 #[tokio::test]
 async fn a_read_only_server_is_a_failure() {
-    let server = private(&["default_transaction_read_only = on"]);
+    let mut server = private(&["default_transaction_read_only = on"]);
     let port = server.port();
     let expected = "role: read-only: `default_transaction_read_only` is on for this server, database or user (127.0.0.1:PORT)";
     check_line(port, &url(port), "", expected).await;
     run(&check(&url(port), "role = 'any'")).await.expect_working();
+    server.configure(&["default_transaction_read_only = off"]).unwrap();
+    run(&check(&url(port), "")).await.expect_working();
 }
 
 #[tokio::test]

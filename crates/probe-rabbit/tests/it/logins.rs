@@ -41,6 +41,7 @@ async fn each_refusal_is_reported_with_its_reason() {
         &format!("connect: connection refused (127.0.0.1:{closed})"),
     )
     .await;
+    outcome(&format!("url = '{}'", broker.admin_url())).await.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,6 +65,7 @@ async fn all_permissions_are_needed_and_are_sufficient() {
             "^$",
             Some("reply queue: ACCESS_REFUSED - access to queue 'health-gateway."),
         ),
+        (own, r"^amq\.default$", own, None),
     ] {
         broker.ctl(&["set_permissions", "-p", "app", "me", configure, write, read]).unwrap();
         let outcome = outcome(&url).await;

@@ -111,13 +111,18 @@ async fn a_server_that_cannot_save_is_not_working() {
     // A directory with the name of the dump file makes every save fail, even as root.
     let folder = server.command(&["CONFIG", "GET", "dir"]).unwrap();
     let folder = folder.lines().last().unwrap();
-    std::fs::create_dir_all(format!("{folder}/dump.rdb/in-the-way")).unwrap();
+    let in_the_way = format!("{folder}/dump.rdb");
+    std::fs::create_dir_all(format!("{in_the_way}/file")).unwrap();
     server.command(&["SET", "some", "data"]).unwrap();
     server.command(&["BGSAVE"]).unwrap();
     server.wait_for(&["INFO", "persistence"], "rdb_last_bgsave_status:err").unwrap();
     expect_line(&run_against(&server, "").await, "write: MISCONF ");
     assert!(server.command(&["PING"]).unwrap().starts_with("MISCONF "));
     run_against(&server, "writable = false").await.expect_working();
+    std::fs::remove_dir_all(in_the_way).unwrap();
+    server.command(&["BGSAVE"]).unwrap();
+    server.wait_for(&["INFO", "persistence"], "rdb_last_bgsave_status:ok").unwrap();
+    run_against(&server, "").await.expect_working();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

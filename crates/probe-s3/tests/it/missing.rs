@@ -23,6 +23,8 @@ async fn a_missing_bucket_is_reported_by_each_kind_of_access() {
             format!("{step}: there is no bucket `no-such-bucket` ({})", shared().unwrap())
         );
     }
+    let lines = format!("bucket = '{APP_BUCKET}'\naccess = ['list']\n{connection}");
+    outcome(&lines).await.expect_working();
 }
 
 #[tokio::test]

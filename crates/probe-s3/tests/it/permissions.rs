@@ -58,6 +58,9 @@ async fn wrong_keys_fail_in_the_authenticate_step() {
         );
         assert_eq!(outcome(&lines).await.line(), format!("authenticate: {expected} ({at})"));
     }
+    let right = connection_settings_for(at, &keys.id, &keys.secret);
+    let lines = format!("bucket = '{APP_BUCKET}'\naccess = ['list']\n{right}");
+    outcome(&lines).await.expect_working();
 }
 
 #[tokio::test]

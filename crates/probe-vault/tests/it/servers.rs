@@ -26,6 +26,9 @@ async fn each_state_of_a_server_is_reported() {
     once(&check).await.expect_working();
     node.server.stop();
     assert_fails(&once(&check).await, port, "connect: connection refused");
+    node.server.restart().unwrap();
+    node.unseal().unwrap();
+    once(&check).await.expect_working();
     node.restart_in_recovery_mode().unwrap();
     let expected = "health: status 404: not Vault, or Vault in recovery mode";
     assert_fails(&once(&check).await, port, expected);

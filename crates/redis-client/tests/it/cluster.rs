@@ -3,7 +3,7 @@
 use probe_testkit::{TlsFiles, checks, component, impostor, run};
 use stack::redis::Redis;
 
-use crate::support::{MANY, SHORT_TIMEOUT, check, execute, failure};
+use crate::support::{MANY, SHORT_TIMEOUT, check, check_of, execute, failure};
 
 const SETTINGS: &[&str] =
     &["cluster-enabled yes", "cluster-node-timeout 500", "cluster-announce-ip 127.0.0.1"];
@@ -99,6 +99,9 @@ async fn the_lost_primary_of_a_cluster_that_is_down_is_named() {
     nodes[2].server.stop();
     let refused = on_the_last(&nodes, "connect", "connection refused");
     assert_eq!(execute(&check).await.line(), refused);
+    nodes[2].server.restart().unwrap();
+    wait_until_ok(&nodes);
+    execute(&check).await.expect_working();
 }
 
 #[tokio::test]
@@ -127,6 +130,7 @@ async fn a_server_without_cluster_support_is_reported() {
             server.port()
         )
     );
+    execute(&check_of(&server)).await.expect_working();
 }
 
 #[tokio::test]
@@ -193,6 +197,8 @@ async fn slots_that_no_node_serves_are_reported_when_a_connection_is_opened() {
         failure(&url(&node)).await,
         format!("cluster: slots 0-5460 are served by no node (127.0.0.1:{})", node.port())
     );
+    node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "5460"]).unwrap();
+    execute(&check(&url(&node))).await.expect_working();
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ async fn a_certificate_from_an_unknown_authority_is_not_trusted() {
     let outcome = encrypted.run(&Authority::new("unknown").toml()).await;
     let line = outcome.line();
     assert!(line.starts_with("tls: certificate is not trusted: "), "{line}");
+    encrypted.run(&encrypted.ca()).await.expect_working();
 }
 
 #[tokio::test]
@@ -57,6 +58,7 @@ async fn a_certificate_for_another_host_is_not_trusted() {
         execute(&check(&toml)).await.line(),
         format!("tls: certificate is not valid for host localhost (localhost:{})", encrypted.port)
     );
+    encrypted.run(&encrypted.ca()).await.expect_working();
 }
 
 #[tokio::test]

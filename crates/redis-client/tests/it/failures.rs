@@ -88,23 +88,33 @@ async fn a_server_that_is_loading_is_reported() {
     server.command(&["DEBUG", "POPULATE", "20000"]).unwrap();
     server.command(&["SAVE"]).unwrap();
     server.server.restart().unwrap();
+    let check = check_of(&server);
     assert_eq!(
-        execute(&check_of(&server)).await.line(),
+        execute(&check).await.line(),
         format!(
             "write: LOADING Redis is loading the dataset in memory (127.0.0.1:{})",
             server.port()
         )
     );
+    server.command(&["CONFIG", "SET", "key-load-delay", "0"]).unwrap();
+    server.wait_for(&["PING"], "PONG").unwrap();
+    execute(&check).await.expect_working();
 }
 
 #[tokio::test]
 async fn a_server_at_its_client_limit_is_reported() {
     let server = Redis::start(&["maxclients 1"]).unwrap();
-    let _the_only_client = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
+    let the_only_client = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
+    let check = check_of(&server);
     assert_eq!(
-        execute(&check_of(&server)).await.line(),
+        execute(&check).await.line(),
         format!("handshake: ERR max number of clients reached (127.0.0.1:{})", server.port())
     );
+    drop(the_only_client);
+    server.wait_for(&["PING"], "PONG").unwrap();
+    // The server may not have noticed the end of that client yet.
+    let free = async { while !execute(&check).await.is_working() {} };
+    tokio::time::timeout(TIMEOUT, free).await.unwrap();
 }
 
 #[tokio::test]
@@ -114,6 +124,9 @@ async fn a_missing_database_is_reported() {
         failure(&format!("url = 'redis://127.0.0.1:{}/7'", server.port())).await,
         format!("select: ERR DB index is out of range (127.0.0.1:{})", server.port())
     );
+    execute(&check(&format!("url = 'redis://127.0.0.1:{}/3'", server.port())))
+        .await
+        .expect_working();
 }
 
 #[tokio::test]
@@ -137,6 +150,10 @@ async fn a_refused_command_is_named_also_if_its_database_is_selected_first() {
         assert!(line.starts_with("write: BUSY "), "{line}");
     }
     server.command(&["SCRIPT", "KILL"]).unwrap();
+    server.wait_for(&["PING"], "PONG").unwrap();
+    for (_, check) in &both {
+        execute(check).await.expect_working();
+    }
 
     let denied = databases.replace("//", "//me:my-password@");
     let lines = checks(&component(&MANY, "cache", &denied));
@@ -206,4 +223,6 @@ async fn a_password_that_the_server_was_given_is_reported_while_a_connection_is_
     };
     let line = tokio::time::timeout(TIMEOUT, refused).await.unwrap();
     assert!(line.starts_with("authenticate: NOAUTH "), "{line}");
+    server.command(&["-a", "new-password", "CONFIG", "SET", "requirepass", ""]).unwrap();
+    execute(&check).await.expect_working();
 }

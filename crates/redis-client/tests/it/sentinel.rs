@@ -147,6 +147,8 @@ async fn a_silent_sentinel_does_not_hide_the_others_and_a_silent_primary_is_name
             silent.port()
         )
     );
+    primary.server.resume();
+    execute(&check).await.expect_working();
 }
 
 #[tokio::test]
@@ -159,6 +161,7 @@ async fn a_sentinel_that_is_down_or_has_no_such_primary_is_reported() {
         failure(&unknown).await,
         format!("ask sentinel: sentinel has no primary with this name (127.0.0.1:{port})")
     );
+    execute(&check(&url(&sentinel, "", ""))).await.expect_working();
     sentinel.server.stop();
     assert_eq!(
         failure(&url(&sentinel, "", "")).await,

@@ -83,7 +83,7 @@ pub(crate) struct CommitProof {
     writes: Writes,
     /// Locked while a write is under way, even if its run has ended.
     state: Arc<Mutex<State>>,
-    /// The steps of the write that is under way, which all runs that wait for it follow.
+    /// The steps of the write that is under way, which all runs that wait for it follow. What it waits for is the reason of the next one, too, until a write succeeds.
     steps: Arc<Steps>,
     cleanups: Cleanups,
 }
@@ -98,7 +98,9 @@ struct State {
 
 impl CommitProof {
     pub(crate) fn new(writes: Writes, cleanups: Cleanups) -> Self {
-        Self { writes, state: Arc::default(), steps: Arc::default(), cleanups }
+        let steps = Steps::new();
+        steps.begin(STEP);
+        Self { writes, state: Arc::default(), steps: Arc::new(steps), cleanups }
     }
 
     /// What is written.
@@ -113,18 +115,11 @@ impl CommitProof {
         session: Arc<Session>,
         steps: &Steps,
     ) -> Result<(), Failure> {
-        let mut state = if let Ok(state) = self.state.clone().try_lock_owned() {
-            self.steps.begin(STEP);
-            steps.follow(self.steps.clone());
-            state
-        } else {
-            // What the write before waits for is the reason of this run as well, even after that run has ended.
-            steps.follow(self.steps.clone());
-            self.state.clone().lock_owned().await
-        };
+        let mut state = self.lock(steps).await;
         if state.is_current() {
             return Ok(());
         }
+        steps.follow(self.steps.clone());
         match self.statement(&session).await.map_err(|cause| Failure::new(STEP, cause))? {
             Ok(statement) => {
                 self.wait_for_earlier_writes(&session).await?;
@@ -136,6 +131,14 @@ impl CommitProof {
                 Ok(())
             }
         }
+    }
+
+    async fn lock(&self, steps: &Steps) -> OwnedMutexGuard<State> {
+        if let Ok(state) = self.state.clone().try_lock_owned() {
+            return state;
+        }
+        steps.follow(self.steps.clone());
+        self.state.clone().lock_owned().await
     }
 
     /// The statement that writes, or the reason why this user cannot write to this server.
@@ -195,6 +198,7 @@ impl CommitProof {
             never = explanation => match never {},
         };
         let (_, mut state) = result.map_err(|cause| Failure::new(STEP, cause))?;
+        self.steps.begin(STEP);
         state.trust(self.writes.every);
         state.unproven = None;
         Ok(())

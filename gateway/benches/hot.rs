@@ -8,10 +8,10 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use gateway::http::{PeerAddress, ReportSource, app};
+use gateway::http::{Arrival, ReportSource, app};
 use gateway::namespace::Namespace;
 use gateway::namespaces::Namespaces;
 use gateway::overview::Overview;
@@ -85,8 +85,8 @@ fn report(components: impl Fn() -> Arc<Components> + Send + Sync + 'static) -> B
     let runtime = runtime();
     let mut app = app(Arc::new(FixedSource(Arc::new(components))));
     Box::new(move || {
-        let request =
-            Request::get(format!("/api/health/{TOKEN}/")).extension(PeerAddress(PEER)).body(());
+        let arrival = Arrival { peer: PEER, at: Instant::now() };
+        let request = Request::get(format!("/api/health/{TOKEN}/")).extension(arrival).body(());
         let response = runtime.block_on(async {
             app.ready().await.expect("it is always ready").call(request.expect("a request")).await
         });

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::TryFutureExt as _;
@@ -46,9 +46,14 @@ const EVICTION_INTERVAL: Duration = Duration::from_millis(100);
 /// The system would let it grow to several megabytes, so that thousands of pipelined requests would be answered before a peer that reads nothing is noticed.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// The address that a request came from, as a request extension.
+/// Where a request came from and when, as a request extension.
 #[derive(Clone, Copy, Debug)]
-pub struct PeerAddress(pub IpAddr);
+pub struct Arrival {
+    /// The address of the caller.
+    pub peer: IpAddr,
+    /// When the head of the request was complete.
+    pub at: Instant,
+}
 
 /// An accepted connection.
 pub(super) struct Connection {
@@ -79,7 +84,7 @@ pub(super) async fn serve_connection<S, B>(
         received.notify_one();
         answering.enter(Phase::Answering);
         let (mut head, body) = request.into_parts();
-        head.extensions.insert(PeerAddress(peer));
+        head.extensions.insert(Arrival { peer, at: Instant::now() });
         let statistics = statistics.clone();
         let response = app.clone().oneshot(Request::from_parts(head, ())).map_ok(move |response| {
             statistics.count_answer(response.status());

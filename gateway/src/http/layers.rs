@@ -7,7 +7,6 @@ mod deadline;
 mod hide_target;
 mod negotiate;
 mod normalize_method;
-mod record_arrival;
 mod route;
 
 use std::convert::Infallible;
@@ -29,7 +28,6 @@ use self::deadline::DeadlineLayer;
 use self::hide_target::hide_target;
 use self::negotiate::NegotiateLayer;
 use self::normalize_method::normalize_method;
-use self::record_arrival::record_arrival;
 use self::route::RouteLayer;
 use super::handler::handle;
 use super::response::{self, Body};
@@ -37,7 +35,7 @@ use super::source::ReportSource;
 
 /// Returns the endpoint as a service, for [`super::serve()`] to put on a socket.
 ///
-/// A request has its [`super::PeerAddress`] as an extension, and no body, because the server drains it.
+/// A request has its [`super::Arrival`] as an extension, and no body, because the server drains it.
 /// Layers pass their results to inner ones as further extensions.
 pub fn app<R: ReportSource>(
     source: Arc<R>,
@@ -54,8 +52,6 @@ pub fn app<R: ReportSource>(
         .layer(CatchPanicLayer::custom(|_| answer_panic()))
         // Before anything that logs: no layer below finds the token in the URI.
         .map_request(hide_target)
-        // Before anything that waits: the deadline and the log's duration count from here.
-        .map_request(record_arrival)
         // Before anything that compares or names the method, which Django does in upper case.
         .map_request(normalize_method)
         // Around every layer that may refuse, so that each refusal is logged. Panics are logged by their own layer.

@@ -21,7 +21,7 @@ mod source;
 mod statistics;
 mod target;
 
-pub use connection::PeerAddress;
+pub use connection::Arrival;
 pub(crate) use json::{seconds, to_json};
 pub use layers::app;
 pub use serve::{ServerLimits, serve};

@@ -32,8 +32,8 @@ pub(super) struct CachedCheck {
     limit: ConcurrencyLimit,
     blocking: Arc<BlockingHistory>,
     state: Mutex<State>,
-    /// The number of outcomes so far.
-    outcomes: AtomicU64,
+    /// The number of outcomes of all checks of the namespace so far.
+    outcomes: Arc<AtomicU64>,
     created: Instant,
 }
 
@@ -88,13 +88,14 @@ impl State {
 }
 
 impl CachedCheck {
-    /// A check that continues the `history` of the one that it replaces, if any.
+    /// A check that continues the `history` of the one that it replaces, if any, and counts its outcomes in `outcomes`.
     pub(super) fn new(
         name: String,
         check: Arc<dyn DynCheck>,
         limits: CheckLimits,
         limit: ConcurrencyLimit,
         history: Option<Box<History>>,
+        outcomes: Arc<AtomicU64>,
     ) -> Self {
         Self {
             name: name.into(),
@@ -103,7 +104,7 @@ impl CachedCheck {
             limit,
             blocking: Arc::default(),
             state: Mutex::new(State { history, ..State::default() }),
-            outcomes: AtomicU64::new(0),
+            outcomes,
             created: Instant::now(),
         }
     }
@@ -131,11 +132,6 @@ impl CachedCheck {
     pub(super) fn subscribe(self: &Arc<Self>) -> Subscriber {
         let run = self.join_or_start(&mut self.state.lock());
         Subscriber { check: self.clone(), run, requested: Instant::now(), fallback: None }
-    }
-
-    /// The number of outcomes so far. While it is the same, [`Self::cached`] returns the same outcome until that expires.
-    pub(super) fn outcomes(&self) -> u64 {
-        self.outcomes.load(Ordering::Acquire)
     }
 
     /// The last outcome and when it expires, if it has not expired.

@@ -14,6 +14,7 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -45,12 +46,14 @@ pub struct Runner {
     entries: Vec<RunnerEntry>,
     /// The last report that needed no run.
     cached: Mutex<Option<CachedReport>>,
+    /// The number of outcomes of all checks so far. While it is the same, their last outcomes are.
+    outcomes: Arc<AtomicU64>,
 }
 
 /// A report that may be served again, until the first of its results expires or there is a new outcome.
 struct CachedReport {
     components: Arc<Components>,
-    /// The sum of [`CachedCheck::outcomes`] when it was made.
+    /// The number of outcomes when it was made.
     outcomes: u64,
     expires: Instant,
     /// When the oldest of its results was complete.
@@ -92,14 +95,16 @@ impl Runner {
             .map(|check| (check.cached.name(), &check.cached))
             .collect();
         let history = |name: &str| by_name.get(name).and_then(|check| check.take_history());
+        let outcomes = previous.map(|runner| runner.outcomes.clone()).unwrap_or_default();
         let entry = |component: Component| {
             let is_same = |entry: &&RunnerEntry| {
                 *entry.name == *component.name && entry.identity == component.identity
             };
             let known = previous.and_then(|runner| runner.entries.iter().find(is_same));
-            RunnerEntry::new(namespace, component, limit, known, &history)
+            RunnerEntry::new(namespace, component, limit, known, &history, &outcomes)
         };
-        Self { entries: components.into_iter().map(entry).collect(), cached: Mutex::default() }
+        let entries = components.into_iter().map(entry).collect();
+        Self { entries, cached: Mutex::default(), outcomes }
     }
 
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
@@ -125,7 +130,8 @@ impl Runner {
             let checks = checks.filter_group(|name| names.contains(&name.within(component)))?;
             Some(RunnerEntry { checks, ..entry.clone() })
         };
-        Self { entries: self.entries.iter().filter_map(part).collect(), cached: Mutex::default() }
+        let entries = self.entries.iter().filter_map(part).collect();
+        Self { entries, cached: Mutex::default(), outcomes: self.outcomes.clone() }
     }
 
     /// The result of every check, as soon as the slowest is done.
@@ -190,7 +196,7 @@ impl Runner {
     /// The report, if no check has to run for it.
     fn cached(&self) -> Option<RunReport> {
         let mut cached = self.cached.lock();
-        let outcomes = self.checks().map(|check| check.cached.outcomes()).sum();
+        let outcomes = self.outcomes.load(Ordering::Acquire);
         let now = Instant::now();
         if !cached.as_ref().is_some_and(|last| last.outcomes == outcomes && now < last.expires) {
             *cached = self.collect_cached(outcomes);
@@ -251,6 +257,7 @@ impl RunnerEntry {
         limit: &ConcurrencyLimit,
         known: Option<&Self>,
         history: &dyn Fn(&str) -> Option<Box<History>>,
+        outcomes: &Arc<AtomicU64>,
     ) -> Self {
         let Component { name: component, kind, checks, identity } = component;
         let mut cached = known.into_iter().flat_map(|known| known.checks.iter());
@@ -261,8 +268,9 @@ impl RunnerEntry {
                 known.cached.clone()
             } else {
                 let (check, limits) = (check.clone(), settings.limits);
-                let history = history(&name);
-                Arc::new(CachedCheck::new(name, check, limits, limit.clone(), history))
+                let (limit, history) = (limit.clone(), history(&name));
+                let outcomes = outcomes.clone();
+                Arc::new(CachedCheck::new(name, check, limits, limit, history, outcomes))
             };
             let (severity, maintenance_until) = (settings.severity, settings.maintenance_until);
             RunnerCheck { cached, schedule, severity, maintenance_until }

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use gateway::http::{PeerAddress, ReportSource, app};
+use gateway::http::{Arrival, ReportSource, app};
 use gateway::overview::Overview;
 use gateway::report::{Components, Report};
 use gateway::runner::RunOptions;
@@ -106,7 +106,8 @@ fn parse(input: &[u8]) -> Option<Request<()>> {
             request.headers_mut().append(name, value);
         }
     }
-    request.extensions_mut().insert(PeerAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    request.extensions_mut().insert(Arrival { peer, at: Instant::now() });
     Some(request)
 }
 

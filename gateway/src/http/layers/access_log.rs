@@ -1,10 +1,8 @@
 //! Logs unsuccessful requests, but only some of those without a valid token.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use http::{Method, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
@@ -12,8 +10,7 @@ use tower::{Layer, Service};
 
 use super::authenticate::NamespaceName;
 use super::extension;
-use super::record_arrival::ReceivedAt;
-use crate::http::connection::PeerAddress;
+use crate::http::connection::Arrival;
 use crate::http::refusal_log::RefusalLog;
 use crate::http::response::Body;
 
@@ -54,12 +51,11 @@ where
     }
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
-        let PeerAddress(peer) = *extension(&request);
-        let ReceivedAt(received_at) = *extension(&request);
+        let arrival = *extension(&request);
         let method = logged_method(request.method());
         ResponseFuture {
             inner: self.inner.call(request),
-            entry: AccessLogEntry { method, peer, received_at },
+            entry: AccessLogEntry { method, arrival },
             refusals: self.refusals.clone(),
         }
     }
@@ -86,7 +82,7 @@ where
         let Ok(response) = ready!(this.inner.poll(cx));
         if !response.status().is_success() {
             let namespace = response.extensions().get().map(|NamespaceName(name)| name.as_str());
-            if namespace.is_some() || this.refusals.has_own_line(this.entry.peer) {
+            if namespace.is_some() || this.refusals.has_own_line(this.entry.arrival.peer) {
                 this.entry.log(response.status(), namespace);
             }
         }
@@ -97,18 +93,17 @@ where
 /// The fields of a request's log line.
 struct AccessLogEntry {
     method: &'static str,
-    peer: IpAddr,
-    received_at: Instant,
+    arrival: Arrival,
 }
 
 impl AccessLogEntry {
     fn log(&self, status: StatusCode, namespace: Option<&str>) {
         tracing::info!(
             method = self.method,
-            peer = %self.peer,
+            peer = %self.arrival.peer,
             namespace,
             status = status.as_u16(),
-            seconds = self.received_at.elapsed().as_secs_f64(),
+            seconds = self.arrival.at.elapsed().as_secs_f64(),
             "request answered"
         );
     }

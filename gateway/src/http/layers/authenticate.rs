@@ -9,11 +9,11 @@ use http::{Request, Response};
 use tower::{Layer, Service};
 
 use super::extension;
-use super::route::AccessToken;
-use crate::http::connection::PeerAddress;
+use crate::http::connection::Arrival;
 use crate::http::preferences;
 use crate::http::response::{self, Body};
 use crate::http::source::ReportSource;
+use crate::http::target::Target;
 
 /// The namespace that the request's token opens.
 #[derive(Clone, Copy, Debug)]
@@ -92,18 +92,18 @@ where
 }
 
 async fn authorize<R: ReportSource>(source: &R, request: &Request<()>) -> Option<R::Namespace> {
-    let token = extension::<AccessToken>(request).as_str();
+    let token = extension::<Target>(request).token()?;
     let credential = preferences::credential(request.headers());
-    let PeerAddress(peer) = *extension(request);
-    source.authorize(token, credential.as_deref(), peer).await
+    let arrival: &Arrival = extension(request);
+    source.authorize(&token, credential.as_deref(), arrival.peer).await
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
-    use http::StatusCode;
+    use http::{StatusCode, Uri};
     use tower::{ServiceExt as _, service_fn};
 
     use super::super::tests::body;
@@ -160,10 +160,11 @@ mod tests {
             *response.status_mut() = status;
             Ok(response)
         });
+        let target: Uri = format!("/api/health/{token}/").parse().expect("a target");
         let request = Request::get("/")
             .header("authorization", authorization)
-            .extension(AccessToken::from(token.to_owned()))
-            .extension(PeerAddress(PEER))
+            .extension(Target::from(target))
+            .extension(Arrival { peer: PEER, at: Instant::now() })
             .extension(Format::Json { indent: 0 });
         let service = AuthenticateLayer::new(Arc::new(OneToken)).layer(inner);
         let Ok(response) = service.oneshot(request.body(()).expect("valid")).await;

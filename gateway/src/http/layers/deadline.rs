@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 
 use super::authenticate::AuthorizedNamespace;
 use super::extension;
-use super::record_arrival::ReceivedAt;
+use crate::http::connection::Arrival;
 use crate::http::response::{self, Body};
 
 /// How long after its deadline a report may still arrive, before the layer responds with 500.
@@ -79,8 +79,8 @@ where
     fn call(&mut self, mut request: Request<()>) -> Self::Future {
         let AuthorizedNamespace(namespace) = extension::<AuthorizedNamespace<N>>(&request);
         let timeout = (self.answer_timeout)(namespace);
-        let ReceivedAt(received_at) = *extension(&request);
-        let at = received_at + timeout.min(MAX_TIMEOUT);
+        let arrival: &Arrival = extension(&request);
+        let at = arrival.at + timeout.min(MAX_TIMEOUT);
         request.extensions_mut().insert(AnswerDeadline { at, timeout });
         // The handler has its grace period even if the deadline passed while the token was verified.
         let backstop = at.max(Instant::now()) + GRACE;
@@ -97,6 +97,8 @@ fn response_or_error(response: Result<ResponseResult, Elapsed>) -> ResponseResul
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use http::StatusCode;
     use tower::{ServiceExt as _, service_fn};
 
@@ -106,7 +108,8 @@ mod tests {
     /// A request that arrived at `received_at`. Its namespace is its `answer_timeout`.
     fn request(answer_timeout: Duration, received_at: Instant) -> Request<()> {
         let mut request = Request::new(());
-        request.extensions_mut().insert(ReceivedAt(received_at));
+        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        request.extensions_mut().insert(Arrival { peer, at: received_at });
         request.extensions_mut().insert(AuthorizedNamespace(answer_timeout));
         request
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use probe::{Cause, Failure, LastReceived, Steps};
+use probe::{Cause, Failure, LastReceived, Observation, Steps};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -20,6 +20,9 @@ use crate::stream::{LimitedStream, Stream};
 /// This is a simple query. Unlike a prepared statement, it takes one round trip and works with every pooler.
 const STATE_QUERY: &str =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
+
+/// The connections to all databases and their limit, which `PUBLIC` may read.
+const CONNECTIONS_QUERY: &str = "SELECT pg_catalog.sum(numbackends), pg_catalog.current_setting('max_connections') FROM pg_catalog.pg_stat_database";
 
 /// The time limit for sending the message `Terminate` after the session was dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -44,6 +47,8 @@ pub(crate) struct Session {
     peer: Peer,
     product: Product,
     last_received: LastReceived,
+    /// The connections of the server and their limit when this session was new, if the user may see them.
+    connections: OnceLock<Option<(u64, u64)>>,
     /// Why the session ended, if it ended with an error.
     ended: Arc<OnceLock<Cause>>,
     _dropped: oneshot::Sender<()>,
@@ -70,16 +75,31 @@ impl Session {
         let (alive, dropped) = oneshot::channel();
         let ended = Arc::new(OnceLock::new());
         tokio::spawn(drive(connection, dropped, ended.clone()));
-        Ok(Self { client, peer, product, last_received, ended, _dropped: alive })
+        let connections = OnceLock::new();
+        Ok(Self { client, peer, product, last_received, connections, ended, _dropped: alive })
     }
 
-    /// Queries the state of the server.
+    /// Queries the state of the server, and in the same round trip the number of its connections, once for each session.
     pub(crate) async fn query_state(&self, steps: &Steps) -> Result<ServerState, Failure> {
         let query = async {
-            let rows = self.query(STATE_QUERY).await?;
+            let (rows, ()) = tokio::join!(self.query(STATE_QUERY), self.count_connections());
+            if let Some((count, max)) = self.connections.get().copied().flatten() {
+                steps.observe(Observation::PostgresConnections(count));
+                steps.observe(Observation::PostgresConnectionsMax(max));
+            }
+            let rows = rows?;
             rows.first().and_then(parse_state).ok_or_else(error::unexpected_answer)
         };
         steps.run("query", query).await
+    }
+
+    async fn count_connections(&self) {
+        if self.product == Product::PostgreSql && self.connections.get().is_none() {
+            let rows = self.query(CONNECTIONS_QUERY).await;
+            let row = rows.as_ref().ok().and_then(|rows| rows.first());
+            let number = |column: usize| row?.try_get(column).ok()??.parse::<u64>().ok();
+            self.connections.get_or_init(|| number(0).zip(number(1)));
+        }
     }
 
     /// Runs a simple query, and returns its rows.

@@ -21,6 +21,12 @@ pub enum Observation {
     HistoryStage(&'static str, Duration),
     /// How far a replica of PostgreSQL may be behind its primary.
     PostgresReplicationLag(Duration),
+    /// How many connections a PostgreSQL server has.
+    PostgresConnections(u64),
+    /// How many connections a PostgreSQL server allows.
+    PostgresConnectionsMax(u64),
+    /// How many bytes the last of its replicas has not received from a primary of Redis.
+    RedisReplicationLag(u64),
     /// How many of Celery's workers have replied.
     CeleryWorkers(u64),
     /// How many of Celery's workers must reply.
@@ -36,6 +42,9 @@ impl Observation {
             Self::CertificateExpiry(_)
             | Self::VaultTokenExpiry(_)
             | Self::PostgresReplicationLag(_)
+            | Self::PostgresConnections(_)
+            | Self::PostgresConnectionsMax(_)
+            | Self::RedisReplicationLag(_)
             | Self::CeleryWorkers(_)
             | Self::CeleryWorkersExpected(_) => None,
         }

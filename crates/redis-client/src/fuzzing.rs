@@ -34,6 +34,7 @@ fn read(value: Value) -> String {
     let asked = Node::new("redis", 6379);
     let slots = SlotMap::parse(&value, &asked).map(|map| (map.primaries().len(), map.uncovered()));
     let (primary, verified) = (role::is_primary(&value), role::verify(&value));
+    let lag = role::replication_lag(&value);
     let verified = verified.map_err(|failure| failure.render(""));
     match error::check_reply("read", value) {
         Ok(value) => {
@@ -42,7 +43,7 @@ fn read(value: Value) -> String {
                 Reply::Text(_) => "text".to_owned(),
                 other => format!("{other:?}"),
             };
-            format!("{kind} {slots:?} {primary} {verified:?} ")
+            format!("{kind} {slots:?} {primary} {lag:?} {verified:?} ")
         }
         Err(failure) => failure.render(""),
     }

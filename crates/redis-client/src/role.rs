@@ -79,6 +79,18 @@ pub(crate) fn is_primary(reply: &Value) -> bool {
     matches!(reply, Value::Array(parts) if text(parts.first()) == Some("master"))
 }
 
+/// How many bytes the last of its replicas has not received, by the reply of a primary to `ROLE`. `None` if it has no replicas.
+pub(crate) fn replication_lag(reply: &Value) -> Option<u64> {
+    let Value::Array(parts) = reply else { return None };
+    let [_, Value::Int(offset), Value::Array(replicas)] = parts.as_slice() else { return None };
+    let received = |replica: &Value| match replica {
+        Value::Array(replica) => text(replica.get(2))?.parse::<i64>().ok(),
+        _ => None,
+    };
+    let behind = offset.saturating_sub(replicas.iter().filter_map(received).min()?);
+    Some(behind.max(0).unsigned_abs())
+}
+
 /// Verifies that the reply to `ROLE` is not that of a replica without its primary.
 pub(crate) fn verify(reply: &Value) -> Result<(), Failure> {
     let Value::Array(parts) = reply else { return Ok(()) };
@@ -106,5 +118,26 @@ pub(crate) fn text(value: Option<&Value>) -> Option<&str> {
         Some(Value::BulkString(bytes)) => std::str::from_utf8(bytes).ok(),
         Some(Value::SimpleString(text)) => Some(text),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn primary(replicas: &[&str]) -> Value {
+        let string = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let replica = |offset: &&str| Value::Array(["10.0.0.7", "6379", offset].map(string).into());
+        let replicas = Value::Array(replicas.iter().map(replica).collect());
+        Value::Array(vec![string("master"), Value::Int(5000), replicas])
+    }
+
+    #[test]
+    fn the_lag_is_that_of_the_last_replica() {
+        assert_eq!(replication_lag(&primary(&["4990", "1200"])), Some(3800));
+        // A replica that has just received more than the primary counted.
+        assert_eq!(replication_lag(&primary(&["5010"])), Some(0));
+        assert_eq!(replication_lag(&primary(&[])), None);
+        assert_eq!(replication_lag(&Value::Nil), None);
     }
 }

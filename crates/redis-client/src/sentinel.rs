@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use probe::{Failure, Steps};
+use probe::{Failure, Observation, Steps};
 use redis::Value;
 
 use crate::deployment::{Credentials, Deployment, Node};
 use crate::node_connection::NodeConnection;
-use crate::role::{is_primary, text};
+use crate::role::{is_primary, replication_lag, text};
 use crate::{Command, error};
 
 const ASK_SENTINEL: &str = "ask sentinel";
@@ -34,7 +34,12 @@ pub(crate) async fn connect(
     own.begin(role.step);
     let reply = connection.execute(0, &[role]).await.map_err(name)?.pop();
     match reply {
-        Some(reply) if is_primary(&reply) => Ok(connection),
+        Some(reply) if is_primary(&reply) => {
+            if let Some(bytes) = replication_lag(&reply) {
+                own.observe(Observation::RedisReplicationLag(bytes));
+            }
+            Ok(connection)
+        }
         // During a failover, sentinels may know only the old primary.
         _ => Err(Failure::msg(
             ASK_SENTINEL,

@@ -9,6 +9,7 @@ use prometheus_client::encoding::{
     DescriptorEncoder, EncodeGaugeValue, GaugeValueEncoder, MetricEncoder, NoLabelSet,
 };
 
+use super::family::check_labels;
 use super::{Family, counter, gauge, observations};
 use crate::namespace::NamespaceSample;
 use crate::namespaces::Namespaces;
@@ -29,7 +30,7 @@ const OF_CHECKS: &[(Family, Write)] = &[
     (
         Family::gauge(
             "health_gateway_check_up",
-            &["gateway_namespace", "component", "check", "severity"],
+            check_labels!("severity"),
             "Whether the last run of a check found its backend working.",
         ),
         |check, series| {
@@ -40,7 +41,7 @@ const OF_CHECKS: &[(Family, Write)] = &[
     (
         Family::gauge(
             "health_gateway_check_failing",
-            &["gateway_namespace", "component", "check", "step"],
+            check_labels!("step"),
             "1 with the step that failed in the last run of a check; absent while it works.",
         ),
         |check, series| {
@@ -51,7 +52,7 @@ const OF_CHECKS: &[(Family, Write)] = &[
     (
         Family::counter(
             "health_gateway_check_status_changes",
-            &["gateway_namespace", "component", "check"],
+            check_labels!(),
             "How often a check began to fail or to work again.",
         ),
         |check, series| series.counter(None, check.statistics.status_changes),
@@ -59,7 +60,7 @@ const OF_CHECKS: &[(Family, Write)] = &[
     (
         Family::counter(
             "health_gateway_check_runs",
-            &["gateway_namespace", "component", "check", "result"],
+            check_labels!("result"),
             "Completed runs of a check.",
         ),
         |check, series| {
@@ -72,7 +73,7 @@ const OF_CHECKS: &[(Family, Write)] = &[
     (
         Family::histogram(
             "health_gateway_check_duration_seconds",
-            &["gateway_namespace", "component", "check"],
+            check_labels!(),
             "How long the runs of a check took.",
         ),
         |check, series| series.histogram(&check.statistics.durations),
@@ -80,7 +81,7 @@ const OF_CHECKS: &[(Family, Write)] = &[
     (
         Family::gauge(
             "health_gateway_check_last_run_timestamp_seconds",
-            &["gateway_namespace", "component", "check"],
+            check_labels!(),
             "When the last run of a check was complete.",
         ),
         |check, series| series.gauge_if(None, check.statistics.last_completed.map(timestamp)),
@@ -88,7 +89,7 @@ const OF_CHECKS: &[(Family, Write)] = &[
     (
         Family::gauge(
             "health_gateway_check_maintenance",
-            &["gateway_namespace", "component", "check"],
+            check_labels!(),
             "Whether a check is in maintenance.",
         ),
         |check, series| series.gauge_if(None, Some(flag(check.in_maintenance))),

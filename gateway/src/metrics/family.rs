@@ -5,6 +5,14 @@ use std::fmt;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 
+/// The labels of every metric of a check, and those with one more.
+macro_rules! check_labels {
+    ($($last:literal)?) => {
+        &["gateway_namespace", "component", "check" $(, $last)?]
+    };
+}
+pub(super) use check_labels;
+
 /// A family of metrics. `docs/metrics.md` is compared with all of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {

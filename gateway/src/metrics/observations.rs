@@ -7,6 +7,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::Family;
 use super::checks::{Value, encode_checks, timestamp};
+use super::family::check_labels;
 use crate::namespace::NamespaceSample;
 
 pub(super) const FAMILIES: &[&Family] = &[
@@ -16,55 +17,76 @@ pub(super) const FAMILIES: &[&Family] = &[
     &QUEUE_CONSUMERS,
     &HISTORY_STAGE,
     &POSTGRES_REPLICATION_LAG,
+    &POSTGRES_CONNECTIONS,
+    &POSTGRES_CONNECTIONS_MAX,
+    &REDIS_REPLICATION_LAG,
     &CELERY_WORKERS,
     &CELERY_WORKERS_EXPECTED,
 ];
 
 const CERTIFICATE_EXPIRY: Family = Family::gauge(
     "health_gateway_certificate_expiry_timestamp_seconds",
-    &["gateway_namespace", "component", "check"],
+    check_labels!(),
     "When the certificate of a backend expires.",
 );
 
 const VAULT_TOKEN_EXPIRY: Family = Family::gauge(
     "health_gateway_vault_token_expiry_timestamp_seconds",
-    &["gateway_namespace", "component", "check"],
+    check_labels!(),
     "When the gateway's token of Vault expires, unless it is renewed.",
 );
 
 const QUEUE_MESSAGES: Family = Family::gauge(
     "health_gateway_queue_messages",
-    &["gateway_namespace", "component", "check", "queue"],
+    check_labels!("queue"),
     "Messages of a queue that wait for a consumer.",
 );
 
 const QUEUE_CONSUMERS: Family = Family::gauge(
     "health_gateway_queue_consumers",
-    &["gateway_namespace", "component", "check", "queue"],
+    check_labels!("queue"),
     "Consumers of a queue.",
 );
 
 const HISTORY_STAGE: Family = Family::gauge(
     "health_gateway_history_stage_seconds",
-    &["gateway_namespace", "component", "check", "stage"],
+    check_labels!("stage"),
     "How long an event took for a stage of the history pipeline.",
 );
 
 const POSTGRES_REPLICATION_LAG: Family = Family::gauge(
     "health_gateway_postgres_replication_lag_seconds",
-    &["gateway_namespace", "component", "check"],
+    check_labels!(),
     "How far a replica of PostgreSQL may be behind its primary.",
+);
+
+const POSTGRES_CONNECTIONS: Family = Family::gauge(
+    "health_gateway_postgres_connections",
+    check_labels!(),
+    "Connections to the databases of a PostgreSQL server.",
+);
+
+const POSTGRES_CONNECTIONS_MAX: Family = Family::gauge(
+    "health_gateway_postgres_connections_max",
+    check_labels!(),
+    "How many connections a PostgreSQL server allows.",
+);
+
+const REDIS_REPLICATION_LAG: Family = Family::gauge(
+    "health_gateway_redis_replication_lag_bytes",
+    check_labels!(),
+    "What the last of its replicas has not received from a primary of Redis.",
 );
 
 const CELERY_WORKERS: Family = Family::gauge(
     "health_gateway_celery_workers",
-    &["gateway_namespace", "component", "check"],
+    check_labels!(),
     "Workers of Celery that replied before the check was decided.",
 );
 
 const CELERY_WORKERS_EXPECTED: Family = Family::gauge(
     "health_gateway_celery_workers_expected",
-    &["gateway_namespace", "component", "check"],
+    check_labels!(),
     "Workers of Celery that must reply.",
 );
 
@@ -79,6 +101,11 @@ fn metric(observation: &Observation) -> (&'static Family, Value) {
         Observation::PostgresReplicationLag(lag) => {
             (&POSTGRES_REPLICATION_LAG, Value::Seconds(lag.as_secs_f64()))
         }
+        Observation::PostgresConnections(count) => (&POSTGRES_CONNECTIONS, Value::Count(*count)),
+        Observation::PostgresConnectionsMax(count) => {
+            (&POSTGRES_CONNECTIONS_MAX, Value::Count(*count))
+        }
+        Observation::RedisReplicationLag(bytes) => (&REDIS_REPLICATION_LAG, Value::Count(*bytes)),
         Observation::CeleryWorkers(count) => (&CELERY_WORKERS, Value::Count(*count)),
         Observation::CeleryWorkersExpected(count) => {
             (&CELERY_WORKERS_EXPECTED, Value::Count(*count))

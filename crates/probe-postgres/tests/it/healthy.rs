@@ -1,8 +1,9 @@
 //! A healthy server, and the connections that a check opens to it.
 
+use probe::{Observation, Steps};
 use stack::postgres::{shared, sql};
 
-use crate::{check, run, url};
+use crate::{check, private, run, url};
 
 /// The process IDs of the sessions with this `application_name`.
 fn sessions(name: &str) -> Vec<String> {
@@ -59,4 +60,28 @@ async fn the_session_has_the_name_of_the_gateway_and_ends_with_the_check() {
     assert!(!sessions("health-gateway").is_empty());
     drop(check);
     proxy.wait_for_open(0).await;
+}
+
+#[tokio::test]
+async fn the_connections_of_the_server_and_their_limit_are_observed() {
+    let server = private(&["max_connections = 23", "autovacuum = off"]);
+    let other = check(&format!("{}?application_name=other", url(server.port())), "");
+    run(&other).await.expect_working();
+    let check = check(&url(server.port()), "");
+    for _ in 0..2 {
+        let steps = Steps::new();
+        check.check(&steps).await.unwrap();
+        let expected =
+            [Observation::PostgresConnections(2), Observation::PostgresConnectionsMax(23)];
+        assert_eq!(steps.observations(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_user_that_may_not_see_the_connections_is_no_failure() {
+    let server = private(&[]);
+    server.sql("app", "REVOKE SELECT ON pg_stat_database FROM PUBLIC").unwrap();
+    let (check, steps) = (check(&url(server.port()), ""), Steps::new());
+    check.check(&steps).await.unwrap();
+    assert_eq!(steps.observations(), []);
 }

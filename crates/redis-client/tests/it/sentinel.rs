@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use probe::DynCheck;
+use probe::{DynCheck, Observation, Steps};
 use probe_testkit::run;
 use stack::redis::Redis;
 
@@ -37,7 +37,13 @@ async fn the_new_primary_is_used_after_a_failover() {
     let sentinel = sentinel_of(&primary, &[]);
     sentinel.wait_for(&["SENTINEL", "MASTER", "app"], "num-slaves\n1").unwrap();
     let check = check(&url(&sentinel, "", ""));
-    execute(&check).await.expect_working();
+    let steps = Steps::new();
+    check.check(&steps).await.unwrap();
+    let observations = steps.observations();
+    assert!(
+        matches!(observations[..], [Observation::RedisReplicationLag(0..1_000)]),
+        "{observations:?}"
+    );
     primary.server.stop();
     assert_eq!(
         execute(&check).await.line(),

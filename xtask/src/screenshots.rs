@@ -15,8 +15,8 @@ use crate::gateway::Gateway;
 
 /// The pictures: their names, and how the browser shows the page.
 const PICTURES: [(&str, View); 2] = [
-    ("page-light.png", View { width: 1400, dark: false, scripts: false }),
-    ("page-dark.png", View { width: 320, dark: true, scripts: false }),
+    ("page-light.png", View { width: 1400, dark: false, scripts: false, media: "screen" }),
+    ("page-dark.png", View { width: 320, dark: true, scripts: false, media: "screen" }),
 ];
 
 /// The maximum height of a picture.

@@ -55,6 +55,8 @@ pub struct View {
     pub dark: bool,
     /// Whether scripts run.
     pub scripts: bool,
+    /// For what the page is shown: `screen` or `print`.
+    pub media: &'static str,
 }
 
 /// A tab of a browser.
@@ -106,7 +108,8 @@ impl Chromium {
         }
         let scheme = if view.dark { "dark" } else { "light" };
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-        self.on(&tab, "Emulation.setEmulatedMedia", &json!({"features": features}))?;
+        let media = json!({"media": view.media, "features": features});
+        self.on(&tab, "Emulation.setEmulatedMedia", &media)?;
         self.resize(&tab, view.width, 900)?;
         let disabled = json!({"value": !view.scripts});
         self.on(&tab, "Emulation.setScriptExecutionDisabled", &disabled)?;

@@ -8,8 +8,9 @@ use stack::redis::Redis;
 
 use crate::running::{FILE, Gateway, TOKEN};
 
-const LIGHT: View = View { width: 1400, dark: false, scripts: true };
-const DARK: View = View { width: 320, dark: true, scripts: true };
+const LIGHT: View = View { width: 1400, dark: false, scripts: true, media: "screen" };
+const DARK: View = View { dark: true, ..LIGHT };
+const NARROW: View = View { width: 320, ..DARK };
 
 /// A Redis with three checks, and one that always fails, so that the page is polled every second.
 fn file(redis: &Redis) -> String {
@@ -30,7 +31,7 @@ fn text(value: &Value) -> &str {
 #[test]
 fn a_browser_shows_failures_at_once_and_every_reader_can_use_the_page() {
     let mut redis = Redis::start(&[]).unwrap();
-    let gateway = Gateway::start(&file(&redis));
+    let mut gateway = Gateway::start(&file(&redis));
     let address = format!("http://{}/api/health/{TOKEN}/", gateway.address);
     let mut browser = Chromium::start().unwrap();
     let tab = browser.open(&address, LIGHT).unwrap();
@@ -56,11 +57,19 @@ fn a_browser_shows_failures_at_once_and_every_reader_can_use_the_page() {
     assert!(seen < Duration::from_secs(5), "{seen:?}");
     eprintln!("the failure was shown after {seen:?}");
     let dark = browser.open(&address, DARK).unwrap();
-    for tab in [&tab, &dark] {
+    let narrow = browser.open(&address, NARROW).unwrap();
+    for tab in [&tab, &dark, &narrow] {
         assert_eq!(browser.violations(tab).unwrap(), [""; 0]);
         let overflow = "document.documentElement.scrollWidth - innerWidth";
         assert_eq!(browser.evaluate(tab, overflow).unwrap(), 0);
     }
+
+    // Paper has light colours in the dark mode too, and what is folded on the screen.
+    let printed = browser.open(&address, View { media: "print", ..DARK }).unwrap();
+    let look = "[getComputedStyle(document.documentElement).backgroundColor,
+        getComputedStyle(document.querySelector('.controls')).display,
+        document.querySelector('#details-redis dl').checkVisibility({contentVisibilityAuto: true, visibilityProperty: true})].join()";
+    assert_eq!(browser.evaluate(&printed, look).unwrap(), "rgb(255, 255, 255),none,true");
 
     // The page is not requested while it is hidden, and at once when it is visible again.
     browser.select(&tab).unwrap();
@@ -80,7 +89,7 @@ fn a_browser_shows_failures_at_once_and_every_reader_can_use_the_page() {
     let link = browser.evaluate(&without, link).unwrap();
     assert!(text(&link).ends_with("?state=failing"), "{link}");
 
-    for tab in [&tab, &dark, &without] {
+    for tab in [&tab, &dark, &narrow, &printed, &without] {
         assert_eq!(browser.complaints(tab), [""; 0]);
         let elsewhere = browser.requests(tab);
         let elsewhere =
@@ -88,12 +97,21 @@ fn a_browser_shows_failures_at_once_and_every_reader_can_use_the_page() {
         assert_eq!(elsewhere, None);
     }
 
+    // While the gateway is down, the page is requested at growing intervals, which pass at once here; when it is back, the page is up to date and as lively as before.
     browser.select(&tab).unwrap();
-    drop(gateway);
-    browser
-        .wait_for(
-            &tab,
-            "document.getElementById('stale').innerText.startsWith('Not updated since')",
-        )
-        .unwrap();
+    gateway.server.stop();
+    let stale = "document.getElementById('stale').innerText.startsWith('Not updated since')";
+    browser.wait_for(&tab, stale).unwrap();
+    let hurry = "window.periods = []; window.timer = setTimeout;
+        window.setTimeout = (poll, period) => { periods.push(period / 1000); return timer(poll, 1); };
+        true";
+    browser.evaluate(&tab, hurry).unwrap();
+    browser.wait_for(&tab, "periods.length > 6").unwrap();
+    let periods = browser.evaluate(&tab, "periods.slice(0, 7)").unwrap();
+    let periods: Vec<_> =
+        periods.as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+    assert!(periods.is_sorted() && periods.starts_with(&[4, 8, 16, 32, 60]), "{periods:?}");
+    gateway.server.restart().unwrap();
+    let returned = "document.getElementById('stale').innerText === '' && periods.at(-1) === 1";
+    browser.wait_for(&tab, returned).unwrap();
 }

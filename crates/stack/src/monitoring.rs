@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::http::request;
 use crate::install::{Dependency, install};
 use crate::program::Program;
@@ -85,6 +85,9 @@ impl Monitoring {
             let _infallible = write!(path, "%{byte:02x}");
         }
         let answer = get(self.addresses.prometheus.into(), &path)?;
+        if answer["status"] != "success" {
+            return Err(Error::new(format!("query {query}: {}", answer["error"])));
+        }
         let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
         let value = |series: &Value| {
             let value = series["value"][1].as_str().and_then(|value| value.parse().ok());

@@ -12,7 +12,7 @@ use serde_json::Value;
 use stack::monitoring::{Monitoring, MonitoringPlan};
 use stack::redis::Redis;
 
-use crate::running::{FILE, Gateway, date, wait_for};
+use crate::running::{FILE, Gateway, date, get, wait_for};
 
 /// A receiver of the notifications of an Alertmanager.
 struct Webhook {
@@ -131,4 +131,52 @@ fn a_stopped_redis_is_one_alert_with_its_step_and_silent_in_maintenance() {
     up("redis2", 0.0);
     let alerts = monitoring.alerts().unwrap();
     assert!(alerts.is_empty(), "{alerts:?}");
+}
+
+/// Panels without data in a demo where everything works: it has no TLS and no replicas, its tokens are renewed, and it is no week old.
+const EMPTY: [&str; 6] = [
+    "Certificates",
+    "Failing now",
+    "Mean duration, compared with last week",
+    "Replication lag of PostgreSQL",
+    "Replication lag of Redis",
+    "Vault tokens",
+];
+
+#[test]
+fn every_query_of_the_dashboard_has_data_of_the_demo() {
+    let demo = fs::read_to_string(stack::demo_config()).unwrap();
+    let demo = demo
+        .replace("${file:", &format!("${{file:{}/", stack::state().display()))
+        .replace("interval = \"30s\"", "interval = \"1s\"");
+    let own = SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port().unwrap()));
+    let arguments = ["--health-listen", &own.to_string()];
+    let gateway = Gateway::start_with_arguments(&[("demo.toml", &demo)], &arguments);
+    // A request to the endpoint.
+    assert_eq!(get(gateway.address, &stack::access_token().unwrap(), &[]).status, 200);
+    let plan =
+        MonitoringPlan { target: own, rules: "groups: []", interval: "500ms", webhook: None };
+    let monitoring = Monitoring::start(plan).unwrap();
+    let dashboard =
+        fs::read_to_string(stack::workspace().join("deploy/grafana/health-gateway.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let mut queries = 0;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let query = target["expr"].as_str().unwrap();
+            let query = ["$job", "$gateway_namespace", "$check"]
+                .iter()
+                .fold(query.to_owned(), |query, variable| query.replace(variable, ".*"))
+                .replace("$__rate_interval", "1m");
+            // Lost lines are shown only if there are any.
+            let may_be_empty = EMPTY.contains(&title) || query.ends_with("> 0");
+            wait_for(title, || {
+                let series = monitoring.query(&query).map_err(|error| error.to_string())?;
+                if may_be_empty || !series.is_empty() { Ok(()) } else { Err(query.clone()) }
+            });
+            queries += 1;
+        }
+    }
+    assert!(queries > 30, "{queries}");
 }

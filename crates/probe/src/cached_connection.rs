@@ -18,7 +18,7 @@ use crate::{Failure, LoginBackoff, Observation, Reconnect, Steps, step};
 const TAKEOVER: Duration = Duration::from_millis(100);
 
 /// The number of connections to one server at a time.
-const MOST_CONNECTIONS: usize = 2;
+const MAX_CONNECTIONS: usize = 2;
 
 /// How often a run that needs a third connection looks whether one of them has been closed.
 const PLACE_INTERVAL: Duration = Duration::from_millis(20);
@@ -398,11 +398,11 @@ impl<C: Connect> CachedConnection<C> {
 
     /// Waits until there is at most one connection. The `old` one is closed first, rather than beside a new one, if runs still use another.
     async fn wait_for_place(&self, steps: &Steps, old: &mut Option<Cached<C::Connection>>) {
-        if self.count() < MOST_CONNECTIONS {
+        if self.count() < MAX_CONNECTIONS {
             return;
         }
         *old = None;
-        while self.count() >= MOST_CONNECTIONS {
+        while self.count() >= MAX_CONNECTIONS {
             steps.begin_with(step::CONNECT, "no answer", "two connections are in use already");
             sleep(PLACE_INTERVAL).await;
         }

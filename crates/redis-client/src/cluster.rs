@@ -20,7 +20,7 @@ use crate::node_connection::NodeConnection;
 use crate::{Canary, Command, error};
 
 /// How often a command is sent to another node. While a slot moves, two nodes may redirect to each other.
-const MOST_REDIRECTIONS: usize = 5;
+const MAX_REDIRECTIONS: usize = 5;
 
 /// Connections to all primaries of a cluster.
 pub(crate) struct Cluster {
@@ -124,7 +124,7 @@ impl Cluster {
         let mut others = Vec::new();
         for (command, mut reply) in commands.iter().zip(replies) {
             let mut other: Option<Arc<Primary>> = None;
-            for _ in 0..MOST_REDIRECTIONS {
+            for _ in 0..MAX_REDIRECTIONS {
                 let asked = other.as_deref().unwrap_or(primary);
                 let Some(to) = Redirection::read(&reply, &asked.label.node) else { break };
                 if !to.is_asking {

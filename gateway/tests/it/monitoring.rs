@@ -133,7 +133,7 @@ fn a_stopped_redis_is_one_alert_with_its_step_and_silent_in_maintenance() {
     assert!(alerts.is_empty(), "{alerts:?}");
 }
 
-/// Panels without data in a demo where everything works: it has no TLS and no replicas, its tokens are renewed, and it is no week old.
+/// Panels that may have no data in a demo where everything works: it has no TLS and no replicas, its token may not expire, and it is no week old.
 const EMPTY: [&str; 6] = [
     "Certificates",
     "Failing now",

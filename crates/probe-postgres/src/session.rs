@@ -79,15 +79,15 @@ impl Session {
         Ok(Self { client, peer, product, last_received, connections, ended, _dropped: alive })
     }
 
-    /// Queries the state of the server, and in the same round trip the number of its connections, once for each session.
+    /// Queries the state of the server, and then the number of its connections, once for each session.
     pub(crate) async fn query_state(&self, steps: &Steps) -> Result<ServerState, Failure> {
         let query = async {
-            let (rows, ()) = tokio::join!(self.query(STATE_QUERY), self.count_connections());
+            let rows = self.query(STATE_QUERY).await?;
+            self.count_connections().await;
             if let Some((count, max)) = self.connections.get().copied().flatten() {
                 steps.observe(Observation::PostgresConnections(count));
                 steps.observe(Observation::PostgresConnectionsMax(max));
             }
-            let rows = rows?;
             rows.first().and_then(parse_state).ok_or_else(error::unexpected_answer)
         };
         steps.run("query", query).await

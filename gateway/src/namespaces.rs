@@ -24,6 +24,8 @@ use crate::tokens::Digest;
 
 /// How often folders are listed.
 const FOLDER_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the keys of connections that are no longer used are removed.
+const UNUSED_INTERVAL: Duration = Duration::from_secs(30);
 /// How long closing the sessions with Vault may take, and removing what checks have made.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a request with an unknown token waits while secrets are read, since the token may be new: no longer than the longest delay of a refusal.
@@ -77,6 +79,7 @@ impl Namespaces {
         for (file, opened) in load_all(paths, load)? {
             start(&mut namespaces.lock(), file, opened);
         }
+        tokio::spawn(remove_unused(Arc::downgrade(&namespaces)));
         let folders: BTreeSet<_> = paths.iter().filter(|path| path.is_dir()).collect();
         for folder in folders {
             let list = namespaces.list_folders.clone();
@@ -237,7 +240,8 @@ impl Namespaces {
     fn missing(&self, folder: &Path, files: &[PathBuf]) -> BTreeSet<PathBuf> {
         let by_file = self.lock();
         let of_folder = by_file.keys().filter(|file| file.parent() == Some(folder));
-        of_folder.filter(|file| !files.contains(file)).cloned().collect()
+        // The files are sorted.
+        of_folder.filter(|file| files.binary_search(file).is_err()).cloned().collect()
     }
 
     /// Closes the namespaces of files that were removed from their folder.
@@ -284,6 +288,15 @@ fn start(
     let (namespace, path) = (Arc::new(namespace), reloader.file());
     let reloader = tokio::spawn(reloader.run(namespace.clone())).abort_handle();
     by_file.insert(file, OpenNamespace { namespace, reloader, file: path });
+}
+
+/// Removes the keys of connections that no configuration uses any more, until `namespaces` is dropped.
+async fn remove_unused(namespaces: Weak<Namespaces>) {
+    while let Some(namespaces) = namespaces.upgrade() {
+        namespaces.context.shared.remove_unused();
+        drop(namespaces);
+        sleep(UNUSED_INTERVAL).await;
+    }
 }
 
 /// Opens the files that are added to `folder`, and closes those that are removed, until `namespaces` is dropped.

@@ -29,11 +29,14 @@ impl Registry {
         let (name, access) = (&configuration.namespace, &configuration.access);
         let token = access.token.as_ref().map(|token| Digest::of(token.expose().as_bytes()));
         let mut claims = self.0.lock();
-        for (other, claim) in claims.iter().filter(|(other, _)| *other != file) {
-            if claim.namespace == *name {
+        // Paths are compared last, since that takes longest.
+        for (other, claim) in claims.iter() {
+            if claim.namespace == *name && other != file {
                 return Err(ConfigError::duplicate_namespace(file, name, other));
             }
-            if token.as_ref().is_some_and(|token| claim.tokens.verify(token).into()) {
+            if token.as_ref().is_some_and(|token| claim.tokens.verify(token).into())
+                && other != file
+            {
                 return Err(ConfigError::duplicate_token(file, &claim.namespace, other));
             }
         }

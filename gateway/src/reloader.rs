@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use probe::{Failure, Secret, SharedResources, Steps};
+use probe::{Failure, SharedResources, Steps};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, sleep_until, timeout};
-use vault_client::Session;
+use vault_client::{Session, Values};
 
 use crate::blocking::{self, READ_TIMEOUT};
 use crate::config::{ConfigError, Configuration, Document, LoadContext, SecretCache, read_bounded};
@@ -128,31 +128,32 @@ impl Reloader {
     /// Follows the files and the secrets of `namespace` until it is aborted.
     pub(crate) async fn run(mut self, namespace: Arc<Namespace>) {
         let mut began = Instant::now();
-        self.refresh_secrets(&namespace, began).await;
+        self.refresh_secrets(&namespace, began, RETRY_INTERVAL / 2).await;
         loop {
             let is_rejected = self.rejected.is_some() || self.rejected_secrets.is_some();
             namespace.record_reload(is_rejected, self.active.unreadable.len());
             let all_readable = self.active.secrets.values().all(Result::is_ok);
             let interval = if all_readable { SECRET_INTERVAL } else { RETRY_INTERVAL };
-            let due = tokio::select! {
+            let accepted_age = tokio::select! {
                 () = self.refresh.requested() => {
                     sleep_until((began + MIN_REFRESH_INTERVAL).into()).await;
-                    true
+                    Some(Duration::ZERO)
                 }
-                () = sleep_until((began + interval).into()) => true,
-                () = sleep(FILE_INTERVAL) => false,
+                () = sleep_until((began + interval).into()) => Some(interval / 2),
+                () = sleep(FILE_INTERVAL) => None,
             };
-            if due {
+            if let Some(age) = accepted_age {
                 began = Instant::now();
-                self.refresh_secrets(&namespace, began).await;
+                self.refresh_secrets(&namespace, began, age).await;
             }
             self.follow_files(&namespace).await;
         }
     }
 
-    /// Reads every secret again, and reloads if any has changed.
-    async fn refresh_secrets(&mut self, namespace: &Namespace, began: Instant) {
-        let changed = Arc::make_mut(&mut self.active).read_secrets().await;
+    /// Reads every secret again, and reloads if any has changed. A secret that another namespace has read is accepted up to this `age`.
+    async fn refresh_secrets(&mut self, namespace: &Namespace, began: Instant, age: Duration) {
+        let since = began.checked_sub(age).unwrap_or(began);
+        let changed = Arc::make_mut(&mut self.active).read_secrets(since).await;
         // They may have been rejected because of another namespace, which may have changed since.
         if changed || self.rejected_secrets.is_some() {
             let rejected = match self.build(&self.active).await {
@@ -171,7 +172,7 @@ impl Reloader {
         }
         self.refresh.complete(began);
         if let Some(rejected) = &mut self.rejected
-            && Arc::make_mut(&mut rejected.source).read_secrets().await
+            && Arc::make_mut(&mut rejected.source).read_secrets(since).await
         {
             let source = rejected.source.clone();
             self.try_source(namespace, source).await;
@@ -186,7 +187,7 @@ impl Reloader {
             FileState::Rejected => {}
             FileState::Changed(mut source) => {
                 // Secrets that the file did not refer to before are read before it is built.
-                source.read_secrets().await;
+                source.read_secrets(Instant::now()).await;
                 self.try_source(namespace, Arc::new(source)).await;
             }
         }
@@ -298,15 +299,15 @@ impl Source {
         self.document.build(context)
     }
 
-    /// Reads every secret from Vault, and returns whether any has changed. A secret that cannot be read keeps its value.
-    async fn read_secrets(&mut self) -> bool {
+    /// Reads every secret from Vault unless another namespace has read it since, and returns whether any has changed. A secret that cannot be read keeps its value.
+    async fn read_secrets(&mut self, since: Instant) -> bool {
         let Some(session) = &self.session else { return false };
         let deadline = Instant::now() + REFRESH_TIMEOUT;
         let mut changed = false;
         for path in &self.document.references().vault_paths {
             let steps = Steps::new();
             let remaining = deadline.saturating_duration_since(Instant::now());
-            let secret = match timeout(remaining, session.read(&steps, path)).await {
+            let secret = match timeout(remaining, session.read(&steps, path, since)).await {
                 Ok(secret) => secret,
                 Err(_) => Err(Failure::msg(steps.current(), "no answer")),
             };
@@ -322,11 +323,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 /// Stores the result of reading `path`, unless it is a failure and a secret is known. Returns whether anything has changed.
-fn update(
-    secrets: &mut SecretCache,
-    path: &str,
-    secret: Result<BTreeMap<String, Secret>, Failure>,
-) -> bool {
+fn update(secrets: &mut SecretCache, path: &str, secret: Result<Values, Failure>) -> bool {
     let changed = match (&secret, secrets.get(path)) {
         (Ok(new), Some(Ok(old))) => new != old,
         (Ok(_), _) | (Err(_), None) => true,

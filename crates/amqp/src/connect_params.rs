@@ -132,13 +132,13 @@ impl ConnectParams {
                 (server.login(), &server.virtual_host, tls)
             })
             .collect();
-        Secret::unmasked(format!("{servers:?} {:?} {reconnect:?}", self.queue_prefix))
+        Secret::formatted(format_args!("{servers:?} {:?} {reconnect:?}", self.queue_prefix))
     }
 
     /// The key of the refused logins: the broker, the user and the password. All virtual hosts share them.
     pub(crate) fn login_key(&self) -> Secret {
         let logins: Vec<_> = self.servers.iter().map(Server::login).collect();
-        Secret::unmasked(format!("{logins:?}"))
+        Secret::formatted(format_args!("{logins:?}"))
     }
 }
 

@@ -9,6 +9,7 @@ use amq_protocol::types::{AMQPValue, FieldTable, LongString};
 use bytes::BytesMut;
 use probe::{Cause, Failure, Secret, Steps, step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use zeroize::Zeroizing;
 
 use crate::connect_params::Server;
 use crate::error::{ACCESS_REFUSED, CloseReason, connection_closed, unexpected};
@@ -69,14 +70,23 @@ impl Handshake {
 
     /// Sends `connection.start-ok` with the credentials. If the broker accepts them, it answers with `connection.tune`.
     async fn authenticate(&mut self, server: &Server) -> Result<connection::TuneOk, Cause> {
-        let response = Secret::new(format!("\0{}\0{}", server.username, server.password.expose()));
+        let response =
+            Secret::formatted(format_args!("\0{}\0{}", server.username, server.password.expose()));
+        response.mask();
         let start_ok = connection::StartOk {
             client_properties: client_properties()?,
             mechanism: short_string(PLAIN)?,
-            response: LongString::from(response.expose().as_bytes()),
-            locale: short_string("en_US")?,
+            response: LongString::from(vec![0_u8; response.expose().len()]),
+            locale: short_string(LOCALE)?,
         };
-        self.send(&[method(AMQPMethod::StartOk(start_ok))]).await?;
+        let mut buffer = BytesMut::new();
+        encode(&method(AMQPMethod::StartOk(start_ok)), &mut buffer)?;
+        // The codec would leave copies in memory, so the credentials replace zeros before the locale, its length and the end of the frame.
+        let mut frame = Zeroizing::new(buffer.to_vec());
+        let end = frame.len() - LOCALE.len() - 2;
+        let start = end - response.expose().len();
+        frame[start..end].copy_from_slice(response.expose().as_bytes());
+        self.write(&frame).await?;
         match self.receive().await? {
             AMQPMethod::Tune(tune) => {
                 // Zero means no heartbeats, and without them a lost broker is not detected.
@@ -112,8 +122,12 @@ impl Handshake {
     async fn send(&mut self, frames: &[AMQPFrame]) -> Result<(), Cause> {
         let mut buffer = BytesMut::new();
         frames.iter().try_for_each(|frame| encode(frame, &mut buffer))?;
+        self.write(&buffer).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Cause> {
         let sending = async {
-            self.stream.write_all(&buffer).await?;
+            self.stream.write_all(bytes).await?;
             self.stream.flush().await
         };
         sending.await.map_err(net::cause)
@@ -137,6 +151,8 @@ impl Handshake {
         }
     }
 }
+
+const LOCALE: &str = "en_US";
 
 /// The SASL mechanism with user and password in plain text, which almost every broker offers.
 const PLAIN: &str = "PLAIN";

@@ -10,6 +10,8 @@ use redis_client::SentinelSettings;
 
 /// The separator between the parts of a name, unless the option `sep` is set.
 const SEPARATOR: &str = "\u{6}\u{16}";
+/// The longest separator that is found in a binding, of which each length costs a comparison.
+const MAX_SEPARATOR: usize = 64;
 /// The priorities that have a list of their own, unless the option `priority_steps` is set.
 const PRIORITY_STEPS: [u64; 4] = [0, 3, 6, 9];
 /// The prefix of channels, unless the option `fanout_prefix` is set. `{db}` stands for the number of the database.
@@ -286,7 +288,8 @@ impl Separator {
 
 /// The separator in the binding of a worker's own queue, which has neither a routing key nor a pattern, so the binding begins with the separator twice.
 fn separator_of(binding: &str) -> Option<&str> {
-    let separators = (1..=binding.len() / 2).rev().filter_map(|length| {
+    let longest = MAX_SEPARATOR.min(binding.len() / 2);
+    let separators = (1..=longest).rev().filter_map(|length| {
         let separator = binding.get(..length)?;
         binding.get(length..)?.starts_with(separator).then_some(separator)
     });
@@ -341,6 +344,8 @@ mod tests {
         check(&["::::w1@host.celery.pidbox"], "::");
         check(&["ééw1@host.celery.pidbox"], "é");
         check(&["no separator at its beginning"], SEPARATOR);
+        let too_long: String = ('\u{100}'..'\u{180}').collect();
+        check(&[&format!("{too_long}{too_long}w1")], SEPARATOR);
         check(&[], SEPARATOR);
     }
 

@@ -99,7 +99,7 @@ impl Server {
         let password = self.password.as_ref().map(Secret::expose);
         let (passfile, tls) = (&self.passfile, self.tls.identity().expose());
         // The configuration prints its password as `_`.
-        Secret::unmasked(format!(
+        Secret::formatted(format_args!(
             "{config:?} {endpoints:?} {sslmode:?} {is_direct} {session_attrs:?} {password:?} {passfile:?} {reconnect:?} {writes:?} {table:?} {pem_files:?} {tls}"
         ))
     }
@@ -107,7 +107,10 @@ impl Server {
     /// The key of the refused logins: the servers, the user and the password. All databases share them.
     pub(crate) fn login_key(&self) -> Secret {
         let (user, password) = (self.config.get_user(), self.password.as_ref().map(Secret::expose));
-        Secret::unmasked(format!("{:?} {user:?} {password:?} {:?}", self.endpoints, self.passfile))
+        Secret::formatted(format_args!(
+            "{:?} {user:?} {password:?} {:?}",
+            self.endpoints, self.passfile
+        ))
     }
 
     /// Opens a session with one server, within the `connect_timeout` of the URL if it has one.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use self::registry::REGISTRY;
 
@@ -55,6 +55,14 @@ impl Secret {
         Self(Arc::new(Inner { text, is_masked: AtomicBool::new(false) }))
     }
 
+    /// An unmasked secret of several parts. While it grows, no copy of its beginning remains in memory.
+    pub fn formatted(parts: fmt::Arguments<'_>) -> Self {
+        let mut text = Growing::default();
+        // Writing to a text does not fail.
+        fmt::Write::write_fmt(&mut text, parts).ok();
+        Self::unmasked(std::mem::take(&mut *text.0))
+    }
+
     /// Masks the secret in all output, for as long as it exists and a while longer.
     pub fn mask(&self) {
         if !self.0.is_masked.swap(true, Ordering::Relaxed) && is_maskable(self.expose()) {
@@ -70,6 +78,28 @@ impl Secret {
     /// Whether the text cannot be masked, because it is too short or a common word and occurs in other texts by chance.
     pub fn is_unmaskable(&self) -> bool {
         !self.expose().is_empty() && !is_maskable(self.expose())
+    }
+}
+
+/// Appends to a text with secrets. If it has to be moved, the old place is wiped.
+pub fn append_secret(text: &mut String, more: &str) {
+    if text.capacity() < text.len() + more.len() {
+        let mut moved = String::with_capacity(2 * (text.len() + more.len()));
+        moved.push_str(text);
+        text.zeroize();
+        *text = moved;
+    }
+    text.push_str(more);
+}
+
+/// Appends what is written as [`append_secret`] does.
+#[derive(Default)]
+struct Growing(Zeroizing<String>);
+
+impl fmt::Write for Growing {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        append_secret(&mut self.0, more);
+        Ok(())
     }
 }
 
@@ -115,6 +145,13 @@ mod tests {
     #[test]
     fn a_secret_does_not_print() {
         assert_eq!(format!("{:?}", Secret::new("hunter2-printed")), "***");
+    }
+
+    #[test]
+    fn a_formatted_secret_has_all_of_its_parts() {
+        let parts = ["hunter2", &"x".repeat(100)];
+        let secret = Secret::formatted(format_args!("{parts:?}\0{}", 7));
+        assert_eq!(secret.expose(), format!("{parts:?}\0{}", 7));
     }
 
     #[test]

@@ -38,11 +38,15 @@ impl SharedResources {
         if let Some(resource) = found.and_then(|resource| resource.downcast::<T>().ok()) {
             return resource;
         }
-        resources.retain(|_, resource| resource.strong_count() > 0);
         let resource = Arc::new(make());
         let erased: Arc<dyn Any + Send + Sync> = resource.clone();
         resources.insert((TypeId::of::<T>(), key.clone()), Arc::downgrade(&erased));
         resource
+    }
+
+    /// Removes the keys of resources that were dropped, since keys have credentials.
+    pub fn remove_unused(&self) {
+        self.resources.lock().retain(|_, resource| resource.strong_count() > 0);
     }
 }
 

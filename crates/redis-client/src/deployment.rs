@@ -63,12 +63,13 @@ impl Deployment {
             }
         };
         let nodes: Vec<_> = self.nodes.iter().map(Node::to_string).collect();
+        let (user, sentinel_user) = (self.credentials.identity(), sentinel.identity());
         let parts = [
             layout,
             service,
             &nodes.join(","),
-            &self.credentials.identity(),
-            &sentinel.identity(),
+            user.expose(),
+            sentinel_user.expose(),
             &format!("{url:?}"),
             tls,
         ];
@@ -119,9 +120,9 @@ impl Credentials {
         if self.password.is_some() { step::AUTHENTICATE } else { HANDSHAKE }
     }
 
-    fn identity(&self) -> String {
+    fn identity(&self) -> Secret {
         let password = self.password.as_ref().map(Secret::expose);
-        format!("{:?} {password:?}", self.username)
+        Secret::formatted(format_args!("{:?} {password:?}", self.username))
     }
 }
 

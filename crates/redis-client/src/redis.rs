@@ -54,7 +54,8 @@ impl Redis {
         let cluster = matches!(deployment.layout, Layout::Cluster);
         let sentinel = matches!(deployment.layout, Layout::Sentinel { .. });
         let logins = shared.get_or_insert(&deployment.identity(), LoginBackoff::default);
-        let key = Secret::unmasked(format!("{}\0{reconnect:?}", deployment.identity().expose()));
+        let key =
+            Secret::formatted(format_args!("{}\0{reconnect:?}", deployment.identity().expose()));
         let connection = shared.get_or_insert(&key, || {
             CachedConnection::with_logins(Connector::new(deployment), reconnect, logins)
         });
@@ -76,8 +77,10 @@ impl Redis {
     pub fn for_reads(&self, shared: &SharedResources) -> Self {
         let writes = &self.connection;
         let (connector, reconnect) = (writes.connector(), writes.reconnect());
-        let key =
-            Secret::unmasked(format!("{}\0{reconnect:?}\0reads", connector.identity().expose()));
+        let key = Secret::formatted(format_args!(
+            "{}\0{reconnect:?}\0reads",
+            connector.identity().expose()
+        ));
         let connection = shared.get_or_insert(&key, || {
             CachedConnection::with_logins(connector.clone(), reconnect, writes.logins().clone())
         });
@@ -87,7 +90,7 @@ impl Redis {
     /// The part of a shared resource's key that distinguishes this database of this deployment from others.
     pub fn identity(&self) -> Secret {
         let deployment = self.connection.connector().identity();
-        Secret::unmasked(format!("{}\0{}", deployment.expose(), self.database))
+        Secret::formatted(format_args!("{}\0{}", deployment.expose(), self.database))
     }
 
     /// The number of the database.

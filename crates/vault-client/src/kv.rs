@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::api::ApiResponse;
 use crate::token_manager::TokenManager;
 
-const STEP: &str = "read";
+pub(crate) const STEP: &str = "read";
 
 const DENIED: &str = "permission denied";
 const LATEST: &str = "the latest version of";

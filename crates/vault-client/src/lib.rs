@@ -13,10 +13,12 @@ mod login;
 mod renewer;
 mod session;
 mod settings;
+mod shared_reads;
 mod stale_secrets;
 mod token;
 mod token_manager;
 
 pub use health::Health;
 pub use session::Session;
+pub use shared_reads::Values;
 pub use token::TokenState;

@@ -1,7 +1,7 @@
 //! A session: one Vault, one login and one connection, shared by all users with equal settings.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use probe::config::Fields;
@@ -14,6 +14,7 @@ use crate::health::Health;
 use crate::kv::Mounts;
 use crate::login::Login;
 use crate::settings::Settings;
+use crate::shared_reads::{SharedReads, Values};
 use crate::stale_secrets::StaleSecrets;
 use crate::token::TokenState;
 use crate::token_manager::TokenManager;
@@ -28,6 +29,7 @@ pub struct Session {
     tokens: Arc<TokenManager>,
     identity: Secret,
     mounts: Mounts,
+    reads: SharedReads,
     stale_secrets: StaleSecrets,
     renewer: Mutex<Option<JoinHandle<()>>>,
     /// Dropped with the session, which stops the renewer.
@@ -54,18 +56,19 @@ impl Session {
 
     /// Reads the secret at `path` of a key-value store, version 1 or 2, for instance `secret/production/health`. Values that are not strings are returned as JSON.
     ///
+    /// Returns the result of the last read if that began at `since` or later: namespaces that refer to the same secret share one read.
     /// Times out after 5 seconds, since secrets are read in the background, without the timeout of a check.
     /// A failure is remembered for [`Session::stale_secrets`].
-    pub async fn read(
-        &self,
-        steps: &Steps,
-        path: &str,
-    ) -> Result<BTreeMap<String, Secret>, Failure> {
+    pub async fn read(&self, steps: &Steps, path: &str, since: Instant) -> Result<Values, Failure> {
         self.ensure_renewer();
-        let read = kv::read(&self.tokens, &self.mounts, steps, path);
-        let secret = with_background_timeout(steps, read).await;
-        self.stale_secrets.record(path, &secret);
-        secret
+        steps.begin(kv::STEP);
+        let read = async {
+            let read = kv::read(&self.tokens, &self.mounts, steps, path);
+            let secret = with_background_timeout(steps, read).await;
+            self.stale_secrets.record(path, &secret);
+            secret
+        };
+        self.reads.get(path, since, read).await
     }
 
     /// Verifies that the secret at `path` can be read, without returning it.
@@ -108,9 +111,9 @@ impl Session {
     fn new(settings: Settings) -> Self {
         let api = ApiClient::new(&settings.url, settings.tls, settings.namespace);
         let tokens = Arc::new(TokenManager::new(api, settings.login));
-        let (mounts, stale_secrets, renewer) = Default::default();
+        let (mounts, reads, stale_secrets, renewer) = Default::default();
         let (identity, dropped) = (settings.identity, watch::Sender::new(()));
-        Self { tokens, identity, mounts, stale_secrets, renewer, dropped }
+        Self { tokens, identity, mounts, reads, stale_secrets, renewer, dropped }
     }
 
     /// The settings that distinguish this session from others.

@@ -26,8 +26,8 @@ impl StaleSecrets {
     /// Records the result of a read. Only a secret that has been read before has a value that can be in use.
     pub(crate) fn record<T>(&self, path: &str, result: &Result<T, Failure>) {
         let (mut secrets, now) = (self.0.lock(), Instant::now());
-        secrets.retain(|_, reads| reads.last.elapsed() < FORGET_AFTER);
-        match (result, secrets.get_mut(path)) {
+        let known = secrets.get_mut(path).filter(|reads| reads.is_referenced());
+        match (result, known) {
             // Without an answer, the server's own state is reported.
             (Err(failure), Some(reads)) if !kv::is_refusal(failure) => reads.last = now,
             (Ok(_), _) => {
@@ -45,13 +45,19 @@ impl StaleSecrets {
     /// Describes the secrets that could not be read the last time.
     pub(crate) fn describe(&self) -> Vec<String> {
         let mut secrets = self.0.lock();
-        secrets.retain(|_, reads| reads.last.elapsed() < FORGET_AFTER);
+        secrets.retain(|_, reads| reads.is_referenced());
         let describe = |reads: &Reads| {
             let cause = reads.failure.as_ref()?.cause();
             let age = in_short(reads.last_success.elapsed().as_secs());
             Some(format!("{}, the value of {age} ago is in use", cause.text()))
         };
         secrets.values().filter_map(describe).collect()
+    }
+}
+
+impl Reads {
+    fn is_referenced(&self) -> bool {
+        self.last.elapsed() < FORGET_AFTER
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use probe::config::{Diagnostic, Diagnostics, Node, Value};
-use probe::{Failure, Secret};
-use zeroize::{Zeroize as _, Zeroizing};
+use probe::{Failure, Secret, append_secret};
+use vault_client::Values;
+use zeroize::Zeroizing;
 
 use super::files::read_bounded;
 
@@ -15,7 +16,7 @@ use super::files::read_bounded;
 const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The secrets that have been read from Vault so far, by path, or the failure for a path that could not be read.
-pub type SecretCache = BTreeMap<String, Result<BTreeMap<String, Secret>, Failure>>;
+pub type SecretCache = BTreeMap<String, Result<Values, Failure>>;
 
 /// The content of the files that references name, by path, or the reason why it could not be read.
 pub(super) type FileContents = BTreeMap<PathBuf, Result<Zeroizing<String>, String>>;
@@ -225,7 +226,7 @@ impl<'a> Template<'a> {
         let mut unknown = None;
         for (at, segment) in self.0.iter().enumerate() {
             if let Segment::Literal(literal) = segment {
-                push(&mut text, literal);
+                append_secret(&mut text, literal);
                 continue;
             }
             let in_user_info = self.is_in_user_info(at, &text);
@@ -249,9 +250,10 @@ impl<'a> Template<'a> {
             };
             let value = Zeroizing::new(value);
             if in_user_info {
-                utf8_percent_encode(&value, USER_INFO).for_each(|part| push(&mut text, part));
+                utf8_percent_encode(&value, USER_INFO)
+                    .for_each(|part| append_secret(&mut text, part));
             } else {
-                push(&mut text, &value);
+                append_secret(&mut text, &value);
             }
         }
         Ok(unknown.map_or_else(|| Value::String(std::mem::take(&mut text)), Value::Unknown))
@@ -294,17 +296,6 @@ impl<'a> Template<'a> {
             _ => false,
         })
     }
-}
-
-/// Appends to a text with secrets. If it has to be moved, the old place is wiped.
-fn push(text: &mut String, more: &str) {
-    if text.capacity() < text.len() + more.len() {
-        let mut moved = String::with_capacity(2 * (text.len() + more.len()));
-        moved.push_str(text);
-        text.zeroize();
-        *text = moved;
-    }
-    text.push_str(more);
 }
 
 impl Segment<'_> {
@@ -389,7 +380,7 @@ mod tests {
     fn resolve(text: &str) -> Result<String, String> {
         let secret = BTreeMap::from([("password".to_owned(), Secret::new("p@ss/w"))]);
         let vault = SecretCache::from([
-            ("secret/db".to_owned(), Ok(secret)),
+            ("secret/db".to_owned(), Ok(secret.into())),
             ("secret/down".to_owned(), Err(Failure::msg("connect", "connection refused"))),
         ]);
         let env = |name: &str| (name == "WORD").then(|| "a b".to_owned());
@@ -441,7 +432,7 @@ mod tests {
     fn is_masked(path: &str, text: &str) -> bool {
         let name = format!("{path}-{text}");
         let secret = BTreeMap::from([("it".to_owned(), Secret::unmasked(&name))]);
-        let vault = SecretCache::from([("secret/a".to_owned(), Ok(secret))]);
+        let vault = SecretCache::from([("secret/a".to_owned(), Ok(secret.into()))]);
         let text = text.replace("IT", "${vault:secret/a#it}");
         Template::parse(&text).expect("a reference").mask(path, &vault);
         probe::scrub(&name) == "***"

@@ -1,5 +1,6 @@
 //! Configuration files, and the references in them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use gateway::config::{Configuration, LoadContext, SecretCache};
@@ -149,7 +150,7 @@ impl Files {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("secret"), SECRET).expect("a file");
-        let secrets = [("key".to_owned(), Secret::new(SECRET))];
+        let secrets = BTreeMap::from([("key".to_owned(), Secret::new(SECRET))]);
         let vault = [("secret/app".to_owned(), Ok(secrets.into()))].into();
         Self { runtime: runtime(), folder, vault }
     }

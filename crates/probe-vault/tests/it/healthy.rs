@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use probe::config::{Diagnostics, Fields, Node};
 use probe::{SharedResources, Steps};
@@ -55,7 +56,7 @@ async fn all_users_of_one_vault_share_a_session_and_a_connection() {
             run(check, DEADLINE).await.expect_working();
         }
         let path = format!("secret/{}/health", stack::NAMESPACE);
-        let secret = session.read(&Steps::new(), &path).await.unwrap();
+        let secret = session.read(&Steps::new(), &path, Instant::now()).await.unwrap();
         assert_eq!(secret["access_token"].expose(), stack::access_token().unwrap());
     }
     assert_eq!(proxy.counts().accepted, 1);

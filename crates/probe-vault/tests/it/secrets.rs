@@ -1,5 +1,7 @@
 //! Secrets that must be readable, and secrets that can no longer be read.
 
+use std::time::Instant;
+
 use probe::config::{Diagnostics, Fields, Node};
 use probe::{SharedResources, Steps};
 use probe_testkit::{checks, component_sharing, diagnostics};
@@ -60,10 +62,11 @@ async fn a_secret_that_can_no_longer_be_read_is_reported_while_it_is_in_use() {
     let (node, errors) = (Node::parse(&toml).unwrap(), Diagnostics::default());
     let mut fields = Fields::new(String::new(), &node, &errors);
     let session = Session::read_settings(&mut fields, &shared).unwrap();
-    let read = || async { session.read(&Steps::new(), "secret/app/db").await.is_ok() };
+    let read =
+        || async { session.read(&Steps::new(), "secret/app/db", Instant::now()).await.is_ok() };
 
     // A secret that has never been read has no value in use: the checks that need it fail.
-    assert!(session.read(&Steps::new(), "secret/app/mail").await.is_err());
+    assert!(session.read(&Steps::new(), "secret/app/mail", Instant::now()).await.is_err());
     assert!(read().await);
     once(&check).await.expect_working();
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
+use zeroize::Zeroize as _;
 
 use super::{FromNode, Node, ValueError};
 use crate::Secret;
@@ -188,6 +189,12 @@ impl Url {
         let password = password.transpose()?.map(Secret::new);
         let is_web = matches!(parsed.scheme(), "http" | "https" | "ws" | "wss");
         let token = (is_web && password.is_none()).then(|| Secret::new(&username));
+        let without_user_info =
+            format!("{}://{}", parsed.scheme(), &parsed[url::Position::BeforeHost..]);
+        // It cannot wipe its text, which has the password.
+        String::from(parsed).zeroize();
+        let parsed = url::Url::parse(&without_user_info)
+            .map_err(|error| format!("expected a URL such as `scheme://host:port`: {error}"))?;
         Ok(Self {
             text: Secret::new(text),
             parameters: parts.parameters()?,

@@ -1,7 +1,9 @@
 //! The secrets that are masked, indexed so that the time to search a text does not grow with their number.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,15 +26,36 @@ pub(super) static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
 
 /// Some secrets, in all forms in which they are masked.
 pub(super) struct Registry {
-    /// The forms by their first bytes.
-    forms: BTreeMap<[u8; PREFIX], Vec<Form>>,
+    /// The forms by their first bytes, and by their text.
+    forms: BTreeMap<[u8; PREFIX], BTreeMap<Written, Vec<Form>>>,
     /// The secrets that were dropped, in that order.
     dropped: VecDeque<(Instant, Text)>,
 }
 
-/// A form of a secret.
+/// A form as it is written, in the order of its bytes.
+#[derive(PartialEq, Eq)]
+struct Written(Text);
+
+impl Ord for Written {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.as_bytes().cmp(other.0.as_bytes())
+    }
+}
+
+impl PartialOrd for Written {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Borrow<[u8]> for Written {
+    fn borrow(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// A form of a secret. Several secrets may have the same.
 struct Form {
-    written: Text,
     secret: Text,
     /// How many values have the secret.
     users: usize,
@@ -51,11 +74,12 @@ impl Registry {
         for written in forms(secret) {
             let Some(prefix) = written.as_bytes().first_chunk() else { continue };
             let bucket = self.forms.entry(*prefix).or_default();
-            if let Some(form) = bucket.iter_mut().find(|form| form.is(&written, secret)) {
+            let forms = bucket.entry(Written(written)).or_default();
+            if let Some(form) = forms.iter_mut().find(|form| form.secret == *secret) {
                 form.users += 1;
                 was_dropped |= form.dropped.take().is_some();
             } else {
-                bucket.push(Form { written, secret: secret.clone(), users: 1, dropped: None });
+                forms.push(Form { secret: secret.clone(), users: 1, dropped: None });
             }
         }
         if was_dropped {
@@ -66,8 +90,9 @@ impl Registry {
     pub(super) fn remove(&mut self, secret: &Text, now: Instant) {
         let mut is_dropped = false;
         for written in forms(secret) {
-            let forms = written.as_bytes().first_chunk().and_then(|it| self.forms.get_mut(it));
-            let form = forms.and_then(|it| it.iter_mut().find(|form| form.is(&written, secret)));
+            let bucket = written.as_bytes().first_chunk().and_then(|it| self.forms.get_mut(it));
+            let forms = bucket.and_then(|bucket| bucket.get_mut(written.as_bytes()));
+            let form = forms.and_then(|it| it.iter_mut().find(|form| form.secret == *secret));
             let Some(form) = form else { continue };
             form.users = form.users.saturating_sub(1);
             if form.users == 0 {
@@ -92,7 +117,11 @@ impl Registry {
         for written in forms(secret) {
             let Some(prefix) = written.as_bytes().first_chunk() else { continue };
             let Some(bucket) = self.forms.get_mut(prefix) else { continue };
-            bucket.retain(|form| form.users > 0 || !form.is(&written, secret));
+            let Some(forms) = bucket.get_mut(written.as_bytes()) else { continue };
+            forms.retain(|form| form.users > 0 || form.secret != *secret);
+            if forms.is_empty() {
+                bucket.remove(written.as_bytes());
+            }
             if bucket.is_empty() {
                 self.forms.remove(prefix);
             }
@@ -104,21 +133,30 @@ impl Registry {
         let mut found = Vec::new();
         for (start, prefix) in bytes.array_windows::<PREFIX>().enumerate() {
             let Some(bucket) = self.forms.get(prefix) else { continue };
-            let masked = bucket.iter().filter(|form| form.is_masked(now));
-            let here = masked.filter(|form| bytes[start..].starts_with(form.written.as_bytes()));
-            found.extend(
-                here.map(|form| (start..start + form.written.len(), form.secret.chars().count())),
-            );
+            // Every form that the rest begins with is at most the rest, and the greatest of them is the longest.
+            let mut rest = &bytes[start..];
+            while let Some((Written(written), forms)) =
+                bucket.range::<[u8], _>((Bound::Unbounded, Bound::Included(rest))).next_back()
+            {
+                let common = written.bytes().zip(rest).take_while(|(a, b)| a == *b).count();
+                if common < PREFIX {
+                    break;
+                }
+                rest = &rest[..common];
+                if common == written.len() {
+                    let masked = forms.iter().filter(|form| form.is_masked(now));
+                    found.extend(
+                        masked.map(|form| (start..start + common, form.secret.chars().count())),
+                    );
+                    rest = &rest[..common - 1];
+                }
+            }
         }
         found
     }
 }
 
 impl Form {
-    fn is(&self, written: &Text, secret: &Text) -> bool {
-        self.written == *written && self.secret == *secret
-    }
-
     fn is_masked(&self, now: Instant) -> bool {
         self.dropped.is_none_or(|since| now.duration_since(since) < KEPT_AFTER_DROP)
     }
@@ -160,6 +198,17 @@ mod tests {
         registry.add(&text("hunter2"));
         assert_eq!(found(&registry, begun + KEPT_AFTER_DROP), 2, "it is used again");
         assert!(registry.dropped.is_empty());
+    }
+
+    #[test]
+    fn all_secrets_that_begin_at_one_place_are_found() {
+        let mut registry = Registry::new();
+        for secret in ["hunter", "hunter22", "hunter2", "huntress", "hunt", "zebra", "hunter3"] {
+            registry.add(&text(secret));
+        }
+        let found = registry.find(b"a hunter22! hunting", Instant::now());
+        let places: Vec<_> = found.into_iter().map(|(range, _)| range).collect();
+        assert_eq!(places, [2..10, 2..9, 2..8, 2..6, 12..16]);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use probe::config::{Diagnostics, Fields, Node as ConfigNode};
-use probe::{Secret, SharedResources, Steps};
+use probe::{SharedResources, Steps};
 use serde_json::{Value, json};
 use stack::vault::{Node, Vault};
 use vault_client::Session;
@@ -114,14 +114,14 @@ impl RootApi for Node {
 
 /// Reads a secret and exposes its values.
 pub(crate) async fn read(session: &Session, path: &str) -> BTreeMap<String, String> {
-    let secrets = session.read(&Steps::new(), path).await;
+    let secrets = session.read(&Steps::new(), path, Instant::now()).await;
     let secrets = secrets.unwrap_or_else(|failure| panic!("{}", failure.render(session.target())));
-    secrets.into_iter().map(|(key, value)| (key, Secret::expose(&value).to_owned())).collect()
+    secrets.iter().map(|(key, value)| (key.clone(), value.expose().to_owned())).collect()
 }
 
 /// The error line of a failed read, without its target.
 pub(crate) async fn read_failure(session: &Session, path: &str) -> String {
-    session.read(&Steps::new(), path).await.unwrap_err().render("")
+    session.read(&Steps::new(), path, Instant::now()).await.unwrap_err().render("")
 }
 
 /// Polls until `condition` holds.

@@ -1,5 +1,9 @@
 //! Secrets from key-value stores.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use probe::Steps;
 use serde_json::{Value, json};
 use stack::vault::{ROOT_TOKEN, Vault};
 
@@ -94,4 +98,37 @@ async fn a_store_that_may_not_be_discovered_is_read() {
     assert_eq!(read(&session, "secret/app").await["a"], "second");
     assert_eq!(read(&session, "kv1/app").await["a"], "first");
     assert_eq!(read_failure(&session, "kv1/nothing").await, "read: no secret at `kv1/nothing`");
+}
+
+#[tokio::test]
+async fn readers_of_one_secret_share_its_reads_while_its_values_are_in_use() {
+    let vault = Vault::start().unwrap();
+    vault.put_secret(&json!({"a": "first"}));
+    let upstream = ([127, 0, 0, 1], vault.port()).into();
+    let proxy = FakeServer::start(move |request| {
+        let path = request.head.split(' ').nth(1).unwrap();
+        let token = format!("X-Vault-Token: {ROOT_TOKEN}");
+        let response = stack::http::request(upstream, "GET", path, &[&token], "").unwrap();
+        (response.status, "content-type: application/json\r\n".to_owned(), response.body)
+    });
+    let session = session(&format!("url = 'http://{}'\ntoken = '{ROOT_TOKEN}'", proxy.address));
+    let (steps, since) = (Steps::new(), Instant::now());
+    let get = |path| session.read(&steps, path, since);
+    let reads = |path: &str| {
+        let path = format!("GET /v1/secret/data/{path} ");
+        proxy.requests().iter().filter(|request| request.head.starts_with(&path)).count()
+    };
+    let (one, two, three) = tokio::join!(get("secret/app"), get("secret/app"), get("secret/app"));
+    let values = one.unwrap();
+    assert!(Arc::ptr_eq(&values, &two.unwrap()) && Arc::ptr_eq(&values, &three.unwrap()));
+    assert_eq!(reads("app"), 1);
+    vault.put_secret(&json!({"a": "second"}));
+    assert_eq!(get("secret/app").await.unwrap()["a"].expose(), "first");
+    assert_eq!(read(&session, "secret/app").await["a"], "second", "a read since now");
+    assert_eq!(reads("app"), 2);
+    // The values of that read were dropped, so none are left to share.
+    assert_eq!(get("secret/app").await.unwrap()["a"].expose(), "second");
+    assert_eq!(reads("app"), 3);
+    assert!(get("secret/none").await.is_err() && get("secret/none").await.is_err());
+    assert_eq!(reads("none"), 1);
 }

@@ -17,6 +17,7 @@ mod debian;
 mod demo;
 pub mod edge;
 mod error;
+pub mod faketime;
 pub mod history;
 pub mod http;
 mod install;

@@ -352,3 +352,72 @@ fn a_token_that_no_path_can_contain_is_an_error_and_its_last_newline_is_ignored(
     let token = read(file).expect("the file is valid").access.token.expect("it has one");
     assert_eq!(token.expose(), "token");
 }
+
+/// Takes half a minute, since ten thousand files are read by the real program.
+mod slow {
+    use std::fs;
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    const SECRET: &str = "Planted-Qx7-secret";
+    const SIGNS: &[&str] =
+        &["\"", "'", "[", "]", "{", "}", "=", ".", "#", "\n", "${", "\u{0}", "é"];
+    const FOLDERS: u64 = 20;
+    const FILES: usize = 500;
+
+    /// Changes some lines of `text`, except within those with the secret, where its parts would become keys, which messages name.
+    fn mutate(text: &str, random: &mut StdRng) -> String {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        for _ in 0..random.random_range(1..=8) {
+            let [at, other] = [0, 1].map(|_| random.random_range(0..lines.len()));
+            match random.random_range(0..5) {
+                0 => lines.swap(at, other),
+                1 => lines.insert(at, lines[other].clone()),
+                2 if lines.len() > 1 => drop(lines.remove(at)),
+                _ if lines[at].contains(SECRET) => {}
+                kind => {
+                    let mut characters: Vec<_> = lines[at].chars().collect();
+                    let place = random.random_range(0..=characters.len());
+                    if kind == 3 && place < characters.len() {
+                        characters.remove(place);
+                    } else {
+                        let sign = SIGNS[random.random_range(0..SIGNS.len())];
+                        characters.splice(place..place, sign.chars());
+                    }
+                    lines[at] = characters.into_iter().collect();
+                }
+            }
+        }
+        lines.join("\n")
+    }
+
+    #[test]
+    fn check_config_reads_ten_thousand_mutated_files_without_showing_a_value() {
+        let text = stack::demo_toml("E1")
+            .replace(":${vault:secret/", &format!(":{SECRET}${{vault:secret/"));
+        assert!(text.matches(SECRET).count() > 5);
+        for seed in 0..FOLDERS {
+            let (folder, mut random) = (tempfile::tempdir().unwrap(), StdRng::seed_from_u64(seed));
+            for file in 0..FILES {
+                let mutated = mutate(&text, &mut random);
+                fs::write(folder.path().join(format!("{file:03}.toml")), mutated).unwrap();
+            }
+            let begun = Instant::now();
+            let output = Command::new(env!("CARGO_BIN_EXE_health-gateway"))
+                .arg("check-config")
+                .arg(folder.path())
+                .output()
+                .unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(60), "{seed}: {:?}", begun.elapsed());
+            assert_eq!(output.status.code(), Some(1), "{seed}");
+            let printed = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+            for part in ["panicked", &SECRET[..10], &SECRET[8..]] {
+                let line = printed.iter().flat_map(|it| it.lines()).find(|it| it.contains(part));
+                assert_eq!(line, None, "{seed}");
+            }
+        }
+    }
+}

@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod clock;
 mod command;
 mod configuration;
 mod contract;
@@ -15,8 +16,10 @@ mod floods;
 mod history;
 mod intervals;
 mod log;
+mod memory;
 mod metrics;
 mod monitoring;
+mod namespaces;
 mod oneshot;
 mod page;
 mod permissions;
@@ -24,4 +27,5 @@ mod reloading;
 mod report;
 mod running;
 mod secrets;
+mod silent_dns;
 mod tokens;

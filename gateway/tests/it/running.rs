@@ -62,7 +62,7 @@ impl Gateway {
     }
 
     /// Starts a gateway by a command to which its arguments are added.
-    fn start_by(files: &[(&str, &str)], command: &[&str], arguments: &[&str]) -> Self {
+    pub(crate) fn start_by(files: &[(&str, &str)], command: &[&str], arguments: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("health-gateway-").tempdir().unwrap();
         let (home, config) = (folder.path().join("home"), folder.path().join("config"));
         fs::create_dir(&home).unwrap();
@@ -208,6 +208,18 @@ pub(crate) fn date(when: &str) -> String {
     let output =
         Command::new("date").args(["--utc", "--iso-8601=seconds", "--date", when]).output();
     String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+}
+
+/// Sends requests one after another until `end`, at least 100, and returns the 99th percentile of the times that they took.
+pub(crate) fn percentile_99(end: Instant, request: impl Fn()) -> Duration {
+    let mut times = Vec::new();
+    while times.len() < 100 || Instant::now() < end {
+        let begun = Instant::now();
+        request();
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    times[times.len() * 99 / 100]
 }
 
 /// Calls `ready` until it succeeds, or panics with its last error after [`TIMEOUT`].

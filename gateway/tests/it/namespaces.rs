@@ -1,0 +1,164 @@
+//! Many namespaces in one process, with their tokens in a real Vault.
+
+/// Takes a minute, since hundreds of namespaces are started twice.
+mod slow {
+    use std::fmt::{self, Write as _};
+    use std::fs;
+    use std::net::SocketAddr;
+    use std::time::{Duration, Instant};
+
+    use serde_json::{Value, json};
+    use stack::redis::Redis;
+    use stack::vault::{ROOT_TOKEN, Vault};
+
+    use crate::running::{Gateway, get, percentile_99, wait_for};
+
+    const PASSWORD: &str = "password-of-all-namespaces";
+
+    /// What a gateway with some namespaces costs.
+    struct Costs {
+        /// Processor time until the last token was read, and time.
+        start: (Duration, Duration),
+        resident_kilobytes: u64,
+        /// Processor time of ten seconds without requests.
+        rest: Duration,
+        reload: Duration,
+        fresh: Duration,
+        cached: Duration,
+    }
+
+    impl fmt::Display for Costs {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let Self { start: (cpu, time), resident_kilobytes, rest, reload, fresh, cached } = self;
+            write!(
+                f,
+                "start {cpu:.2?} of processor time in {time:.2?}, {resident_kilobytes} kB, "
+            )?;
+            write!(f, "at rest {rest:.0?} in 10 s, reload {reload:.0?}, ")?;
+            write!(f, "fresh report {fresh:.1?}, cached {cached:.1?} (99th percentiles)")
+        }
+    }
+
+    /// An `AppRole` that all namespaces log in with.
+    fn prepare(vault: &Vault) -> String {
+        let call = |method, path: &str, body| vault.api(method, path, &body).unwrap();
+        call("POST", "sys/auth/approle", json!({"type": "approle"}));
+        let policy = "path \"secret/data/*\" { capabilities = [\"read\"] }";
+        call("PUT", "sys/policies/acl/health", json!({"policy": policy}));
+        let role = "auth/approle/role/health";
+        call("POST", role, json!({"token_policies": ["health"]}));
+        let role_id = call("GET", &format!("{role}/role-id"), Value::Null);
+        let secret_id = call("POST", &format!("{role}/secret-id"), json!({}));
+        call("POST", "secret/data/shared/redis", json!({"data": {"password": PASSWORD}}));
+        format!(
+            "[vault]\nurl = \"http://127.0.0.1:{}\"\nlogin = \"approle\"\nrole_id = {}\nsecret_id = {}\n",
+            vault.port(),
+            role_id["data"]["role_id"],
+            secret_id["data"]["secret_id"],
+        )
+    }
+
+    /// How often the secrets below `secret/` were read, and how many tokens are valid.
+    fn counts(vault: &Vault) -> (u64, usize) {
+        let path = "/v1/sys/metrics?format=prometheus";
+        let header = format!("X-Vault-Token: {ROOT_TOKEN}");
+        let address = SocketAddr::from(([127, 0, 0, 1], vault.port()));
+        let metrics = stack::http::request(address, "GET", path, &[&header], "").unwrap().body;
+        let reads =
+            metrics.lines().find_map(|line| line.strip_prefix("vault_route_read_secret__count "));
+        let tokens = vault.api("LIST", "auth/token/accessors", &Value::Null).unwrap();
+        let tokens = tokens["data"]["keys"].as_array().unwrap().len();
+        (reads.map_or(0, |it| it.parse().unwrap()), tokens)
+    }
+
+    fn processor_time(pid: i32) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let stats =
+            tasks.filter_map(|it| fs::read_to_string(it.ok()?.path().join("schedstat")).ok());
+        Duration::from_nanos(stats.filter_map(|it| it.split(' ').next()?.parse::<u64>().ok()).sum())
+    }
+
+    fn resident_kilobytes(pid: i32) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    fn token(number: usize) -> String {
+        format!("token-of-the-namespace-{number:03}")
+    }
+
+    /// Each namespace has a Redis address of its own and 20 checks; all have the same password and login.
+    fn measure(vault: &Vault, login: &str, redis: &Redis, count: usize) -> Costs {
+        let files: Vec<_> = (0..count)
+            .map(|number| {
+                let value = json!({"data": {"access_token": token(number)}});
+                vault.api("POST", &format!("secret/data/n{number:03}/health"), &value).unwrap();
+                let mut text = format!("namespace = \"n{number:03}\"\n{login}[cache]\n");
+                let address =
+                    format!("127.1.{}.{}:{}", number / 250, number % 250 + 1, redis.port());
+                for check in 0..19 {
+                    let password = "${vault:secret/shared/redis#password}";
+                    let url = format!("redis://health:{password}@{address}/{}", check % 16);
+                    writeln!(text, "c{check} = \"{url}\"").unwrap();
+                }
+                (format!("n{number:03}.toml"), text)
+            })
+            .collect();
+        let borrowed: Vec<_> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
+        let (before, begun) = (counts(vault), Instant::now());
+        let gateway = Gateway::start_with(&borrowed);
+        let pid = gateway.server.pid().unwrap();
+        // A token before its time would cause further reads.
+        wait_for("the secrets of each namespace", || {
+            let reloaded = gateway.log().matches("config reloaded").count();
+            if reloaded == count { Ok(()) } else { Err(reloaded.to_string()) }
+        });
+        let start = (processor_time(pid), begun.elapsed());
+        let after = counts(vault);
+        assert_eq!(after.1 - before.1, 1, "one session with Vault");
+        let reads = usize::try_from(after.0 - before.0).unwrap();
+        assert!(reads <= count + 5, "{reads} reads of {} secrets", count + 1);
+        for number in 0..count {
+            let report = gateway.report_with(&token(number), &[]).to_string();
+            assert_eq!(report.matches("\"working\"").count(), 20, "{report}");
+        }
+        let resident_kilobytes = resident_kilobytes(pid);
+        let last = token(count - 1);
+        let end = Instant::now() + Duration::from_secs(2);
+        let fresh = percentile_99(end, || {
+            assert_eq!(get(gateway.address, &last, &["Cache-Control: no-cache"]).status, 200);
+        });
+        let end = Instant::now() + Duration::from_secs(2);
+        let cached = percentile_99(end, || {
+            let headers = ["Cache-Control: max-age=3600"];
+            assert_eq!(get(gateway.address, &last, &headers).status, 200);
+        });
+        let (name, text) = files.last().unwrap();
+        let begun = Instant::now();
+        gateway.write(name, &text.replace("c7 = ", "renamed = "));
+        wait_for("the new name of a check", || {
+            let report = gateway.report_with(&last, &[]).to_string();
+            if report.contains("renamed") { Ok(()) } else { Err(report) }
+        });
+        let reload = begun.elapsed();
+        let before = processor_time(pid);
+        std::thread::sleep(Duration::from_secs(10));
+        let rest = processor_time(pid) - before;
+        Costs { start, resident_kilobytes, rest, reload, fresh, cached }
+    }
+
+    #[test]
+    fn two_hundred_namespaces_cost_four_times_as_much_as_fifty() {
+        let vault = Vault::start().unwrap();
+        let login = prepare(&vault);
+        let redis =
+            Redis::start(&["bind 0.0.0.0", &format!("user health on >{PASSWORD} ~* &* +@all")])
+                .unwrap();
+        let few = measure(&vault, &login, &redis, 50);
+        println!("50 namespaces: {few}");
+        let many = measure(&vault, &login, &redis, 200);
+        println!("200 namespaces: {many}");
+        assert!(many.start.0 < 6 * few.start.0, "{:?} and {:?}", few.start, many.start);
+    }
+}

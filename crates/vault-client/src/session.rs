@@ -68,7 +68,7 @@ impl Session {
             self.stale_secrets.record(path, &secret);
             secret
         };
-        self.reads.get(path, since, read).await
+        Box::pin(self.reads.get(path, since, read)).await
     }
 
     /// Verifies that the secret at `path` can be read, without returning it.

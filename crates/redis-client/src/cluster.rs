@@ -160,7 +160,7 @@ impl Cluster {
 
     /// The primary for a command: that of its key, or the first for a command without a key.
     fn route(&self, command: &Command) -> usize {
-        command.arguments.first().map_or(0, |key| self.serving(key))
+        command.key().map_or(0, |key| self.serving(key))
     }
 
     fn serving(&self, key: &str) -> usize {

@@ -10,16 +10,36 @@ pub struct Command {
     pub(crate) arguments: Vec<String>,
     /// The code of an error reply that is no failure.
     pub(crate) accepted: Option<&'static str>,
+    /// The position of the argument by which a cluster routes the command.
+    key: usize,
 }
 
 impl Command {
-    /// The command `name` with its `arguments`. A key must come first, since a cluster routes the command by its first argument.
+    /// The command `name` with its `arguments`. A key must come first, since a cluster routes the command by it.
     pub fn new<const N: usize>(
         step: &'static str,
         name: &'static str,
         arguments: [&str; N],
     ) -> Self {
-        Self { step, name, arguments: arguments.map(str::to_owned).into(), accepted: None }
+        Self { step, name, arguments: arguments.map(str::to_owned).into(), accepted: None, key: 0 }
+    }
+
+    /// `EVAL` or `EVALSHA` of a script that accesses one key.
+    pub(crate) fn script(
+        step: &'static str,
+        name: &'static str,
+        script: &str,
+        key: &str,
+        arguments: &[&str],
+    ) -> Self {
+        let arguments = [script, "1", key].into_iter().chain(arguments.iter().copied());
+        let arguments = arguments.map(str::to_owned).collect();
+        Self { step, name, arguments, accepted: None, key: 2 }
+    }
+
+    /// The key by which a cluster routes the command, if it has one.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.arguments.get(self.key).map(String::as_str)
     }
 
     /// Accepts an error reply with this code, such as `MISCONF`.

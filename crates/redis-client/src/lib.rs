@@ -21,8 +21,10 @@ mod parameters;
 mod redis;
 mod role;
 mod scanner;
+mod script;
 mod sentinel;
 mod stream;
+mod subscription;
 
 pub use self::redis::Redis;
 pub use canary::Canary;
@@ -30,3 +32,5 @@ pub use command::{Command, Reply};
 pub use connect_params::{SentinelSettings, has_scheme, is_encrypted};
 pub use grants::literal_pattern;
 pub use parameters::PARAMETERS;
+pub use script::Script;
+pub use subscription::{Message, Subscription};

@@ -155,7 +155,12 @@ impl NodeConnection {
     }
 }
 
-async fn connect(steps: &Steps, node: &Node, tls: Option<&Tls>) -> Result<net::Stream, Failure> {
+/// Opens a connection to `node`, on which nothing has been sent.
+pub(crate) async fn connect(
+    steps: &Steps,
+    node: &Node,
+    tls: Option<&Tls>,
+) -> Result<net::Stream, Failure> {
     if let Some(path) = node.socket() {
         return net::connect_unix(steps, path).await.map(net::Stream::Unix);
     }

@@ -8,7 +8,7 @@ use probe::{CachedConnection, Failure, LoginBackoff, Reconnect, Secret, SharedRe
 use crate::connect_params::{ConnectParams, SentinelSettings};
 use crate::connection::{Connection, Connector};
 use crate::deployment::{HANDSHAKE, Layout};
-use crate::{Canary, Command, Reply};
+use crate::{Canary, Command, Reply, Script, Subscription};
 
 /// One database of one deployment. All values of the same deployment share one connection to it.
 #[derive(Debug)]
@@ -150,6 +150,41 @@ impl Redis {
             connection.verify_role(steps).await
         };
         self.run(steps, execute).await
+    }
+
+    /// Runs `script` with the `key` that it accesses and further `arguments`, on the cached connection alone, however long that is silent.
+    ///
+    /// The server gets the text of the script only if it does not know it. A script must not return nil.
+    pub async fn run_script(
+        &self,
+        steps: &Steps,
+        step: &'static str,
+        script: &Script,
+        key: &str,
+        arguments: &[&str],
+    ) -> Result<Reply, Failure> {
+        let run = |connection: Arc<Connection>| async move {
+            steps.begin(step);
+            let known = Command::script(step, "EVALSHA", script.digest(), key, arguments);
+            let known = known.accepting("NOSCRIPT");
+            let reply = connection.execute(steps, self.database, &[known]).await?.pop();
+            if let Some(reply) = reply.filter(|reply| *reply != Reply::Nil) {
+                return Ok(reply);
+            }
+            let whole = Command::script(step, "EVAL", script.text(), key, arguments);
+            let reply = connection.execute(steps, self.database, &[whole]).await?.pop();
+            Ok(reply.unwrap_or(Reply::Nil))
+        };
+        self.connection.run_unhedged(steps, run).await
+    }
+
+    /// Subscribes to `channels` on a connection of its own.
+    pub async fn subscribe(
+        &self,
+        steps: &Steps,
+        channels: &[String],
+    ) -> Result<Subscription, Failure> {
+        Subscription::open(self.connection.connector().deployment(), steps, channels).await
     }
 
     async fn run<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>

@@ -21,8 +21,7 @@ pub(crate) async fn connect(
     credentials: &Credentials,
     steps: &Steps,
 ) -> Result<NodeConnection, Failure> {
-    let ask = |sentinel, steps| ask(deployment, sentinel, service, credentials, steps);
-    let primary = net::first_answer(&deployment.nodes, steps, ask).await?;
+    let primary = primary(deployment, service, credentials, steps).await?;
     let label = format!("the primary {primary} that sentinel names");
     let name = |failure: Failure| failure.in_context(&label);
     let own = Arc::new(Steps::new());
@@ -46,6 +45,17 @@ pub(crate) async fn connect(
             format!("the server {primary} that sentinel names is a replica"),
         )),
     }
+}
+
+/// The address of the primary `service` from the first sentinel that answers.
+pub(crate) async fn primary(
+    deployment: &Deployment,
+    service: &str,
+    credentials: &Credentials,
+    steps: &Steps,
+) -> Result<Node, Failure> {
+    let ask = |sentinel, steps| ask(deployment, sentinel, service, credentials, steps);
+    net::first_answer(&deployment.nodes, steps, ask).await
 }
 
 /// The address of the primary that a sentinel knows.

@@ -1,0 +1,112 @@
+//! A connection that receives the messages of channels.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use probe::{Cause, Failure, Secret, Steps};
+use redis::aio::{PubSub, PubSubSink, PubSubStream};
+use redis::{RedisConnectionInfo, RedisError};
+
+use crate::deployment::{Deployment, Layout, Node};
+use crate::node_connection::connect;
+use crate::stream::{BoundedStream, StreamState};
+use crate::{error, sentinel};
+
+const SUBSCRIBE: &str = "subscribe";
+
+/// More messages than any connection receives.
+const ANY_NUMBER: u64 = u64::MAX / 2;
+
+/// Receives the messages of some channels. The connection is closed when this is dropped.
+///
+/// In a cluster, each node receives what is published on any other.
+pub struct Subscription {
+    sink: PubSubSink,
+    messages: PubSubStream,
+    stream: Arc<StreamState>,
+}
+
+/// A message of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The channel that it was published on.
+    pub channel: String,
+    /// Its content.
+    pub payload: Vec<u8>,
+}
+
+impl Subscription {
+    /// Connects to a server of the deployment, and subscribes to `channels`.
+    pub(crate) async fn open(
+        deployment: &Deployment,
+        steps: &Steps,
+        channels: &[String],
+    ) -> Result<Self, Failure> {
+        match &deployment.layout {
+            Layout::Single => {
+                Self::on_node(deployment, &deployment.nodes[0], steps, channels).await
+            }
+            Layout::Sentinel { service, credentials } => {
+                let primary = sentinel::primary(deployment, service, credentials, steps).await?;
+                Self::on_node(deployment, &primary, steps, channels).await
+            }
+            Layout::Cluster => {
+                let open = |node, steps: Arc<Steps>| async move {
+                    Self::on_node(deployment, node, &steps, channels).await
+                };
+                net::first_answer(&deployment.nodes, steps, open).await
+            }
+        }
+    }
+
+    async fn on_node(
+        deployment: &Deployment,
+        node: &Node,
+        steps: &Steps,
+        channels: &[String],
+    ) -> Result<Self, Failure> {
+        let Deployment { tls, credentials, .. } = deployment;
+        let stream = connect(steps, node, tls.as_ref()).await?;
+        let (stream, state) = BoundedStream::new(stream);
+        state.expect_replies(ANY_NUMBER);
+        let failure = |step, failed: RedisError| {
+            let cause = state.end().unwrap_or_else(|| match failed.code() {
+                Some(code) => Cause::msg(format!("{code} {}", failed.detail().unwrap_or_default())),
+                None => error::closed(),
+            });
+            Failure::new(step, cause)
+        };
+        steps.begin(credentials.step());
+        let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        if let Some(user) = &credentials.username {
+            info = info.set_username(user);
+        }
+        if let Some(password) = credentials.password.as_ref().map(Secret::expose) {
+            info = info.set_password(password);
+        }
+        let opened = PubSub::new(&info, stream).await;
+        let opened = opened.map_err(|error| failure(credentials.step(), error))?;
+        let (mut sink, messages) = opened.split();
+        steps.begin(SUBSCRIBE);
+        sink.subscribe(channels).await.map_err(|error| failure(SUBSCRIBE, error))?;
+        Ok(Self { sink, messages, stream: state })
+    }
+
+    /// Subscribes to another channel as well.
+    pub async fn add(&mut self, channel: &str) -> Result<(), Failure> {
+        let added = self.sink.subscribe(channel).await;
+        added.map_err(|_| Failure::new(SUBSCRIBE, self.end()))
+    }
+
+    /// The next message, or the failure that has ended the connection.
+    pub async fn next(&mut self) -> Result<Message, Failure> {
+        let message = self.messages.next().await;
+        let message = message.ok_or_else(|| Failure::new(SUBSCRIBE, self.end()))?;
+        let channel = message.get_channel_name().to_owned();
+        Ok(Message { channel, payload: message.get_payload_bytes().to_owned() })
+    }
+
+    fn end(&self) -> Cause {
+        self.stream.end().unwrap_or_else(error::closed)
+    }
+}

@@ -24,6 +24,7 @@ pub mod report;
 pub mod runner;
 pub mod runtime;
 pub mod scheduler;
+pub mod share;
 pub mod signals;
 mod throttle;
 mod timestamp;

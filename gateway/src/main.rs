@@ -309,7 +309,7 @@ fn cannot_probe(format: Format, message: &str) -> ExitCode {
 
 async fn run_probe(config: &[PathBuf], options: &ProbeOptions) -> Result<ExitCode, String> {
     let mut stops = StopSignals::listen_in_terminal().map_err(cannot_wait_for_signals)?;
-    let namespaces = open(config)?;
+    let namespaces = Namespaces::open_alone(config).map_err(|errors| lines(&errors))?;
     let ended = tokio::select! {
         ended = oneshot::run(&namespaces, options) => ended.map(ExitCode::from),
         signal = stops.next() => Ok(signal.exit_code()),
@@ -337,7 +337,7 @@ async fn serve(
         None => None,
     };
     let endpoint = bind(listen)?;
-    let namespaces = open(config)?;
+    let namespaces = Namespaces::open(config).map_err(|errors| lines(&errors))?;
     tokio::spawn(reload_when_notified(namespaces.clone(), reload));
     let statistics = Arc::new(server::ServerStatistics::default());
     // The endpoint opens last: once it accepts connections, the configuration is loaded and the other listener is open.
@@ -415,11 +415,9 @@ fn cannot_listen(address: SocketAddr, error: io::Error) -> String {
     format!("cannot listen on {address}: {}", Cause::from(error).text())
 }
 
-fn open(config: &[PathBuf]) -> Result<Arc<Namespaces>, String> {
-    Namespaces::open(config).map_err(|errors| {
-        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        errors.join("\n")
-    })
+fn lines(errors: &[ConfigError]) -> String {
+    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    errors.join("\n")
 }
 
 /// Reloads all `namespaces` whenever `reload` is notified.

@@ -14,6 +14,7 @@ use crate::overview::Overview;
 use crate::refresh::RefreshHandle;
 use crate::report::Report;
 use crate::runner::{CheckSample, ConcurrencyLimit, RunOptions, Runner};
+use crate::share::Store;
 use crate::tokens::{Digest, Tokens};
 
 /// The minimum time between two refreshes of secrets after rejected credentials.
@@ -36,6 +37,8 @@ pub(crate) struct NamespaceSample {
     pub(crate) name: String,
     pub(crate) checks: Vec<CheckSample>,
     pub(crate) reload: ReloadSample,
+    /// Whether the store of shared results is available, once it has been used.
+    pub(crate) share_store_up: Option<bool>,
 }
 
 /// The state of a namespace's files and secrets.
@@ -57,6 +60,7 @@ struct Snapshot {
     failure_status: StatusCode,
     answer_timeout: Duration,
     session: Option<Arc<Session>>,
+    store: Option<Arc<Store>>,
     runner: Runner,
 }
 
@@ -112,6 +116,7 @@ impl Namespace {
             name: snapshot.name.clone(),
             checks: runner.samples(now),
             reload: *self.reload.lock(),
+            share_store_up: snapshot.store.as_ref().and_then(|store| store.is_up()),
         }
     }
 
@@ -124,6 +129,7 @@ impl Namespace {
             checks: snapshot.runner.overview(now),
             rejected_since: reload.is_rejected.then_some(reload.installed),
             unreadable_secrets: reload.unreadable_secrets,
+            is_store_down: snapshot.store.as_ref().and_then(|store| store.is_up()) == Some(false),
         }
     }
 
@@ -266,18 +272,17 @@ impl Snapshot {
         limit: &ConcurrencyLimit,
         previous: Option<&Runner>,
     ) -> Self {
+        let Configuration { namespace, access, components, share, .. } = configuration;
+        let runner = Runner::new(&namespace, components, limit, previous);
+        runner.share(&namespace, share.as_ref().zip(access.token.as_ref()));
         Self {
-            authorization: configuration.access.authorization,
+            authorization: access.authorization,
             failure_status: configuration.failure_status,
             answer_timeout: configuration.answer_timeout,
             session: configuration.session,
-            runner: Runner::new(
-                &configuration.namespace,
-                configuration.components,
-                limit,
-                previous,
-            ),
-            name: configuration.namespace,
+            store: share,
+            runner,
+            name: namespace,
         }
     }
 }

@@ -62,13 +62,22 @@ impl Namespaces {
     ///
     /// Blocks on file I/O. Must be called within a runtime, on which a task for each namespace is spawned.
     pub fn open(paths: &[PathBuf]) -> Result<Arc<Self>, Vec<ConfigError>> {
+        Self::open_with(paths, ReloadContext::default())
+    }
+
+    /// The same for runs without regard to other replicas.
+    pub fn open_alone(paths: &[PathBuf]) -> Result<Arc<Self>, Vec<ConfigError>> {
+        Self::open_with(paths, ReloadContext { is_alone: true, ..ReloadContext::default() })
+    }
+
+    fn open_with(paths: &[PathBuf], context: ReloadContext) -> Result<Arc<Self>, Vec<ConfigError>> {
         let namespaces = Arc::new(Self {
             by_file: Mutex::default(),
             throttle: Throttle::default(),
             waiting: Semaphore::new(MAX_WAITING),
             wrong_token_lines: Mutex::new(RateLimit::new(Instant::now())),
             refused_tokens: AtomicU64::new(0),
-            context: ReloadContext::default(),
+            context,
             list_folders: Arc::default(),
         });
         let context = &namespaces.context;

@@ -18,6 +18,8 @@ pub struct Overview {
     pub(crate) rejected_since: Option<SystemTime>,
     /// How many secrets could not be read the last time.
     pub(crate) unreadable_secrets: usize,
+    /// Whether the store of shared results is unavailable.
+    pub(crate) is_store_down: bool,
 }
 
 /// The settings of a check, its last run and its history.
@@ -32,6 +34,8 @@ pub(crate) struct CheckOverview {
     /// The end of its maintenance, if it is in one.
     pub(crate) maintenance_until: Option<SystemTime>,
     pub(crate) interval: Duration,
+    /// Whether its results are shared with other replicas.
+    pub(crate) is_shared: bool,
     pub(crate) limits: CheckLimits,
     pub(crate) last: Option<LastRun>,
     /// What the last run observed.
@@ -46,4 +50,6 @@ pub(crate) struct LastRun {
     pub(crate) line: Option<Arc<str>>,
     /// A digest of step, cause and target of the failure.
     pub(crate) cause: u64,
+    /// The replica that ran the check, if it was another one.
+    pub(crate) seen_by: Option<Arc<str>>,
 }

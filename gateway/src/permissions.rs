@@ -11,6 +11,9 @@ use crate::config::{ConfigError, Configuration, load_without_secrets};
 /// The name of a configuration's references among the names of its checks.
 const REFERENCES: &str = "references";
 
+/// The name of the store of shared results among them.
+const SHARE: &str = "share";
+
 /// The grants that one or more configurations need.
 #[derive(Debug, Default)]
 pub struct Permissions {
@@ -54,6 +57,9 @@ impl Permissions {
             for (name, configured) in component.checks.iter_named(&name) {
                 self.add_check(file, &name, &*configured.check);
             }
+        }
+        if let Some(store) = &configuration.share {
+            self.add_grants(&format!("{prefix}{SHARE}"), store.grants());
         }
         if let Some(session) = &configuration.session {
             let grants = session.grants(&configuration.vault_paths);

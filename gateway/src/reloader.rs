@@ -51,6 +51,18 @@ pub(crate) struct ReloadContext {
     pub(crate) registry: Arc<Registry>,
     pub(crate) limit: ConcurrencyLimit,
     pub(crate) shared: Arc<SharedResources>,
+    /// Whether the checks run without regard to other replicas.
+    pub(crate) is_alone: bool,
+}
+
+impl ReloadContext {
+    fn build(&self, source: &Source) -> Result<Configuration, ConfigError> {
+        let mut configuration = source.build(&self.shared)?;
+        if self.is_alone {
+            configuration.share = None;
+        }
+        Ok(configuration)
+    }
 }
 
 /// A file that was read for the first time.
@@ -64,7 +76,7 @@ impl Loaded {
     /// Reads `file`, without any secrets from Vault. Blocks on file I/O.
     pub(crate) fn read(file: &Path, context: &ReloadContext) -> Result<Self, ConfigError> {
         let source = Source::new(Document::open(file)?, &context.shared);
-        let configuration = source.build(&context.shared)?;
+        let configuration = context.build(&source)?;
         Ok(Self { file: file.to_owned(), source, configuration })
     }
 
@@ -235,8 +247,8 @@ impl Reloader {
 
     /// Builds a configuration, unless another file has the same namespace or token. Settings such as the system's certificates are read from files, so this may block.
     async fn build(&self, source: &Arc<Source>) -> Result<Configuration, ConfigError> {
-        let (source, shared) = (source.clone(), self.context.shared.clone());
-        let configuration = blocking::run(move || source.build(&shared)).await?;
+        let (source, context) = (source.clone(), self.context.clone());
+        let configuration = blocking::run(move || context.build(&source)).await?;
         self.context.registry.claim(&self.file.lock(), &configuration)?;
         Ok(configuration)
     }

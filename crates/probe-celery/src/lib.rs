@@ -95,6 +95,10 @@ impl Check for CeleryCheck {
         }
     }
 
+    fn leaves_traces(&self) -> bool {
+        matches!(self, Self::Queue(queue) if queue.has_canary())
+    }
+
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
         Ok(match self {
             Self::Ping(ping) => ping.grants(),

@@ -47,6 +47,10 @@ impl QueueCheck {
         self.broadcasts.target()
     }
 
+    pub(crate) fn has_canary(&self) -> bool {
+        self.canary.is_some()
+    }
+
     pub(crate) fn grants(&self) -> Vec<Grant> {
         let canary = self.canary.iter().flat_map(|canary| canary.grants());
         self.broadcasts.grants().into_iter().chain(canary).collect()

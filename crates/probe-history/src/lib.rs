@@ -105,6 +105,14 @@ impl Check for HistoryCheck {
         })
     }
 
+    fn leaves_traces(&self) -> bool {
+        match self {
+            Self::EndToEnd(_) => true,
+            Self::Files(bucket) => bucket.writes(),
+            _ => false,
+        }
+    }
+
     fn min_interval(&self) -> Option<Duration> {
         matches!(self, Self::EndToEnd(_)).then_some(e2e::MIN_INTERVAL)
     }

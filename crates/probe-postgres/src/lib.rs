@@ -152,6 +152,10 @@ impl Check for Postgres {
         }
     }
 
+    fn leaves_traces(&self) -> bool {
+        self.commit.is_some()
+    }
+
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
         let writes_table =
             self.commit.as_ref().is_some_and(|commit| commit.write() == Write::Table);

@@ -37,6 +37,10 @@ impl Check for BucketCheck {
         self.0.check(steps).await
     }
 
+    fn leaves_traces(&self) -> bool {
+        self.0.writes()
+    }
+
     fn grants(&self) -> Result<Vec<Grant>, Failure> {
         Ok(self.0.grants())
     }

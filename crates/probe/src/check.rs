@@ -25,6 +25,11 @@ pub trait Check: Send + Sync + 'static {
         None
     }
 
+    /// Whether each run leaves something behind for a time, such as a message or a commit. Where replicas share results, they share those of such a check unless the configuration says otherwise.
+    fn leaves_traces(&self) -> bool {
+        false
+    }
+
     /// The permissions that the check needs on its backends, and no others: without any one of them a run fails, proves less, or cannot clean up after itself. Empty for backends without permissions of their own.
     ///
     /// Fails if a setting that decides this is not known.
@@ -47,6 +52,9 @@ pub trait DynCheck: Send + Sync + 'static {
     /// See [`Check::min_interval`].
     fn min_interval(&self) -> Option<Duration>;
 
+    /// See [`Check::leaves_traces`].
+    fn leaves_traces(&self) -> bool;
+
     /// See [`Check::grants`].
     fn grants(&self) -> Result<Vec<Grant>, Failure>;
 }
@@ -65,6 +73,10 @@ impl<C: Check> DynCheck for C {
 
     fn min_interval(&self) -> Option<Duration> {
         Check::min_interval(self)
+    }
+
+    fn leaves_traces(&self) -> bool {
+        Check::leaves_traces(self)
     }
 
     fn grants(&self) -> Result<Vec<Grant>, Failure> {

@@ -12,6 +12,7 @@ pub const GATEWAY_KEYS: &[&str] = &[
     "interval",
     "severity",
     "maintenance_until",
+    "share",
     "checks",
 ];
 
@@ -192,7 +193,7 @@ mod tests {
             &[
                 "1: it: missing `url`",
                 "2: it.mode: expected `fast` or `slow`",
-                "3: it: unknown key `colour`, expected one of `url`, `mode`, `kind`, `timeout`, `max_age`, `overdue_wait`, `interval`, `severity`, `maintenance_until`, `checks`",
+                "3: it: unknown key `colour`, expected one of `url`, `mode`, `kind`, `timeout`, `max_age`, `overdue_wait`, `interval`, `severity`, `maintenance_until`, `share`, `checks`",
             ],
         );
     }

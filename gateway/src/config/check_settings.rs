@@ -32,6 +32,33 @@ pub struct CheckSettings {
     pub severity: Severity,
     /// The end of its maintenance, which may be in the past.
     pub maintenance_until: Option<SystemTime>,
+    /// Whether replicas share its results.
+    pub share: ShareSetting,
+}
+
+/// Whether replicas share the results of a check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShareSetting {
+    /// Whether the namespace has a store for shared results.
+    pub has_store: bool,
+    /// What the configuration says, or `None` for the default of the check.
+    pub chosen: Option<bool>,
+}
+
+impl ShareSetting {
+    /// Whether the results of a check are shared that `leaves_traces` or not.
+    pub(crate) fn applies(self, leaves_traces: bool) -> bool {
+        self.has_store && self.chosen.unwrap_or(leaves_traces)
+    }
+
+    fn inherit(self, fields: &mut Fields<'_>) -> Self {
+        let chosen = fields.optional("share");
+        if chosen == Some(true) && !self.has_store {
+            fields
+                .error("share", "expected a section `[share]` with the `store` of shared results");
+        }
+        Self { chosen: chosen.or(self.chosen), ..self }
+    }
 }
 
 /// What the failure of a check means.
@@ -65,7 +92,7 @@ impl FromNode for Severity {
 
 impl CheckSettings {
     /// Reads the settings of a namespace, which its checks inherit.
-    pub(super) fn of_namespace(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn of_namespace(fields: &mut Fields<'_>, has_store: bool) -> Self {
         let settings = Self {
             limits: CheckLimits {
                 timeout: fields.with_default("timeout", Duration::from_secs(5)),
@@ -75,6 +102,7 @@ impl CheckSettings {
             interval: fields.with_default("interval", Duration::ZERO),
             severity: Severity::Critical,
             maintenance_until: maintenance_until(fields),
+            share: ShareSetting { has_store, chosen: None },
         };
         settings.verify(fields);
         settings
@@ -93,6 +121,7 @@ impl CheckSettings {
             interval: fields.optional("interval").unwrap_or(self.interval),
             severity: fields.optional("severity").unwrap_or(self.severity),
             maintenance_until: maintenance_until(fields).max(self.maintenance_until),
+            share: self.share.inherit(fields),
         };
         settings.verify(fields);
         settings

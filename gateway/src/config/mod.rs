@@ -5,6 +5,7 @@ mod document;
 mod files;
 mod references;
 mod sections;
+mod share;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,7 +19,9 @@ use probe::{Secret, SharedResources};
 use vault_client::Session;
 use zeroize::Zeroizing;
 
-pub use self::check_settings::{CheckLimits, CheckSettings, Severity};
+use crate::share::Store;
+
+pub use self::check_settings::{CheckLimits, CheckSettings, Severity, ShareSetting};
 pub(crate) use self::document::Document;
 pub use self::files::{Checked, check};
 pub(crate) use self::files::{list_followed, load_all, load_without_secrets, read_bounded};
@@ -56,6 +59,8 @@ pub struct Configuration {
     pub answer_timeout: Duration,
     /// The components, in the order of the report.
     pub components: Vec<Component>,
+    /// Where replicas share results, unless they do not or this is not known yet.
+    pub share: Option<Arc<Store>>,
     /// The session with which secrets are read from Vault.
     pub session: Option<Arc<Session>>,
     /// Every path in Vault that the file refers to.
@@ -164,12 +169,14 @@ fn build(
     let access = access(&mut fields);
     let token_line = settings.get(ACCESS_TOKEN).map_or(1, |node| node.line);
     let failure_status = failure_status(&mut fields);
-    let defaults = CheckSettings::of_namespace(&mut fields);
+    let mut store = take_section(&mut sections, share::SECTION);
+    let defaults = CheckSettings::of_namespace(&mut fields, store.is_some());
     let answer_timeout = answer_timeout(&mut fields);
     fields.finish();
     let components = sections::components(&sections, defaults, shared, diagnostics);
+    let share = store.as_ref().and_then(|node| share::read(node, shared, diagnostics));
     settings.wipe();
-    for (_, section) in &mut sections {
+    for section in sections.iter_mut().map(|(_, section)| section).chain(&mut store) {
         section.wipe();
     }
     let answer_timeout = answer_timeout.unwrap_or_else(|| default_answer_timeout(&components));
@@ -184,6 +191,7 @@ fn build(
         failure_status,
         answer_timeout,
         components,
+        share,
         session,
         vault_paths,
         notes,
@@ -199,6 +207,12 @@ fn split(root: Node) -> (Node, Vec<(String, Node)>) {
     let (sections, settings) =
         entries.into_iter().partition(|(_, node)| matches!(node.value, Value::Table(_)));
     (Node { line: root.line, value: Value::Table(settings) }, sections)
+}
+
+/// Removes a section that is no component.
+fn take_section(sections: &mut Vec<(String, Node)>, name: &str) -> Option<Node> {
+    let at = sections.iter().position(|(known, _)| known == name)?;
+    Some(sections.remove(at).1)
 }
 
 fn access(fields: &mut Fields<'_>) -> Option<Access> {

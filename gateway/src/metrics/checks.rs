@@ -19,7 +19,10 @@ use crate::runner::{CheckSample, Durations, RunResult};
 pub(super) fn families() -> impl Iterator<Item = &'static Family> {
     let of_checks = OF_CHECKS.iter().map(|(family, _)| family);
     let of_namespaces = OF_NAMESPACES.iter().map(|(family, _)| family);
-    of_checks.chain(of_namespaces).chain(observations::FAMILIES.iter().copied())
+    of_checks
+        .chain(of_namespaces)
+        .chain([&SHARE_STORE_UP])
+        .chain(observations::FAMILIES.iter().copied())
 }
 
 /// Writes the series of a check.
@@ -94,6 +97,17 @@ const OF_CHECKS: &[(Family, Write)] = &[
         ),
         |check, series| series.gauge_if(None, Some(flag(check.in_maintenance))),
     ),
+    (
+        Family::gauge(
+            "health_gateway_check_shared",
+            &["gateway_namespace", "component", "check"],
+            "Whether the last result of a check with shared results is another replica's.",
+        ),
+        |check, series| {
+            let last = check.last.filter(|_| check.is_shared);
+            series.gauge_if(None, last.map(|last| flag(last.is_shared)))
+        },
+    ),
 ];
 
 /// A family of namespaces, and the value of one.
@@ -126,6 +140,12 @@ const OF_NAMESPACES: &[OfNamespace] = &[
         |sample| Value::Count(sample.reload.unreadable_secrets.try_into().unwrap_or(u64::MAX)),
     ),
 ];
+
+const SHARE_STORE_UP: Family = Family::gauge(
+    "health_gateway_share_store_up",
+    &["gateway_namespace"],
+    "Whether the store of shared results is available.",
+);
 
 /// A value in the unit of its metric.
 #[derive(Clone, Copy, Debug)]
@@ -174,6 +194,12 @@ fn encode(samples: &[NamespaceSample], mut encoder: DescriptorEncoder<'_>) -> fm
         for sample in samples {
             let labels = [("gateway_namespace", sample.name.as_str())];
             gauge(&mut family, &labels, &value(sample))?;
+        }
+    }
+    let mut stores = SHARE_STORE_UP.encode(&mut encoder)?;
+    for NamespaceSample { name, share_store_up, .. } in samples {
+        if let Some(is_up) = share_store_up {
+            gauge(&mut stores, &[("gateway_namespace", name.as_str())], &flag(*is_up))?;
         }
     }
     observations::encode(samples, &mut encoder)

@@ -1,12 +1,14 @@
 //! One check with its last outcome and history, and its run in progress that all callers share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use probe::{DynCheck, Observation, Steps, scrub};
-use tokio::sync::{SemaphorePermit, watch};
+use tokio::sync::{Notify, SemaphorePermit, watch};
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::concurrency_limit::ConcurrencyLimit;
@@ -18,12 +20,21 @@ use super::statistics::Statistics;
 use super::subscriber::{Fallback, PendingResult, ReportedResult, Subscriber};
 use crate::config::{CheckLimits, Severity};
 use crate::overview::{CheckOverview, LastRun};
+use crate::share::{Acquired, LEASE, Lease, Listener, SharedCheck, SharedRun};
 use crate::timestamp::rfc3339;
 
 /// The step of a run that waits for a permit of the concurrency limit.
 const WAIT_FOR_A_TURN: &str = "wait for a turn";
+/// The step of a run that waits for that of another replica.
+const WAIT_FOR_A_REPLICA: &str = "wait for the run of another replica";
 /// The step of a run before the first step of its check, as in [`Steps::new`].
 const START: &str = "start";
+
+/// How long after the end of a lease the others ask for it, at the latest, so that they do not ask together.
+const TAKEOVER: Duration = Duration::from_millis(100);
+
+/// The longest delay of a run that no caller waits for, if replicas cannot share runs.
+const MAX_DELAY: Duration = Duration::from_secs(10);
 
 pub(super) struct CachedCheck {
     name: Arc<str>,
@@ -35,13 +46,33 @@ pub(super) struct CachedCheck {
     /// The number of outcomes of all checks of the namespace so far.
     outcomes: Arc<AtomicU64>,
     created: Instant,
+    /// Notified when there is a result of another replica.
+    shared_result: Notify,
 }
 
 /// A run in progress. It is cancelled when the last reference to it is dropped.
 pub(super) struct Run {
     pub(super) outcome: watch::Receiver<Option<Outcome>>,
     pub(super) steps: Arc<Steps>,
+    demand: Arc<Demand>,
     _cancel_on_drop: DropGuard,
+}
+
+/// What the subscribers of a run accept in its place.
+struct Demand {
+    /// The maximum age of another replica's result in milliseconds.
+    max_age: AtomicU64,
+    has_caller: AtomicBool,
+    /// Notified when a caller joins.
+    joined: Notify,
+}
+
+/// How a run of a shared check goes on.
+enum Turn {
+    /// It has the outcome of another replica.
+    Taken(Outcome),
+    /// It runs the check, with the lease if the store is available.
+    Run(Option<Lease>),
 }
 
 /// What metrics tell of the last outcome.
@@ -50,6 +81,8 @@ pub(crate) struct LastOutcome {
     /// The step that failed.
     pub(crate) failed_step: Option<&'static str>,
     pub(crate) age: Duration,
+    /// Whether it is that of another replica.
+    pub(crate) is_shared: bool,
 }
 
 #[derive(Default)]
@@ -62,6 +95,10 @@ struct State {
     history: Option<Box<History>>,
     /// Whether a check of a new configuration continues the history.
     is_replaced: bool,
+    /// How its results are shared with other replicas, if they are.
+    share: Option<Arc<SharedCheck>>,
+    /// The highest number of a lease with a result that is known here.
+    fence: u64,
     /// The run in progress. Its subscribers own it, so that it ends with the last of them.
     run: Weak<Run>,
     /// The same run, if it continues without subscribers.
@@ -104,7 +141,13 @@ impl CachedCheck {
             state: Mutex::new(State { history, ..State::default() }),
             outcomes,
             created: Instant::now(),
+            shared_result: Notify::new(),
         }
+    }
+
+    /// Shares its results with other replicas from now on, or runs it without regard to them.
+    pub(super) fn set_share(&self, share: Option<Arc<SharedCheck>>) {
+        self.state.lock().share = share;
     }
 
     /// The result for one caller: that of the last outcome if it may be served, or else that of a run.
@@ -122,13 +165,15 @@ impl CachedCheck {
             return PendingResult::Ready(ReportedResult::cached(last));
         }
         let fallback = self.fallback(&state, requested, limit);
-        let run = self.join_or_start(&mut state);
+        let max_age = if fresh { Duration::ZERO } else { self.limits.max_age };
+        let run = self.join_or_start(&mut state, max_age);
+        run.demand.add_caller();
         PendingResult::Running(Subscriber { check: self.clone(), run, requested, fallback })
     }
 
-    /// Joins the run in progress or starts one, and waits for its outcome however long it takes.
-    pub(super) fn subscribe(self: &Arc<Self>) -> Subscriber {
-        let run = self.join_or_start(&mut self.state.lock());
+    /// Joins the run in progress or starts one, and waits for its outcome however long it takes. A result of another replica may be as old as `max_age`.
+    pub(super) fn subscribe(self: &Arc<Self>, max_age: Duration) -> Subscriber {
+        let run = self.join_or_start(&mut self.state.lock(), max_age);
         Subscriber { check: self.clone(), run, requested: Instant::now(), fallback: None }
     }
 
@@ -150,7 +195,7 @@ impl CachedCheck {
         match &state.last {
             None => schedule.next_after(self.created),
             Some(last) => {
-                schedule.next_after(last.completed).max(last.completed + self.limits.max_age)
+                schedule.after_result(last.completed).max(last.completed + self.limits.max_age)
             }
         }
     }
@@ -159,9 +204,8 @@ impl CachedCheck {
         self.name.clone()
     }
 
-    /// How long a run may take.
-    pub(super) fn timeout(&self) -> Duration {
-        self.limits.timeout
+    pub(super) fn limits(&self) -> CheckLimits {
+        self.limits
     }
 
     /// How long each step of the last run took.
@@ -175,6 +219,7 @@ impl CachedCheck {
         let last = state.last.as_ref().map(|last| LastOutcome {
             failed_step: last.failed_step,
             age: last.completed.elapsed(),
+            is_shared: last.seen_by.is_some(),
         });
         (last, state.observations.clone(), state.statistics)
     }
@@ -195,8 +240,11 @@ impl CachedCheck {
         interval: Duration,
     ) -> CheckOverview {
         let state = self.state.lock();
-        let last =
-            |outcome: &Outcome| LastRun { line: outcome.failure.clone(), cause: outcome.cause };
+        let last = |outcome: &Outcome| LastRun {
+            line: outcome.failure.clone(),
+            cause: outcome.cause,
+            seen_by: outcome.seen_by.clone(),
+        };
         CheckOverview {
             name: self.name.clone(),
             kind,
@@ -204,6 +252,7 @@ impl CachedCheck {
             severity,
             maintenance_until,
             interval,
+            is_shared: false,
             limits: self.limits,
             last: state.last.as_ref().map(last),
             observations: state.observations.clone(),
@@ -244,41 +293,147 @@ impl CachedCheck {
         Some((at, Fallback::LastTimeout(last.clone())))
     }
 
-    fn join_or_start(self: &Arc<Self>, state: &mut State) -> Arc<Run> {
+    /// Joins the run in progress or starts one, which may take over a result of another replica that is not older than `max_age`.
+    fn join_or_start(self: &Arc<Self>, state: &mut State, max_age: Duration) -> Arc<Run> {
         if let Some(run) = state.run.upgrade() {
+            run.demand.limit(max_age);
             return run;
         }
+        let demand = Arc::new(Demand::new(max_age));
+        let share = state.share.clone();
         let (publish, outcome) = watch::channel(None);
         let steps = Arc::new(Steps::within(self.limits.timeout));
         let cancel = CancellationToken::new();
         let guard = cancel.clone().drop_guard();
-        let run = Arc::new(Run { outcome, steps: steps.clone(), _cancel_on_drop: guard });
+        let run =
+            Run { outcome, steps: steps.clone(), demand: demand.clone(), _cancel_on_drop: guard };
+        let run = Arc::new(run);
         state.run = Arc::downgrade(&run);
-        // If the run of a rate-limited check were cancelled, it would be repeated for the next caller.
-        state.detached = self.is_rate_limited().then(|| run.clone());
-        tokio::spawn(self.clone().drive(Arc::downgrade(&run), steps, cancel, publish));
+        // If the run of a rate-limited check were cancelled, it would be repeated for the next caller. Other replicas may wait for a shared run.
+        state.detached = (self.is_rate_limited() || share.is_some()).then(|| run.clone());
+        let shared = share.map(|share| (share, demand));
+        tokio::spawn(self.clone().drive(Arc::downgrade(&run), steps, cancel, publish, shared));
         run
     }
 
-    /// Runs the check once a permit is available, and publishes its outcome.
+    /// Runs the check once a permit is available, unless another replica does, and publishes its outcome.
     async fn drive(
         self: Arc<Self>,
         run: Weak<Run>,
         steps: Arc<Steps>,
         cancelled: CancellationToken,
         publish: watch::Sender<Option<Outcome>>,
+        shared: Option<(Arc<SharedCheck>, Arc<Demand>)>,
+    ) {
+        let Some((share, demand)) = shared else {
+            return self.run(run, steps, cancelled, publish, None).await;
+        };
+        match self.take_turn(&share, &demand, &steps).await {
+            Turn::Taken(outcome) => {
+                self.state.lock().forget(&run);
+                publish.send_replace(Some(outcome));
+            }
+            Turn::Run(lease) => self.run(run, steps, cancelled, publish, lease).await,
+        }
+    }
+
+    /// Waits for the result of another replica, or until this one has to run the check: because it has the lease, because the store is unavailable, or because the others take too long.
+    async fn take_turn(&self, share: &Arc<SharedCheck>, demand: &Demand, steps: &Steps) -> Turn {
+        let began = Instant::now();
+        let give_up = began + self.limits.timeout + LEASE;
+        let mut is_ignored = false;
+        while Instant::now() < give_up {
+            let mut result = pin!(self.shared_result.notified());
+            result.as_mut().enable();
+            if let Some(outcome) = self.taken(began, demand) {
+                return Turn::Taken(outcome);
+            }
+            let max_age = if is_ignored { Duration::ZERO } else { demand.max_age() };
+            match share.acquire(max_age).await {
+                Acquired::Lease(lease) => return Turn::Run(Some(lease)),
+                Acquired::Run(run) => {
+                    self.receive(run);
+                    if let Some(outcome) = self.taken(began, demand) {
+                        return Turn::Taken(outcome);
+                    }
+                    // A run with the lease replaces the record.
+                    is_ignored = true;
+                }
+                Acquired::Ignored if !is_ignored => is_ignored = true,
+                Acquired::Ignored => break,
+                Acquired::Unavailable => {
+                    demand.delay_without_caller().await;
+                    break;
+                }
+                Acquired::Held(left) => {
+                    steps.begin(WAIT_FOR_A_REPLICA);
+                    tokio::select! {
+                        () = result => {}
+                        () = share.alone() => {}
+                        () = sleep(left + TAKEOVER.mul_f64(rand::random())) => {}
+                    }
+                }
+            }
+        }
+        steps.begin(START);
+        Turn::Run(None)
+    }
+
+    /// The last outcome, if a subscriber that has waited since `began` is content with it.
+    fn taken(&self, began: Instant, demand: &Demand) -> Option<Outcome> {
+        let state = self.state.lock();
+        let last = state.last.as_ref().filter(|last| last.seen_by.is_some())?;
+        let is_new = last.completed >= began || last.completed.elapsed() < demand.max_age();
+        is_new.then(|| last.clone())
+    }
+
+    /// Runs the check once a permit is available, and publishes its outcome, with the `lease` to the other replicas as well.
+    async fn run(
+        self: Arc<Self>,
+        run: Weak<Run>,
+        steps: Arc<Steps>,
+        cancelled: CancellationToken,
+        publish: watch::Sender<Option<Outcome>>,
+        lease: Option<Lease>,
+    ) {
+        let work = self.clone().run_check(run, steps, cancelled, publish, lease.as_ref());
+        let Some(lease) = &lease else { return work.await };
+        let mut work = pin!(work);
+        tokio::select! {
+            () = &mut work => {}
+            () = lease.renew() => work.await,
+        }
+    }
+
+    async fn run_check(
+        self: Arc<Self>,
+        run: Weak<Run>,
+        steps: Arc<Steps>,
+        cancelled: CancellationToken,
+        publish: watch::Sender<Option<Outcome>>,
+        lease: Option<&Lease>,
     ) {
         let permit = cancelled.run_until_cancelled(self.permit(&steps)).await;
-        let Some(Some(_permit)) = permit else { return };
+        let mut permit = permit.flatten();
+        if permit.is_none() {
+            return;
+        }
         let (check, blocking) = (self.check.clone(), self.blocking.clone());
         let timeout = self.limits.timeout;
         let mut handle = RunHandle::start(check, blocking, steps.clone(), timeout, cancelled);
         if let Some(outcome) = handle.outcome().await {
-            self.record(&run, &outcome, &steps, handle.is_finished());
-            publish.send_replace(Some(outcome));
+            let fence = lease.map_or(0, Lease::fence);
+            self.record(&run, &outcome, &steps, handle.is_finished(), fence);
+            publish.send_replace(Some(outcome.clone()));
+            if handle.is_finished() {
+                drop(permit.take());
+            }
+            if let Some(lease) = lease {
+                lease.publish(&outcome, &steps.durations(), &steps.observations()).await;
+            }
         }
         if let Some(outcome) = handle.blocked().await {
-            self.record(&run, &outcome, &steps, false);
+            self.record(&run, &outcome, &steps, false, 0);
             publish.send_replace(Some(outcome));
         }
         // A check that blocks its thread is not started again until it has returned.
@@ -298,9 +453,34 @@ impl CachedCheck {
     }
 
     /// Stores an outcome. If its run has `finished`, later callers get a new run, which begins after their requests.
-    fn record(&self, run: &Weak<Run>, outcome: &Outcome, steps: &Steps, finished: bool) {
+    /// `fence` is the number of its lease, if it has one.
+    fn record(
+        &self,
+        run: &Weak<Run>,
+        outcome: &Outcome,
+        steps: &Steps,
+        finished: bool,
+        fence: u64,
+    ) {
         let (observations, durations) = (steps.observations(), steps.durations());
         let mut state = self.state.lock();
+        state.fence = state.fence.max(fence);
+        if finished {
+            state.forget(run);
+        } else if let Some(run) = run.upgrade() {
+            state.detach(run);
+        }
+        self.store(state, outcome, observations, durations);
+    }
+
+    /// Stores an outcome, and logs a change.
+    fn store(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        outcome: &Outcome,
+        observations: Vec<Observation>,
+        durations: Vec<(&'static str, Duration)>,
+    ) {
         let last = state.last.replace(outcome.clone());
         state.statistics.add(outcome, last.as_ref());
         let now = Moment::now();
@@ -313,11 +493,6 @@ impl CachedCheck {
         state.observations.clear();
         state.observations.extend(observations);
         self.outcomes.fetch_add(1, Ordering::Release);
-        if finished {
-            state.forget(run);
-        } else if let Some(run) = run.upgrade() {
-            state.detach(run);
-        }
         drop(state);
         if let Some(transition) = transition {
             self.log_change(transition, outcome, now);
@@ -330,10 +505,66 @@ impl CachedCheck {
         let duration_seconds = since.map(|since| now.since(since).as_secs());
         let since = since.map(|since| rfc3339(since.wall()));
         let check = &*self.name;
+        let shared = outcome.seen_by.as_ref().map(|_| true);
         if let Some(status) = outcome.failure.as_deref() {
-            tracing::warn!(check, status, step, since, duration_seconds, "check failed");
+            tracing::warn!(check, status, step, since, duration_seconds, shared, "check failed");
         } else {
-            tracing::info!(check, step, since, duration_seconds, "check recovered");
+            tracing::info!(check, step, since, duration_seconds, shared, "check recovered");
         }
     }
+}
+
+impl Listener for CachedCheck {
+    /// Takes over the result of another replica, unless a newer one is known.
+    fn receive(&self, run: SharedRun) {
+        let SharedRun { outcome, durations, observations, fence } = run;
+        let mut state = self.state.lock();
+        let is_newer = |last: &Outcome| outcome.completed > last.completed;
+        if fence > state.fence && state.last.as_ref().is_none_or(is_newer) {
+            state.fence = fence;
+            self.store(state, &outcome, observations, durations);
+        } else {
+            drop(state);
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.shared_result.notify_waiters();
+    }
+}
+
+impl Demand {
+    fn new(max_age: Duration) -> Self {
+        let (has_caller, joined) = (AtomicBool::default(), Notify::new());
+        Self { max_age: AtomicU64::new(milliseconds(max_age)), has_caller, joined }
+    }
+
+    fn limit(&self, max_age: Duration) {
+        self.max_age.fetch_min(milliseconds(max_age), Ordering::Relaxed);
+    }
+
+    fn max_age(&self) -> Duration {
+        Duration::from_millis(self.max_age.load(Ordering::Relaxed))
+    }
+
+    fn add_caller(&self) {
+        self.has_caller.store(true, Ordering::Relaxed);
+        self.joined.notify_one();
+    }
+
+    /// Waits for a random time, but not while there is a caller, so that replicas that cannot share a run do not begin it together.
+    async fn delay_without_caller(&self) {
+        if !self.has_caller.load(Ordering::Relaxed) {
+            let delay = self.max_age().min(MAX_DELAY).mul_f64(rand::random());
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = self.joined.notified() => {}
+            }
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

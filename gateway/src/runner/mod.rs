@@ -13,20 +13,23 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use probe::{Checks, Observation};
+use probe::{Checks, Observation, Secret};
 
 use self::cached_check::{CachedCheck, LastOutcome};
 pub use self::concurrency_limit::ConcurrencyLimit;
 #[cfg(test)]
 pub(crate) use self::history::tests as history_tests;
-pub(crate) use self::history::{CELLS, Cell, Change, History, MAX_RESULTS, Moment, PastResult};
+pub(crate) use self::history::{
+    CELLS, Cell, Change, History, MAX_RESULTS, Moment, PastResult, intern,
+};
 pub use self::options::RunOptions;
-pub(crate) use self::run::RunResult;
+pub(crate) use self::run::{Outcome, RunResult};
+pub(crate) use self::schedule::HOST;
 use self::schedule::Schedule;
 pub(crate) use self::statistics::Durations;
 use self::statistics::Statistics;
@@ -34,6 +37,7 @@ use self::subscriber::{ReportedResult, Subscriber};
 use crate::config::{Component, ConfiguredCheck, Severity};
 use crate::overview::CheckOverview;
 use crate::report::{CheckResult, Components, Report};
+use crate::share::{Identity, SharedCheck, Store};
 
 /// The age at which a result says nothing about the present any more, unless the interval of its check is long.
 const STALE_AFTER: Duration = Duration::from_mins(5);
@@ -77,6 +81,7 @@ struct RunnerCheck {
     schedule: Option<Schedule>,
     severity: Severity,
     maintenance_until: Option<SystemTime>,
+    is_shared: bool,
 }
 
 impl Runner {
@@ -105,6 +110,24 @@ impl Runner {
         };
         let entries = components.into_iter().map(entry).collect();
         Self { entries, cached: Mutex::default(), outcomes }
+    }
+
+    /// Shares the results of those checks with other replicas for which this is configured, if there is a store, and those of no others.
+    pub(crate) fn share(&self, namespace: &str, store: Option<(&Arc<Store>, &Secret)>) {
+        for RunnerEntry { identity, checks, .. } in &self.entries {
+            for RunnerCheck { cached, is_shared, schedule, .. } in checks.iter() {
+                let interval = schedule.map(|schedule| schedule.interval()).unwrap_or_default();
+                let share = store.filter(|_| *is_shared).map(|(store, token)| {
+                    let target = cached.target();
+                    let max_age = cached.limits().max_age.max(interval);
+                    let check = &*cached.name();
+                    let about = Identity { namespace, check, target, settings: identity, max_age };
+                    let listener: Weak<CachedCheck> = Arc::downgrade(cached);
+                    SharedCheck::new(store, token, &about, listener)
+                });
+                cached.set_share(share);
+            }
+        }
     }
 
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
@@ -151,7 +174,7 @@ impl Runner {
         for check in self.checks() {
             let Some(schedule) = &check.schedule else { continue };
             if check.cached.next_run(schedule, now) <= now {
-                runs.push(check.cached.subscribe());
+                runs.push(check.cached.subscribe(schedule.interval()));
             }
             let due = check.cached.next_run(schedule, now);
             next = Some(next.map_or(due, |next: Instant| next.min(due)));
@@ -263,7 +286,9 @@ impl RunnerEntry {
         let mut cached = known.into_iter().flat_map(|known| known.checks.iter());
         let made = checks.iter_named(&component).map(|(name, configured)| {
             let ConfiguredCheck { check, settings } = configured;
-            let schedule = Schedule::new(settings.interval, namespace, &name);
+            let is_shared = settings.share.applies(check.leaves_traces());
+            let schedule = if is_shared { Schedule::shared } else { Schedule::new };
+            let schedule = schedule(settings.interval, namespace, &name);
             let cached = if let Some(known) = cached.next() {
                 known.cached.clone()
             } else {
@@ -273,7 +298,7 @@ impl RunnerEntry {
                 Arc::new(CachedCheck::new(name, check, limits, limit, history, outcomes))
             };
             let (severity, maintenance_until) = (settings.severity, settings.maintenance_until);
-            RunnerCheck { cached, schedule, severity, maintenance_until }
+            RunnerCheck { cached, schedule, severity, maintenance_until, is_shared }
         });
         let checks = checks.with_values(made);
         let Some(checks) = checks else { unreachable!("each check has a name") };
@@ -284,8 +309,7 @@ impl RunnerEntry {
 impl RunnerCheck {
     fn sample(&self, component: Arc<str>, now: SystemTime) -> CheckSample {
         let (last, mut observations, statistics) = self.cached.sample();
-        let interval = self.schedule.map(|schedule| schedule.interval()).unwrap_or_default();
-        let stale_after = STALE_AFTER.max(interval.saturating_mul(STALE_AFTER_INTERVALS));
+        let stale_after = STALE_AFTER.max(self.interval().saturating_mul(STALE_AFTER_INTERVALS));
         let last = last.filter(|last| last.age <= stale_after);
         if last.is_none() {
             observations.clear();
@@ -295,18 +319,25 @@ impl RunnerCheck {
             name: self.cached.name(),
             severity: self.severity,
             in_maintenance: self.is_in_maintenance(now),
+            is_shared: self.is_shared,
             last,
             observations,
             statistics,
-            timeout: self.cached.timeout(),
+            timeout: self.cached.limits().timeout,
             durations: self.cached.durations(),
         }
     }
 
     fn overview(&self, kind: &'static str, now: SystemTime) -> CheckOverview {
-        let interval = self.schedule.map(|schedule| schedule.interval()).unwrap_or_default();
         let maintenance_until = self.maintenance_until.filter(|_| self.is_in_maintenance(now));
-        self.cached.overview(kind, self.severity, maintenance_until, interval)
+        let mut overview =
+            self.cached.overview(kind, self.severity, maintenance_until, self.interval());
+        overview.is_shared = self.is_shared;
+        overview
+    }
+
+    fn interval(&self) -> Duration {
+        self.schedule.map(|schedule| schedule.interval()).unwrap_or_default()
     }
 
     /// Whether a failure means that the application does not work, and is not expected.
@@ -328,6 +359,8 @@ pub(crate) struct CheckSample {
     pub(crate) name: Arc<str>,
     pub(crate) severity: Severity,
     pub(crate) in_maintenance: bool,
+    /// Whether its results are shared with other replicas.
+    pub(crate) is_shared: bool,
     /// The last outcome, unless it is stale.
     pub(crate) last: Option<LastOutcome>,
     /// What the run of the last outcome observed, unless it is stale.

@@ -39,20 +39,22 @@ pub(super) struct BlockingHistory {
 
 /// The outcome of a run.
 #[derive(Clone, Debug)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// The failure in one line, or `None` if the check passed.
-    pub(super) failure: Option<Arc<str>>,
+    pub(crate) failure: Option<Arc<str>>,
     /// The step that failed.
-    pub(super) failed_step: Option<&'static str>,
+    pub(crate) failed_step: Option<&'static str>,
     /// A digest of the step, cause and target of the failure, which failures of different checks may have in common.
-    pub(super) cause: u64,
+    pub(crate) cause: u64,
     /// How long the check took.
-    pub(super) response_time: Duration,
+    pub(crate) response_time: Duration,
     /// When the run was complete. The age of the result counts from then.
-    pub(super) completed: Instant,
-    pub(super) result: RunResult,
+    pub(crate) completed: Instant,
+    pub(crate) result: RunResult,
     /// Whether the check still blocked its thread long after its timeout.
-    pub(super) blocks: bool,
+    pub(crate) blocks: bool,
+    /// The replica that ran the check, if it was another one.
+    pub(crate) seen_by: Option<Arc<str>>,
 }
 
 /// The result of a run.
@@ -199,6 +201,7 @@ impl Completion {
             completed: Instant::now(),
             result: self.result,
             blocks: false,
+            seen_by: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The name of this pod, or of this machine.
-static HOST: LazyLock<Vec<u8>> =
+pub(crate) static HOST: LazyLock<Vec<u8>> =
     LazyLock::new(|| rustix::system::uname().nodename().to_bytes().to_owned());
 
 /// Repeats at an interval.
@@ -17,6 +17,8 @@ static HOST: LazyLock<Vec<u8>> =
 pub(super) struct Schedule {
     interval: Duration,
     offset: Duration,
+    /// How long after its time this replica runs a check with shared results, or `None` if they are not shared.
+    delay: Option<Duration>,
 }
 
 impl Schedule {
@@ -25,6 +27,14 @@ impl Schedule {
     /// Its offset within the interval depends on the namespace, the check and the pod, so that neither checks nor replicas run in step.
     pub(super) fn new(interval: Duration, namespace: &str, check: &str) -> Option<Self> {
         Self::on_host(&HOST, interval, namespace, check)
+    }
+
+    /// The schedule of a check with results that replicas share.
+    ///
+    /// Its times count from the last result, whichever replica it is from. Each replica has a delay of its own, so that the others usually have the result of the first before their time comes.
+    pub(super) fn shared(interval: Duration, namespace: &str, check: &str) -> Option<Self> {
+        let Self { offset: delay, .. } = Self::on_host(&HOST, interval / 10, namespace, check)?;
+        Some(Self { delay: Some(delay), ..Self::on_host(b"", interval, namespace, check)? })
     }
 
     fn on_host(host: &[u8], interval: Duration, namespace: &str, check: &str) -> Option<Self> {
@@ -38,11 +48,19 @@ impl Schedule {
         }
         let [a, b, c, d, ..] = <[u8; 32]>::from(digest.finalize());
         let fraction = f64::from(u32::from_le_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0);
-        Some(Self { interval, offset: interval.mul_f64(fraction) })
+        Some(Self { interval, offset: interval.mul_f64(fraction), delay: None })
     }
 
     pub(super) fn interval(&self) -> Duration {
         self.interval
+    }
+
+    /// Its first time after a result that was complete then.
+    pub(super) fn after_result(&self, completed: Instant) -> Instant {
+        match self.delay {
+            None => self.next_after(completed),
+            Some(delay) => completed + self.interval + delay,
+        }
     }
 
     /// Its first time after `now`.
@@ -88,6 +106,15 @@ mod tests {
             let gap = offsets.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max();
             assert!(gap < Some(INTERVAL / 10), "{gap:?}");
         }
+    }
+
+    #[test]
+    fn the_times_of_a_shared_check_count_from_the_last_result_of_any_replica() {
+        let shared = Schedule::shared(INTERVAL, "tests", "redis").expect("an interval");
+        let now = Instant::now();
+        let due = shared.after_result(now);
+        assert!(due >= now + INTERVAL && due < now + INTERVAL + INTERVAL / 10);
+        assert_eq!(shared.offset, schedule("", "redis").offset, "the same on every pod");
     }
 
     #[test]

@@ -26,19 +26,20 @@ pub(crate) struct Durations {
 }
 
 impl Statistics {
-    /// Counts an outcome and the change since the `previous` one.
+    /// Counts an outcome and the change since the `previous` one. The run of another replica is counted there.
     ///
     /// A run that blocks its thread has two outcomes: its timeout, and then this defect, which has no duration of its own.
     pub(super) fn add(&mut self, outcome: &Outcome, previous: Option<&Outcome>) {
-        self.runs[outcome.result as usize] += 1;
+        let is_own = outcome.seen_by.is_none();
+        self.runs[outcome.result as usize] += u64::from(is_own);
         if previous.is_some_and(|previous| previous.failure.is_some() != outcome.failure.is_some())
         {
             self.status_changes += 1;
         }
-        if !outcome.blocks {
+        if !outcome.blocks && is_own {
             self.durations.add(outcome.response_time);
         }
-        self.last_completed = Some(SystemTime::now());
+        self.last_completed = SystemTime::now().checked_sub(outcome.completed.elapsed());
     }
 
     pub(crate) fn runs(&self, result: RunResult) -> u64 {

@@ -27,5 +27,6 @@ mod reloading;
 mod report;
 mod running;
 mod secrets;
+mod sharing;
 mod silent_dns;
 mod tokens;

@@ -135,8 +135,10 @@ fn the_format_is_the_requested_one() {
 
 #[test]
 fn exactly_the_listed_families_are_exposed() {
-    let (gateway, own) = start(FILE);
-    // No status code has a series before the first report.
+    let shared = "[redis]\nurl = \"redis://127.0.0.1:1\"\nshare = true\n";
+    let store = "[share]\nstore = \"redis://127.0.0.1:1\"\n";
+    let (gateway, own) = start(&format!("{FILE}{shared}{store}"));
+    // Neither a status code nor the store has a series before the first report.
     gateway.report();
     let text = scrape(own, &[]).body;
     let exposed: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();

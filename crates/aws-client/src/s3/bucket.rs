@@ -89,6 +89,11 @@ impl Bucket {
         read.and(deleted)
     }
 
+    /// Whether the check puts an object into the bucket.
+    pub fn writes(&self) -> bool {
+        self.needs(Access::Write)
+    }
+
     pub(super) fn needs(&self, access: Access) -> bool {
         self.access.contains(&access)
     }

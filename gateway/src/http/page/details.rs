@@ -39,6 +39,15 @@ pub(super) fn details(row: &Row<'_>, view: &View<'_>) -> Markup {
                 @if check.interval.is_zero() { "when a caller asks" }
                 @else { "every " (age(check.interval)) ", and when a caller asks" }
             }
+            @if check.is_shared {
+                dt { "Shared" }
+                dd {
+                    "with the other replicas"
+                    @if let Some(replica) = check.last.as_ref().and_then(|last| last.seen_by.as_deref()) {
+                        ", the last result is from " (replica)
+                    }
+                }
+            }
             @if let Some(history) = row.history() {
                 dt { "Steps of the last run" }
                 dd {

@@ -36,6 +36,11 @@ pub(super) fn notices(view: &View<'_>) -> Markup {
                 p .notice { (count) " secrets cannot be read from Vault; their last known values are in use." }
             },
         }
+        @if view.overview.is_store_down {
+            p .notice {
+                "The store of shared results is unavailable: each replica runs its checks by itself."
+            }
+        }
         @if let Some(end) = in_maintenance.iter().map(|(_, until)| *until).max() {
             p .notice {
                 "In maintenance until " (time(end, view.now)) ": "

@@ -23,6 +23,7 @@ fn check(name: &str, results: &[(u32, Option<&str>)]) -> CheckOverview {
         severity: Severity::Critical,
         maintenance_until: None,
         interval: Duration::from_secs(30),
+        is_shared: false,
         limits: CheckLimits {
             timeout: Duration::from_secs(5),
             max_age: Duration::from_secs(1),
@@ -31,6 +32,7 @@ fn check(name: &str, results: &[(u32, Option<&str>)]) -> CheckOverview {
         last: Some(LastRun {
             line: failure.map(Into::into),
             cause: failure.map_or(0, |line| line.len() as u64),
+            seen_by: None,
         }),
         observations: Vec::new(),
         history: (!results.is_empty()).then(|| history(results)),

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 pub(crate) use self::moment::Moment;
-pub(crate) use self::step_id::StepId;
+pub(crate) use self::step_id::{StepId, intern};
 use super::run::Outcome;
 
 /// How many results are kept.
@@ -296,6 +296,7 @@ pub(crate) mod tests {
             completed: Instant::now(),
             result: RunResult::Working,
             blocks: false,
+            seen_by: None,
         }
     }
 

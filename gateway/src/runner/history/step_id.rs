@@ -11,6 +11,23 @@ static NAMES: RwLock<Vec<&'static str>> = RwLock::new(Vec::new());
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StepId(NonZeroU8);
 
+/// How many names may come from other replicas, which have the same program and therefore the same steps.
+const MAX_INTERNED: usize = 200;
+
+/// The step of another replica with this name, as a constant of this process.
+pub(crate) fn intern(name: &str) -> &'static str {
+    let mut names = NAMES.write();
+    if let Some(known) = names.iter().find(|known| **known == name) {
+        return known;
+    }
+    if names.len() >= MAX_INTERNED {
+        return "other";
+    }
+    let name = name.to_owned().leak();
+    names.push(name);
+    name
+}
+
 impl StepId {
     pub(super) fn of(name: &'static str) -> Self {
         let known = NAMES.read().iter().position(|known| *known == name);

@@ -3,6 +3,7 @@
 mod fake_check;
 mod intervals;
 mod limits;
+mod shared;
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 
 use self::fake_check::{Behavior, FakeCheck};
 use super::*;
-use crate::config::{CheckLimits, CheckSettings, Component, ConfiguredCheck};
+use crate::config::{CheckLimits, CheckSettings, Component, ConfiguredCheck, ShareSetting};
 use crate::report::{CheckResult, ComponentResult};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -28,6 +29,7 @@ fn configured(check: &Arc<FakeCheck>, limits: CheckLimits) -> ConfiguredCheck {
         interval: Duration::ZERO,
         severity: Severity::Critical,
         maintenance_until: None,
+        share: ShareSetting::default(),
     };
     ConfiguredCheck { check: check.clone(), settings }
 }

@@ -1,0 +1,346 @@
+//! Replicas that share runs through a real Redis.
+
+use std::path::Path;
+
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use probe::{Secret, SharedResources};
+use stack::redis::Redis;
+
+use super::*;
+use crate::config::{Configuration, LoadContext, SecretCache};
+use crate::share::{Acquired, Listener, SharedRun};
+
+const TOKEN: &str = "token-of-a-fleet-in-tests";
+
+/// A replica of a fleet.
+struct Replica {
+    runner: Runner,
+    check: Arc<FakeCheck>,
+    store: Arc<Store>,
+}
+
+/// A replica that uses the store at this URL.
+fn replica_of(url: &str, behavior: Behavior, change: impl FnOnce(&mut Component)) -> Replica {
+    replica_with(url, TOKEN, behavior, change)
+}
+
+fn replica_with(
+    url: &str,
+    token: &str,
+    behavior: Behavior,
+    change: impl FnOnce(&mut Component),
+) -> Replica {
+    let text = format!("namespace = 'tests'\naccess_token = '{token}'\n[share]\nstore = '{url}'\n");
+    let (env, vault, shared) = (|_: &str| None, SecretCache::new(), SharedResources::default());
+    let context = LoadContext { env: &env, vault: &vault, shared: &shared };
+    let configuration = Configuration::read(Path::new("tests.toml"), &text, context);
+    let store = configuration.expect("a configuration").share.expect("a store");
+    let check = FakeCheck::new(behavior);
+    let mut component = component("it", &check, CheckLimits { timeout: SOON, ..LIMITS });
+    let Checks::Single(configured) = &mut component.checks else { panic!("a single check") };
+    configured.settings.share = ShareSetting { has_store: true, chosen: Some(true) };
+    change(&mut component);
+    let runner = Runner::new("tests", vec![component], &ConcurrencyLimit::default(), None);
+    runner.share("tests", Some((&store, &Secret::new(token))));
+    Replica { runner, check, store }
+}
+
+fn replica(redis: &Redis, behavior: Behavior) -> Replica {
+    replica_of(&url(redis), behavior, |_| {})
+}
+
+fn url(redis: &Redis) -> String {
+    format!("redis://127.0.0.1:{}", redis.port())
+}
+
+impl Replica {
+    async fn status(&self, options: RunOptions) -> String {
+        timeout(SOON, status(&self.runner, options)).await.expect("a report")
+    }
+
+    fn sample(&self) -> CheckSample {
+        self.runner.samples(SystemTime::now()).pop().expect("a check")
+    }
+
+    /// How many of its own runs are counted.
+    fn counted(&self) -> u64 {
+        let statistics = self.sample().statistics;
+        RunResult::ALL.into_iter().map(|result| statistics.runs(result)).sum()
+    }
+
+    async fn wait_until_store_is(&self, up: bool) {
+        let known = async {
+            while self.store.is_up() != Some(up) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(SOON, known).await.expect("the state of the store");
+    }
+}
+
+/// A listener of a check that only the test uses.
+struct Nothing;
+
+impl Listener for Nothing {
+    fn receive(&self, _: SharedRun) {}
+
+    fn wake(&self) {}
+}
+
+/// The check with this name, without a runner. It receives what is published in the place of a runner's own.
+fn shared_check(replica: &Replica, check: &str) -> Arc<SharedCheck> {
+    let about = Identity {
+        namespace: "tests",
+        check,
+        target: "fake:1",
+        settings: &[0; 32],
+        max_age: LIMITS.max_age,
+    };
+    let listener: Weak<dyn Listener> = Weak::<Nothing>::new();
+    SharedCheck::new(&replica.store, &Secret::new(TOKEN), &about, listener)
+}
+
+/// The only key of the store, except for that of the gateway's own test.
+fn key(redis: &Redis) -> String {
+    let keys = redis.command(&["KEYS", "health-gateway:tests:*"]).expect("the keys");
+    assert_eq!(keys.lines().count(), 1, "{keys}");
+    keys
+}
+
+/// Waits until the result of the only run has been published, which no caller waits for.
+async fn published(redis: &Redis) {
+    let is_published =
+        || !redis.command(&["HGET", &key(redis), "published"]).expect("a number").is_empty();
+    let published = async {
+        while !is_published() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(SOON, published).await.expect("it is published");
+}
+
+fn own_failure(host: &str) -> String {
+    format!("ask: wrong answer, seen by {host} (fake:1)")
+}
+
+fn host() -> &'static str {
+    std::str::from_utf8(&HOST).expect("a name")
+}
+
+#[tokio::test]
+async fn one_replica_runs_and_the_others_serve_its_result_with_its_age() {
+    let redis = Redis::start(&[]).expect("a store");
+    let fleet: Vec<_> = (0..20).map(|_| replica(&redis, Behavior::Wait)).collect();
+    let begun = async {
+        while fleet.iter().all(|replica| replica.check.runs() == 0) {
+            tokio::task::yield_now().await;
+        }
+        for replica in &fleet {
+            replica.check.behavior.send_replace(Behavior::Work);
+        }
+    };
+    let reports = join_all(fleet.iter().map(|replica| replica.status(PLAIN)));
+    let (statuses, ()) = tokio::join!(reports, begun);
+    assert_eq!(statuses, vec!["working"; fleet.len()]);
+    let runs = || fleet.iter().map(|replica| replica.check.runs()).sum::<usize>();
+    assert_eq!(runs(), 1);
+    for replica in &fleet {
+        assert!(replica.runner.run(PLAIN).await.report.age.is_some());
+        assert_eq!(replica.sample().last.map(|last| last.failed_step), Some(None));
+        let is_own = replica.check.runs() == 1;
+        assert_eq!(replica.sample().last.map(|last| last.is_shared), Some(!is_own));
+        assert_eq!(replica.counted(), u64::from(is_own), "the others count no run");
+    }
+    // One that starts later takes the result from the store.
+    let late = replica(&redis, Behavior::Work);
+    assert!(timeout(SOON, late.runner.run(PLAIN)).await.unwrap().report.age.is_some());
+    assert_eq!((runs(), late.check.runs()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_result_reaches_the_others_without_a_caller_and_names_the_replica_that_saw_it() {
+    let redis = Redis::start(&[]).expect("a store");
+    let (first, other) = (replica(&redis, Behavior::Work), replica(&redis, Behavior::Work));
+    assert_eq!(first.status(PLAIN).await, "working");
+    assert_eq!(other.status(PLAIN).await, "working");
+    other.wait_until_store_is(true).await;
+    first.check.behavior.send_replace(Behavior::Fail);
+    assert_eq!(first.status(FRESH).await, "ask: wrong answer (fake:1)");
+    let heard = async {
+        while other.status(PLAIN).await != own_failure(host()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, heard).await.expect("it is published");
+    assert_eq!((first.check.runs(), other.check.runs()), (2, 0));
+    let overview = other.runner.overview(SystemTime::now()).pop().expect("a check");
+    assert_eq!(overview.last.and_then(|last| last.seen_by).as_deref(), Some(host()));
+    assert_eq!(overview.history.map(|history| history.changes().len()), Some(1));
+}
+
+#[tokio::test]
+async fn a_fresh_report_runs_the_check_on_any_replica() {
+    let redis = Redis::start(&[]).expect("a store");
+    let (first, other) = (replica(&redis, Behavior::Work), replica(&redis, Behavior::Work));
+    assert_eq!(first.status(PLAIN).await, "working");
+    assert_eq!(other.status(FRESH).await, "working");
+    assert_eq!((first.check.runs(), other.check.runs()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_caller_of_a_replica_that_waits_for_another_is_told_so() {
+    let redis = Redis::start(&[]).expect("a store");
+    let (first, other) = (replica(&redis, Behavior::Wait), replica(&redis, Behavior::Work));
+    let no_wait = RunOptions { fresh: false, wait: Some(Duration::ZERO), deadline: None };
+    assert!(first.status(no_wait).await.contains("not finished"));
+    first.check.wait_for_run().await;
+    let expected = "wait for the run of another replica: not finished within the 0s that the caller waits (fake:1)";
+    let told = async {
+        while other.status(no_wait).await != expected {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, told).await.expect("it waits");
+    first.check.behavior.send_replace(Behavior::Work);
+    assert_eq!(other.status(PLAIN).await, "working");
+    assert_eq!(other.check.runs(), 0);
+}
+
+#[tokio::test]
+async fn replicas_with_other_settings_or_another_token_do_not_share() {
+    let redis = Redis::start(&[]).expect("a store");
+    let changed = |component: &mut Component| component.identity = [1; 32];
+    let fleet = [
+        replica(&redis, Behavior::Work),
+        replica_of(&url(&redis), Behavior::Work, changed),
+        replica_with(&url(&redis), "another-token-of-a-fleet", Behavior::Work, |_| {}),
+    ];
+    for replica in &fleet {
+        assert_eq!(replica.status(PLAIN).await, "working");
+        assert_eq!(replica.check.runs(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_store_delays_one_run_and_those_after_it_not_at_all() {
+    let redis = Redis::start(&[]).expect("a store");
+    let (first, other) = (replica(&redis, Behavior::Work), replica(&redis, Behavior::Work));
+    assert_eq!(first.status(PLAIN).await, "working");
+    first.wait_until_store_is(true).await;
+    redis.server.pause();
+    assert_eq!(first.status(FRESH).await, "working");
+    assert_eq!(first.store.is_up(), Some(false));
+    let acquired = shared_check(&first, "other").acquire(Duration::ZERO).now_or_never();
+    assert!(matches!(acquired, Some(Acquired::Unavailable)), "nothing waits any more");
+    assert_eq!(first.status(FRESH).await, "working");
+    assert_eq!(first.check.runs(), 3);
+    redis.server.resume();
+    first.wait_until_store_is(true).await;
+    assert_eq!(first.status(FRESH).await, "working");
+    assert_eq!(other.status(PLAIN).await, "working");
+    assert_eq!((first.check.runs(), other.check.runs()), (4, 0));
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_is_unavailable_until_it_accepts() {
+    let redis = Redis::start(&[]).expect("a store");
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]).expect("it is full");
+    let replica = replica(&redis, Behavior::Work);
+    assert_eq!(replica.status(PLAIN).await, "working");
+    assert_eq!((replica.store.is_up(), replica.counted()), (Some(false), 1));
+    redis.command(&["CONFIG", "SET", "maxmemory", "0"]).expect("it is not");
+    replica.wait_until_store_is(true).await;
+}
+
+#[tokio::test]
+async fn a_forged_result_is_ignored_and_replaced() {
+    let redis = Redis::start(&[]).expect("a store");
+    let (first, other) = (replica(&redis, Behavior::Work), replica(&redis, Behavior::Work));
+    assert_eq!(first.status(PLAIN).await, "working");
+    published(&redis).await;
+    let key = key(&redis);
+    let record = redis.command(&["HGET", &key, "record"]).expect("the record");
+    let forged = record.replace("\"failure\":null", "\"failure\":\"all is lost\"");
+    assert_ne!(forged, record);
+    redis.command(&["HSET", &key, "record", &forged]).expect("it is written");
+    assert_eq!(other.status(PLAIN).await, "working");
+    assert_eq!(other.check.runs(), 1);
+    let third = replica(&redis, Behavior::Work);
+    assert_eq!(third.status(PLAIN).await, "working");
+    assert_eq!(third.check.runs(), 0, "the record is authentic again");
+}
+
+#[tokio::test]
+async fn the_run_of_a_replica_that_was_killed_is_taken_over_and_its_late_result_refused() {
+    let redis = Redis::start(&[]).expect("a store");
+    let other = replica(&redis, Behavior::Fail);
+    let Acquired::Lease(lease) = shared_check(&other, "it").acquire(Duration::ZERO).await else {
+        panic!("a lease")
+    };
+    // Nothing renews the lease.
+    assert_eq!(other.status(PLAIN).await, "ask: wrong answer (fake:1)");
+    assert_eq!(other.check.runs(), 1);
+    let outcome = Outcome {
+        failure: None,
+        failed_step: None,
+        cause: 0,
+        response_time: Duration::ZERO,
+        completed: Instant::now(),
+        result: RunResult::Working,
+        blocks: false,
+        seen_by: None,
+    };
+    lease.publish(&outcome, &[], &[]).await;
+    let third = replica(&redis, Behavior::Work);
+    assert_eq!(third.status(PLAIN).await, own_failure(host()));
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_while_its_run_lasts() {
+    let redis = Redis::start(&[]).expect("a store");
+    let first = replica(&redis, Behavior::Wait);
+    let other = shared_check(&first, "it");
+    let no_wait = RunOptions { fresh: false, wait: Some(Duration::ZERO), deadline: None };
+    assert!(first.status(no_wait).await.contains("not finished"));
+    first.check.wait_for_run().await;
+    let key = key(&redis);
+    let until = || redis.command(&["HGET", &key, "until"]).expect("the end of the lease");
+    let at_first = until();
+    let renewed = async {
+        while until() == at_first {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, renewed).await.expect("it is renewed");
+    assert!(matches!(other.acquire(Duration::ZERO).await, Acquired::Held(_)));
+    first.check.behavior.send_replace(Behavior::Work);
+    assert_eq!(first.status(PLAIN).await, "working");
+}
+
+#[tokio::test]
+async fn a_result_of_any_replica_postpones_the_next_run_of_all() {
+    let redis = Redis::start(&[]).expect("a store");
+    let interval = Duration::from_mins(10);
+    let scheduled = |component: &mut Component| {
+        let Checks::Single(configured) = &mut component.checks else { panic!("a single check") };
+        configured.settings.interval = interval;
+    };
+    let fleet: Vec<_> =
+        (0..2).map(|_| replica_of(&url(&redis), Behavior::Work, scheduled)).collect();
+    assert_eq!(fleet[0].status(PLAIN).await, "working");
+    assert_eq!(fleet[1].status(PLAIN).await, "working");
+    for replica in &fleet {
+        let next = replica.runner.start_due(Instant::now()).1.expect("it has an interval");
+        let wait = next - Instant::now();
+        assert!(wait + SOON > interval && wait < interval + interval / 10, "{wait:?}");
+    }
+    // One that has not heard of the result is due, and content with it.
+    let late = replica_of(&url(&redis), Behavior::Work, scheduled);
+    let (runs, _) = late.runner.start_due(Instant::now() + interval);
+    assert_eq!(runs.len(), 1);
+    for run in runs {
+        assert!(timeout(SOON, run.result()).await.expect("a result").age.is_some());
+    }
+    assert_eq!((fleet[0].check.runs(), late.check.runs()), (1, 0));
+}

@@ -1,0 +1,35 @@
+//! Shared runs: one replica of a fleet runs a check, and the others serve its result.
+//!
+//! # The store
+//!
+//! Each check has one key in Redis, `<prefix>:<namespace>:<check>:<digest>`, which is a hash:
+//!
+//! | field | contents |
+//! | --- | --- |
+//! | `owner` | a random text of the run that holds the lease; absent without a lease |
+//! | `until` | when the lease ends |
+//! | `fence` | the number of the last lease |
+//! | `record` | the last result, authenticated |
+//! | `completed` | when its run was complete |
+//! | `published` | the number of its lease |
+//!
+//! Times are microseconds of the store's own clock (`TIME`), which the scripts read, so that the clocks of the replicas do not matter.
+//! Numbers of leases are such times as well, each greater than the one before, so that they increase even after the key has expired.
+//! Each script accesses one key, so that a cluster needs no hash tags, and is atomic.
+//! Every write sets the expiry of the key.
+//!
+//! A published result is also sent to the channel `<prefix>:<namespace>`, as the key, a newline and the record, so that no replica polls.
+//!
+//! # Who can write results
+//!
+//! The digest and the key of the record's HMAC-SHA256 are derived from the namespace's access token, its name, the name of the check, everything that its probe reads of its section, and the version of the program.
+//! So replicas with other settings or versions have other keys, the digest reveals nothing, and write access to the store is not enough to forge a result.
+//! The lease itself is not authenticated: write access to the store can delay runs, but no longer than [`check`] waits.
+
+mod check;
+mod record;
+mod scripts;
+mod store;
+
+pub(crate) use self::check::{Acquired, Identity, LEASE, Lease, Listener, SharedCheck, SharedRun};
+pub use self::store::Store;

@@ -1,0 +1,120 @@
+//! A fleet of gateways that share results through a real Redis.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+use stack::redis::Redis;
+
+use crate::running::{Gateway, TOKEN, send, wait_for};
+
+/// A gateway that shares the check of a Redis at `port`, with results that never expire during a test.
+fn file(store: u16, port: u16) -> String {
+    let top = format!("namespace = \"tests\"\naccess_token = \"{TOKEN}\"\nmax_age = \"1h\"\n");
+    let check = format!("[redis]\nurl = \"redis://127.0.0.1:{port}\"\nshare = true\n");
+    format!("{top}timeout = \"1h\"\n{check}[share]\nstore = \"redis://127.0.0.1:{store}\"\n")
+}
+
+fn signal(gateway: &Gateway, signal: Signal) {
+    let pid = gateway.server.pid().and_then(Pid::from_raw).expect("it runs");
+    kill_process(pid, signal).unwrap();
+}
+
+/// Requests a report whose answer is not awaited.
+fn request(gateway: &Gateway) -> TcpStream {
+    send(gateway.address, "GET", &format!("/api/health/{TOKEN}/"), &[]).expect("a connection")
+}
+
+/// A server that accepts connections and stays silent.
+fn silent() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+#[test]
+fn one_gateway_of_a_fleet_asks_the_backend_and_the_others_have_no_connection_to_it() {
+    let (store, mut backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let file = file(store.port(), backend.port());
+    let fleet = [(); 3].map(|()| Gateway::start(&file));
+    for gateway in &fleet {
+        assert_eq!(gateway.status("/redis"), "working");
+        gateway.wait_for_log("share store available");
+    }
+    let calls = backend.command(&["INFO", "commandstats"]).unwrap();
+    assert!(calls.contains("cmdstat_set:calls=1,"), "{calls}");
+    let connections = || fleet.each_ref().map(|gateway| gateway.connections(&[backend.port()])[0]);
+    assert_eq!(connections(), [1, 0, 0]);
+    backend.server.stop();
+    let fresh = fleet[1].report_with(TOKEN, &["Cache-Control: no-cache"]);
+    let refused = format!("(127.0.0.1:{})", backend.port());
+    let own = format!("connect: connection refused {refused}");
+    assert_eq!(crate::running::status(&fresh, "/redis"), own);
+    for other in [&fleet[0], &fleet[2]] {
+        other.wait_for_status("/redis", "connect: connection refused, seen by ");
+        assert!(other.status("/redis").ends_with(&refused));
+        other.wait_for_log("\"shared\":true");
+    }
+    assert!(!fleet[1].log().contains("\"shared\":true"));
+}
+
+#[test]
+fn the_run_of_a_gateway_that_was_killed_is_taken_over() {
+    let store = Redis::start(&[]).unwrap();
+    let (backend, port) = silent();
+    let [killed, other] = [(); 2].map(|()| Gateway::start(&file(store.port(), port)));
+    let _first = request(&killed);
+    let (_held, _) = backend.accept().unwrap();
+    let _second = request(&other);
+    signal(&killed, Signal::KILL);
+    // The check itself has a timeout of an hour.
+    let (_taken_over, _) = backend.accept().unwrap();
+    assert_eq!(other.connections(&[port]), [1]);
+}
+
+#[test]
+fn the_late_result_of_a_gateway_that_was_paused_is_refused() {
+    let store = Redis::start(&[]).unwrap();
+    let (backend, port) = silent();
+    let [paused, other] = [(); 2].map(|()| Gateway::start(&file(store.port(), port)));
+    let _first = request(&paused);
+    let (held, _) = backend.accept().unwrap();
+    signal(&paused, Signal::STOP);
+    let _second = request(&other);
+    let (_taken_over, _) = backend.accept().unwrap();
+    drop(held);
+    signal(&paused, Signal::CONT);
+    paused.wait_for_log("shared result refused, its lease had ended");
+    assert!(!other.log().contains("check failed"), "{}", other.log());
+}
+
+#[test]
+fn a_probe_runs_every_check_without_the_store() {
+    let (store, port) = silent();
+    store.set_nonblocking(true).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("tests.toml");
+    std::fs::write(&config, file(port, 1)).unwrap();
+    let mut probe = Command::new(env!("CARGO_BIN_EXE_health-gateway"));
+    let output = probe.args(["probe", "--format", "json", "--config"]).arg(&config).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(text.contains("connect: connection refused (127.0.0.1:1)"), "{text}");
+    assert_eq!(store.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_silent_store_delays_no_start_and_is_used_when_it_answers() {
+    let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    store.server.pause();
+    let gateway = Gateway::start(&file(store.port(), backend.port()));
+    assert_eq!(gateway.status("/redis"), "working");
+    gateway.wait_for_log("share store unavailable");
+    store.server.resume();
+    gateway.wait_for_log("share store available");
+    gateway.report_with(TOKEN, &["Cache-Control: no-cache"]);
+    wait_for("the result in the store", || {
+        let keys = store.command(&["KEYS", "health-gateway:tests:redis:*"]).unwrap();
+        if keys.is_empty() { Err(keys) } else { Ok(()) }
+    });
+}

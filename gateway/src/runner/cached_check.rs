@@ -529,6 +529,15 @@ impl Listener for CachedCheck {
         self.wake();
     }
 
+    /// Runs the check without a caller of this replica, and for a rate-limited one only if its result has expired.
+    fn run(self: Arc<Self>) {
+        let max_age = if self.is_rate_limited() { self.limits.max_age } else { Duration::ZERO };
+        let mut state = self.state.lock();
+        let run = self.join_or_start(&mut state, max_age);
+        run.demand.add_caller();
+        state.detach(run);
+    }
+
     fn wake(&self) {
         self.shared_result.notify_waiters();
     }

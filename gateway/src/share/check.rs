@@ -21,6 +21,12 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 /// How often the lease of a run is renewed.
 const RENEWAL: Duration = Duration::from_millis(500);
 
+/// How long after a result the process that ran the check is asked to run it again.
+const AT_HOME: Duration = Duration::from_mins(1);
+
+/// How long that process has to react.
+const REACTION: Duration = Duration::from_millis(100);
+
 /// How long a key is kept beyond the time for which its result is used.
 const KEPT: Duration = Duration::from_mins(1);
 
@@ -28,6 +34,9 @@ const KEPT: Duration = Duration::from_mins(1);
 pub(crate) trait Listener: Send + Sync + 'static {
     /// Takes over a result.
     fn receive(&self, run: SharedRun);
+
+    /// Runs the check for another replica.
+    fn run(self: Arc<Self>);
 
     /// Wakes a run that waits for another replica, since there is a result that is not received.
     fn wake(&self);
@@ -137,8 +146,11 @@ impl SharedCheck {
     pub(crate) async fn acquire(self: &Arc<Self>, max_age: Duration) -> Acquired {
         let owner = format!("{:032x}", rand::random::<u128>());
         let (lease, age, expiry) = (as_micros(LEASE), as_micros(max_age), self.expiry.as_millis());
-        let numbers = [lease.to_string(), age.to_string(), expiry.to_string()];
-        let arguments = [&*owner, &numbers[0], &numbers[1], &numbers[2]];
+        let lease_age_expiry = [lease.to_string(), age.to_string(), expiry.to_string()];
+        let [lease, age, expiry] = &lease_age_expiry;
+        let home = [as_micros(AT_HOME).to_string(), as_micros(REACTION).to_string()];
+        let (process, channel) = (self.store.process(), &*self.channel);
+        let arguments = [&*owner, lease, age, expiry, process, &home[0], &home[1], channel];
         let Some((reply, now)) = self.store.call(&ACQUIRE, &self.key, &arguments).await else {
             return Acquired::Unavailable;
         };
@@ -159,9 +171,15 @@ impl SharedCheck {
         }
     }
 
-    /// Receives a record that was published.
+    /// Receives a record that was published, or what another replica asks for.
     pub(super) fn receive(&self, record: &[u8]) {
         let Some(listener) = self.listener.upgrade() else { return };
+        if let Some(asked) = record.strip_prefix(b"?") {
+            if asked == self.store.process().as_bytes() {
+                listener.run();
+            }
+            return;
+        }
         match self.read(record) {
             Some(run) => listener.receive(run),
             None => listener.wake(),

@@ -18,8 +18,9 @@ macro_rules! script {
 /// Returns the record if it is younger than `ARGV[3]`, or else the lease for the owner `ARGV[1]`, or how long another owner holds it.
 ///
 /// A lease lasts `ARGV[2]`. It is not given to its own owner again, so that a repeated request changes nothing.
+/// If another process than `ARGV[5]` ran the check less than `ARGV[6]` ago, that is asked through the channel `ARGV[8]` to run it again, and gets the lease if it reacts within `ARGV[7]`.
 pub(super) static ACQUIRE: Script = script!(
-    "local f = redis.call('HMGET', KEYS[1], 'completed', 'record', 'owner', 'until', 'fence')
+    "local f = redis.call('HMGET', KEYS[1], 'completed', 'record', 'owner', 'until', 'fence', 'home', 'asked')
 local age = now - number(f[1])
 if f[2] and age < number(ARGV[3]) and age > -1000000 then
   return {'record', text(now), f[2]}
@@ -30,8 +31,20 @@ if left > 0 and f[3] ~= ARGV[1] then
   return {'held', text(now), text(left)}
 end
 if left <= 0 then
+  if f[6] and f[6] ~= ARGV[5] and age < number(ARGV[6]) then
+    local since, wait = now - number(f[7]), number(ARGV[7])
+    if since < wait then
+      return {'held', text(now), text(wait - since)}
+    end
+    if since > 10 * wait then
+      redis.call('HSET', KEYS[1], 'asked', text(now))
+      redis.call('PUBLISH', ARGV[8], KEYS[1] .. '\\n?' .. f[6])
+      return {'held', text(now), text(wait)}
+    end
+  end
   fence = math.max(fence + 1, now)
-  redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', text(now + number(ARGV[2])), 'fence', text(fence))
+  redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', text(now + number(ARGV[2])), 'fence', text(fence), 'home', ARGV[5])
+  redis.call('HDEL', KEYS[1], 'asked')
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
 return {'lease', text(now), text(fence)}"
@@ -64,9 +77,11 @@ redis.call('PUBLISH', ARGV[6], KEYS[1] .. '\\n' .. ARGV[4])
 return 1"
 );
 
-/// Writes and publishes as the others do, so that a store that refuses this is noticed. Returns the store's time.
+/// Uses every command that the others use, so that a store that refuses one is noticed. Returns the store's time.
 pub(super) static PROBE: Script = script!(
-    "redis.call('HSET', KEYS[1], 'probed', text(now))
+    "redis.call('HMGET', KEYS[1], 'probed')
+redis.call('HSET', KEYS[1], 'probed', text(now))
+redis.call('HDEL', KEYS[1], 'asked')
 redis.call('PEXPIRE', KEYS[1], 10000)
 redis.call('PUBLISH', ARGV[1], '')
 return {'probed', text(now)}"

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use probe::{Failure, Grant, Steps};
 use redis_client::{Command, Message, Redis, Reply, Script, Subscription, literal_pattern};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -20,8 +21,8 @@ use crate::rate_limit::RateLimit;
 /// The step of each script.
 const STEP: &str = "share";
 
-/// How long a run waits for the store.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a run waits for the store. Tests of many replicas in one thread need longer.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 2000 } else { 100 });
 
 /// How long the task that restores the connections waits for the store.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,6 +37,8 @@ const LINES_PER_SECOND: u32 = 1;
 pub struct Store {
     redis: Arc<Redis>,
     prefix: String,
+    /// A random name of this process.
+    process: String,
     state: watch::Sender<State>,
     /// The time of the store at a time of this process, from the last reply.
     clock: Mutex<Option<(i64, Instant)>>,
@@ -64,6 +67,7 @@ impl Store {
         Self {
             redis: Arc::new(redis),
             prefix,
+            process: format!("{:032x}", rand::random::<u128>()),
             state: watch::Sender::new(State::Unknown),
             clock: Mutex::default(),
             checks: Mutex::default(),
@@ -77,6 +81,10 @@ impl Store {
 
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    pub(super) fn process(&self) -> &str {
+        &self.process
     }
 
     /// Whether the store is available, or `None` as long as it has not been used.
@@ -105,12 +113,19 @@ impl Store {
     }
 
     /// Adds a check, which receives what is published under its key from then on.
-    pub(super) fn add(&self, check: &Arc<SharedCheck>) {
+    ///
+    /// Within a runtime, the store is connected at once, so that its first run need not wait for that.
+    pub(super) fn add(self: &Arc<Self>, check: &Arc<SharedCheck>) {
         let mut checks = self.checks.lock();
         checks.retain(|_, check| check.strong_count() > 0);
         checks.insert(check.key().to_owned(), Arc::downgrade(check));
         drop(checks);
         self.changed.notify_one();
+        if Handle::try_current().is_ok() && !self.is_followed.swap(true, Ordering::Relaxed) {
+            let follow = follow(Arc::downgrade(self), self.redis.clone(), self.changed.clone());
+            let stop = self.stop.clone();
+            tokio::spawn(async move { stop.run_until_cancelled(follow).await });
+        }
     }
 
     /// Runs `script`, and returns its reply as a list and the time of the store. Returns `None` if the store is not available, and then it is known.
@@ -122,11 +137,6 @@ impl Store {
     ) -> Option<(Vec<Reply>, i64)> {
         if self.is_down() {
             return None;
-        }
-        if !self.is_followed.swap(true, Ordering::Relaxed) {
-            let follow = follow(Arc::downgrade(self), self.redis.clone(), self.changed.clone());
-            let stop = self.stop.clone();
-            tokio::spawn(async move { stop.run_until_cancelled(follow).await });
         }
         let steps = Steps::new();
         let (sent, run) =

@@ -188,6 +188,26 @@ fn each_rule_for_a_redis_behind_sentinel_is_needed() {
 }
 
 #[test]
+fn each_rule_for_the_store_of_shared_results_is_needed() {
+    let server = Redis::start(&[]).unwrap();
+    let url = redis_url(&server, 1);
+    let rabbit = "[rabbit]\nurl = \"amqp://127.0.0.1:1\"\nshare = true\n";
+    let file = format!("{FILE}{rabbit}[share]\nstore = \"{url}\"\nprefix = \"a:b\"\n");
+    let grant = |lines: &str| {
+        // Otherwise, no whole script would be sent.
+        server.command(&["SCRIPT", "FLUSH"]).unwrap();
+        grant_redis(&server, lines);
+    };
+    let is_used = |_: &Path| {
+        let gateway = Gateway::start(&file);
+        gateway.wait_for_log("share store ");
+        let log = gateway.log();
+        if log.contains("share store available") { Ok(()) } else { Err(log) }
+    };
+    assert_each_grant_is_needed("Redis", &file, "share store unavailable", grant, is_used);
+}
+
+#[test]
 fn each_privilege_on_a_database_is_needed() {
     // Messages are visible to clients with this setting, so they do not take the place of the table.
     let server = Postgres::start(&["wal_level = logical"]).unwrap();

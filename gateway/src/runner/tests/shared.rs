@@ -46,8 +46,11 @@ fn replica_with(
     Replica { runner, check, store }
 }
 
-fn replica(redis: &Redis, behavior: Behavior) -> Replica {
-    replica_of(&url(redis), behavior, |_| {})
+/// A replica that is connected to this store.
+async fn replica(redis: &Redis, behavior: Behavior) -> Replica {
+    let replica = replica_of(&url(redis), behavior, |_| {});
+    replica.wait_until_store_is(true).await;
+    replica
 }
 
 fn url(redis: &Redis) -> String {
@@ -84,6 +87,8 @@ struct Nothing;
 
 impl Listener for Nothing {
     fn receive(&self, _: SharedRun) {}
+
+    fn run(self: Arc<Self>) {}
 
     fn wake(&self) {}
 }
@@ -131,7 +136,7 @@ fn host() -> &'static str {
 #[tokio::test]
 async fn one_replica_runs_and_the_others_serve_its_result_with_its_age() {
     let redis = Redis::start(&[]).expect("a store");
-    let fleet: Vec<_> = (0..20).map(|_| replica(&redis, Behavior::Wait)).collect();
+    let fleet = join_all((0..20).map(|_| replica(&redis, Behavior::Wait))).await;
     let begun = async {
         while fleet.iter().all(|replica| replica.check.runs() == 0) {
             tokio::task::yield_now().await;
@@ -153,7 +158,7 @@ async fn one_replica_runs_and_the_others_serve_its_result_with_its_age() {
         assert_eq!(replica.counted(), u64::from(is_own), "the others count no run");
     }
     // One that starts later takes the result from the store.
-    let late = replica(&redis, Behavior::Work);
+    let late = replica(&redis, Behavior::Work).await;
     assert!(timeout(SOON, late.runner.run(PLAIN)).await.unwrap().report.age.is_some());
     assert_eq!((runs(), late.check.runs()), (1, 0));
 }
@@ -161,10 +166,10 @@ async fn one_replica_runs_and_the_others_serve_its_result_with_its_age() {
 #[tokio::test]
 async fn a_result_reaches_the_others_without_a_caller_and_names_the_replica_that_saw_it() {
     let redis = Redis::start(&[]).expect("a store");
-    let (first, other) = (replica(&redis, Behavior::Work), replica(&redis, Behavior::Work));
+    let (first, other) =
+        (replica(&redis, Behavior::Work).await, replica(&redis, Behavior::Work).await);
     assert_eq!(first.status(PLAIN).await, "working");
     assert_eq!(other.status(PLAIN).await, "working");
-    other.wait_until_store_is(true).await;
     first.check.behavior.send_replace(Behavior::Fail);
     assert_eq!(first.status(FRESH).await, "ask: wrong answer (fake:1)");
     let heard = async {
@@ -180,18 +185,32 @@ async fn a_result_reaches_the_others_without_a_caller_and_names_the_replica_that
 }
 
 #[tokio::test]
-async fn a_fresh_report_runs_the_check_on_any_replica() {
+async fn a_fresh_report_runs_the_check_where_it_ran_before() {
     let redis = Redis::start(&[]).expect("a store");
-    let (first, other) = (replica(&redis, Behavior::Work), replica(&redis, Behavior::Work));
+    let (first, other) =
+        (replica(&redis, Behavior::Work).await, replica(&redis, Behavior::Work).await);
     assert_eq!(first.status(PLAIN).await, "working");
     assert_eq!(other.status(FRESH).await, "working");
-    assert_eq!((first.check.runs(), other.check.runs()), (1, 1));
+    assert_eq!((first.check.runs(), other.check.runs()), (2, 0));
+}
+
+#[tokio::test]
+async fn another_replica_runs_the_check_if_the_last_one_does_not_react() {
+    let redis = Redis::start(&[]).expect("a store");
+    let first = replica(&redis, Behavior::Work).await;
+    assert_eq!(first.status(PLAIN).await, "working");
+    published(&redis).await;
+    drop(first);
+    let other = replica(&redis, Behavior::Work).await;
+    assert_eq!(other.status(FRESH).await, "working");
+    assert_eq!(other.check.runs(), 1);
 }
 
 #[tokio::test]
 async fn a_caller_of_a_replica_that_waits_for_another_is_told_so() {
     let redis = Redis::start(&[]).expect("a store");
-    let (first, other) = (replica(&redis, Behavior::Wait), replica(&redis, Behavior::Work));
+    let (first, other) =
+        (replica(&redis, Behavior::Wait).await, replica(&redis, Behavior::Work).await);
     let no_wait = RunOptions { fresh: false, wait: Some(Duration::ZERO), deadline: None };
     assert!(first.status(no_wait).await.contains("not finished"));
     first.check.wait_for_run().await;
@@ -212,7 +231,7 @@ async fn replicas_with_other_settings_or_another_token_do_not_share() {
     let redis = Redis::start(&[]).expect("a store");
     let changed = |component: &mut Component| component.identity = [1; 32];
     let fleet = [
-        replica(&redis, Behavior::Work),
+        replica(&redis, Behavior::Work).await,
         replica_of(&url(&redis), Behavior::Work, changed),
         replica_with(&url(&redis), "another-token-of-a-fleet", Behavior::Work, |_| {}),
     ];
@@ -225,9 +244,9 @@ async fn replicas_with_other_settings_or_another_token_do_not_share() {
 #[tokio::test]
 async fn a_silent_store_delays_one_run_and_those_after_it_not_at_all() {
     let redis = Redis::start(&[]).expect("a store");
-    let (first, other) = (replica(&redis, Behavior::Work), replica(&redis, Behavior::Work));
+    let (first, other) =
+        (replica(&redis, Behavior::Work).await, replica(&redis, Behavior::Work).await);
     assert_eq!(first.status(PLAIN).await, "working");
-    first.wait_until_store_is(true).await;
     redis.server.pause();
     assert_eq!(first.status(FRESH).await, "working");
     assert_eq!(first.store.is_up(), Some(false));
@@ -246,7 +265,7 @@ async fn a_silent_store_delays_one_run_and_those_after_it_not_at_all() {
 async fn a_store_that_refuses_is_unavailable_until_it_accepts() {
     let redis = Redis::start(&[]).expect("a store");
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).expect("it is full");
-    let replica = replica(&redis, Behavior::Work);
+    let replica = replica_of(&url(&redis), Behavior::Work, |_| {});
     assert_eq!(replica.status(PLAIN).await, "working");
     assert_eq!((replica.store.is_up(), replica.counted()), (Some(false), 1));
     redis.command(&["CONFIG", "SET", "maxmemory", "0"]).expect("it is not");
@@ -256,7 +275,7 @@ async fn a_store_that_refuses_is_unavailable_until_it_accepts() {
 #[tokio::test]
 async fn a_forged_result_is_ignored_and_replaced() {
     let redis = Redis::start(&[]).expect("a store");
-    let (first, other) = (replica(&redis, Behavior::Work), replica(&redis, Behavior::Work));
+    let first = replica(&redis, Behavior::Work).await;
     assert_eq!(first.status(PLAIN).await, "working");
     published(&redis).await;
     let key = key(&redis);
@@ -264,17 +283,66 @@ async fn a_forged_result_is_ignored_and_replaced() {
     let forged = record.replace("\"failure\":null", "\"failure\":\"all is lost\"");
     assert_ne!(forged, record);
     redis.command(&["HSET", &key, "record", &forged]).expect("it is written");
+    let other = replica(&redis, Behavior::Work).await;
     assert_eq!(other.status(PLAIN).await, "working");
-    assert_eq!(other.check.runs(), 1);
-    let third = replica(&redis, Behavior::Work);
+    assert_eq!(first.check.runs() + other.check.runs(), 2);
+    let third = replica(&redis, Behavior::Work).await;
     assert_eq!(third.status(PLAIN).await, "working");
     assert_eq!(third.check.runs(), 0, "the record is authentic again");
 }
 
 #[tokio::test]
+async fn a_result_from_the_future_of_the_store_is_not_served() {
+    let redis = Redis::start(&[]).expect("a store");
+    let first = replica(&redis, Behavior::Work).await;
+    assert_eq!(first.status(PLAIN).await, "working");
+    published(&redis).await;
+    // As if its clock had been set back by a minute.
+    redis.command(&["HINCRBY", &key(&redis), "completed", "60000000"]).expect("it is changed");
+    let other = replica(&redis, Behavior::Work).await;
+    assert_eq!(other.status(PLAIN).await, "working");
+    assert_eq!(first.check.runs() + other.check.runs(), 2);
+}
+
+#[tokio::test]
+async fn the_store_may_be_a_cluster() {
+    let settings = ["cluster-enabled yes", "cluster-announce-ip 127.0.0.1"];
+    let node = Redis::start(&settings).expect("a node");
+    node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).expect("all slots");
+    node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").expect("a cluster");
+    let url = format!("redis-cluster://127.0.0.1:{}", node.port());
+    assert_shared(&url).await;
+}
+
+#[tokio::test]
+async fn the_store_may_be_a_primary_that_sentinel_names() {
+    let primary = Redis::start(&[]).expect("a primary");
+    let monitor = format!("sentinel monitor app 127.0.0.1 {} 1", primary.port());
+    let sentinel = Redis::start_sentinel(&[&monitor]).expect("a sentinel");
+    let url = format!("redis-sentinel://127.0.0.1:{}/1?sentinelServiceName=app", sentinel.port());
+    assert_shared(&url).await;
+}
+
+/// Asserts that replicas share runs through this store, and publish their results.
+async fn assert_shared(url: &str) {
+    let fleet: Vec<_> = (0..3).map(|_| replica_of(url, Behavior::Work, |_| {})).collect();
+    for replica in &fleet {
+        replica.wait_until_store_is(true).await;
+    }
+    assert_eq!(fleet[0].status(PLAIN).await, "working");
+    let heard = async {
+        while fleet.iter().any(|replica| replica.sample().last.is_none()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, heard).await.expect("it is published");
+    assert_eq!(fleet.iter().map(|replica| replica.check.runs()).sum::<usize>(), 1);
+}
+
+#[tokio::test]
 async fn the_run_of_a_replica_that_was_killed_is_taken_over_and_its_late_result_refused() {
     let redis = Redis::start(&[]).expect("a store");
-    let other = replica(&redis, Behavior::Fail);
+    let other = replica(&redis, Behavior::Fail).await;
     let Acquired::Lease(lease) = shared_check(&other, "it").acquire(Duration::ZERO).await else {
         panic!("a lease")
     };
@@ -292,14 +360,14 @@ async fn the_run_of_a_replica_that_was_killed_is_taken_over_and_its_late_result_
         seen_by: None,
     };
     lease.publish(&outcome, &[], &[]).await;
-    let third = replica(&redis, Behavior::Work);
+    let third = replica(&redis, Behavior::Work).await;
     assert_eq!(third.status(PLAIN).await, own_failure(host()));
 }
 
 #[tokio::test]
 async fn a_lease_is_renewed_while_its_run_lasts() {
     let redis = Redis::start(&[]).expect("a store");
-    let first = replica(&redis, Behavior::Wait);
+    let first = replica(&redis, Behavior::Wait).await;
     let other = shared_check(&first, "it");
     let no_wait = RunOptions { fresh: false, wait: Some(Duration::ZERO), deadline: None };
     assert!(first.status(no_wait).await.contains("not finished"));

@@ -118,3 +118,77 @@ fn a_silent_store_delays_no_start_and_is_used_when_it_answers() {
         if keys.is_empty() { Err(keys) } else { Ok(()) }
     });
 }
+
+mod slow {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread::{scope, sleep};
+    use std::time::{Duration, Instant};
+
+    use crate::running::{get, status};
+
+    use super::*;
+
+    const MAX_AGE: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_fleet_asks_its_backend_as_often_as_one_gateway() {
+        let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+        let file = file(store.port(), backend.port()).replace("\"1h\"", "\"1s\"");
+        let fleet = [(); 30].map(|()| Gateway::start(&file));
+        for gateway in &fleet {
+            gateway.wait_for_log("share store available");
+        }
+        let is_over = AtomicBool::new(false);
+        let ask = |gateway: &Gateway| {
+            let mut answers = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let answer = get(gateway.address, TOKEN, &[]);
+                let report = serde_json::from_str(&answer.body).unwrap();
+                assert_eq!(status(&report, "/redis"), "working");
+                let age = answer.headers.get("age").map_or(0, |age| age.parse().unwrap());
+                assert!(Duration::from_secs(age) <= MAX_AGE, "{answer:?}");
+                answers += 1;
+                sleep(Duration::from_millis(200));
+            }
+            answers
+        };
+        let measure = |what: &str, time: Duration, act: &dyn Fn()| {
+            let (before, began) = (runs(&backend), Instant::now());
+            act();
+            sleep(time);
+            let (runs, seconds) = (runs(&backend) - before, began.elapsed().as_secs_f64());
+            println!("{what}: {runs} runs in {seconds:.1} s");
+            f64::from(runs) / (seconds + 1.0)
+        };
+        let answers: usize = scope(|scope| {
+            let callers: Vec<_> =
+                fleet.iter().map(|gateway| scope.spawn(|| ask(gateway))).collect();
+            let healthy = measure("healthy", Duration::from_secs(8), &|| {});
+            let paused = measure("3 gateways paused", Duration::from_secs(3), &|| {
+                fleet[..3].iter().for_each(|gateway| gateway.server.pause());
+            });
+            fleet[..3].iter().for_each(|gateway| gateway.server.resume());
+            measure("store silent", Duration::from_secs(3), &|| store.server.pause());
+            store.server.resume();
+            let count = |gateway: &Gateway| gateway.log().matches("share store available").count();
+            for gateway in &fleet {
+                wait_for("the store", || (count(gateway) > 1).then_some(()).ok_or(gateway.log()));
+            }
+            let again = measure("store answers again", Duration::from_secs(5), &|| {});
+            is_over.store(true, Ordering::Relaxed);
+            for rate in [healthy, paused, again] {
+                assert!(rate <= 1.1 / MAX_AGE.as_secs_f64(), "{rate} runs each second");
+            }
+            callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+        });
+        let of_backend = fleet.iter().map(|it| it.connections(&[backend.port()])[0]).sum::<usize>();
+        println!("{answers} answers; connections to the backend at the end: {of_backend}");
+    }
+
+    /// How many runs the backend has seen.
+    fn runs(backend: &Redis) -> u32 {
+        let calls = backend.command(&["INFO", "commandstats"]).unwrap();
+        let after = calls.split("cmdstat_set:calls=").nth(1);
+        after.and_then(|rest| rest.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
+    }
+}

@@ -36,7 +36,7 @@ pub(super) struct Record {
     observations: Vec<Quantity>,
 }
 
-/// An [`Observation`] with times in microseconds.
+/// An [`Observation`] with times in microseconds since 1970, and durations in microseconds.
 #[derive(Debug, Serialize, Deserialize)]
 enum Quantity {
     CertificateExpiry(u64),
@@ -45,6 +45,9 @@ enum Quantity {
     QueueConsumers(String, u64),
     HistoryStage(String, u64),
     PostgresReplicationLag(u64),
+    PostgresConnections(u64),
+    PostgresConnectionsMax(u64),
+    RedisReplicationLag(u64),
     CeleryWorkers(u64),
     CeleryWorkersExpected(u64),
 }
@@ -138,6 +141,9 @@ impl From<&Observation> for Quantity {
                 Self::HistoryStage((*stage).to_owned(), micros(*took))
             }
             Observation::PostgresReplicationLag(lag) => Self::PostgresReplicationLag(micros(*lag)),
+            Observation::PostgresConnections(count) => Self::PostgresConnections(*count),
+            Observation::PostgresConnectionsMax(max) => Self::PostgresConnectionsMax(*max),
+            Observation::RedisReplicationLag(bytes) => Self::RedisReplicationLag(*bytes),
             Observation::CeleryWorkers(count) => Self::CeleryWorkers(*count),
             Observation::CeleryWorkersExpected(count) => Self::CeleryWorkersExpected(*count),
         }
@@ -158,6 +164,9 @@ impl From<Quantity> for Observation {
             Quantity::PostgresReplicationLag(lag) => {
                 Self::PostgresReplicationLag(Duration::from_micros(lag))
             }
+            Quantity::PostgresConnections(count) => Self::PostgresConnections(count),
+            Quantity::PostgresConnectionsMax(max) => Self::PostgresConnectionsMax(max),
+            Quantity::RedisReplicationLag(bytes) => Self::RedisReplicationLag(bytes),
             Quantity::CeleryWorkers(count) => Self::CeleryWorkers(count),
             Quantity::CeleryWorkersExpected(count) => Self::CeleryWorkersExpected(count),
         }

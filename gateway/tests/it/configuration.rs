@@ -411,7 +411,7 @@ mod slow {
                 .arg(folder.path())
                 .output()
                 .unwrap();
-            assert!(begun.elapsed() < Duration::from_secs(60), "{seed}: {:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_mins(1), "{seed}: {:?}", begun.elapsed());
             assert_eq!(output.status.code(), Some(1), "{seed}");
             let printed = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
             for part in ["panicked", &SECRET[..10], &SECRET[8..]] {

@@ -58,6 +58,7 @@ fn guesses_beyond_the_rate_are_refused_at_once() {
 
 /// Takes a minute, since each flood must have time to fill all places.
 mod slow {
+    use std::fmt::Write as _;
     use std::io::{ErrorKind, Read as _, Write as _};
     use std::net::{SocketAddr, TcpStream};
     use std::sync::Arc;
@@ -158,7 +159,7 @@ mod slow {
             "namespace = \"wide\"\naccess_token = \"{WIDE_TOKEN}\"\nmax_age = \"1h\"\n[cache]\n"
         );
         for number in 0..1000 {
-            wide += &format!("c{number} = \"redis://127.0.0.1:1\"\n");
+            writeln!(wide, "c{number} = \"redis://127.0.0.1:1\"").unwrap();
         }
         let own: SocketAddr = ([127, 0, 0, 1], stack::free_port().unwrap()).into();
         let files = [("tests.toml", FILE), ("wide.toml", &wide)];

@@ -144,7 +144,7 @@ mod slow {
         let reload = begun.elapsed();
         let before = processor_time(pid);
         std::thread::sleep(Duration::from_secs(10));
-        let rest = processor_time(pid) - before;
+        let rest = processor_time(pid).checked_sub(before).unwrap();
         Costs { start, resident_kilobytes, rest, reload, fresh, cached }
     }
 

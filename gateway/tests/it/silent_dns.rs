@@ -2,6 +2,7 @@
 
 /// Takes seconds, since every name waits for its timeout.
 mod slow {
+    use std::fmt::Write as _;
     use std::fs;
     use std::net::UdpSocket;
     use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ mod slow {
             redis.port()
         );
         for number in 0..100 {
-            settings += &format!("c{number} = \"redis://silent-{number}.example:6379\"\n");
+            writeln!(settings, "c{number} = \"redis://silent-{number}.example:6379\"").unwrap();
         }
         let gateway = Gateway::start_by(&[("tests.toml", &settings)], &command, &[]);
         let pid = gateway.server.pid().unwrap();

@@ -360,7 +360,7 @@ impl CachedCheck {
                     is_ignored = true;
                 }
                 Acquired::Ignored if !is_ignored => is_ignored = true,
-                Acquired::Ignored => break,
+                Acquired::Ignored | Acquired::Late => break,
                 Acquired::Unavailable => {
                     demand.delay_without_caller().await;
                     break;

@@ -73,6 +73,8 @@ pub(crate) enum Acquired {
     Held(Duration),
     /// There is a record that is not authentic or makes no sense.
     Ignored,
+    /// The store has answered too late.
+    Late,
     /// The store is not available.
     Unavailable,
 }
@@ -144,13 +146,23 @@ impl SharedCheck {
 
     /// A result that is younger than `max_age`, or the lease for a run.
     pub(crate) async fn acquire(self: &Arc<Self>, max_age: Duration) -> Acquired {
+        match self.request(max_age).await {
+            // The clock of the store may have been set, which is known now.
+            Acquired::Late => self.request(max_age).await,
+            acquired => acquired,
+        }
+    }
+
+    async fn request(self: &Arc<Self>, max_age: Duration) -> Acquired {
         let owner = format!("{:032x}", rand::random::<u128>());
         let (lease, age, expiry) = (as_micros(LEASE), as_micros(max_age), self.expiry.as_millis());
         let lease_age_expiry = [lease.to_string(), age.to_string(), expiry.to_string()];
         let [lease, age, expiry] = &lease_age_expiry;
         let home = [as_micros(AT_HOME).to_string(), as_micros(REACTION).to_string()];
         let (process, channel) = (self.store.process(), &*self.channel);
-        let arguments = [&*owner, lease, age, expiry, process, &home[0], &home[1], channel];
+        let latest = self.store.latest_reply().to_string();
+        let [at_home, reaction] = &home;
+        let arguments = [&*owner, lease, age, expiry, process, at_home, reaction, channel, &latest];
         let Some((reply, now)) = self.store.call(&ACQUIRE, &self.key, &arguments).await else {
             return Acquired::Unavailable;
         };
@@ -167,6 +179,7 @@ impl SharedCheck {
                 let given = (now, Instant::now());
                 Acquired::Lease(Lease { check: self.clone(), owner, fence, given })
             }
+            [Reply::Text(kind), ..] if kind == "late" => Acquired::Late,
             _ => Acquired::Ignored,
         }
     }

@@ -19,8 +19,12 @@ macro_rules! script {
 ///
 /// A lease lasts `ARGV[2]`. It is not given to its own owner again, so that a repeated request changes nothing.
 /// If another process than `ARGV[5]` ran the check less than `ARGV[6]` ago, that is asked through the channel `ARGV[8]` to run it again, and gets the lease if it reacts within `ARGV[7]`.
+/// After `ARGV[9]`, unless that is 0, the replica has stopped waiting: it gets nothing, since others would wait for its lease.
 pub(super) static ACQUIRE: Script = script!(
     "local f = redis.call('HMGET', KEYS[1], 'completed', 'record', 'owner', 'until', 'fence', 'home', 'asked')
+if number(ARGV[9]) > 0 and now > number(ARGV[9]) then
+  return {'late', text(now), ''}
+end
 local age = now - number(f[1])
 if f[2] and age < number(ARGV[3]) and age > -1000000 then
   return {'record', text(now), f[2]}

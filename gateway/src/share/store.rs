@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::check::SharedCheck;
+use super::record::as_micros;
 use super::scripts::PROBE;
 use crate::rate_limit::RateLimit;
 
@@ -169,6 +170,11 @@ impl Store {
         let now = Instant::now();
         let passed = u64::try_from(now.duration_since(at).as_micros()).ok()?;
         Some((read.saturating_add_unsigned(passed), now))
+    }
+
+    /// Until when a reply to what is sent now is waited for, by the clock of the store, or 0 if that is not known.
+    pub(super) fn latest_reply(&self) -> i64 {
+        self.time().map_or(0, |(now, _)| now.saturating_add(as_micros(PATIENCE)))
     }
 
     /// Logs that a record is ignored.

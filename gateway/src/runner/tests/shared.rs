@@ -262,6 +262,20 @@ async fn a_silent_store_delays_one_run_and_those_after_it_not_at_all() {
 }
 
 #[tokio::test]
+async fn a_store_that_was_silent_gives_no_lease_to_a_replica_that_has_stopped_waiting() {
+    let redis = Redis::start(&[]).expect("a store");
+    let first = replica(&redis, Behavior::Work).await;
+    assert_eq!(first.status(PLAIN).await, "working");
+    published(&redis).await;
+    redis.server.pause();
+    assert_eq!(first.status(FRESH).await, "working");
+    redis.server.resume();
+    first.wait_until_store_is(true).await;
+    let acquired = shared_check(&first, "it").acquire(Duration::ZERO).await;
+    assert!(matches!(acquired, Acquired::Lease(_)), "nothing holds it");
+}
+
+#[tokio::test]
 async fn a_store_that_refuses_is_unavailable_until_it_accepts() {
     let redis = Redis::start(&[]).expect("a store");
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).expect("it is full");

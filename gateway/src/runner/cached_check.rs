@@ -470,7 +470,7 @@ impl CachedCheck {
         } else if let Some(run) = run.upgrade() {
             state.detach(run);
         }
-        self.store(state, outcome, observations, durations);
+        self.store(state, outcome, observations, &durations);
     }
 
     /// Stores an outcome, and logs a change.
@@ -479,7 +479,7 @@ impl CachedCheck {
         mut state: MutexGuard<'_, State>,
         outcome: &Outcome,
         observations: Vec<Observation>,
-        durations: Vec<(&'static str, Duration)>,
+        durations: &[(&'static str, Duration)],
     ) {
         let last = state.last.replace(outcome.clone());
         state.statistics.add(outcome, last.as_ref());
@@ -487,7 +487,7 @@ impl CachedCheck {
         let transition = if state.is_replaced {
             None
         } else {
-            History::add(&mut state.history, outcome, &durations, now)
+            History::add(&mut state.history, outcome, durations, now)
         };
         // A run leaves no new allocation behind: it would keep memory in use that only this run needed, on each thread of the runtime.
         state.observations.clear();
@@ -522,7 +522,7 @@ impl Listener for CachedCheck {
         let is_newer = |last: &Outcome| outcome.completed > last.completed;
         if fence > state.fence && state.last.as_ref().is_none_or(is_newer) {
             state.fence = fence;
-            self.store(state, &outcome, observations, durations);
+            self.store(state, &outcome, observations, &durations);
         } else {
             drop(state);
         }

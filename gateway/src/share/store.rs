@@ -23,7 +23,7 @@ use crate::rate_limit::RateLimit;
 const STEP: &str = "share";
 
 /// How long a run waits for the store. Tests of many replicas in one thread need longer.
-const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 2000 } else { 100 });
+const CALL_TIMEOUT: Duration = Duration::from_millis(if cfg!(test) { 2000 } else { 100 });
 
 /// How long the task that restores the connections waits for the store.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -142,14 +142,14 @@ impl Store {
         let steps = Steps::new();
         let (sent, run) =
             (Instant::now(), self.redis.run_script(&steps, STEP, script, key, arguments));
-        let failure = match timeout(PATIENCE, run).await {
+        let failure = match timeout(CALL_TIMEOUT, run).await {
             Ok(Ok(Reply::List(reply))) => {
                 let now = self.read_clock(&reply, sent)?;
                 return Some((reply, now));
             }
             Ok(Ok(reply)) => return Some((vec![reply], self.time()?.0)),
             Ok(Err(failure)) => failure,
-            Err(_) => steps.timed_out(PATIENCE),
+            Err(_) => steps.timed_out(CALL_TIMEOUT),
         };
         self.set_down(&failure);
         None
@@ -174,7 +174,7 @@ impl Store {
 
     /// Until when a reply to what is sent now is waited for, by the clock of the store, or 0 if that is not known.
     pub(super) fn latest_reply(&self) -> i64 {
-        self.time().map_or(0, |(now, _)| now.saturating_add(as_micros(PATIENCE)))
+        self.time().map_or(0, |(now, _)| now.saturating_add(as_micros(CALL_TIMEOUT)))
     }
 
     /// Logs that a record is ignored.

@@ -1,5 +1,9 @@
 //! Runs without a caller, which are started at the interval of their check.
 
+use std::pin::pin;
+
+use futures_util::poll;
+
 use super::*;
 
 const INTERVAL: Duration = Duration::from_mins(1);
@@ -42,21 +46,16 @@ async fn a_check_runs_at_its_interval_without_a_caller() {
 #[tokio::test]
 async fn a_run_is_shared_with_callers() {
     let check = FakeCheck::new(Behavior::Wait);
-    let runner = Arc::new(runner(&check, Duration::ZERO, None));
+    let runner = runner(&check, Duration::ZERO, None);
     let (mut started, _) = runner.start_due(due(&runner));
     check.wait_for_run().await;
-    let caller = tokio::spawn({
-        let runner = runner.clone();
-        async move { status(&runner, PLAIN).await }
-    });
-    while Arc::strong_count(&runner) < 2 {
-        tokio::task::yield_now().await;
-    }
+    let mut caller = pin!(status(&runner, PLAIN));
+    assert!(poll!(caller.as_mut()).is_pending(), "it joins the run");
     let now = Instant::now();
     let (more, next) = runner.start_due(now);
     assert!(more.is_empty() && next > Some(now), "it is not due while it runs");
     check.behavior.send_replace(Behavior::Work);
-    assert_eq!(caller.await.unwrap(), "working");
+    assert_eq!(caller.await, "working");
     assert_eq!(started.pop().expect("a run").result().await.result.status, "working");
     assert_eq!(check.runs(), 1);
 }

@@ -9,6 +9,7 @@ mod deny;
 mod doc;
 mod failures;
 mod files;
+mod fleet;
 mod fuzz;
 mod gateway;
 mod image;
@@ -96,6 +97,18 @@ enum Task {
         #[arg(long, value_name = "NUMBER")]
         seed: Option<u64>,
     },
+    /// Run many release binaries that share results, under faults; fail if they run checks more often than one, or answer wrongly.
+    Fleet {
+        /// How many gateways to run.
+        #[arg(long, value_name = "NUMBER", default_value = "200", value_parser = clap::value_parser!(u16).range(3..=1000))]
+        replicas: u16,
+        /// How long to run them.
+        #[arg(long, value_name = "NUMBER", default_value = "2", value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: u64,
+        /// The seed of all random choices, to repeat those of an earlier run.
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
+    },
     /// Mutate a kept corpus of what callers, operators and servers send; fail if anything panics, hangs or shows a secret.
     Fuzz {
         /// How long to run, over all targets.
@@ -144,6 +157,7 @@ fn main() -> ExitCode {
         Task::Image => image::run(),
         Task::Bench { json, only } => bench::run(json.as_deref(), &only),
         Task::Soak { minutes, seed } => soak::run(minutes, seed),
+        Task::Fleet { replicas, minutes, seed } => fleet::run(replicas.into(), minutes, seed),
         Task::Fuzz { minutes, target, seed } => fuzz::run(minutes, &target, seed),
         Task::Screenshots => screenshots::run(),
         Task::NewProbe { name } => new_probe::run(&name),

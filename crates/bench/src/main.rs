@@ -5,6 +5,8 @@
 mod backends;
 mod error;
 mod figure;
+mod findings;
+mod fleet;
 mod floor;
 mod gateway;
 mod http;
@@ -59,6 +61,21 @@ enum Task {
         #[arg(long, value_name = "NUMBER")]
         seed: Option<u64>,
     },
+    /// Run many gateways that share results, under faults; fail if they run checks more often than one, or answer wrongly.
+    Fleet {
+        /// The gateway's binary.
+        #[arg(long, value_name = "FILE")]
+        gateway: PathBuf,
+        /// How many gateways to run.
+        #[arg(long, value_name = "NUMBER")]
+        replicas: usize,
+        /// How long to run them.
+        #[arg(long, value_name = "NUMBER")]
+        minutes: u64,
+        /// The seed of all random choices, to repeat those of an earlier run.
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
+    },
     /// Run the bare HTTP server that the gateway is compared with.
     #[command(hide = true)]
     Bare {
@@ -78,6 +95,11 @@ fn main() -> ExitCode {
         Task::Soak { gateway, minutes, seed } => {
             let duration = Duration::from_secs(minutes * 60);
             soak::run(&gateway, duration, seed.unwrap_or_else(|| rand::random::<u32>().into()))
+        }
+        Task::Fleet { gateway, replicas, minutes, seed } => {
+            let duration = Duration::from_secs(minutes * 60);
+            let seed = seed.unwrap_or_else(|| rand::random::<u32>().into());
+            fleet::run(&gateway, replicas, duration, seed)
         }
         Task::Bare { listen, body } => http::bare::serve(listen, &body).map(|()| true),
         Task::Floor => rows::start::floor().map(|()| true),

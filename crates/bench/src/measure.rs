@@ -64,6 +64,14 @@ pub(crate) fn percentile(values: &[f64], percent: usize) -> f64 {
     sorted.get(at).copied().unwrap_or_default()
 }
 
+/// Returns statistics of times in milliseconds as text.
+pub(crate) fn times(values: &[f64]) -> String {
+    let [median, most_99, most] = [50, 99, 100].map(|percent| percentile(values, percent));
+    format!(
+        "within {median:.0} ms (median), {most_99:.0} ms (99th percentile), {most:.0} ms (maximum)"
+    )
+}
+
 /// Returns a duration in milliseconds.
 pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0

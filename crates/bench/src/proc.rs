@@ -19,6 +19,12 @@ pub(crate) fn cpu(pid: i32) -> Result<Duration> {
     Ok(TICK * ticks)
 }
 
+/// Returns the CPU time of a process without its descendants.
+pub(crate) fn own_cpu(pid: i32) -> Result<Duration> {
+    Ok(TICK
+        * stat(pid).ok_or_else(|| Error::new(format!("/proc/{pid}/stat: cannot be read")))?.ticks)
+}
+
 /// Returns the resident memory of a process in bytes.
 pub(crate) fn resident(pid: i32) -> Result<u64> {
     status(pid, "VmRSS:").map(|kibibytes| kibibytes * 1024)

@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::findings::Findings;
 use crate::http::client::check_results;
-use crate::measure::{ms, percentile};
+use crate::measure::{ms, times};
 use crate::soak::ANSWER_TIMEOUT;
-use crate::soak::findings::Findings;
 use crate::soak::rotation::Rotation;
 
 /// The pause between two requests.
@@ -282,14 +282,6 @@ impl Callers {
         self.stats.lock().failed_checks += failed;
         Ok(())
     }
-}
-
-/// Returns statistics of times as text.
-fn times(values: &[f64]) -> String {
-    let [median, most_99, most] = [50, 99, 100].map(|percent| percentile(values, percent));
-    format!(
-        "within {median:.0} ms (median), {most_99:.0} ms (99th percentile), {most:.0} ms (maximum)"
-    )
 }
 
 /// Whether a result has a status of one line and a response time.

@@ -15,10 +15,10 @@ use stack::{Program, Server, free_port};
 use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
+use crate::findings::Findings;
 use crate::http::client::check_results;
 use crate::proc;
 use crate::soak::ANSWER_TIMEOUT;
-use crate::soak::findings::Findings;
 use crate::soak::servers::Servers;
 
 /// The main configuration file.

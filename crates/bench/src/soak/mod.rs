@@ -5,7 +5,6 @@
 
 mod callers;
 mod faults;
-mod findings;
 mod gateway;
 mod judge;
 mod rotation;
@@ -22,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Context, Result};
 use crate::figure::{Verdict, table};
+use crate::findings::Findings;
 use crate::soak::callers::Callers;
-use crate::soak::findings::Findings;
 use crate::soak::gateway::SoakedGateway;
 use crate::soak::rotation::Rotation;
 use crate::soak::sampling::Samples;
@@ -42,7 +41,7 @@ pub(crate) fn run(binary: &Path, duration: Duration, seed: u64) -> Result<bool> 
     let runtime = Builder::new_multi_thread().enable_all().build().context("create a runtime")?;
     // The proxies spawn tasks when they are created.
     let _entered = runtime.enter();
-    let findings = Arc::new(Findings::default());
+    let findings = Arc::new(Findings::new("soak"));
     let servers = Servers::start()?;
     let gateway = SoakedGateway::start(binary, &servers)?;
     let rotation = Rotation::start(&servers, &gateway, &findings, seed)?;
@@ -67,7 +66,7 @@ pub(crate) fn run(binary: &Path, duration: Duration, seed: u64) -> Result<bool> 
     for figure in samples.figures().iter().filter(|it| it.verdict() == Verdict::Missed) {
         findings.report(format!("{} grows: {}", figure.name, figure.detail));
     }
-    Ok(findings.print())
+    Ok(findings.print("nothing grew, and every answer was well-formed and in time"))
 }
 
 /// Takes samples until the end, or until the gateway has exited.

@@ -14,7 +14,7 @@ use stack::{HEALTH_PASSWORD, HEALTH_USER, NAMESPACE, ROLE};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Context, Error, Result};
-use crate::soak::findings::Findings;
+use crate::findings::Findings;
 use crate::soak::gateway::{CONFIG, SoakedGateway};
 use crate::soak::servers::Servers;
 

@@ -99,9 +99,12 @@ enum Task {
     },
     /// Run many release binaries that share results, under faults; fail if they run checks more often than one, or answer wrongly.
     Fleet {
+        /// Simulate the gateways and the store of one check, in virtual time.
+        #[arg(long)]
+        simulated: bool,
         /// How many gateways to run.
-        #[arg(long, value_name = "NUMBER", default_value = "200", value_parser = clap::value_parser!(u16).range(3..=1000))]
-        replicas: u16,
+        #[arg(long, value_name = "NUMBER", default_value = "200", value_parser = clap::value_parser!(u32).range(3..=100_000))]
+        replicas: u32,
         /// How long to run them.
         #[arg(long, value_name = "NUMBER", default_value = "2", value_parser = clap::value_parser!(u64).range(1..))]
         minutes: u64,
@@ -157,7 +160,9 @@ fn main() -> ExitCode {
         Task::Image => image::run(),
         Task::Bench { json, only } => bench::run(json.as_deref(), &only),
         Task::Soak { minutes, seed } => soak::run(minutes, seed),
-        Task::Fleet { replicas, minutes, seed } => fleet::run(replicas.into(), minutes, seed),
+        Task::Fleet { simulated, replicas, minutes, seed } => {
+            fleet::run(simulated, replicas, minutes, seed)
+        }
         Task::Fuzz { minutes, target, seed } => fuzz::run(minutes, &target, seed),
         Task::Screenshots => screenshots::run(),
         Task::NewProbe { name } => new_probe::run(&name),

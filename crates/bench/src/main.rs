@@ -76,6 +76,18 @@ enum Task {
         #[arg(long, value_name = "NUMBER")]
         seed: Option<u64>,
     },
+    /// Simulate a fleet that shares the runs of one check.
+    Simulate {
+        /// How many gateways there are.
+        #[arg(long, value_name = "NUMBER")]
+        replicas: usize,
+        /// How long each phase takes, in simulated time.
+        #[arg(long, value_name = "NUMBER")]
+        minutes: u64,
+        /// The seed of all random choices, to repeat those of an earlier simulation.
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
+    },
     /// Run the bare HTTP server that the gateway is compared with.
     #[command(hide = true)]
     Bare {
@@ -100,6 +112,11 @@ fn main() -> ExitCode {
             let duration = Duration::from_secs(minutes * 60);
             let seed = seed.unwrap_or_else(|| rand::random::<u32>().into());
             fleet::run(&gateway, replicas, duration, seed)
+        }
+        Task::Simulate { replicas, minutes, seed } => {
+            let seed = seed.unwrap_or_else(|| rand::random::<u32>().into());
+            fleet::simulation::print(replicas, Duration::from_secs(minutes * 60), seed);
+            Ok(true)
         }
         Task::Bare { listen, body } => http::bare::serve(listen, &body).map(|()| true),
         Task::Floor => rows::start::floor().map(|()| true),

@@ -8,6 +8,7 @@ mod faults;
 mod periods;
 mod replica;
 mod servers;
+pub(crate) mod simulation;
 
 use std::fs;
 use std::path::Path;
@@ -80,7 +81,7 @@ pub(crate) fn run(binary: &Path, replicas: usize, duration: Duration, seed: u64)
     let healthy = fleet.measure(&servers, || sleep(duration.mul_f64(0.25)))?;
     let cpu = fleet.cpu()?.saturating_sub(cpu).as_secs_f64() / healthy.seconds;
     let store_cpu = servers.store_cpu()?.saturating_sub(store_cpu).as_secs_f64() / healthy.seconds;
-    let connections = servers.connections()?;
+    let (connections, scripts) = (servers.connections()?, servers.scripts()?);
     let memory = fleet.memory()?;
 
     eprintln!("fleet: killing and pausing gateways");
@@ -127,7 +128,7 @@ pub(crate) fn run(binary: &Path, replicas: usize, duration: Duration, seed: u64)
         "connections of {replicas} gateways: {of_store} at the store, {of_redis} at redis, {of_postgres} at postgres"
     );
     println!(
-        "CPU: the store {:.1} %, all gateways {:.0} % of a core",
+        "CPU: the store {:.2} %, all gateways {:.0} % of a core; its scripts until then: {scripts}",
         store_cpu * 100.0,
         cpu * 100.0
     );

@@ -107,6 +107,14 @@ impl Servers {
         proc::own_cpu(pid)
     }
 
+    /// The scripts that the store has run, and how long each has taken in microseconds.
+    pub(super) fn scripts(&self) -> Result<String> {
+        let stats = self.store.lock().command(&["INFO", "commandstats"])?;
+        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:"));
+        let fields = line.unwrap_or_default().split(',');
+        Ok(fields.take(3).collect::<Vec<_>>().join(", "))
+    }
+
     /// Stops the backend Redis.
     pub(super) fn stop_redis(&self) {
         self.may_fail.begin();

@@ -159,10 +159,10 @@ impl SharedCheck {
         let lease_age_expiry = [lease.to_string(), age.to_string(), expiry.to_string()];
         let [lease, age, expiry] = &lease_age_expiry;
         let home = [as_micros(AT_HOME).to_string(), as_micros(REACTION).to_string()];
-        let (process, channel) = (self.store.process(), &*self.channel);
+        let (process, prefix) = (self.store.process(), self.store.prefix());
         let latest = self.store.latest_reply().to_string();
         let [at_home, reaction] = &home;
-        let arguments = [&*owner, lease, age, expiry, process, at_home, reaction, channel, &latest];
+        let arguments = [&*owner, lease, age, expiry, process, at_home, reaction, prefix, &latest];
         let Some((reply, now)) = self.store.call(&ACQUIRE, &self.key, &arguments).await else {
             return Acquired::Unavailable;
         };
@@ -187,11 +187,8 @@ impl SharedCheck {
     /// Receives a record that was published, or what another replica asks for.
     pub(super) fn receive(&self, record: &[u8]) {
         let Some(listener) = self.listener.upgrade() else { return };
-        if let Some(asked) = record.strip_prefix(b"?") {
-            if asked == self.store.process().as_bytes() {
-                listener.run();
-            }
-            return;
+        if record == b"?" {
+            return listener.run();
         }
         match self.read(record) {
             Some(run) => listener.receive(run),

@@ -18,7 +18,7 @@ macro_rules! script {
 /// Returns the record if it is younger than `ARGV[3]`, or else the lease for the owner `ARGV[1]`, or how long another owner holds it.
 ///
 /// A lease lasts `ARGV[2]`. It is not given to its own owner again, so that a repeated request changes nothing.
-/// If another process than `ARGV[5]` ran the check less than `ARGV[6]` ago, that is asked through the channel `ARGV[8]` to run it again, and gets the lease if it reacts within `ARGV[7]`.
+/// If another process than `ARGV[5]` ran the check less than `ARGV[6]` ago, that is asked, through its own channel, which begins with `ARGV[8]`, to run it again, and gets the lease if it reacts within `ARGV[7]`.
 /// After `ARGV[9]`, unless that is 0, the replica has stopped waiting: it gets nothing, since others would wait for its lease.
 pub(super) static ACQUIRE: Script = script!(
     "local f = redis.call('HMGET', KEYS[1], 'completed', 'record', 'owner', 'until', 'fence', 'home', 'asked')
@@ -42,7 +42,7 @@ if left <= 0 then
     end
     if since > 10 * wait then
       redis.call('HSET', KEYS[1], 'asked', text(now))
-      redis.call('PUBLISH', ARGV[8], KEYS[1] .. '\\n?' .. f[6])
+      redis.call('PUBLISH', ARGV[8] .. ':' .. f[6], KEYS[1] .. '\\n?')
       return {'held', text(now), text(wait)}
     end
   end

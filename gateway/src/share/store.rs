@@ -198,11 +198,15 @@ impl Store {
         }
     }
 
-    /// The channels of all checks.
+    /// The channels of all checks, and that of this process, in which only it is asked to run one.
     fn channels(&self) -> BTreeSet<String> {
         let checks = self.checks.lock();
         let checks = checks.values().filter_map(Weak::upgrade);
-        checks.map(|check| check.channel().to_owned()).collect()
+        let mut channels: BTreeSet<_> = checks.map(|check| check.channel().to_owned()).collect();
+        if !channels.is_empty() {
+            channels.insert(format!("{}:{}", self.prefix, self.process));
+        }
+        channels
     }
 
     fn receive(&self, message: &Message) {

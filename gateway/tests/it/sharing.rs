@@ -46,6 +46,9 @@ fn one_gateway_of_a_fleet_asks_the_backend_and_the_others_have_no_connection_to_
     assert!(calls.contains("cmdstat_set:calls=1,"), "{calls}");
     let connections = || fleet.each_ref().map(|gateway| gateway.connections(&[backend.port()])[0]);
     assert_eq!(connections(), [1, 0, 0]);
+    // What one gateway is asked to run is not sent to the others.
+    let channels = store.command(&["PUBSUB", "CHANNELS"]).unwrap();
+    assert_eq!(channels.lines().count(), 1 + fleet.len(), "{channels}");
     backend.server.stop();
     let fresh = fleet[0].report_with(TOKEN, &["Cache-Control: no-cache"]);
     let refused = format!("(127.0.0.1:{})", backend.port());

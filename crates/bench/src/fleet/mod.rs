@@ -98,7 +98,7 @@ pub(crate) fn run(binary: &Path, replicas: usize, duration: Duration, seed: u64)
     let again = again.elapsed();
     let healed = fleet.measure(&servers, || sleep(duration.mul_f64(0.25)))?;
     let starts: Vec<_> = fleet.replicas.iter().map(|it| it.start.as_secs_f64()).collect();
-    let [wrong, late] = fleet.callers.defects();
+    let ([wrong, late], answers) = (fleet.callers.defects(), fleet.callers.answers());
     let (summary, total) = (fleet.callers.summary(), fleet.start);
     fleet.stop(&runtime)?;
 
@@ -119,7 +119,7 @@ pub(crate) fn run(binary: &Path, replicas: usize, duration: Duration, seed: u64)
             measured: Measurement::exact(number(count)),
             unit: "",
             bound: Bound::AtMost(0.0),
-            detail: String::new(),
+            detail: format!("of {answers}"),
         });
     }
     println!("{}", table(&figures));

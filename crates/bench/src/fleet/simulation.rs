@@ -32,7 +32,7 @@ const PAUSES: [Time; 2] = [100_000, 10 * SECOND];
 /// The measured times, in microseconds: of one way to the store, of a script, of sending one message, and of a run.
 const ONE_WAY: std::ops::Range<Time> = 50..250;
 const SCRIPT: f64 = 25.0;
-const MESSAGE: f64 = 2.0;
+const MESSAGE: f64 = 8.0;
 const RUN: std::ops::Range<Time> = 300..3_000;
 
 /// The phases of a simulation.
@@ -311,10 +311,7 @@ impl Simulation {
             }
             if since > 10 * REACTION {
                 self.record.asked = Some(done);
-                // Every replica receives the message.
-                self.send_to_all(|_| None);
-                let arrives = whole(self.busy_until) - self.now + way;
-                self.after(arrives, Event::Asked(home));
+                self.send(home, Event::Asked(home));
                 return self.after(reply_after, Event::Held(replica, REACTION));
             }
         }
@@ -333,22 +330,19 @@ impl Simulation {
         }
         self.record.completed = Some(completed);
         self.record.owner = None;
-        self.send_to_all(|replica| Some(Event::Result(replica, completed)));
+        for replica in 0..self.replicas.len() {
+            self.send(replica, Event::Result(replica, completed));
+        }
     }
 
-    /// Sends a message to each replica that uses the store, one after the other.
-    fn send_to_all(&mut self, event: impl Fn(usize) -> Option<Event>) {
-        for replica in 0..self.replicas.len() {
-            if !self.replicas[replica].has_store {
-                continue;
-            }
+    /// Sends a message to a replica, if that uses the store.
+    fn send(&mut self, replica: usize, event: Event) {
+        if self.replicas[replica].has_store {
             self.counts.messages += 1;
             self.counts.busy += MESSAGE;
             self.busy_until += MESSAGE;
-            if let Some(event) = event(replica) {
-                let delay = whole(self.busy_until).saturating_sub(self.now) + self.one_way();
-                self.after(delay, event);
-            }
+            let delay = whole(self.busy_until).saturating_sub(self.now) + self.one_way();
+            self.after(delay, event);
         }
     }
 

@@ -31,7 +31,7 @@ const PAUSES: [Time; 2] = [100_000, 10 * SECOND];
 
 /// The measured times, in microseconds: of one way to the store, of a script, of sending one message, and of a run.
 const ONE_WAY: std::ops::Range<Time> = 50..250;
-const SCRIPT: f64 = 25.0;
+const SCRIPT: f64 = 100.0;
 const MESSAGE: f64 = 8.0;
 const RUN: std::ops::Range<Time> = 300..3_000;
 

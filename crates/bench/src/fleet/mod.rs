@@ -65,7 +65,7 @@ pub(crate) fn run(binary: &Path, replicas: usize, duration: Duration, seed: u64)
     eprintln!("fleet: {replicas} gateways, {} s, with the seed {seed}", duration.as_secs());
     let runtime = Builder::new_multi_thread().enable_all().build().context("create a runtime")?;
     let findings = Arc::new(Findings::new("fleet"));
-    let servers = Arc::new(Servers::start()?);
+    let servers = Arc::new(Servers::start(replicas)?);
     let start = |count, is_shared| {
         let config = servers.config(is_shared);
         Fleet::start(binary, count, replicas, &config, &servers, &findings, &runtime)

@@ -43,10 +43,12 @@ pub(super) struct Runs {
 }
 
 impl Servers {
-    pub(super) fn start() -> Result<Self> {
+    /// Starts the servers for this many gateways.
+    pub(super) fn start(gateways: usize) -> Result<Self> {
         eprintln!("fleet: starting the servers");
         let (store, redis) = (Redis::start(&[])?, Redis::start(&[])?);
-        let postgres = Postgres::start(&[])?;
+        // Without the store, every gateway has connections of its own: one in use, one that replaces it.
+        let postgres = Postgres::start(&[&format!("max_connections = {}", 2 * gateways + 100)])?;
         let proxy = |port, patterns: &[&str]| {
             CountingProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), patterns)
         };

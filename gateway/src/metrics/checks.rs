@@ -19,10 +19,7 @@ use crate::runner::{CheckSample, Durations, RunResult};
 pub(super) fn families() -> impl Iterator<Item = &'static Family> {
     let of_checks = OF_CHECKS.iter().map(|(family, _)| family);
     let of_namespaces = OF_NAMESPACES.iter().map(|(family, _)| family);
-    of_checks
-        .chain(of_namespaces)
-        .chain([&SHARE_STORE_UP])
-        .chain(observations::FAMILIES.iter().copied())
+    of_checks.chain(of_namespaces).chain(observations::FAMILIES.iter().copied())
 }
 
 /// Writes the series of a check.
@@ -100,7 +97,7 @@ const OF_CHECKS: &[(Family, Write)] = &[
     (
         Family::gauge(
             "health_gateway_check_shared",
-            &["gateway_namespace", "component", "check"],
+            check_labels!(),
             "Whether the last result of a check with shared results is another replica's.",
         ),
         |check, series| {
@@ -110,8 +107,8 @@ const OF_CHECKS: &[(Family, Write)] = &[
     ),
 ];
 
-/// A family of namespaces, and the value of one.
-type OfNamespace = (Family, fn(&NamespaceSample) -> Value);
+/// A family of namespaces, and the value of one, if it has one.
+type OfNamespace = (Family, fn(&NamespaceSample) -> Option<Value>);
 
 /// The families of namespaces.
 const OF_NAMESPACES: &[OfNamespace] = &[
@@ -121,7 +118,7 @@ const OF_NAMESPACES: &[OfNamespace] = &[
             &["gateway_namespace"],
             "Whether the current files and secrets of a namespace are in use, and not rejected.",
         ),
-        |sample| Value::Count(flag(!sample.reload.is_rejected)),
+        |sample| Some(Value::Count(flag(!sample.reload.is_rejected))),
     ),
     (
         Family::gauge(
@@ -129,7 +126,7 @@ const OF_NAMESPACES: &[OfNamespace] = &[
             &["gateway_namespace"],
             "When the configuration in use was loaded.",
         ),
-        |sample| Value::Seconds(timestamp(sample.reload.installed)),
+        |sample| Some(Value::Seconds(timestamp(sample.reload.installed))),
     ),
     (
         Family::gauge(
@@ -137,15 +134,20 @@ const OF_NAMESPACES: &[OfNamespace] = &[
             &["gateway_namespace"],
             "Secrets that could not be read from Vault the last time.",
         ),
-        |sample| Value::Count(sample.reload.unreadable_secrets.try_into().unwrap_or(u64::MAX)),
+        |sample| {
+            let count = sample.reload.unreadable_secrets.try_into().unwrap_or(u64::MAX);
+            Some(Value::Count(count))
+        },
+    ),
+    (
+        Family::gauge(
+            "health_gateway_share_store_up",
+            &["gateway_namespace"],
+            "Whether the store of shared results is available.",
+        ),
+        |sample| sample.share_store_up.map(|is_up| Value::Count(flag(is_up))),
     ),
 ];
-
-const SHARE_STORE_UP: Family = Family::gauge(
-    "health_gateway_share_store_up",
-    &["gateway_namespace"],
-    "Whether the store of shared results is available.",
-);
 
 /// A value in the unit of its metric.
 #[derive(Clone, Copy, Debug)]
@@ -192,14 +194,9 @@ fn encode(samples: &[NamespaceSample], mut encoder: DescriptorEncoder<'_>) -> fm
     for (family, value) in OF_NAMESPACES {
         let mut family = family.encode(&mut encoder)?;
         for sample in samples {
-            let labels = [("gateway_namespace", sample.name.as_str())];
-            gauge(&mut family, &labels, &value(sample))?;
-        }
-    }
-    let mut stores = SHARE_STORE_UP.encode(&mut encoder)?;
-    for NamespaceSample { name, share_store_up, .. } in samples {
-        if let Some(is_up) = share_store_up {
-            gauge(&mut stores, &[("gateway_namespace", name.as_str())], &flag(*is_up))?;
+            if let Some(value) = value(sample) {
+                gauge(&mut family, &[("gateway_namespace", sample.name.as_str())], &value)?;
+            }
         }
     }
     observations::encode(samples, &mut encoder)

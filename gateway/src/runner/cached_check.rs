@@ -238,6 +238,7 @@ impl CachedCheck {
         severity: Severity,
         maintenance_until: Option<SystemTime>,
         interval: Duration,
+        is_shared: bool,
     ) -> CheckOverview {
         let state = self.state.lock();
         let last = |outcome: &Outcome| LastRun {
@@ -252,7 +253,7 @@ impl CachedCheck {
             severity,
             maintenance_until,
             interval,
-            is_shared: false,
+            is_shared,
             limits: self.limits,
             last: state.last.as_ref().map(last),
             observations: state.observations.clone(),

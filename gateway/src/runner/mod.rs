@@ -330,10 +330,8 @@ impl RunnerCheck {
 
     fn overview(&self, kind: &'static str, now: SystemTime) -> CheckOverview {
         let maintenance_until = self.maintenance_until.filter(|_| self.is_in_maintenance(now));
-        let mut overview =
-            self.cached.overview(kind, self.severity, maintenance_until, self.interval());
-        overview.is_shared = self.is_shared;
-        overview
+        let (severity, interval) = (self.severity, self.interval());
+        self.cached.overview(kind, severity, maintenance_until, interval, self.is_shared)
     }
 
     fn interval(&self) -> Duration {

@@ -33,4 +33,4 @@ pub use connect_params::{SentinelSettings, has_scheme, is_encrypted};
 pub use grants::literal_pattern;
 pub use parameters::PARAMETERS;
 pub use script::Script;
-pub use subscription::{Message, Subscription};
+pub use subscription::Subscription;

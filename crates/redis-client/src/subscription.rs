@@ -26,15 +26,6 @@ pub struct Subscription {
     stream: Arc<StreamState>,
 }
 
-/// A message of a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// The channel that it was published on.
-    pub channel: String,
-    /// Its content.
-    pub payload: Vec<u8>,
-}
-
 impl Subscription {
     /// Connects to a server of the deployment, and subscribes to `channels`.
     pub(crate) async fn open(
@@ -98,12 +89,11 @@ impl Subscription {
         added.map_err(|_| Failure::new(SUBSCRIBE, self.end()))
     }
 
-    /// The next message, or the failure that has ended the connection.
-    pub async fn next(&mut self) -> Result<Message, Failure> {
+    /// The content of the next message, or the failure that has ended the connection.
+    pub async fn next(&mut self) -> Result<Vec<u8>, Failure> {
         let message = self.messages.next().await;
         let message = message.ok_or_else(|| Failure::new(SUBSCRIBE, self.end()))?;
-        let channel = message.get_channel_name().to_owned();
-        Ok(Message { channel, payload: message.get_payload_bytes().to_owned() })
+        Ok(message.get_payload_bytes().to_owned())
     }
 
     fn end(&self) -> Cause {

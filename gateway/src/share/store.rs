@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use probe::{Failure, Grant, Steps};
-use redis_client::{Command, Message, Redis, Reply, Script, Subscription, literal_pattern};
+use redis_client::{Command, Redis, Reply, Script, Subscription, literal_pattern};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -209,9 +209,9 @@ impl Store {
         channels
     }
 
-    fn receive(&self, message: &Message) {
-        let Some(at) = message.payload.iter().position(|byte| *byte == b'\n') else { return };
-        let (key, record) = (&message.payload[..at], &message.payload[at + 1..]);
+    fn receive(&self, message: &[u8]) {
+        let Some(at) = message.iter().position(|byte| *byte == b'\n') else { return };
+        let (key, record) = (&message[..at], &message[at + 1..]);
         let Ok(key) = std::str::from_utf8(key) else { return };
         let check = self.checks.lock().get(key).and_then(Weak::upgrade);
         if let Some(check) = check {

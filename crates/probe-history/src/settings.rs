@@ -129,6 +129,7 @@ pub(crate) fn shared_client(
     let is_https = url.scheme() == "https";
     tls.expect_use(fields, is_https, "a `url` that begins with `https`")?;
     let authority = url.authority(if is_https { 443 } else { 80 });
-    let key = format!("{}://{authority};{}", url.scheme(), tls.identity().expose());
-    Some(shared.get_or_insert(&Secret::unmasked(key), || Client::new(url, tls)))
+    let (scheme, identity) = (url.scheme(), tls.identity());
+    let key = Secret::formatted(format_args!("{scheme}://{authority};{}", identity.expose()));
+    Some(shared.get_or_insert(&key, || Client::new(url, tls)))
 }

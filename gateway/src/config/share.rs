@@ -44,6 +44,7 @@ pub(super) fn read(
     });
     fields.finish();
     let redis = redis.filter(|_| is_prefix)?;
-    let key = format!("{}\0{prefix}\0{:?}", redis.identity().expose(), reconnect?);
-    Some(shared.get_or_insert(&Secret::unmasked(key), || Store::new(redis, prefix)))
+    let identity = redis.identity();
+    let key = Secret::formatted(format_args!("{}\0{prefix}\0{:?}", identity.expose(), reconnect?));
+    Some(shared.get_or_insert(&key, || Store::new(redis, prefix)))
 }

@@ -72,7 +72,7 @@ impl TlsSettings {
                 fields.error(key, format!("expected `{other}` beside it"));
             }
         }
-        let identity = Secret::unmasked(format!(
+        let identity = Secret::formatted(format_args!(
             "ca={};certificate={};private_key={};min_certificate_validity={:?}",
             authorities.as_deref().unwrap_or_default(),
             certificate.as_deref().unwrap_or_default(),

@@ -1,11 +1,11 @@
 //! `bench`: measures the release binary against its bounds and a peer, on the real backends.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use stack::{Backends, Error, Mode, Result};
+use stack::{Backends, Mode, Result};
 
-use crate::{cargo, release};
+use crate::{cargo, program, release};
 
 /// Prints the table of figures; a bound that is missed by more than the noise is an error.
 pub(crate) fn run(json: Option<&Path>, only: &[String]) -> Result<()> {
@@ -15,20 +15,14 @@ pub(crate) fn run(json: Option<&Path>, only: &[String]) -> Result<()> {
     // One of the rows pauses a private Redis.
     Backends::named(&["redis".to_owned()]).install()?;
     let mut command = Command::new(bench);
-    command.arg("run").arg("--gateway").arg(gateway).stdin(Stdio::null());
+    command.arg("run").arg("--gateway").arg(gateway);
     for row in only {
         command.args(["--only", row]);
     }
     if let Some(json) = json {
         command.arg("--json").arg(json);
     }
-    let status =
-        command.status().map_err(|error| Error::new(format!("start the bench: {error}")))?;
-    match status.code() {
-        Some(0) => Ok(()),
-        Some(1) => Err(Error::new("a bound is missed by more than the noise")),
-        _ => Err(Error::new("the bench failed")),
-    }
+    program::run(&mut command, "bench", None, "a bound is missed by more than the noise")
 }
 
 /// Builds the bench, and returns its path.

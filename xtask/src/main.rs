@@ -15,6 +15,7 @@ mod gateway;
 mod image;
 mod manifests;
 mod new_probe;
+mod program;
 mod release;
 mod screenshots;
 mod soak;

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Context, Result};
 use crate::figure::{Verdict, json, table};
@@ -54,12 +54,8 @@ enum Task {
         /// The gateway's binary.
         #[arg(long, value_name = "FILE")]
         gateway: PathBuf,
-        /// How long to run.
-        #[arg(long, value_name = "NUMBER")]
-        minutes: u64,
-        /// The seed of all random choices, to repeat those of an earlier run.
-        #[arg(long, value_name = "NUMBER")]
-        seed: Option<u64>,
+        #[command(flatten)]
+        limits: RunLimits,
     },
     /// Run many gateways that share results, under faults; fail if they run checks more often than one, or answer wrongly.
     Fleet {
@@ -69,24 +65,16 @@ enum Task {
         /// How many gateways to run.
         #[arg(long, value_name = "NUMBER")]
         replicas: usize,
-        /// How long to run them.
-        #[arg(long, value_name = "NUMBER")]
-        minutes: u64,
-        /// The seed of all random choices, to repeat those of an earlier run.
-        #[arg(long, value_name = "NUMBER")]
-        seed: Option<u64>,
+        #[command(flatten)]
+        limits: RunLimits,
     },
-    /// Simulate a fleet that shares the runs of one check.
+    /// Simulate a fleet that shares the runs of one check; each phase takes the whole time.
     Simulate {
         /// How many gateways there are.
         #[arg(long, value_name = "NUMBER")]
         replicas: usize,
-        /// How long each phase takes, in simulated time.
-        #[arg(long, value_name = "NUMBER")]
-        minutes: u64,
-        /// The seed of all random choices, to repeat those of an earlier simulation.
-        #[arg(long, value_name = "NUMBER")]
-        seed: Option<u64>,
+        #[command(flatten)]
+        limits: RunLimits,
     },
     /// Run the bare HTTP server that the gateway is compared with.
     #[command(hide = true)]
@@ -101,21 +89,36 @@ enum Task {
     Floor,
 }
 
+#[derive(Args)]
+struct RunLimits {
+    /// How long to run.
+    #[arg(long, value_name = "NUMBER")]
+    minutes: u64,
+    /// The seed of all random choices, to repeat those of an earlier run.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+}
+
+impl RunLimits {
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.minutes * 60)
+    }
+
+    /// The given seed or a random one.
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| rand::random::<u32>().into())
+    }
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Run { gateway, json, only } => run(gateway, json, &only),
-        Task::Soak { gateway, minutes, seed } => {
-            let duration = Duration::from_secs(minutes * 60);
-            soak::run(&gateway, duration, seed.unwrap_or_else(|| rand::random::<u32>().into()))
+        Task::Soak { gateway, limits } => soak::run(&gateway, limits.duration(), limits.seed()),
+        Task::Fleet { gateway, replicas, limits } => {
+            fleet::run(&gateway, replicas, limits.duration(), limits.seed())
         }
-        Task::Fleet { gateway, replicas, minutes, seed } => {
-            let duration = Duration::from_secs(minutes * 60);
-            let seed = seed.unwrap_or_else(|| rand::random::<u32>().into());
-            fleet::run(&gateway, replicas, duration, seed)
-        }
-        Task::Simulate { replicas, minutes, seed } => {
-            let seed = seed.unwrap_or_else(|| rand::random::<u32>().into());
-            fleet::simulation::print(replicas, Duration::from_secs(minutes * 60), seed);
+        Task::Simulate { replicas, limits } => {
+            fleet::simulation::print(replicas, limits.duration(), limits.seed());
             Ok(true)
         }
         Task::Bare { listen, body } => http::bare::serve(listen, &body).map(|()| true),

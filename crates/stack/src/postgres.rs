@@ -87,13 +87,13 @@ impl Postgres {
     /// Restarts the server without transaction identifiers to assign, until the replication slot `hold` is dropped and the automatic vacuum has run. It needs `wal_level = logical`.
     pub fn use_up_transaction_ids(&mut self) -> Result<()> {
         // Three millions before the wraparound, the server refuses to assign any.
-        const MOST: u64 = (1 << 31) - 3_000_000;
+        const LIMIT: u64 = (1 << 31) - 3_000_000;
         // As long as a slot needs old rows, the automatic vacuum cannot help.
         let hold = "SELECT pg_create_logical_replication_slot('hold', 'pgoutput'); CHECKPOINT";
         self.sql("postgres", hold)?;
         let oldest = "SELECT min(datfrozenxid::text::bigint) FROM pg_database";
         let oldest = self.sql("postgres", oldest)?;
-        let next = MOST + oldest.parse::<u64>().context(|| format!("read {oldest}"))?;
+        let next = LIMIT + oldest.parse::<u64>().context(|| format!("read {oldest}"))?;
         self.server.stop();
         // The states of a million transactions are in one file.
         self.write(&format!("pg_xact/{:04X}", next >> 20), &"\0".repeat(1 << 18))?;

@@ -5,12 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, header};
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +17,7 @@ use crate::fleet::replica::Replica;
 use crate::fleet::servers::{ANSWER_TIMEOUT, MAX_AGE, Servers};
 use crate::gateway::TOKEN;
 use crate::http::client::check_results;
+use crate::http::sender::{Sender, connect};
 use crate::measure::{ms, times};
 
 /// How often each caller asks.
@@ -29,7 +27,6 @@ const DEADLINE: Duration = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(2))
 /// How long a failure may be reported after the backend has been started again: a run takes less.
 const ROOM: Duration = Duration::from_millis(500);
 
-type Sender = SendRequest<Empty<Bytes>>;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Callers of a fleet, or as many of one gateway.
@@ -184,7 +181,7 @@ async fn exchange(replica: &Replica, kept: &mut Option<Sender>) -> Result<Answer
     }
     let mut sender = match sender {
         Some(sender) => sender,
-        None => connect(replica).await?,
+        None => connect(replica.address).await?,
     };
     let request = Request::get(format!("/api/health/{TOKEN}/"))
         .header(header::HOST, "fleet")
@@ -198,13 +195,4 @@ async fn exchange(replica: &Replica, kept: &mut Option<Sender>) -> Result<Answer
     }
     let age = head.headers.get(header::AGE).map_or(Ok("0"), |age| age.to_str())?.parse()?;
     Ok(Answer { age, body })
-}
-
-async fn connect(replica: &Replica) -> Result<Sender, Error> {
-    let stream = TcpStream::connect(replica.address).await?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // An error of the connection is one of the request as well.
-    tokio::spawn(async { drop(connection.await) });
-    Ok(sender)
 }

@@ -37,7 +37,7 @@ const GROUP: usize = 4;
 /// The names of the checks.
 const CHECKS: [&str; 2] = ["redis", "postgres"];
 /// How often the fleet may run a check for each run of one gateway.
-const MOST: f64 = 1.1;
+const MAX_RUNS: f64 = 1.1;
 /// Longer than the gateways take to use the store again: they reconnect after pauses of at most 10 seconds.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -181,7 +181,7 @@ fn against_one(when: &str, span: &Span, one: &Span, check: usize) -> Figure {
         name: format!("runs of {} {when}", CHECKS[check]),
         measured: Measurement { value, noise },
         unit: "×",
-        bound: Bound::AtMost(MOST),
+        bound: Bound::AtMost(MAX_RUNS),
         detail: format!(
             "{runs} in {:.0} s, of one gateway {runs_of_one} in {:.0} s",
             span.seconds, one.seconds
@@ -196,7 +196,7 @@ fn without_store(span: &Span, check: usize) -> Figure {
         name: format!("runs of {} for each request without the store", CHECKS[check]),
         measured: Measurement::exact(number(runs) / number(answers.max(1))),
         unit: "",
-        bound: Bound::AtMost(MOST),
+        bound: Bound::AtMost(MAX_RUNS),
         detail: format!("{runs} in {:.0} s, for {answers} requests", span.seconds),
     }
 }

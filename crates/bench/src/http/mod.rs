@@ -3,3 +3,4 @@
 pub(crate) mod bare;
 pub(crate) mod client;
 pub(crate) mod load;
+pub(crate) mod sender;

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -22,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::findings::Findings;
 use crate::http::client::check_results;
+use crate::http::sender::{Sender, connect};
 use crate::measure::{ms, times};
 use crate::soak::ANSWER_TIMEOUT;
 use crate::soak::rotation::Rotation;
@@ -37,8 +36,6 @@ const MAX_WAIT: u64 = 300;
 /// The longest status, in characters.
 const MAX_STATUS: usize = 300;
 const REFUSED: &str = r#"{"detail":"Method \"GET\" not allowed."}"#;
-
-type Sender = SendRequest<Empty<Bytes>>;
 
 /// The kinds of requests, in plural for the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -207,17 +204,8 @@ impl Callers {
         {
             return Ok(answer);
         }
-        let sender = self.connect().await.map_err(|error| format!("connect: {error}"))?;
+        let sender = connect(self.address).await.map_err(|error| format!("connect: {error}"))?;
         self.send(sender, request.clone()).await.map_err(|error| format!("no answer: {error:?}"))
-    }
-
-    async fn connect(&self) -> Result<Sender, Box<dyn std::error::Error + Send + Sync>> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // An error of the connection is one of the request as well.
-        tokio::spawn(async { drop(connection.await) });
-        Ok(sender)
     }
 
     async fn send(

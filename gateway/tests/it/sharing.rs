@@ -21,7 +21,7 @@ fn signal(gateway: &Gateway, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// Requests a report whose answer is not awaited.
+/// Requests a report without awaiting the answer.
 fn request(gateway: &Gateway) -> TcpStream {
     send(gateway.address, "GET", &format!("/api/health/{TOKEN}/"), &[]).expect("a connection")
 }

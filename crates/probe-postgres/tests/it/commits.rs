@@ -142,7 +142,7 @@ async fn concurrent_checks_share_one_write() {
         let component = component_sharing(&KIND, "postgres", &toml, &shared);
         checks(&component).remove(0).1
     });
-    // The second run ends later than the first one, whose write it waited for.
+    // The second run ends later than the first one, since it waited for its write.
     let lost = |check| check_lost_within(SLOW_DEADLINE * 3, check, server.port());
     let second = async {
         wait_until_busy(&server).await;

@@ -4,14 +4,16 @@
 //! With `--count NAME TIMES`, the binary runs one of them so many times and nothing else, for callgrind to count instructions: see docs/performance.md.
 #![expect(clippy::expect_used, reason = "a benchmark ends by panicking")]
 
+use std::future::ready;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::Criterion;
 use gateway::http::{Arrival, ReportSource, app};
+use gateway::maybe_ready::MaybeReady;
 use gateway::namespace::Namespace;
 use gateway::namespaces::Namespaces;
 use gateway::overview::Overview;
@@ -85,8 +87,8 @@ fn report(components: impl Fn() -> Arc<Components> + Send + Sync + 'static) -> B
     let runtime = runtime();
     let mut app = app(Arc::new(FixedSource(Arc::new(components))));
     Box::new(move || {
-        let arrival = Arrival { peer: PEER, at: Instant::now() };
-        let request = Request::get(format!("/api/health/{TOKEN}/")).extension(arrival).body(());
+        let uri = format!("/api/health/{TOKEN}/").parse().expect("a URI");
+        let request = Request::get("/").extension(Arrival::new(PEER, uri)).body(());
         let response = runtime.block_on(async {
             app.ready().await.expect("it is always ready").call(request.expect("a request")).await
         });
@@ -134,8 +136,13 @@ struct FixedSource(Arc<dyn Fn() -> Arc<Components> + Send + Sync>);
 impl ReportSource for FixedSource {
     type Namespace = Self;
 
-    async fn authorize(&self, token: &str, _: Option<&[u8]>, _: IpAddr) -> Option<Self> {
-        (token == TOKEN).then(|| self.clone())
+    fn authorize(
+        self: &Arc<Self>,
+        token: &str,
+        _: Option<&[u8]>,
+        _: IpAddr,
+    ) -> MaybeReady<Option<Self>> {
+        MaybeReady::Left(ready((token == TOKEN).then(|| Self::clone(self))))
     }
 
     fn name(_: &Self) -> String {
@@ -150,8 +157,9 @@ impl ReportSource for FixedSource {
         Duration::from_secs(10)
     }
 
-    async fn report(namespace: &Self, _: RunOptions) -> Report {
-        Report { components: namespace.0(), age: None, has_critical_failure: false }
+    fn report(namespace: &Self, _: RunOptions) -> MaybeReady<Report> {
+        let components = namespace.0();
+        MaybeReady::Left(ready(Report { components, age: None, has_critical_failure: false }))
     }
 
     fn overview(_: &Self) -> Overview {

@@ -23,7 +23,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
-use crate::http::{self as server, ServerLimits};
+use crate::http::{self as server, Arrival, ServerLimits};
 use crate::metrics::{Exposition, Metrics};
 
 /// How long [`healthcheck`] waits for a connection and for each part of the response, which depends on no backend.
@@ -162,7 +162,7 @@ impl hyper::body::Body for Body {
 
 /// Responds to `HEAD` as to `GET`. The server leaves out the body.
 fn respond(request: &Request<()>, state: &State<'_>) -> Response<Body> {
-    let path = request.uri().path();
+    let path = request.extensions().get().map_or("", |arrival: &Arrival| arrival.target.path());
     let known = ["/livez", "/readyz", "/tasks", "/version", "/metrics"].contains(&path);
     let allowed = matches!(*request.method(), Method::GET | Method::HEAD);
     if path == "/metrics" && allowed {

@@ -9,6 +9,7 @@ pub mod config_report;
 pub mod http;
 pub mod kinds;
 pub mod log;
+pub mod maybe_ready;
 pub mod metrics;
 pub mod namespace;
 pub mod namespaces;

@@ -1,8 +1,10 @@
 //! A running namespace: its access tokens, and the checks of its current configuration.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::future::Either;
 use http::StatusCode;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use subtle::Choice;
@@ -10,10 +12,11 @@ use tokio::task::JoinSet;
 use vault_client::Session;
 
 use crate::config::{Authorization, Configuration};
+use crate::maybe_ready::MaybeReady;
 use crate::overview::Overview;
 use crate::refresh::RefreshHandle;
 use crate::report::Report;
-use crate::runner::{CheckSample, ConcurrencyLimit, RunOptions, Runner};
+use crate::runner::{CheckSample, ConcurrencyLimit, RunOptions, RunReport, Runner};
 use crate::share::Store;
 use crate::tokens::{Digest, Tokens};
 
@@ -147,12 +150,12 @@ impl Namespace {
 
     /// The status code of an answer in which something is not working.
     pub fn failure_status(&self) -> StatusCode {
-        self.snapshot().failure_status
+        self.snapshot.read().failure_status
     }
 
     /// The time limit of an answer.
     pub fn answer_timeout(&self) -> Duration {
-        self.snapshot().answer_timeout
+        self.snapshot.read().answer_timeout
     }
 
     /// The names of all components, and of the checks in their groups, such as `cache.data`.
@@ -169,17 +172,23 @@ impl Namespace {
         let snapshot = self.snapshot();
         let part = (!only.is_empty()).then(|| snapshot.runner.only(only));
         let runner = part.as_ref().unwrap_or(&snapshot.runner);
-        let report = self.run(runner, options).await;
+        let report = self.finish(runner.run(options).await);
         (report, self.sample_of(&snapshot, runner, SystemTime::now()))
     }
 
-    /// Runs every check.
-    pub async fn report(&self, options: RunOptions) -> Report {
-        self.run(&self.snapshot().runner, options).await
+    /// Runs every check, unless the results of the last runs may be served.
+    pub fn report(self: &Arc<Self>, options: RunOptions) -> MaybeReady<Report> {
+        let snapshot = self.snapshot();
+        if let Some(cached) = snapshot.runner.cached(options) {
+            return Either::Left(ready(self.finish(cached)));
+        }
+        let namespace = self.clone();
+        let run = async move { namespace.finish(snapshot.runner.run(options).await) };
+        Either::Right(Box::pin(run))
     }
 
-    async fn run(&self, runner: &Runner, options: RunOptions) -> Report {
-        let run = runner.run(options).await;
+    /// Returns the report of a run, and requests a refresh if it indicates outdated credentials.
+    fn finish(&self, run: RunReport) -> Report {
         if run.refused {
             self.refresh_rejected();
         }
@@ -213,7 +222,7 @@ impl Namespace {
     /// Whether a request with this token in its path, and this one in its header, is authorized.
     pub(crate) fn verify(&self, path: &Digest, header: Option<&Digest>) -> Choice {
         let tokens = self.tokens();
-        let header = match (self.snapshot().authorization, header) {
+        let header = match (self.snapshot.read().authorization, header) {
             (Authorization::Ignored, _) | (Authorization::Optional, None) => Choice::from(1),
             (Authorization::Required, None) => Choice::from(0),
             (_, Some(header)) => tokens.verify(header),

@@ -1,13 +1,14 @@
 //! All namespaces of this process: opened from files and folders, found by their access tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
@@ -15,6 +16,7 @@ use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
 use crate::blocking;
 use crate::config::{ConfigError, list_followed, load_all};
+use crate::maybe_ready::MaybeReady;
 use crate::namespace::Namespace;
 use crate::rate_limit::RateLimit;
 use crate::reloader::{Loaded, ReloadContext, Reloader, SharedPath};
@@ -102,19 +104,20 @@ impl Namespaces {
     /// `header` is the credential of an `Authorization: JWT` header.
     /// An unknown token may have been set in Vault a moment ago, so secrets are read again before it is rejected.
     /// Repeated wrong tokens from one address are answered with increasing delays, and rejected at once beyond a number each second.
-    pub async fn authorize(
-        &self,
+    pub fn authorize(
+        self: &Arc<Self>,
         token: &str,
         header: Option<&[u8]>,
         peer: IpAddr,
-    ) -> Option<Arc<Namespace>> {
+    ) -> MaybeReady<Option<Arc<Namespace>>> {
         let (token, header) = (Digest::of(token.as_bytes()), header.map(Digest::of));
         let found = self.find(&token, header.as_ref());
         if found.is_some() {
-            return found;
+            return Either::Left(ready(found));
         }
-        // Boxed, so that requests with a known token do not allocate the state of the slow path.
-        Box::pin(self.find_new(&token, header.as_ref(), peer)).await
+        let namespaces = self.clone();
+        let find_new = async move { namespaces.find_new(&token, header.as_ref(), peer).await };
+        Either::Right(Box::pin(find_new))
     }
 
     /// Looks for the token again after secrets have been read, and delays the answer if it is wrong.

@@ -4,12 +4,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::ServerLimits;
@@ -51,7 +52,11 @@ impl Activity {
 
     pub(super) fn enter(&self, phase: Phase) {
         let mut state = self.state.lock();
-        (state.phase, state.since) = (phase, Instant::now());
+        state.phase = phase;
+        // The others may take any time.
+        if matches!(phase, Phase::Draining | Phase::Idle) {
+            state.since = Instant::now();
+        }
     }
 
     /// Whether the connection may be closed for another. `is_crowding` means that its address has its full share of the places.
@@ -67,6 +72,24 @@ impl Activity {
             Phase::Answering | Phase::Writing => return false,
         };
         state.since.elapsed() >= grace
+    }
+
+    /// Waits until the head of a request has been awaited for `timeout`, which includes the idle time before it.
+    pub(super) async fn head_overdue(&self, timeout: Duration) {
+        while let Some(left) = self.time_left_for_head(timeout) {
+            sleep(left).await;
+        }
+    }
+
+    /// How long the head of a request may take from now on, or, while a response is in progress, how long the next one may take at least.
+    fn time_left_for_head(&self, timeout: Duration) -> Option<Duration> {
+        let state = self.state.lock();
+        match state.phase {
+            Phase::FirstHead | Phase::Idle => {
+                timeout.checked_sub(state.since.elapsed()).filter(|left| !left.is_zero())
+            }
+            Phase::Answering | Phase::Draining | Phase::Writing => Some(timeout),
+        }
     }
 
     pub(super) fn evict(&self) {
@@ -122,11 +145,12 @@ impl Write for TrackedStream {
 
     /// hyper flushes once nothing is left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.activity.state.lock();
-        if state.phase == Phase::Writing {
-            (state.phase, state.since) = (Phase::Idle, Instant::now());
-        }
+        let state = self.activity.state.lock();
+        let is_written = state.phase == Phase::Writing;
         drop(state);
+        if is_written {
+            self.activity.enter(Phase::Idle);
+        }
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 

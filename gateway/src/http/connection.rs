@@ -9,21 +9,23 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::TryFutureExt as _;
-use http::{Request, Response};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioTimer;
+use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tower::{BoxError, Service, ServiceExt};
+use tower::{BoxError, Service};
 
 use super::ServerLimits;
 use super::activity::{Activity, Phase, TrackedStream};
 use super::statistics::ServerStatistics;
+use super::target::Target;
 
 /// The size limit of a request head in bytes. A larger one is answered with 431.
 const MAX_HEAD: usize = 16 * 1024;
@@ -46,13 +48,21 @@ const EVICTION_INTERVAL: Duration = Duration::from_millis(100);
 /// The system would let it grow to several megabytes, so that thousands of pipelined requests would be answered before a peer that reads nothing is noticed.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// Where a request came from and when, as a request extension.
-#[derive(Clone, Copy, Debug)]
+/// Where a request came from, when, and what it asks for, as a request extension.
+#[derive(Clone)]
 pub struct Arrival {
     /// The address of the caller.
     pub peer: IpAddr,
     /// When the head of the request was complete.
     pub at: Instant,
+    pub(crate) target: Target,
+}
+
+impl Arrival {
+    /// A request that has arrived now.
+    pub fn new(peer: IpAddr, uri: Uri) -> Self {
+        Self { peer, at: Instant::now(), target: uri.into() }
+    }
 }
 
 /// An accepted connection.
@@ -80,36 +90,49 @@ pub(super) async fn serve_connection<S, B>(
     }
     let first_request = Arc::new(Notify::new());
     let (received, answering) = (first_request.clone(), activity.clone());
+    let app = Mutex::new(app);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         received.notify_one();
         answering.enter(Phase::Answering);
         let (mut head, body) = request.into_parts();
-        head.extensions.insert(Arrival { peer, at: Instant::now() });
+        // The URI contains the token, and many libraries log it.
+        let arrival = Arrival::new(peer, std::mem::take(&mut head.uri));
+        head.extensions.insert(arrival);
         let statistics = statistics.clone();
-        let response = app.clone().oneshot(Request::from_parts(head, ())).map_ok(move |response| {
+        let response = app.lock().call(Request::from_parts(head, ())).map_ok(move |response| {
             statistics.count_answer(response.status());
             response
         });
         respond(response, body, answering.clone())
     });
     // Reports are small: copying one behind its head costs less than a vectored write.
+    // hyper's own timeout for heads would be a new timer for each request.
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEAD)
         .writev(false)
         .serve_connection(TrackedStream::new(stream, activity.clone()), service);
     let mut connection = pin!(connection);
     let time_to_end = async {
-        // The connection has to end after either result of these waits.
-        drop(timeout(limits.max_connection_age, end.cancelled()).await);
-        // hyper closes a connection from which it has read nothing yet, though a request may be in transit.
-        drop(timeout(IN_TRANSIT_WAIT, first_request.notified()).await);
+        let age = async {
+            // The connection has to end after either result of these waits.
+            drop(timeout(limits.max_connection_age, end.cancelled()).await);
+            // hyper closes a connection from which it has read nothing yet, though a request may be in transit.
+            drop(timeout(IN_TRANSIT_WAIT, first_request.notified()).await);
+        };
+        tokio::select! {
+            () = age => {}
+            () = activity.evicted() => {}
+        }
     };
+    // In sets, these are polled when one of their own timers or signals wakes them, and not for every read of the connection.
+    let mut time_to_end: FuturesUnordered<_> = [time_to_end].into_iter().collect();
+    let mut overdue: FuturesUnordered<_> =
+        [activity.head_overdue(limits.header_timeout)].into_iter().collect();
     tokio::select! {
         result = connection.as_mut() => return log_failure(peer, result),
-        () = time_to_end => {}
-        () = activity.evicted() => {}
+        Some(()) = time_to_end.next() => {}
+        Some(()) = overdue.next() => return log_overdue(peer),
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
@@ -118,6 +141,7 @@ pub(super) async fn serve_connection<S, B>(
         result = timeout(LAST_RESPONSE_TIMEOUT, connection) => {
             log_failure(peer, result.unwrap_or(Ok(())));
         }
+        Some(()) = overdue.next() => log_overdue(peer),
         () = forced_to_close(&activity, &limits) => {}
     }
 }
@@ -132,6 +156,10 @@ fn log_failure(peer: IpAddr, result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "connection failed");
     }
+}
+
+fn log_overdue(peer: IpAddr) {
+    tracing::debug!(%peer, "connection closed without a complete request");
 }
 
 /// Waits until the connection has to make room, but its peer keeps it open with an incomplete head or an unread response.

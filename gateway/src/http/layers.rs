@@ -4,7 +4,6 @@ mod access_log;
 mod allow_methods;
 mod authenticate;
 mod deadline;
-mod hide_target;
 mod negotiate;
 mod normalize_method;
 mod route;
@@ -25,7 +24,6 @@ use self::authenticate::AuthenticateLayer;
 pub(super) use self::authenticate::AuthorizedNamespace;
 pub(super) use self::deadline::AnswerDeadline;
 use self::deadline::DeadlineLayer;
-use self::hide_target::hide_target;
 use self::negotiate::NegotiateLayer;
 use self::normalize_method::normalize_method;
 use self::route::RouteLayer;
@@ -35,7 +33,8 @@ use super::source::ReportSource;
 
 /// Returns the endpoint as a service, for [`super::serve()`] to put on a socket.
 ///
-/// A request has its [`super::Arrival`] as an extension, and no body, because the server drains it.
+/// A request has its [`super::Arrival`] as an extension, into which the server has moved its URI: no layer finds the token where many libraries log it.
+/// It has no body, because the server drains that.
 /// Layers pass their results to inner ones as further extensions.
 pub fn app<R: ReportSource>(
     source: Arc<R>,
@@ -50,8 +49,6 @@ pub fn app<R: ReportSource>(
     ServiceBuilder::new()
         // Outermost, so that a panic in any layer becomes a 500 and not a lost connection.
         .layer(CatchPanicLayer::custom(|_| answer_panic()))
-        // Before anything that logs: no layer below finds the token in the URI.
-        .map_request(hide_target)
         // Before anything that compares or names the method, which Django does in upper case.
         .map_request(normalize_method)
         // Around every layer that may refuse, so that each refusal is logged. Panics are logged by their own layer.
@@ -84,11 +81,14 @@ pub(super) fn extension<T: Clone + Send + Sync + 'static>(request: &Request<()>)
     extension
 }
 
-/// The future of a layer that may respond without its inner service.
-type MaybeEarly<F> = Either<Ready<Result<Response<Body>, Infallible>>, F>;
+/// What each layer's future completes with.
+pub(super) type ResponseResult = Result<Response<Body>, Infallible>;
+
+/// The future of a layer that may respond without its inner service, or of the handler if it may respond at once.
+pub(super) type MaybeEarly<F> = Either<Ready<ResponseResult>, F>;
 
 /// Responds without the inner service.
-fn respond_early<F>(response: Response<Body>) -> MaybeEarly<F> {
+pub(super) fn respond_early<F>(response: Response<Body>) -> MaybeEarly<F> {
     Either::Left(ready(Ok(response)))
 }
 

@@ -79,6 +79,7 @@ impl ServerLimits {
 
 /// Serves until `shutdown` completes, then drains.
 ///
+/// `app` must always be ready.
 /// Connections and answers are counted in `statistics`.
 /// Draining answers every connection made by then, closes idle ones, and takes at most `drain_timeout`.
 pub async fn serve<S, B>(

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
+use crate::maybe_ready::MaybeReady;
 use crate::namespace::Namespace;
 use crate::namespaces::Namespaces;
 use crate::overview::Overview;
@@ -21,11 +22,11 @@ pub trait ReportSource: Send + Sync + 'static {
     ///
     /// `credential` is that of an `Authorization: JWT` header. The namespace's settings determine whether it is required.
     fn authorize(
-        &self,
+        self: &Arc<Self>,
         token: &str,
         credential: Option<&[u8]>,
         peer: IpAddr,
-    ) -> impl Future<Output = Option<Self::Namespace>> + Send;
+    ) -> MaybeReady<Option<Self::Namespace>>;
 
     /// Returns the namespace's name, for the log.
     fn name(namespace: &Self::Namespace) -> String;
@@ -37,10 +38,7 @@ pub trait ReportSource: Send + Sync + 'static {
     fn answer_timeout(namespace: &Self::Namespace) -> Duration;
 
     /// Returns a report of every check. The future is dropped when the caller disconnects.
-    fn report(
-        namespace: &Self::Namespace,
-        options: RunOptions,
-    ) -> impl Future<Output = Report> + Send;
+    fn report(namespace: &Self::Namespace, options: RunOptions) -> MaybeReady<Report>;
 
     /// Returns what the page shows beside the report.
     fn overview(namespace: &Self::Namespace) -> Overview;
@@ -49,13 +47,13 @@ pub trait ReportSource: Send + Sync + 'static {
 impl ReportSource for Namespaces {
     type Namespace = Arc<Namespace>;
 
-    async fn authorize(
-        &self,
+    fn authorize(
+        self: &Arc<Self>,
         token: &str,
         credential: Option<&[u8]>,
         peer: IpAddr,
-    ) -> Option<Arc<Namespace>> {
-        self.authorize(token, credential, peer).await
+    ) -> MaybeReady<Option<Arc<Namespace>>> {
+        Self::authorize(self, token, credential, peer)
     }
 
     fn name(namespace: &Arc<Namespace>) -> String {
@@ -70,8 +68,8 @@ impl ReportSource for Namespaces {
         namespace.answer_timeout()
     }
 
-    async fn report(namespace: &Arc<Namespace>, options: RunOptions) -> Report {
-        namespace.report(options).await
+    fn report(namespace: &Arc<Namespace>, options: RunOptions) -> MaybeReady<Report> {
+        namespace.report(options)
     }
 
     fn overview(namespace: &Arc<Namespace>) -> Overview {

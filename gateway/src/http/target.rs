@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::Uri;
+use memchr::memchr;
 use percent_encoding::percent_decode_str;
 
 /// The endpoint's path, up to the token.
@@ -10,7 +11,7 @@ const ENDPOINT: &str = "/api/health/";
 
 /// The URI of a request. It contains the token, so it has no `Debug`.
 #[derive(Clone)]
-pub(super) struct Target(Uri);
+pub(crate) struct Target(Uri);
 
 impl From<Uri> for Target {
     fn from(uri: Uri) -> Self {
@@ -24,6 +25,11 @@ impl Target {
         token(self.0.path())
     }
 
+    /// Returns the path without decoding it.
+    pub(crate) fn path(&self) -> &str {
+        self.0.path()
+    }
+
     /// Returns the query without decoding it.
     pub(super) fn query(&self) -> &str {
         self.0.query().unwrap_or_default()
@@ -32,7 +38,7 @@ impl Target {
 
 /// Returns the token in a path. As in Django, the path is decoded first, so `%2F` separates segments as `/` does.
 fn token(path: &str) -> Option<Cow<'_, str>> {
-    if path.contains('%') {
+    if memchr(b'%', path.as_bytes()).is_some() {
         let path = percent_decode_str(path).decode_utf8_lossy();
         return segment(&path).map(|token| token.to_owned().into());
     }
@@ -43,7 +49,7 @@ fn token(path: &str) -> Option<Cow<'_, str>> {
 fn segment(path: &str) -> Option<&str> {
     let rest = path.strip_prefix(ENDPOINT)?;
     let segment = rest.strip_suffix('/').unwrap_or(rest);
-    (!segment.is_empty() && !segment.contains('/')).then_some(segment)
+    (!segment.is_empty() && memchr(b'/', segment.as_bytes()).is_none()).then_some(segment)
 }
 
 #[cfg(test)]

@@ -159,13 +159,10 @@ impl Runner {
 
     /// The result of every check, as soon as the slowest is done.
     pub async fn run(&self, options: RunOptions) -> RunReport {
-        if !options.fresh
-            && let Some(report) = self.cached()
-        {
-            return report;
+        match self.cached(options) {
+            Some(report) => report,
+            None => self.run_checks(options).await,
         }
-        // Boxed, so that the future is small if the report is cached.
-        Box::pin(self.run_checks(options)).await
     }
 
     /// Starts, or joins, a run of every check that is due at `now`. Also returns when the next check is due, or `None` if none has an interval.
@@ -217,7 +214,10 @@ impl Runner {
     }
 
     /// The report, if no check has to run for it.
-    fn cached(&self) -> Option<RunReport> {
+    pub(crate) fn cached(&self, options: RunOptions) -> Option<RunReport> {
+        if options.fresh {
+            return None;
+        }
         let mut cached = self.cached.lock();
         let outcomes = self.outcomes.load(Ordering::Acquire);
         let now = Instant::now();

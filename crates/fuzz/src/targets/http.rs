@@ -1,10 +1,12 @@
 //! The head of a request to the endpoint: method, target, headers.
 
+use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway::http::{Arrival, ReportSource, app};
+use gateway::maybe_ready::MaybeReady;
 use gateway::overview::Overview;
 use gateway::report::{Components, Report};
 use gateway::runner::RunOptions;
@@ -97,7 +99,6 @@ fn parse(input: &[u8]) -> Option<Request<()>> {
     let uri = Uri::try_from(words.next()?).ok()?;
     let mut request = Request::new(());
     *request.method_mut() = method;
-    *request.uri_mut() = uri;
     for line in lines {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let name = HeaderName::from_bytes(&line[..colon]);
@@ -107,7 +108,7 @@ fn parse(input: &[u8]) -> Option<Request<()>> {
         }
     }
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    request.extensions_mut().insert(Arrival { peer, at: Instant::now() });
+    request.extensions_mut().insert(Arrival::new(peer, uri));
     Some(request)
 }
 
@@ -117,9 +118,14 @@ struct Source;
 impl ReportSource for Source {
     type Namespace = ();
 
-    async fn authorize(&self, token: &str, credential: Option<&[u8]>, _: IpAddr) -> Option<()> {
+    fn authorize(
+        self: &Arc<Self>,
+        token: &str,
+        credential: Option<&[u8]>,
+        _: IpAddr,
+    ) -> MaybeReady<Option<()>> {
         let is_right = token == SECRET && credential.is_none_or(|it| it == SECRET.as_bytes());
-        is_right.then_some(())
+        MaybeReady::Left(ready(is_right.then_some(())))
     }
 
     fn name((): &()) -> String {
@@ -134,9 +140,10 @@ impl ReportSource for Source {
         Duration::from_secs(10)
     }
 
-    async fn report((): &(), _: RunOptions) -> Report {
+    fn report((): &(), _: RunOptions) -> MaybeReady<Report> {
         let components = Arc::new(Components::from(Vec::new()));
-        Report { components, age: None, has_critical_failure: false }
+        let report = Report { components, age: None, has_critical_failure: false };
+        MaybeReady::Left(ready(report))
     }
 
     fn overview((): &()) -> Overview {

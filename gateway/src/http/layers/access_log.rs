@@ -1,8 +1,10 @@
 //! Logs unsuccessful requests, but only some of those without a valid token.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use http::{Method, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
@@ -51,11 +53,11 @@ where
     }
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
-        let arrival = *extension(&request);
+        let Arrival { peer, at, .. } = *extension(&request);
         let method = logged_method(request.method());
         ResponseFuture {
             inner: self.inner.call(request),
-            entry: AccessLogEntry { method, arrival },
+            entry: AccessLogEntry { method, peer, arrived: at },
             refusals: self.refusals.clone(),
         }
     }
@@ -82,7 +84,7 @@ where
         let Ok(response) = ready!(this.inner.poll(cx));
         if !response.status().is_success() {
             let namespace = response.extensions().get().map(|NamespaceName(name)| name.as_str());
-            if namespace.is_some() || this.refusals.has_own_line(this.entry.arrival.peer) {
+            if namespace.is_some() || this.refusals.has_own_line(this.entry.peer) {
                 this.entry.log(response.status(), namespace);
             }
         }
@@ -93,17 +95,18 @@ where
 /// The fields of a request's log line.
 struct AccessLogEntry {
     method: &'static str,
-    arrival: Arrival,
+    peer: IpAddr,
+    arrived: Instant,
 }
 
 impl AccessLogEntry {
     fn log(&self, status: StatusCode, namespace: Option<&str>) {
         tracing::info!(
             method = self.method,
-            peer = %self.arrival.peer,
+            peer = %self.peer,
             namespace,
             status = status.as_u16(),
-            seconds = self.arrival.at.elapsed().as_secs_f64(),
+            seconds = self.arrived.elapsed().as_secs_f64(),
             "request answered"
         );
     }

@@ -1,19 +1,22 @@
 //! Verifies the access token: 405 for a wrong one, as for a wrong method.
 
 use std::convert::Infallible;
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either};
 use http::{Request, Response};
+use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::extension;
+use super::{MaybeEarly, ResponseResult, extension, respond_early};
 use crate::http::connection::Arrival;
 use crate::http::preferences;
 use crate::http::response::{self, Body};
 use crate::http::source::ReportSource;
-use crate::http::target::Target;
+use crate::maybe_ready::MaybeReady;
 
 /// The namespace that the request's token opens.
 #[derive(Clone, Copy, Debug)]
@@ -65,43 +68,92 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    /// The only boxed future of a request, which contains the futures of all inner layers.
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+    type Future =
+        MaybeEarly<Either<NamedResponse<S::Future, R>, BoxFuture<'static, ResponseResult>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<()>) -> Self::Future {
-        // The clone may not be ready, so this request is passed to the service that is.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        let source = self.source.clone();
-        Box::pin(async move {
-            let Some(namespace) = authorize(&*source, &request).await else {
-                return Ok(response::method_not_allowed(request.method(), *extension(&request)));
-            };
-            request.extensions_mut().insert(AuthorizedNamespace(namespace.clone()));
-            let mut response = inner.call(request).await?;
-            if !response.status().is_success() {
-                response.extensions_mut().insert(NamespaceName(R::name(&namespace)));
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        match authorize(&self.source, &request) {
+            Either::Left(known) => match known.into_inner() {
+                Some(namespace) => {
+                    Either::Right(Either::Left(call(&mut self.inner, request, namespace)))
+                }
+                None => respond_early(refuse(&request)),
+            },
+            Either::Right(unknown) => {
+                // The clone may not be ready, so this request is passed to the service that is.
+                let clone = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, clone);
+                Either::Right(Either::Right(Box::pin(async move {
+                    match unknown.await {
+                        Some(namespace) => call::<S, R>(&mut inner, request, namespace).await,
+                        None => Ok(refuse(&request)),
+                    }
+                })))
             }
-            Ok(response)
-        })
+        }
     }
 }
 
-async fn authorize<R: ReportSource>(source: &R, request: &Request<()>) -> Option<R::Namespace> {
-    let token = extension::<Target>(request).token()?;
-    let credential = preferences::credential(request.headers());
+fn authorize<R: ReportSource>(
+    source: &Arc<R>,
+    request: &Request<()>,
+) -> MaybeReady<Option<R::Namespace>> {
     let arrival: &Arrival = extension(request);
-    source.authorize(&token, credential.as_deref(), arrival.peer).await
+    let Some(token) = arrival.target.token() else {
+        return Either::Left(ready(None));
+    };
+    let credential = preferences::credential(request.headers());
+    source.authorize(&token, credential.as_deref(), arrival.peer)
+}
+
+/// Passes on a request with the right token.
+fn call<S: Service<Request<()>>, R: ReportSource>(
+    inner: &mut S,
+    mut request: Request<()>,
+    namespace: R::Namespace,
+) -> NamedResponse<S::Future, R> {
+    request.extensions_mut().insert(AuthorizedNamespace(namespace.clone()));
+    NamedResponse { inner: inner.call(request), namespace }
+}
+
+fn refuse(request: &Request<()>) -> Response<Body> {
+    response::method_not_allowed(request.method(), *extension(request))
+}
+
+pin_project! {
+    /// Adds the [`NamespaceName`] to an unsuccessful response.
+    pub(super) struct NamedResponse<F, R: ReportSource> {
+        #[pin]
+        inner: F,
+        namespace: R::Namespace,
+    }
+}
+
+impl<F, R> Future for NamedResponse<F, R>
+where
+    F: Future<Output = ResponseResult>,
+    R: ReportSource,
+{
+    type Output = ResponseResult;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ResponseResult> {
+        let this = self.project();
+        let Ok(mut response) = ready!(this.inner.poll(cx));
+        if !response.status().is_success() {
+            response.extensions_mut().insert(NamespaceName(R::name(this.namespace)));
+        }
+        Poll::Ready(Ok(response))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use http::{StatusCode, Uri};
     use tower::{ServiceExt as _, service_fn};
@@ -121,14 +173,19 @@ mod tests {
     impl ReportSource for OneToken {
         type Namespace = u8;
 
-        async fn authorize(
-            &self,
+        fn authorize(
+            self: &Arc<Self>,
             token: &str,
             credential: Option<&[u8]>,
             peer: IpAddr,
-        ) -> Option<u8> {
+        ) -> MaybeReady<Option<u8>> {
             let agreed = credential.is_none_or(|credential| credential == token.as_bytes());
-            (token == "right" && agreed && peer == PEER).then_some(7)
+            match token {
+                "right" if agreed && peer == PEER => Either::Left(ready(Some(7))),
+                "new" => Either::Right(Box::pin(ready(Some(8)))),
+                "missing" => Either::Right(Box::pin(ready(None))),
+                _ => Either::Left(ready(None)),
+            }
         }
 
         fn name(namespace: &u8) -> String {
@@ -143,7 +200,7 @@ mod tests {
             Duration::MAX
         }
 
-        async fn report(_: &u8, _: RunOptions) -> Report {
+        fn report(_: &u8, _: RunOptions) -> MaybeReady<Report> {
             unreachable!("the inner service makes no report")
         }
 
@@ -163,8 +220,7 @@ mod tests {
         let target: Uri = format!("/api/health/{token}/").parse().expect("a target");
         let request = Request::get("/")
             .header("authorization", authorization)
-            .extension(Target::from(target))
-            .extension(Arrival { peer: PEER, at: Instant::now() })
+            .extension(Arrival::new(PEER, target))
             .extension(Format::Json { indent: 0 });
         let service = AuthenticateLayer::new(Arc::new(OneToken)).layer(inner);
         let Ok(response) = service.oneshot(request.body(()).expect("valid")).await;
@@ -176,6 +232,8 @@ mod tests {
         let response = respond("right", "JWT right", StatusCode::OK).await;
         assert!(response.extensions().get::<NamespaceName>().is_none());
         assert_eq!(body(response).await, "7");
+        let response = respond("new", "Bearer x", StatusCode::OK).await;
+        assert_eq!(body(response).await, "8");
     }
 
     #[tokio::test]
@@ -187,7 +245,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_token_is_refused_like_a_wrong_method() {
-        for (token, authorization) in [("wrong", "JWT wrong"), ("right", "JWT wrong")] {
+        for (token, authorization) in
+            [("wrong", "JWT wrong"), ("right", "JWT wrong"), ("missing", "Bearer x")]
+        {
             let response = respond(token, authorization, StatusCode::OK).await;
             assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
             assert!(response.extensions().get::<NamespaceName>().is_none());

@@ -1,18 +1,17 @@
 //! Bounds every answer by the namespace's `answer_timeout`.
 
 use std::convert::Infallible;
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
-use futures_util::future::Map;
 use http::{Request, Response};
-use tokio::time::error::Elapsed;
-use tokio::time::{Timeout, timeout_at};
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until};
 use tower::{Layer, Service};
 
 use super::authenticate::AuthorizedNamespace;
-use super::extension;
+use super::{ResponseResult, extension};
 use crate::http::connection::Arrival;
 use crate::http::response::{self, Body};
 
@@ -22,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The maximum timeout, because later instants may not be representable.
 const MAX_TIMEOUT: Duration = Duration::from_hours(24);
 
-/// When the answer is due.
+/// When the answer is due, which counts from the arrival of the request.
 ///
 /// The runner meets it: a check that has not completed by then reports this as its status.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +30,18 @@ pub(in crate::http) struct AnswerDeadline {
     pub(in crate::http) at: Instant,
     /// How long that is after the request's arrival.
     pub(in crate::http) timeout: Duration,
+}
+
+impl AnswerDeadline {
+    /// The deadline of a request that may take `timeout`.
+    pub(in crate::http) fn new(arrival: &Arrival, timeout: Duration) -> Self {
+        Self { at: arrival.at + timeout.min(MAX_TIMEOUT), timeout }
+    }
+
+    /// Waits until the answer is overdue. The handler has its grace period even if the deadline passed while the token was verified.
+    fn backstop(self) -> Sleep {
+        sleep_until((self.at.max(Instant::now()) + GRACE).into())
+    }
 }
 
 /// Applies [`Deadline`].
@@ -54,14 +65,12 @@ impl<S, N> Layer<S> for DeadlineLayer<N> {
     }
 }
 
-/// Adds the [`AnswerDeadline`] to the request, and responds with 500 if the handler misses it by more than [`GRACE`].
+/// Responds with 500 if the handler misses the [`AnswerDeadline`] by more than [`GRACE`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline<S, N> {
     inner: S,
     answer_timeout: fn(&N) -> Duration,
 }
-
-type ResponseResult = Result<Response<Body>, Infallible>;
 
 impl<S, N> Service<Request<()>> for Deadline<S, N>
 where
@@ -70,63 +79,77 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Map<Timeout<S::Future>, fn(Result<ResponseResult, Elapsed>) -> ResponseResult>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<()>) -> Self::Future {
+    fn call(&mut self, request: Request<()>) -> Self::Future {
         let AuthorizedNamespace(namespace) = extension::<AuthorizedNamespace<N>>(&request);
-        let timeout = (self.answer_timeout)(namespace);
-        let arrival: &Arrival = extension(&request);
-        let at = arrival.at + timeout.min(MAX_TIMEOUT);
-        request.extensions_mut().insert(AnswerDeadline { at, timeout });
-        // The handler has its grace period even if the deadline passed while the token was verified.
-        let backstop = at.max(Instant::now()) + GRACE;
-        timeout_at(backstop.into(), self.inner.call(request)).map(response_or_error)
+        let deadline = AnswerDeadline::new(extension(&request), (self.answer_timeout)(namespace));
+        ResponseFuture { inner: self.inner.call(request), deadline, backstop: None }
     }
 }
 
-fn response_or_error(response: Result<ResponseResult, Elapsed>) -> ResponseResult {
-    response.unwrap_or_else(|Elapsed { .. }| {
+pin_project! {
+    /// The future of [`Deadline`].
+    pub(super) struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        deadline: AnswerDeadline,
+        // Set once the handler has to be awaited. Most reports are cached, and need no timer.
+        backstop: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<F: Future<Output = ResponseResult>> Future for ResponseFuture<F> {
+    type Output = ResponseResult;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ResponseResult> {
+        let this = self.project();
+        if let Poll::Ready(response) = this.inner.poll(cx) {
+            return Poll::Ready(response);
+        }
+        let backstop = this.backstop.get_or_insert_with(|| Box::pin(this.deadline.backstop()));
+        ready!(backstop.as_mut().poll(cx));
         tracing::error!("report missed its deadline");
-        Ok(response::internal_error())
-    })
+        Poll::Ready(Ok(response::internal_error()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
-    use http::StatusCode;
+    use http::{StatusCode, Uri};
     use tower::{ServiceExt as _, service_fn};
 
-    use super::super::tests::body;
     use super::*;
+
+    fn arrival() -> Arrival {
+        Arrival::new(Ipv4Addr::LOCALHOST.into(), Uri::default())
+    }
 
     /// A request that arrived at `received_at`. Its namespace is its `answer_timeout`.
     fn request(answer_timeout: Duration, received_at: Instant) -> Request<()> {
         let mut request = Request::new(());
-        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        request.extensions_mut().insert(Arrival { peer, at: received_at });
+        let mut arrival = arrival();
+        arrival.at = received_at;
+        request.extensions_mut().insert(arrival);
         request.extensions_mut().insert(AuthorizedNamespace(answer_timeout));
         request
     }
 
-    #[tokio::test]
-    async fn the_deadline_counts_from_the_arrival() {
-        let received_at = Instant::now();
-        let inner = service_fn(move |request: Request<()>| async move {
-            let AnswerDeadline { at, timeout } = *extension(&request);
-            let text = format!("{:?} {timeout:?}", at - received_at);
-            Ok(Response::new(Body::from(text)))
-        });
-        let service = DeadlineLayer::new(Duration::clone).layer(inner);
-        let Ok(response) = service.oneshot(request(Duration::from_secs(3), received_at)).await;
-        assert_eq!(body(response).await, "3s 3s");
-        let Ok(response) = service.oneshot(request(Duration::MAX, received_at)).await;
-        assert_eq!(response.status(), StatusCode::OK);
+    #[test]
+    fn the_deadline_counts_from_the_arrival() {
+        let arrival = arrival();
+        for (timeout, expected) in
+            [(Duration::from_secs(3), Duration::from_secs(3)), (Duration::MAX, MAX_TIMEOUT)]
+        {
+            let deadline = AnswerDeadline::new(&arrival, timeout);
+            assert_eq!((deadline.at - arrival.at, deadline.timeout), (expected, timeout));
+        }
     }
 
     #[tokio::test]

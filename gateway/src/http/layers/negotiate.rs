@@ -8,9 +8,9 @@ use http::{Request, Response};
 use tower::{Layer, Service};
 
 use super::{MaybeEarly, extension, respond_early};
+use crate::http::connection::Arrival;
 use crate::http::format::{NegotiationError, negotiate};
 use crate::http::response::{self, Body};
-use crate::http::target::Target;
 
 /// Applies [`Negotiate`].
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<()>) -> Self::Future {
-        let query = extension::<Target>(&request).query();
+        let query = extension::<Arrival>(&request).target.query();
         let format = match negotiate(query, request.headers()) {
             Ok(format) => format,
             Err(NegotiationError::UnknownFormat) => {
@@ -60,6 +60,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use http::{StatusCode, Uri, header};
     use tower::{ServiceExt as _, service_fn};
 
@@ -69,7 +71,8 @@ mod tests {
 
     fn request(target: &'static str, accept: &'static str) -> Request<()> {
         let request = Request::builder().header(header::ACCEPT, accept);
-        request.extension(Target::from(Uri::from_static(target))).body(()).expect("valid")
+        let arrival = Arrival::new(Ipv4Addr::LOCALHOST.into(), Uri::from_static(target));
+        request.extension(arrival).body(()).expect("valid")
     }
 
     #[tokio::test]

@@ -8,8 +8,8 @@ use http::{Request, Response};
 use tower::{Layer, Service};
 
 use super::{MaybeEarly, extension, respond_early};
+use crate::http::connection::Arrival;
 use crate::http::response::{self, Body};
-use crate::http::target::Target;
 
 /// Applies [`Route`].
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ where
     }
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
-        if extension::<Target>(&request).token().is_none() {
+        if extension::<Arrival>(&request).target.token().is_none() {
             return respond_early(response::path_not_found());
         }
         Either::Right(self.inner.call(request))
@@ -51,6 +51,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use http::{StatusCode, Uri};
     use tower::{ServiceExt as _, service_fn};
 
@@ -59,7 +61,8 @@ mod tests {
 
     async fn respond(path: &'static str) -> Response<Body> {
         let mut request = Request::new(());
-        request.extensions_mut().insert(Target::from(Uri::from_static(path)));
+        let arrival = Arrival::new(Ipv4Addr::LOCALHOST.into(), Uri::from_static(path));
+        request.extensions_mut().insert(arrival);
         let Ok(response) = RouteLayer.layer(service_fn(accept)).oneshot(request).await;
         response
     }

@@ -1,5 +1,6 @@
 //! A source of reports: fixed tokens, and a report that each test chooses.
 
+use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use gateway::http::ReportSource;
+use gateway::maybe_ready::MaybeReady;
 use gateway::overview::Overview;
 use gateway::report::{CheckResult, ComponentResult, Report};
 use gateway::runner::RunOptions;
@@ -100,15 +102,16 @@ impl FakeSource {
 impl ReportSource for FakeSource {
     type Namespace = Self;
 
-    async fn authorize(
-        &self,
+    fn authorize(
+        self: &Arc<Self>,
         token: &str,
         credential: Option<&[u8]>,
         peer: IpAddr,
-    ) -> Option<Self> {
+    ) -> MaybeReady<Option<Self>> {
         self.0.peers.lock().push(peer);
         let agreed = credential.is_none_or(|credential| credential == token.as_bytes());
-        (TOKENS.contains(&token) && agreed).then(|| self.clone())
+        let namespace = (TOKENS.contains(&token) && agreed).then(|| Self::clone(self));
+        MaybeReady::Left(ready(namespace))
     }
 
     fn name(_: &Self) -> String {
@@ -123,9 +126,9 @@ impl ReportSource for FakeSource {
         namespace.0.answer_timeout
     }
 
-    async fn report(namespace: &Self, options: RunOptions) -> Report {
+    fn report(namespace: &Self, options: RunOptions) -> MaybeReady<Report> {
         namespace.0.options.lock().push(options);
-        (namespace.0.make_report)().await
+        MaybeReady::Right(Box::pin((namespace.0.make_report)()))
     }
 
     fn overview(_: &Self) -> Overview {

@@ -58,9 +58,9 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The result of a run.
+/// The inputs of a run, and the defects that they revealed.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct FuzzReport {
     /// The number of inputs.
     pub inputs: u64,
     /// How long the run took.
@@ -76,7 +76,7 @@ pub struct Outcome {
 /// Runs all kept inputs of `target` and then mutations of them, within `limits`.
 ///
 /// If an input hangs, the process exits, since a thread cannot be stopped.
-pub fn run(target: &'static Target, limits: &Limits) -> Outcome {
+pub fn run(target: &'static Target, limits: &Limits) -> FuzzReport {
     let current = Arc::new(Mutex::new((0, Vec::new())));
     let (sender, ended) = mpsc::channel();
     let (limits, shared) = (limits.clone(), Arc::clone(&current));
@@ -88,7 +88,7 @@ pub fn run(target: &'static Target, limits: &Limits) -> Outcome {
     let worker = thread::Builder::new().name("fuzz".to_owned()).stack_size(STACK).spawn(work);
     let failed = |what: String| {
         let findings = vec![Finding { what, input: Vec::new() }];
-        Outcome { findings, ..Outcome::default() }
+        FuzzReport { findings, ..FuzzReport::default() }
     };
     if let Err(error) = worker {
         return failed(format!("cannot start a thread: {error}"));
@@ -123,7 +123,7 @@ struct Run {
     pool_size: usize,
     results: HashSet<u64>,
     batch: Vec<Vec<u8>>,
-    outcome: Outcome,
+    outcome: FuzzReport,
     begun: Instant,
     duration: Duration,
 }
@@ -145,13 +145,13 @@ impl Run {
             pool_size: 0,
             results: HashSet::new(),
             batch: Vec::new(),
-            outcome: Outcome::default(),
+            outcome: FuzzReport::default(),
             begun: Instant::now(),
             duration: limits.duration,
         })
     }
 
-    fn finish(mut self) -> Outcome {
+    fn finish(mut self) -> FuzzReport {
         for input in self.pool.clone() {
             self.try_input(input);
         }

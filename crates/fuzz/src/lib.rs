@@ -11,5 +11,5 @@ mod mutator;
 mod planted;
 mod targets;
 
-pub use engine::{Finding, Limits, Outcome, run};
+pub use engine::{Finding, FuzzReport, Limits, run};
 pub use targets::{Call, TARGETS, Target};

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use fuzz::{Finding, Limits, Outcome, TARGETS, Target};
+use fuzz::{Finding, FuzzReport, Limits, TARGETS, Target};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -134,7 +134,7 @@ fn child(cli: &Cli, duration: Duration) -> Result<(), String> {
     std::panic::set_hook(Box::new(|_| {}));
     let seed = cli.seed.unwrap_or_default();
     let limits = Limits { duration, seed, current: Some(current(cli, target)) };
-    let Outcome { inputs, elapsed, longest, results, findings } = fuzz::run(target, &limits);
+    let FuzzReport { inputs, elapsed, longest, results, findings } = fuzz::run(target, &limits);
     let findings = findings.iter().map(|finding| write(cli, target, finding));
     let findings = findings.collect::<Result<_, _>>()?;
     let elapsed_millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::panics::Panics;
-use crate::{Outcome, checks, component, run};
+use crate::{RunOutcome, checks, component, run};
 
 /// A bound for what normally takes milliseconds, generous enough for a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -66,9 +66,9 @@ async fn cut(kind: &Kind, section: &str, toml: &str, runs: u32) {
 async fn run_all(component: &DynChecks, timeout: Duration) -> usize {
     let runs = checks(component).into_iter().map(|(name, check)| async move {
         match run(&check, timeout).await {
-            Outcome::Working => 1,
-            Outcome::Cut { .. } => 0,
-            Outcome::Failed { line, .. } => panic!("`{name}`: {line}"),
+            RunOutcome::Working => 1,
+            RunOutcome::TimedOut { .. } => 0,
+            RunOutcome::Failed { line, .. } => panic!("`{name}`: {line}"),
         }
     });
     join_all(runs).await.into_iter().sum()

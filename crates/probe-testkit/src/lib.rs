@@ -31,7 +31,7 @@ pub use pki::{Authority, Identity};
 pub use promises::promises;
 pub use proxy::{Counts, FaultProxy};
 pub use run::{
-    Outcome, checks, component, component_sharing, diagnostics, notes, run, single,
+    RunOutcome, checks, component, component_sharing, diagnostics, notes, run, single,
     without_known_keys,
 };
 pub use subject::Subject;

@@ -8,7 +8,7 @@ use probe::{Checks, DynCheck, DynChecks, Failure, Kind, SharedResources, Steps};
 
 /// How a run ended.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+pub enum RunOutcome {
     /// The check found its backend working.
     Working,
     /// The check found its backend not working.
@@ -19,7 +19,7 @@ pub enum Outcome {
         line: String,
     },
     /// The run exceeded its timeout in this step.
-    Cut {
+    TimedOut {
         /// The step that timed out; `start` if the check had begun none.
         step: &'static str,
         /// The line that callers read.
@@ -27,7 +27,7 @@ pub enum Outcome {
     },
 }
 
-impl Outcome {
+impl RunOutcome {
     /// Whether the backend is working.
     pub fn is_working(&self) -> bool {
         matches!(self, Self::Working)
@@ -44,18 +44,18 @@ impl Outcome {
 
     /// The step in which the run timed out; panics for any other outcome.
     #[track_caller]
-    pub fn cut_step(&self) -> &'static str {
+    pub fn timed_out_step(&self) -> &'static str {
         match self {
-            Self::Cut { step, .. } => step,
+            Self::TimedOut { step, .. } => step,
             other => panic!("expected a run that timed out, got {other:?}"),
         }
     }
 
     /// The line of a run that timed out; panics for any other outcome.
     #[track_caller]
-    pub fn cut_line(&self) -> &str {
+    pub fn timed_out_line(&self) -> &str {
         match self {
-            Self::Cut { line, .. } => line,
+            Self::TimedOut { line, .. } => line,
             other => panic!("expected a run that timed out, got {other:?}"),
         }
     }
@@ -68,17 +68,17 @@ impl Outcome {
 }
 
 /// Runs `check` once; a run that exceeds `timeout` is dropped.
-pub async fn run(check: &Arc<dyn DynCheck>, timeout: Duration) -> Outcome {
+pub async fn run(check: &Arc<dyn DynCheck>, timeout: Duration) -> RunOutcome {
     let steps = Steps::within(timeout);
     match tokio::time::timeout(timeout, check.check(&steps)).await {
-        Ok(Ok(())) => Outcome::Working,
+        Ok(Ok(())) => RunOutcome::Working,
         Ok(Err(failure)) => {
             let line = failure.render(check.target());
-            Outcome::Failed { failure, line }
+            RunOutcome::Failed { failure, line }
         }
         Err(_) => {
             let line = steps.timed_out(timeout).render(check.target());
-            Outcome::Cut { step: steps.current(), line }
+            RunOutcome::TimedOut { step: steps.current(), line }
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::panics::Panics;
-use crate::{FaultProxy, Outcome, Subject, checks, line, run};
+use crate::{FaultProxy, RunOutcome, Subject, checks, line, run};
 
 /// A bound for what normally takes milliseconds, generous enough for a busy machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -145,16 +145,16 @@ impl Suite {
                 Ok(Err(_)) => self.fail(&format!("`{name}` panicked")),
                 Err(_) => self.fail(&format!("`{name}` blocks its thread past its timeout")),
             };
-            if let Outcome::Cut { step: "start", .. } = outcome {
+            if let RunOutcome::TimedOut { step: "start", .. } = outcome {
                 self.begin("a check waits only within a step");
                 self.fail(&format!("`{name}` timed out before its first step"));
             }
             match &outcome {
-                Outcome::Working => {}
-                Outcome::Failed { failure, line } => {
+                RunOutcome::Working => {}
+                RunOutcome::Failed { failure, line } => {
                     self.record_failure(failure, line, check.as_ref());
                 }
-                Outcome::Cut { line, .. } => self.record(line.clone()),
+                RunOutcome::TimedOut { line, .. } => self.record(line.clone()),
             }
             runs.push(Run { name, outcome });
         }
@@ -231,5 +231,5 @@ impl Suite {
 /// One check's run.
 pub(crate) struct Run {
     pub(crate) name: String,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: RunOutcome,
 }

@@ -72,10 +72,10 @@ impl Moto {
         Self::private(3600)
     }
 
-    /// Starts a server that checks signatures and permissions, with buckets, a bus and a distribution.
+    /// Starts a server that verifies signatures and enforces permissions, with buckets, a bus and a distribution.
     ///
     /// Also returns the access key of a user that may only do `actions`.
-    pub fn start_checking(actions: &[&str]) -> Result<(Self, Keys)> {
+    pub fn start_enforcing_permissions(actions: &[&str]) -> Result<(Self, Keys)> {
         let mut moto = Self::private(0)?;
         localstack::create_buckets(&moto.aws)?;
         Bus::create(&moto.aws, &crate::HISTORY.to_string())?;

@@ -323,7 +323,7 @@ fn each_path_in_vault_is_needed() {
 
 #[test]
 fn each_action_on_aws_is_needed() {
-    let (moto, keys) = Moto::start_checking(&["sts:GetCallerIdentity"]).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(&["sts:GetCallerIdentity"]).unwrap();
     let settings = format!(
         "region = \"{REGION}\"\nendpoint_url = \"http://127.0.0.1:{}\"\naccess_key_id = \"{}\"\nsecret_access_key = \"{}\"\n",
         moto.port(),

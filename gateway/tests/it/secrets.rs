@@ -105,7 +105,7 @@ impl Servers {
             redis: Redis::start(&["requirepass something-else"]).unwrap(),
             full: Redis::start(&["maxmemory 1"]).unwrap(),
             silent: silent(),
-            aws: Moto::start_checking(&["s3:ListBucket"]).unwrap(),
+            aws: Moto::start_enforcing_permissions(&["s3:ListBucket"]).unwrap(),
         }
     }
 

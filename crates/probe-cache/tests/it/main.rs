@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use probe_cache::KIND;
-use probe_testkit::{Hostile, Outcome, Subject, checks, component, diagnostics, promises, run};
+use probe_testkit::{Hostile, RunOutcome, Subject, checks, component, diagnostics, promises, run};
 use stack::redis::{Redis, shared_for_caches};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
@@ -12,7 +12,7 @@ use stack::{HEALTH_PASSWORD, HEALTH_USER};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the check of the alias `data` once with these settings.
-async fn outcome(data: &str) -> Outcome {
+async fn outcome(data: &str) -> RunOutcome {
     let group = component(&KIND, "cache", &format!("data = {data}\n"));
     let (_, check) = checks(&group).remove(0);
     run(&check, TIMEOUT).await
@@ -25,7 +25,7 @@ fn server_for(rules: &str) -> (Redis, String) {
     (server, url)
 }
 
-fn expect_line(outcome: &Outcome, expected: &str) {
+fn expect_line(outcome: &RunOutcome, expected: &str) {
     let line = outcome.line();
     assert!(line.starts_with(expected), "expected `{expected}`, got `{line}`");
 }
@@ -112,7 +112,7 @@ async fn a_silent_cache_times_out_and_works_once_it_resumes() {
     let (_, check) = checks(&group).remove(0);
     run(&check, TIMEOUT).await.expect_working();
     server.server.pause();
-    assert_eq!(run(&check, Duration::from_millis(300)).await.cut_step(), "write");
+    assert_eq!(run(&check, Duration::from_millis(300)).await.timed_out_step(), "write");
     server.server.resume();
     run(&check, TIMEOUT).await.expect_working();
 }

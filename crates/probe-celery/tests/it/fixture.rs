@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use probe::DynChecks;
 use probe_celery::KIND;
-use probe_testkit::{Outcome, checks, component, run};
+use probe_testkit::{RunOutcome, checks, component, run};
 use stack::celery::{App, Pool, Release, Worker};
 use stack::rabbit::{ADMIN_PASSWORD, ADMIN_USER, Rabbit};
 use stack::redis::Redis;
@@ -158,14 +158,14 @@ impl Fixture {
 }
 
 /// The outcome of each check.
-pub(crate) struct Outcomes(BTreeMap<String, Outcome>);
+pub(crate) struct Outcomes(BTreeMap<String, RunOutcome>);
 
 impl Outcomes {
     /// The result of a check: `working`, or its line without the target.
     pub(crate) fn line(&self, name: &str) -> String {
         let line = match self.0.get(name) {
-            Some(Outcome::Working) => return "working".to_owned(),
-            Some(Outcome::Failed { line, .. } | Outcome::Cut { line, .. }) => line,
+            Some(RunOutcome::Working) => return "working".to_owned(),
+            Some(RunOutcome::Failed { line, .. } | RunOutcome::TimedOut { line, .. }) => line,
             None => panic!("there is no check `{name}`"),
         };
         line.rsplit_once(" (127.0.0.1:").map_or(line.as_str(), |(line, _)| line).to_owned()
@@ -180,7 +180,7 @@ impl Outcomes {
     }
 
     pub(crate) fn all_working(&self) -> bool {
-        self.0.values().all(Outcome::is_working)
+        self.0.values().all(RunOutcome::is_working)
     }
 
     #[track_caller]

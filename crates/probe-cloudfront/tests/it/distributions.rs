@@ -45,7 +45,7 @@ async fn a_distribution_that_is_disabled_in_progress_or_missing_is_reported_as_s
 
 #[tokio::test]
 async fn wrong_credentials_and_a_missing_permission_are_distinguished() {
-    let (moto, keys) = Moto::start_checking(&["s3:ListBucket"]).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(&["s3:ListBucket"]).unwrap();
     let (at, id) = (address(&moto), "E123");
     assert_eq!(
         outcome(&api_for(at, id, &keys.id, &keys.secret)).await.line(),
@@ -69,7 +69,7 @@ async fn a_silent_api_times_out_and_works_again_after_it_resumes() {
     let check = check(&api(address(&moto), &moto.distribution().unwrap().id));
     run(&check, TIMEOUT).await.expect_working();
     moto.server.pause();
-    assert_eq!(run(&check, Duration::from_millis(300)).await.cut_step(), "distribution");
+    assert_eq!(run(&check, Duration::from_millis(300)).await.timed_out_step(), "distribution");
     moto.server.resume();
     run(&check, TIMEOUT).await.expect_working();
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use probe::DynCheck;
 use probe_cloudfront::KIND;
-use probe_testkit::{Outcome, checks, component, run};
+use probe_testkit::{RunOutcome, checks, component, run};
 use stack::aws::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
 /// Longer than any response takes.
@@ -41,6 +41,6 @@ fn check(lines: &str) -> Arc<dyn DynCheck> {
 }
 
 /// Runs the check `site` with these settings once.
-async fn outcome(lines: &str) -> Outcome {
+async fn outcome(lines: &str) -> RunOutcome {
     run(&check(lines), TIMEOUT).await
 }

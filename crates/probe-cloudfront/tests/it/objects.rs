@@ -95,7 +95,7 @@ async fn a_failing_edge_is_named_in_the_cause_if_the_api_works() {
     run(&check, TIMEOUT).await.expect_working();
     private.server.pause();
     assert_eq!(
-        run(&check, Duration::from_millis(300)).await.cut_line(),
+        run(&check, Duration::from_millis(300)).await.timed_out_line(),
         format!("fetch: no answer from {at} within 300ms ({api_at})")
     );
     private.server.resume();

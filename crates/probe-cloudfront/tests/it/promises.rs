@@ -37,7 +37,8 @@ mod slow {
 
     #[tokio::test]
     async fn the_check_of_a_distribution_keeps_its_promises() {
-        let (moto, keys) = Moto::start_checking(&["cloudfront:GetDistribution"]).unwrap();
+        let (moto, keys) =
+            Moto::start_enforcing_permissions(&["cloudfront:GetDistribution"]).unwrap();
         let id = moto.distribution().unwrap().id;
         let secrets = vec![keys.id.clone(), keys.secret.clone()];
         promises(Subject {

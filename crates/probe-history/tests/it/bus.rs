@@ -57,7 +57,7 @@ async fn a_silent_bus_times_out_in_the_step_of_each_check() {
         let (_, check) = all.iter().find(|(known, _)| known == name).unwrap();
         let silent = run(check, Duration::from_millis(300)).await;
         assert_eq!(
-            silent.cut_line(),
+            silent.timed_out_line(),
             format!("{step}: no answer within 300ms ({})", pipeline.bus_target())
         );
     }

@@ -28,7 +28,7 @@ const AWS_CHECKS: [&str; 5] = [
 
 #[tokio::test]
 async fn wrong_keys_fail_every_aws_check_in_the_authenticate_step() {
-    let (moto, keys) = Moto::start_checking(&["events:*"]).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(&["events:*"]).unwrap();
     let wrong = Keys { secret: "another-secret-key".to_owned(), ..keys.clone() };
     let cause = "authenticate: the secret access key is wrong (InvalidSignatureException)";
     assert_eq!(
@@ -45,7 +45,7 @@ async fn wrong_keys_fail_every_aws_check_in_the_authenticate_step() {
 
 #[tokio::test]
 async fn each_check_names_the_missing_permission() {
-    let (moto, keys) = Moto::start_checking(&["events:DescribeEventBus"]).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(&["events:DescribeEventBus"]).unwrap();
     let expected = [
         ("e2e: put event: ", "events:PutEvents"),
         ("event_bridge.api_destination: api destination: ", "events:DescribeApiDestination"),
@@ -65,7 +65,7 @@ async fn each_check_names_the_missing_permission() {
 async fn a_sample_event_needs_the_permission_to_test_the_pattern() {
     let allowed =
         ["events:DescribeRule", "events:ListTargetsByRule", "events:DescribeApiDestination"];
-    let (moto, keys) = Moto::start_checking(&allowed).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(&allowed).unwrap();
     let at = local(moto.port());
     let settings = event_bridge_settings(at, &keys.id, &keys.secret);
     let rule = async |more: &str| {

@@ -20,9 +20,9 @@ async fn an_unreadable_database_is_reported_by_its_own_check_and_by_e2e() {
     pipeline.clickhouse.server.pause();
     let silent = checks(&component);
     let clickhouse = run(&silent[0].1, Duration::from_secs(1)).await;
-    assert_eq!(clickhouse.cut_line(), format!("query: no answer within 1s ({at})"));
+    assert_eq!(clickhouse.timed_out_line(), format!("query: no answer within 1s ({at})"));
     let e2e = run(&silent[1].1, Duration::from_secs(4)).await;
-    let line = e2e.cut_line();
+    let line = e2e.timed_out_line();
     let beginning =
         format!("arrive: no answer from the database at {at} within 4s (the bus accepted it ");
     assert!(line.starts_with(&beginning), "{line}");

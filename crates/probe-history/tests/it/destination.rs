@@ -33,7 +33,7 @@ async fn a_destination_must_exist_and_use_the_connection() {
 /// moto assigns a new id to a recreated resource, as AWS does. It delivers no events.
 #[tokio::test]
 async fn a_reference_to_a_recreated_resource_is_an_error() {
-    let (moto, keys) = Moto::start_checking(&["events:*"]).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(&["events:*"]).unwrap();
     let at = local(moto.port());
     let component = component(&KIND, "history", &event_bridge_settings(at, &keys.id, &keys.secret));
     assert_eq!(failures(&component).await, [""; 0]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use probe::DynChecks;
 use probe_history::KIND;
-use probe_testkit::{Outcome, checks, component, run};
+use probe_testkit::{RunOutcome, checks, component, run};
 use stack::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 use stack::clickhouse::{Clickhouse, DATABASE, TABLE};
 use stack::history::{Behaviour, History};
@@ -107,8 +107,8 @@ async fn failures_within(component: &DynChecks, e2e: Duration) -> Vec<String> {
     let runs = checks(component).into_iter().map(|(name, check)| async move {
         let timeout = if name == "e2e" { e2e } else { TIMEOUT };
         match run(&check, timeout).await {
-            Outcome::Working => None,
-            Outcome::Failed { line, .. } | Outcome::Cut { line, .. } => {
+            RunOutcome::Working => None,
+            RunOutcome::Failed { line, .. } | RunOutcome::TimedOut { line, .. } => {
                 Some(format!("{name}: {line}"))
             }
         }

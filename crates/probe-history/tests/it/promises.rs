@@ -52,7 +52,7 @@ mod slow {
     /// `files` is left out: `probe-s3` tests the promises of its check.
     #[tokio::test]
     async fn the_checks_of_event_bridge_keep_their_promises() {
-        let (moto, keys) = Moto::start_checking(&["events:*"]).unwrap();
+        let (moto, keys) = Moto::start_enforcing_permissions(&["events:*"]).unwrap();
         let secrets = vec![keys.id.clone(), keys.secret.clone()];
         keeps_its_promises("stages", local(moto.port()), secrets, move |address| {
             event_bridge_settings(address, &keys.id, &keys.secret)

@@ -63,7 +63,7 @@ async fn check_lost(check: &Arc<dyn DynCheck>, port: u16) {
 async fn check_lost_within(deadline: Duration, check: &Arc<dyn DynCheck>, port: u16) {
     let outcome = probe_testkit::run(check, deadline).await;
     let expected = LOST.replace("PORT", &port.to_string()).replace("1s", &format!("{deadline:?}"));
-    assert_eq!(outcome.cut_line(), expected);
+    assert_eq!(outcome.timed_out_line(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

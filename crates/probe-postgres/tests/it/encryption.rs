@@ -172,7 +172,7 @@ async fn a_write_on_an_encrypted_session_is_cancelled() {
     let url = format!("{}?sslmode=verify-full&channel_binding=require", url(server.port()));
     let check = check(&url, &trusting(&ca));
     let deadline = std::time::Duration::from_millis(300);
-    assert_eq!(probe_testkit::run(&check, deadline).await.cut_step(), "commit");
+    assert_eq!(probe_testkit::run(&check, deadline).await.timed_out_step(), "commit");
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     while server.sql("postgres", waiting).unwrap() != "0" {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

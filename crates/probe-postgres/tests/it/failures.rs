@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use probe_testkit::{FaultProxy, Outcome};
+use probe_testkit::{FaultProxy, RunOutcome};
 use stack::postgres::{shared, sql};
 
 use crate::{DEADLINE, SHORT_DEADLINE, check, private, run, url};
@@ -73,7 +73,7 @@ impl Scene {
         let reported = async {
             loop {
                 match run(&kept).await {
-                    Outcome::Working => tokio::time::sleep(Duration::from_millis(20)).await,
+                    RunOutcome::Working => tokio::time::sleep(Duration::from_millis(20)).await,
                     failed => return failed.line().to_owned(),
                 }
             }
@@ -206,7 +206,7 @@ async fn a_server_that_is_silent_on_every_connection() {
     proxy.swallow();
     let cut = probe_testkit::run(&check, SHORT_DEADLINE).await;
     let target = proxy.address();
-    assert_eq!(cut.cut_line(), format!("query: no answer within 500ms ({target})"));
+    assert_eq!(cut.timed_out_line(), format!("query: no answer within 500ms ({target})"));
     assert_eq!(proxy.wait_for_open(0).await.accepted, 2);
     proxy.heal();
     run(&check).await.expect_working();
@@ -219,7 +219,7 @@ async fn a_server_that_delays_every_answer() {
     run(&check).await.expect_working();
     proxy.delay(Duration::from_secs(1));
     let cut = probe_testkit::run(&check, SHORT_DEADLINE).await;
-    assert!(cut.cut_line().starts_with("query: no answer within 500ms"), "{cut:?}");
+    assert!(cut.timed_out_line().starts_with("query: no answer within 500ms"), "{cut:?}");
     proxy.heal();
     run(&check).await.expect_working();
 }

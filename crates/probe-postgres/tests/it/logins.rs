@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use probe::SharedResources;
 use probe_postgres::KIND;
-use probe_testkit::{FaultProxy, Outcome, checks, component_sharing};
+use probe_testkit::{FaultProxy, RunOutcome, checks, component_sharing};
 use stack::pgbouncer::PgBouncer;
 use stack::pgpool::Pgpool;
 use stack::postgres::shared;
@@ -152,7 +152,7 @@ async fn check_refused(port: u16, user: &str, line: &str) {
     let check = check(&format!("postgres://{user}:hunter2-is-wrong@127.0.0.1:{port}/app"), "");
     let outcome = run(&check).await;
     assert_eq!(outcome.line(), format!("{line} (127.0.0.1:{port})"));
-    let Outcome::Failed { failure, .. } = &outcome else { unreachable!() };
+    let RunOutcome::Failed { failure, .. } = &outcome else { unreachable!() };
     assert!(failure.cause().is_login_refused());
     assert!(run(&check).await.line().contains(", refused "));
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use probe::DynCheck;
 use probe_postgres::KIND;
-use probe_testkit::Outcome;
+use probe_testkit::RunOutcome;
 use stack::postgres::Postgres;
 use stack::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES_DATABASE};
 
@@ -41,7 +41,7 @@ fn check(url: &str, toml: &str) -> Arc<dyn DynCheck> {
     probe_testkit::single(&KIND, "postgres", &format!("url = '{url}'\n{toml}"))
 }
 
-async fn run(check: &Arc<dyn DynCheck>) -> Outcome {
+async fn run(check: &Arc<dyn DynCheck>) -> RunOutcome {
     probe_testkit::run(check, DEADLINE).await
 }
 

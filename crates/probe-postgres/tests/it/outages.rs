@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::DynCheck;
-use probe_testkit::{FaultProxy, Outcome};
+use probe_testkit::{FaultProxy, RunOutcome};
 
 use crate::{DEADLINE, SHORT_DEADLINE, check, private, run, url};
 
@@ -34,11 +34,11 @@ async fn a_silent_server_times_out_in_its_step_and_works_when_it_resumes() {
     run(&kept).await.expect_working();
     server.server.pause();
     let cut = probe_testkit::run(&kept, SHORT_DEADLINE).await;
-    assert_eq!(cut.cut_step(), "query");
+    assert_eq!(cut.timed_out_step(), "query");
     let cut = probe_testkit::run(&kept, SHORT_DEADLINE).await;
-    assert_eq!(cut.cut_step(), "negotiate");
+    assert_eq!(cut.timed_out_step(), "negotiate");
     let plain = check(&format!("{}?sslmode=disable", url(server.port())), "");
-    assert_eq!(probe_testkit::run(&plain, SHORT_DEADLINE).await.cut_step(), "authenticate");
+    assert_eq!(probe_testkit::run(&plain, SHORT_DEADLINE).await.timed_out_step(), "authenticate");
     server.server.resume();
     run(&kept).await.expect_working();
     run(&plain).await.expect_working();
@@ -90,7 +90,7 @@ async fn wait_for_line(check: &Arc<dyn DynCheck>, start: &str) {
     let wait = async {
         loop {
             match run(check).await {
-                Outcome::Failed { line, .. } if line.starts_with(start) => return,
+                RunOutcome::Failed { line, .. } if line.starts_with(start) => return,
                 _ => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::{DynCheck, Observation, Steps};
-use probe_testkit::Outcome;
+use probe_testkit::RunOutcome;
 
 use crate::{DEADLINE, check, check_line, private, run, url};
 
@@ -59,7 +59,7 @@ async fn a_promoted_replica_is_a_primary_from_the_next_run_on() {
 }
 
 /// Runs `check` until its outcome is as `wanted`.
-async fn wait_for(check: &Arc<dyn DynCheck>, wanted: impl Fn(&Outcome) -> bool) -> Outcome {
+async fn wait_for(check: &Arc<dyn DynCheck>, wanted: impl Fn(&RunOutcome) -> bool) -> RunOutcome {
     let wait = async {
         loop {
             let outcome = run(check).await;
@@ -80,7 +80,7 @@ async fn a_replica_that_lags_is_a_failure_with_its_reason() {
     let check = strict();
     // The last transaction is older than the limit, and the primary is idle.
     primary.sql("app", "CREATE TABLE data (value int)").unwrap();
-    wait_for(&check, Outcome::is_working).await;
+    wait_for(&check, RunOutcome::is_working).await;
     tokio::time::sleep(Duration::from_millis(150)).await;
     run(&check).await.expect_working();
     run(&strict()).await.expect_working();
@@ -99,7 +99,7 @@ async fn a_replica_that_lags_is_a_failure_with_its_reason() {
         assert!(line.starts_with("lag: ") && line.contains(expected), "{line}");
     }
     replica.sql("postgres", "SELECT pg_wal_replay_resume()").unwrap();
-    wait_for(&check, Outcome::is_working).await;
+    wait_for(&check, RunOutcome::is_working).await;
 
     primary.server.stop();
     let line = wait_for(&check, |outcome| !outcome.is_working()).await.line().to_owned();

@@ -47,7 +47,7 @@ async fn a_locked_table_is_a_failure_and_no_run_stays_in_its_queue() {
     for _ in 0..3 {
         let outcome = probe_testkit::run(&check, SHORT).await;
         let expected = "table: no lock for INSERT on data.events within 300ms (127.0.0.1:PORT)";
-        assert_eq!(outcome.cut_line(), expected.replace("PORT", &server.port().to_string()));
+        assert_eq!(outcome.timed_out_line(), expected.replace("PORT", &server.port().to_string()));
     }
     let begun = std::time::Instant::now();
     while locks(&server) != "0" {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use probe_rabbit::KIND;
-use probe_testkit::{Authority, Identity, Outcome, diagnostics};
+use probe_testkit::{Authority, Identity, RunOutcome, diagnostics};
 use stack::RABBIT_VHOST;
 use stack::rabbit::{ADMIN_PASSWORD, ADMIN_USER, Rabbit};
 use tempfile::TempDir;
@@ -47,7 +47,7 @@ impl Encrypted {
     }
 
     /// Runs a check once with these settings and a URL with `host`.
-    async fn run(&self, host: &str, settings: &str) -> Outcome {
+    async fn run(&self, host: &str, settings: &str) -> RunOutcome {
         let user = format!("{ADMIN_USER}:{ADMIN_PASSWORD}");
         let url = format!("url = 'amqps://{user}@{host}:{}/{RABBIT_VHOST}'", self.port);
         outcome(&format!("{url}\n{settings}")).await

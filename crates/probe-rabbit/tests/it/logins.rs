@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use probe_testkit::{FaultProxy, Outcome, run};
+use probe_testkit::{FaultProxy, RunOutcome, run};
 use stack::rabbit::{ADMIN_PASSWORD, ADMIN_USER, Rabbit};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, free_port};
 
@@ -112,7 +112,7 @@ async fn a_connection_limit_is_reported_while_a_connection_is_kept() {
     let refused = async {
         loop {
             match run(&check, DEADLINE).await {
-                Outcome::Failed { line, .. } => return line,
+                RunOutcome::Failed { line, .. } => return line,
                 _ => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }

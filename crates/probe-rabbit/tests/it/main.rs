@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use probe::DynCheck;
 use probe_rabbit::KIND;
-use probe_testkit::{Outcome, run, single};
+use probe_testkit::{RunOutcome, run, single};
 
 /// A deadline far beyond any response time.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -30,6 +30,6 @@ fn check(toml: &str) -> Arc<dyn DynCheck> {
 }
 
 /// Runs a check with these settings once.
-async fn outcome(toml: &str) -> Outcome {
+async fn outcome(toml: &str) -> RunOutcome {
     run(&check(toml), DEADLINE).await
 }

@@ -54,8 +54,8 @@ async fn a_silent_broker_times_out_in_its_step() {
     let rabbit = check(&format!("url = '{}'", broker.admin_url()));
     run(&rabbit, DEADLINE).await.expect_working();
     broker.server.pause();
-    assert_eq!(run(&rabbit, crate::SHORT_DEADLINE).await.cut_step(), "publish");
-    assert_eq!(run(&rabbit, crate::SHORT_DEADLINE).await.cut_step(), "handshake");
+    assert_eq!(run(&rabbit, crate::SHORT_DEADLINE).await.timed_out_step(), "publish");
+    assert_eq!(run(&rabbit, crate::SHORT_DEADLINE).await.timed_out_step(), "handshake");
     broker.server.resume();
     run(&rabbit, DEADLINE).await.expect_working();
 }

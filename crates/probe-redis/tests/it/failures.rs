@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use probe_redis::KIND;
-use probe_testkit::{FaultProxy, Outcome, run, single};
+use probe_testkit::{FaultProxy, RunOutcome, run, single};
 use stack::redis::Redis;
 
 use crate::TIMEOUT;
@@ -40,7 +40,7 @@ async fn fails(provoke: &[&str], line: &str, repair: &[&str]) {
     let reported = async {
         loop {
             match run(&kept, TIMEOUT).await {
-                Outcome::Working => tokio::time::sleep(Duration::from_millis(20)).await,
+                RunOutcome::Working => tokio::time::sleep(Duration::from_millis(20)).await,
                 failed => return failed.line().to_owned(),
             }
         }
@@ -117,7 +117,7 @@ async fn a_server_that_holds_writes_back() {
     server.command(&["CLIENT", "PAUSE", "60000", "WRITE"]).unwrap();
     let outcome = run(&check, SHORT_TIMEOUT).await;
     let expected = format!("write: no answer within 300ms (127.0.0.1:{})", server.port());
-    assert_eq!(outcome.cut_line(), expected);
+    assert_eq!(outcome.timed_out_line(), expected);
     server.command(&["CLIENT", "UNPAUSE"]).unwrap();
     run(&check, TIMEOUT).await.expect_working();
 }
@@ -153,7 +153,7 @@ async fn a_server_that_is_silent_on_every_connection() {
     proxy.swallow();
     let outcome = run(&check, SHORT_TIMEOUT).await;
     let expected = format!("write: no answer within 300ms ({})", proxy.address());
-    assert_eq!(outcome.cut_line(), expected);
+    assert_eq!(outcome.timed_out_line(), expected);
     assert_eq!(proxy.wait_for_open(0).await.accepted, 2);
     proxy.heal();
     run(&check, TIMEOUT).await.expect_working();

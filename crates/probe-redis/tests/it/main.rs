@@ -10,7 +10,7 @@ use std::time::Duration;
 use probe::SharedResources;
 use probe_redis::KIND;
 use probe_testkit::{
-    Hostile, Outcome, Subject, checks, component_sharing, diagnostics, promises, run, serve_tcp,
+    Hostile, RunOutcome, Subject, checks, component_sharing, diagnostics, promises, run, serve_tcp,
     single,
 };
 use stack::redis::{Redis, shared};
@@ -21,17 +21,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a check with these settings once.
-async fn outcome(toml: &str) -> Outcome {
+async fn outcome(toml: &str) -> RunOutcome {
     run(&single(&KIND, "redis", toml), TIMEOUT).await
 }
 
 /// Runs a check of this server once, with additional settings.
-async fn run_against(server: &Redis, settings: &str) -> Outcome {
+async fn run_against(server: &Redis, settings: &str) -> RunOutcome {
     outcome(&format!("url = 'redis://127.0.0.1:{}'\n{settings}", server.port())).await
 }
 
 /// Runs a check of this server once as its user `me`.
-async fn run_as_me(server: &Redis, database: u8, settings: &str) -> Outcome {
+async fn run_as_me(server: &Redis, database: u8, settings: &str) -> RunOutcome {
     let port = server.port();
     outcome(&format!("url = 'redis://me:my-password@127.0.0.1:{port}/{database}'\n{settings}"))
         .await
@@ -42,7 +42,7 @@ fn server_for(rules: &str) -> Redis {
     Redis::start(&[&format!("user me on >my-password {rules}")]).unwrap()
 }
 
-fn expect_line(outcome: &Outcome, expected: &str) {
+fn expect_line(outcome: &RunOutcome, expected: &str) {
     let line = outcome.line();
     assert!(line.starts_with(expected), "expected `{expected}`, got `{line}`");
 }

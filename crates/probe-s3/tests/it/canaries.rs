@@ -116,7 +116,7 @@ async fn a_silent_server_times_out_and_works_again_after_it_resumes() {
     let check = check(&lines(&server, ALL));
     run(&check, TIMEOUT).await.expect_working();
     server.server.pause();
-    assert_eq!(run(&check, Duration::from_millis(300)).await.cut_step(), "list");
+    assert_eq!(run(&check, Duration::from_millis(300)).await.timed_out_step(), "list");
     server.server.resume();
     run(&check, TIMEOUT).await.expect_working();
 }

@@ -45,7 +45,7 @@ async fn keys_come_from_the_environment() {
     if let Some(server) = server_to_check() {
         return outcome(&lines(&server)).await.expect_working();
     }
-    let (moto, keys) = Moto::start_checking(&["s3:ListBucket"]).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(&["s3:ListBucket"]).unwrap();
     let environment =
         [("AWS_ACCESS_KEY_ID", keys.id.as_str()), ("AWS_SECRET_ACCESS_KEY", &keys.secret)];
     let at = ([127, 0, 0, 1], moto.port()).into();
@@ -58,7 +58,7 @@ async fn keys_come_from_a_profile() {
         let lines = format!("{}profile = 'health'\n", lines(&server));
         return outcome(&lines).await.expect_working();
     }
-    let (moto, keys) = Moto::start_checking(&["s3:ListBucket"]).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(&["s3:ListBucket"]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("credentials");
     let profile = format!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use probe_testkit::{Outcome, run};
+use probe_testkit::{RunOutcome, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -184,7 +184,8 @@ async fn a_timeout_between_attempts_reports_the_last_error() {
     let expected = "list: throttled by the server (SlowDown) within 100ms (1 of 3 attempts)";
     // The pause is random: a run may also be cut in the attempt that follows.
     for _ in 0..20 {
-        if let Outcome::Cut { line, .. } = run(&check(&lines), Duration::from_millis(100)).await
+        if let RunOutcome::TimedOut { line, .. } =
+            run(&check(&lines), Duration::from_millis(100)).await
             && line.starts_with(expected)
         {
             return;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use probe::DynCheck;
 use probe_s3::KIND;
-use probe_testkit::{Outcome, checks, component, run};
+use probe_testkit::{RunOutcome, checks, component, run};
 use stack::aws::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 
 /// Longer than any response takes.
@@ -43,6 +43,6 @@ fn check(lines: &str) -> Arc<dyn DynCheck> {
 }
 
 /// Runs the check `files` with these settings once.
-async fn outcome(lines: &str) -> Outcome {
+async fn outcome(lines: &str) -> RunOutcome {
     run(&check(lines), TIMEOUT).await
 }

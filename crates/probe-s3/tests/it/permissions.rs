@@ -9,7 +9,7 @@ const ALL: &str = "'list', 'read', 'write', 'delete'";
 
 /// The error line of a check of `access` for a user with `actions`; empty if it is working.
 async fn error_line(actions: &[&str], access: &str, more: &str) -> String {
-    let (moto, keys) = Moto::start_checking(actions).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(actions).unwrap();
     let at = ([127, 0, 0, 1], moto.port()).into();
     let connection = connection_settings_for(at, &keys.id, &keys.secret);
     let lines = format!("bucket = '{APP_BUCKET}'\naccess = [{access}]\n{more}{connection}");
@@ -46,7 +46,7 @@ async fn each_permission_is_needed_and_the_missing_one_is_named() {
 
 #[tokio::test]
 async fn wrong_keys_fail_in_the_authenticate_step() {
-    let (moto, keys) = Moto::start_checking(&["s3:ListBucket"]).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(&["s3:ListBucket"]).unwrap();
     let at = ([127, 0, 0, 1], moto.port()).into();
     for (id, secret, expected) in [
         (keys.id.as_str(), "another", "the secret access key is wrong (SignatureDoesNotMatch)"),

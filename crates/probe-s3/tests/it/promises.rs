@@ -10,7 +10,7 @@ use crate::connection_settings_for;
 #[tokio::test]
 async fn the_promises_of_the_contract_are_kept() {
     let actions = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"];
-    let (moto, keys) = Moto::start_checking(&actions).unwrap();
+    let (moto, keys) = Moto::start_enforcing_permissions(&actions).unwrap();
     let secrets = vec![keys.id.clone(), keys.secret.clone()];
     promises(Subject {
         kind: KIND,

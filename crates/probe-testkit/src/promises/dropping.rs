@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use probe::{DynChecks, SharedResources};
 
 use crate::suite::{Run, Suite};
-use crate::{FaultProxy, Outcome};
+use crate::{FaultProxy, RunOutcome};
 
 /// The number of points between the start of a run and a little after its end.
 const POINTS: u32 = 80;
@@ -59,7 +59,7 @@ async fn dropped_while_querying(suite: &Suite, one: &DynChecks, other: &DynCheck
 /// A run must succeed or time out.
 async fn expect_no_failure(suite: &Suite, component: &DynChecks, timeout: Duration, when: &str) {
     for Run { name, outcome } in suite.run(component, timeout).await {
-        if matches!(outcome, Outcome::Failed { .. }) {
+        if matches!(outcome, RunOutcome::Failed { .. }) {
             suite.fail(&format!(
                 "in a run with a short timeout {when}, `{name}` fails: {outcome:?}"
             ));

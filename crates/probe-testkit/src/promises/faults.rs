@@ -5,7 +5,7 @@ use std::time::Duration;
 use probe::DynChecks;
 
 use crate::suite::{Run, Suite, TIMEOUT};
-use crate::{FaultProxy, Outcome};
+use crate::{FaultProxy, RunOutcome};
 
 /// The timeout of a run while the backend is silent.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -20,7 +20,7 @@ pub(crate) async fn refused_then_healed(suite: &Suite) {
     for when in ["never connected before", "connected before"] {
         proxy.refuse().await;
         for Run { name, outcome } in suite.run(&component, TIMEOUT).await {
-            if !matches!(outcome, Outcome::Failed { .. }) {
+            if !matches!(outcome, RunOutcome::Failed { .. }) {
                 suite.fail(&format!("refused and {when}, `{name}` did not fail but {outcome:?}"));
             }
         }
@@ -97,7 +97,7 @@ pub(crate) async fn cut_short(suite: &Suite) {
         let component = suite.component(&proxy).await;
         proxy.cut_after(bytes);
         for Run { name, outcome } in suite.run(&component, TIMEOUT).await {
-            if let Outcome::Cut { step, .. } = outcome {
+            if let RunOutcome::TimedOut { step, .. } = outcome {
                 suite.fail(&format!(
                     "`{name}` still waits in `{step}` after its connection ended after {bytes} bytes"
                 ));
@@ -127,7 +127,7 @@ async fn restarted_during_run(suite: &Suite, proxy: &FaultProxy, component: &Dyn
 
 async fn expect_cut(suite: &Suite, component: &DynChecks, when: &str) {
     for Run { name, outcome } in suite.run(component, SILENCE).await {
-        if !matches!(outcome, Outcome::Cut { .. }) {
+        if !matches!(outcome, RunOutcome::TimedOut { .. }) {
             suite.fail(&format!("silent and {when}, `{name}` does not wait but {outcome:?}"));
         }
     }

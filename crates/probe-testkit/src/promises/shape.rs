@@ -8,7 +8,7 @@ use probe::{DynChecks, Failure};
 use super::configuration::long_config;
 use super::tree;
 use crate::suite::{Suite, TIMEOUT, WRONG_SECRET};
-use crate::{Outcome, checks, secrets};
+use crate::{RunOutcome, checks, secrets};
 
 /// While a string is unknown, a component has the same names; the checks that need it fail with the reason, and the others succeed.
 pub(crate) async fn is_stable_with_unknown_values(suite: &Suite) {
@@ -49,10 +49,10 @@ async fn expect_shape(suite: &Suite, config: &Node, whole: &DynChecks, what: &st
     let mut reported = false;
     for run in suite.run(&component, TIMEOUT).await {
         match run.outcome {
-            Outcome::Failed { line, .. } if line.starts_with("read secret: the vault") => {
+            RunOutcome::Failed { line, .. } if line.starts_with("read secret: the vault") => {
                 reported = true;
             }
-            Outcome::Working => {}
+            RunOutcome::Working => {}
             other => suite.fail(&format!("with `{what}` unknown, `{}` is {other:?}", run.name)),
         }
     }

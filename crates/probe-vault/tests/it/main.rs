@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::DynCheck;
-use probe_testkit::{Outcome, run, single};
+use probe_testkit::{RunOutcome, run, single};
 use probe_vault::KIND;
 use serde_json::Value;
 use stack::vault::{ROOT_TOKEN, api};
@@ -38,12 +38,12 @@ fn new_token(port: u16, settings: &Value) -> String {
     response["auth"]["client_token"].as_str().unwrap().to_owned()
 }
 
-async fn once(check: &Arc<dyn DynCheck>) -> Outcome {
+async fn once(check: &Arc<dyn DynCheck>) -> RunOutcome {
     run(check, DEADLINE).await
 }
 
 /// Asserts the error line for the Vault at this port.
 #[track_caller]
-fn assert_fails(outcome: &Outcome, port: u16, expected: &str) {
+fn assert_fails(outcome: &RunOutcome, port: u16, expected: &str) {
     assert_eq!(outcome.line(), format!("{expected} (127.0.0.1:{port})"));
 }

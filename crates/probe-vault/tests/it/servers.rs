@@ -64,7 +64,7 @@ async fn a_silent_server_times_out_in_the_health_step() {
     once(&check).await.expect_working();
     vault.server.pause();
     for _ in 0..2 {
-        assert_eq!(run(&check, Duration::from_millis(200)).await.cut_step(), "health");
+        assert_eq!(run(&check, Duration::from_millis(200)).await.timed_out_step(), "health");
     }
     vault.server.resume();
     once(&check).await.expect_working();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use probe::{DynCheck, Observation, Steps};
-use probe_testkit::{Outcome, single};
+use probe_testkit::{RunOutcome, single};
 use probe_vault::KIND;
 use serde_json::json;
 use stack::vault::{Vault, api};
@@ -12,7 +12,7 @@ use stack::vault::{Vault, api};
 use crate::{DEADLINE, assert_fails, check, new_token, once, with_token};
 
 /// Runs the check until it fails.
-async fn first_failure(check: &Arc<dyn DynCheck>) -> Outcome {
+async fn first_failure(check: &Arc<dyn DynCheck>) -> RunOutcome {
     let failure = async {
         loop {
             let outcome = once(check).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use probe::DynCheck;
-use probe_testkit::{Outcome, run};
+use probe_testkit::{RunOutcome, run};
 use stack::websocket::Websocket;
 
 use crate::{DEADLINE, SHORT_DEADLINE, check};
@@ -14,7 +14,7 @@ fn check_of(server: &Websocket, path: &str, more: &str) -> Arc<dyn DynCheck> {
 }
 
 /// Runs a check with each of these answers at the same time, for at most a second.
-async fn run_all(server: &Websocket, path: &str, send: &str, answers: &[&str]) -> Vec<Outcome> {
+async fn run_all(server: &Websocket, path: &str, send: &str, answers: &[&str]) -> Vec<RunOutcome> {
     let runs = answers.iter().map(|answer| async move {
         run(&check_of(server, path, &format!("{send}\n{answer}")), SHORT_DEADLINE).await
     });
@@ -45,7 +45,7 @@ async fn an_answer_with_the_id_of_the_message_is_found_among_others() {
         "message: not the right answer within 1s (2 other messages arrived, the last of 60 bytes)";
     let expected = format!("{expected} (127.0.0.1:{})", server.port());
     for outcome in run_all(&server, "/rpc", send, &wrong).await {
-        assert_eq!(outcome.cut_line(), expected);
+        assert_eq!(outcome.timed_out_line(), expected);
     }
 }
 
@@ -56,7 +56,7 @@ async fn a_server_that_sends_without_reading_is_not_working() {
     run(&check_of(&server, "/talk/pong", constant), DEADLINE).await.expect_working();
     let random = ["expect = 'pong ${random}'", "contains = '${random}'", "matches = '${random}'"];
     for outcome in run_all(&server, "/talk/pong", "send = '${random}'", &random).await {
-        assert_eq!(outcome.cut_step(), "message");
+        assert_eq!(outcome.timed_out_step(), "message");
     }
 }
 

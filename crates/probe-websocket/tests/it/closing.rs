@@ -36,7 +36,7 @@ async fn runs_that_time_out_leave_no_connection() {
     run(&check, DEADLINE).await.expect_working();
     proxy.swallow();
     for _ in 0..20 {
-        run(&check, Duration::from_millis(50)).await.cut_step();
+        run(&check, Duration::from_millis(50)).await.timed_out_step();
     }
     proxy.wait_for_open(0).await;
 }

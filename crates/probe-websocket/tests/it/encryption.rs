@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use probe_testkit::{Authority, Identity, Outcome, run, single};
+use probe_testkit::{Authority, Identity, RunOutcome, run, single};
 use probe_websocket::KIND;
 use stack::websocket::{Tls, Websocket};
 
@@ -13,7 +13,7 @@ fn start(identity: Identity, client_ca: Option<String>) -> Websocket {
     Websocket::start(Some(&tls)).unwrap()
 }
 
-async fn run_tls(server: &Websocket, more: &str) -> Outcome {
+async fn run_tls(server: &Websocket, more: &str) -> RunOutcome {
     let url = format!("url = 'wss://127.0.0.1:{}/'\n{more}\n", server.port());
     run(&single(&KIND, "websocket", &url), DEADLINE).await
 }
@@ -23,7 +23,7 @@ fn pem(key: &str, text: &str) -> String {
 }
 
 #[track_caller]
-fn assert_fails(outcome: &Outcome, server: &Websocket, expected: &str) {
+fn assert_fails(outcome: &RunOutcome, server: &Websocket, expected: &str) {
     assert_eq!(outcome.line(), format!("{expected} (127.0.0.1:{})", server.port()));
 }
 

@@ -19,7 +19,7 @@ async fn a_server_that_upgrades_and_does_not_answer_times_out() {
     for (more, step) in [("", "ping"), (MESSAGE, "message")] {
         let outcome = run(&check(shared().unwrap(), "/silent", more), SHORT_DEADLINE).await;
         let expected = format!("{step}: no answer within 1s ({})", stack::WEBSOCKET);
-        assert_eq!(outcome.cut_line(), expected);
+        assert_eq!(outcome.timed_out_line(), expected);
     }
 }
 
@@ -28,7 +28,7 @@ async fn only_the_length_of_an_unexpected_message_is_reported() {
     let wrong = "send = 'some private words'\nexpect = 'hello'";
     let outcome = run(&check(shared().unwrap(), "/", wrong), SHORT_DEADLINE).await;
     let expected = "message: not the right answer within 1s (another message of 18 bytes arrived)";
-    assert_eq!(outcome.cut_line(), format!("{expected} ({})", stack::WEBSOCKET));
+    assert_eq!(outcome.timed_out_line(), format!("{expected} ({})", stack::WEBSOCKET));
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn the_answer_must_match_exactly() {
     for expect in ["hello ", "Hello", "hell", ""] {
         let wrong = format!("send = 'hello'\nexpect = '{expect}'");
         let outcome = run(&check(shared().unwrap(), "/", &wrong), SHORT_DEADLINE).await;
-        assert_eq!(outcome.cut_step(), "message", "{expect}");
+        assert_eq!(outcome.timed_out_step(), "message", "{expect}");
     }
 }
 
@@ -80,7 +80,7 @@ async fn a_paused_server_times_out_in_the_handshake_and_works_when_it_resumes() 
     let check = check(([127, 0, 0, 1], server.port()).into(), "/", "");
     run(&check, DEADLINE).await.expect_working();
     server.server.pause();
-    assert_eq!(run(&check, SHORT_DEADLINE).await.cut_step(), "handshake");
+    assert_eq!(run(&check, SHORT_DEADLINE).await.timed_out_step(), "handshake");
     server.server.resume();
     run(&check, DEADLINE).await.expect_working();
 }

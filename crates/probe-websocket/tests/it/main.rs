@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::DynCheck;
-use probe_testkit::{Outcome, run, single};
+use probe_testkit::{RunOutcome, run, single};
 use probe_websocket::KIND;
 use stack::HEALTH_PASSWORD;
 use stack::websocket::shared;
@@ -33,7 +33,7 @@ fn check(address: SocketAddr, path: &str, more: &str) -> Arc<dyn DynCheck> {
 }
 
 /// Runs a check of this path of the shared server once.
-async fn run_once(path: &str, more: &str) -> Outcome {
+async fn run_once(path: &str, more: &str) -> RunOutcome {
     run(&check(shared().unwrap(), path, more), DEADLINE).await
 }
 
@@ -44,6 +44,6 @@ fn right_key() -> String {
 
 /// Asserts that a check of the shared server failed with the text `expected`.
 #[track_caller]
-fn assert_fails(outcome: &Outcome, expected: &str) {
+fn assert_fails(outcome: &RunOutcome, expected: &str) {
     assert_eq!(outcome.line(), format!("{expected} ({})", stack::WEBSOCKET));
 }

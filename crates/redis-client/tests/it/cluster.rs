@@ -68,7 +68,7 @@ async fn each_run_proves_every_primary_and_names_the_one_that_fails() {
     nodes[2].server.pause();
     for step in ["write", "handshake"] {
         let silent = on_the_last(&nodes, step, "no answer within 300ms");
-        assert_eq!(run(&check, SHORT_TIMEOUT).await.cut_line(), silent);
+        assert_eq!(run(&check, SHORT_TIMEOUT).await.timed_out_line(), silent);
     }
     nodes[2].server.resume();
     wait_until_ok(&nodes);
@@ -94,7 +94,7 @@ async fn the_lost_primary_of_a_cluster_that_is_down_is_named() {
     // The first node replies `CLUSTERDOWN` to the first run.
     for _ in 0..2 {
         let silent = on_the_last(&nodes, "handshake", "no answer within 300ms");
-        assert_eq!(run(&check, SHORT_TIMEOUT).await.cut_line(), silent);
+        assert_eq!(run(&check, SHORT_TIMEOUT).await.timed_out_line(), silent);
     }
     nodes[2].server.stop();
     let refused = on_the_last(&nodes, "connect", "connection refused");

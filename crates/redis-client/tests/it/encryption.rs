@@ -1,6 +1,6 @@
 //! TLS: server certificates, client certificates, and a peer without TLS on either side.
 
-use probe_testkit::{Authority, Outcome, TlsFiles, diagnostics, run};
+use probe_testkit::{Authority, RunOutcome, TlsFiles, diagnostics, run};
 use stack::redis::Redis;
 
 use crate::support::{ONE, SHORT_TIMEOUT, check, execute};
@@ -25,7 +25,7 @@ impl Encrypted {
     }
 
     /// Runs a check once with the URL and these settings.
-    async fn run(&self, settings: &str) -> Outcome {
+    async fn run(&self, settings: &str) -> RunOutcome {
         let url = format!("url = 'rediss://127.0.0.1:{}'", self.port);
         execute(&check(&format!("{url}\n{settings}"))).await
     }
@@ -81,7 +81,7 @@ async fn a_server_without_tls_times_out_in_the_handshake() {
     let plain = encrypted.server.port();
     let toml = format!("url = 'rediss://127.0.0.1:{plain}'\n{}", encrypted.ca());
     // Redis parses the `ClientHello` as the beginning of a command, and waits for the rest.
-    assert_eq!(run(&check(&toml), SHORT_TIMEOUT).await.cut_step(), "tls");
+    assert_eq!(run(&check(&toml), SHORT_TIMEOUT).await.timed_out_step(), "tls");
 }
 
 #[tokio::test]

@@ -39,9 +39,9 @@ async fn a_silent_server_times_out_in_the_current_step() {
     let with_password = check(&format!("url = 'redis://:secret@127.0.0.1:{}'", server.port()));
     execute(&connected).await.expect_working();
     server.server.pause();
-    assert_eq!(run(&connected, SHORT_TIMEOUT).await.cut_step(), "write");
-    assert_eq!(run(&unconnected, SHORT_TIMEOUT).await.cut_step(), "handshake");
-    assert_eq!(run(&with_password, SHORT_TIMEOUT).await.cut_step(), "authenticate");
+    assert_eq!(run(&connected, SHORT_TIMEOUT).await.timed_out_step(), "write");
+    assert_eq!(run(&unconnected, SHORT_TIMEOUT).await.timed_out_step(), "handshake");
+    assert_eq!(run(&with_password, SHORT_TIMEOUT).await.timed_out_step(), "authenticate");
     server.server.resume();
     execute(&connected).await.expect_working();
     execute(&unconnected).await.expect_working();

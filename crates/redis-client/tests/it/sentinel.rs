@@ -146,7 +146,7 @@ async fn a_silent_sentinel_does_not_hide_the_others_and_a_silent_primary_is_name
     silent.server.resume();
     primary.server.pause();
     assert_eq!(
-        run(&check, SHORT_TIMEOUT).await.cut_line(),
+        run(&check, SHORT_TIMEOUT).await.timed_out_line(),
         format!(
             "handshake: the primary 127.0.0.1:{} that sentinel names: no answer within 300ms (127.0.0.1:{})",
             primary.port(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probe::{Check, DynCheck, DynChecks, Failure, Kind, Section, Steps};
-use probe_testkit::{Outcome, run, single};
+use probe_testkit::{RunOutcome, run, single};
 use redis_client::{Canary, Command, Redis, Reply};
 use stack::redis::Redis as Server;
 
@@ -28,7 +28,7 @@ pub(crate) fn check_of(server: &Server) -> Arc<dyn DynCheck> {
 }
 
 /// Runs a check once.
-pub(crate) async fn execute(check: &Arc<dyn DynCheck>) -> Outcome {
+pub(crate) async fn execute(check: &Arc<dyn DynCheck>) -> RunOutcome {
     run(check, TIMEOUT).await
 }
 

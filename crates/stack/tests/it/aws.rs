@@ -60,7 +60,8 @@ fn each_link_of_the_bus_can_be_broken() {
 
 #[test]
 fn a_server_that_checks_credentials_returns_the_error_code_of_aws() {
-    let (moto, keys) = Moto::start_checking(&["s3:GetObject", "s3:PutObject"]).unwrap();
+    let (moto, keys) =
+        Moto::start_enforcing_permissions(&["s3:GetObject", "s3:PutObject"]).unwrap();
     let address = ([127, 0, 0, 1], moto.port()).into();
     let put = json!({"Bucket": APP_BUCKET, "Key": "a", "Body": "text"});
     let get = json!({"Bucket": APP_BUCKET, "Key": "a"});

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{Cause, Failure, Observation};
+use crate::{Cause, Failure, Observation, in_seconds};
 
 /// Names of steps that have the same meaning in every probe.
 pub mod step {
@@ -45,7 +45,7 @@ struct State {
     other_server: Option<String>,
 }
 
-/// A quarter of the default timeout of a check.
+/// The delay for work that has no timeout of its own, such as a read of secrets.
 const DEFAULT_HEDGE_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -177,7 +177,8 @@ impl Steps {
         match &state.position {
             Position::In { step, silence, known } => {
                 let known = if known.is_empty() { String::new() } else { format!(" ({known})") };
-                let failure = Failure::msg(step, format!("{silence} within {timeout:?}{known}"));
+                let failure =
+                    Failure::msg(step, format!("{silence} within {}{known}", in_seconds(timeout)));
                 match &state.other_server {
                     Some(server) => failure.in_context(server),
                     None => failure,

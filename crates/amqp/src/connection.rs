@@ -63,8 +63,8 @@ impl Connect for Connector {
         connection.state.borrow().ended.is_some() || connection.reply_channel.is_closed()
     }
 
-    fn is_heard_since(connection: &Connection, since: Instant) -> bool {
-        connection.last_received.is_since(since)
+    fn has_received_since(connection: &Connection, since: Instant) -> bool {
+        connection.last_received.is_after(since)
     }
 }
 

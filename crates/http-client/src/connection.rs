@@ -52,8 +52,8 @@ impl Connect for Connector {
         connection.failed.load(Ordering::Relaxed) || connection.end.get().is_some()
     }
 
-    fn is_heard_since(connection: &Connection, since: Instant) -> bool {
-        connection.last_received.is_since(since)
+    fn has_received_since(connection: &Connection, since: Instant) -> bool {
+        connection.last_received.is_after(since)
     }
 }
 

@@ -287,8 +287,8 @@ impl Connect for Server {
         session.is_closed()
     }
 
-    fn is_heard_since(session: &Session, since: Instant) -> bool {
-        session.is_heard_since(since)
+    fn has_received_since(session: &Session, since: Instant) -> bool {
+        session.has_received_since(since)
     }
 }
 

@@ -139,8 +139,8 @@ impl Session {
     }
 
     /// Whether the server has sent something since then.
-    pub(crate) fn is_heard_since(&self, since: Instant) -> bool {
-        self.last_received.is_since(since)
+    pub(crate) fn has_received_since(&self, since: Instant) -> bool {
+        self.last_received.is_after(since)
     }
 
     /// Whether the session has ended.

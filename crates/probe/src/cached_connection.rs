@@ -20,7 +20,7 @@ const TAKEOVER: Duration = Duration::from_millis(100);
 /// The number of connections to one server at a time.
 const MAX_CONNECTIONS: usize = 2;
 
-/// How often a run that needs a third connection looks whether one of them has been closed.
+/// How often a run that needs a third connection checks whether one of the two has been closed.
 const PLACE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Opens connections of one kind to one server.
@@ -40,7 +40,7 @@ pub trait Connect: Send + Sync + 'static {
     /// Whether every server of this connection has sent something since then. If not, a second connection is opened beside it, see [`CachedConnection`].
     ///
     /// The default is for connections that have no server of their own.
-    fn is_heard_since(_connection: &Self::Connection, _since: Instant) -> bool {
+    fn has_received_since(_connection: &Self::Connection, _since: Instant) -> bool {
         true
     }
 }
@@ -48,12 +48,12 @@ pub trait Connect: Send + Sync + 'static {
 /// A connection that is opened when it is first needed and reused by later runs.
 ///
 /// * If a reused connection turns out to be lost, the run retries once on a new one: the server may be working.
-/// * If the server sends nothing on a reused connection for [`Steps::hedge_delay`], the run opens a new one beside it, does its work there as well, and continues with the one that is heard first.
+/// * If the server sends nothing on a reused connection for [`Steps::hedge_delay`], the run opens a new one beside it, does its work there as well, and continues with the one on which the server sends something first.
 /// * There are never more than two connections: a run that needs a third waits until one of them is closed.
 /// * The connection of a run that was cancelled is not reused: its state is unknown.
 /// * Concurrent runs share one connection, and one attempt to open it.
 /// * A run that finds a connection older than [`Reconnect`] opens a new one beside it, and fails if it cannot. The old one is then closed.
-/// * A connection that no run has used for as long is closed.
+/// * A connection that no run has used for the same time is closed.
 /// * What was observed while it was opened, such as the expiry of a certificate, is observed by every run that uses it.
 /// * Credentials that the server refused are not tried again before a pause, see [`LoginBackoff`].
 pub struct CachedConnection<C: Connect> {
@@ -201,7 +201,7 @@ impl<C: Connect> CachedConnection<C> {
 
     async fn connect(&self, steps: &Steps) -> Result<C::Connection, Failure> {
         steps.begin(step::CONNECT);
-        // It is boxed because it is large, and rare.
+        // Boxed, because it is large and rarely needed.
         Box::pin(self.logins.attempt(self.connector.connect(steps))).await
     }
 
@@ -214,16 +214,17 @@ impl<C: Connect> CachedConnection<C> {
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let mut lease = Lease { cached: self, connection: connection.clone(), intact: false };
+        let mut guard =
+            ConnectionGuard { cached: self, connection: connection.clone(), intact: false };
         let result = work(connection).await;
-        lease.intact = match &result {
+        guard.intact = match &result {
             Ok(_) => true,
             Err(failure) => !failure.cause().is_connection_lost(),
         };
         result
     }
 
-    /// Does `work` on a reused connection. If that is silent, a new one is opened beside it, and the first that is heard decides.
+    /// Does `work` on a reused connection. If the server is silent on it, a new one is opened beside it, and the result is that of the one on which the server sends something first.
     ///
     /// The flag is `true` if the result is that of the new connection.
     async fn use_hedged<T, W, F>(
@@ -238,27 +239,28 @@ impl<C: Connect> CachedConnection<C> {
     {
         let began = Instant::now();
         let silent = Arc::downgrade(&kept);
-        let is_heard = || silent.upgrade().is_none_or(|kept| C::is_heard_since(&kept, began));
+        let has_responded =
+            || silent.upgrade().is_none_or(|kept| C::has_received_since(&kept, began));
         let mut first = pin!(Some(self.use_once(kept, work)));
         if let Ok(result) = timeout(steps.hedge_delay(), finish(first.as_mut())).await {
             return (result, false);
         }
-        if is_heard() {
+        if has_responded() {
             return (finish(first).await, false);
         }
         let opened = OnceLock::new();
         let mut second = Some(Box::pin(async {
-            // Until it is heard, a timeout reports the step on the silent connection.
+            // Until the server sends something on it, a timeout reports the step on the silent connection.
             let own = Steps::new();
             let (connection, _) = self.open(&own, Some(&silent)).await?;
             steps.observe_again(&own.observations());
             opened.get_or_init(|| (Arc::downgrade(&connection), Instant::now()));
             self.use_once(connection, work).await
         }));
-        let is_second_heard = || {
+        let has_second_responded = || {
             let connection =
                 opened.get().and_then(|(opened, since)| Some((opened.upgrade()?, since)));
-            connection.is_some_and(|(connection, since)| C::is_heard_since(&connection, *since))
+            connection.is_some_and(|(connection, since)| C::has_received_since(&connection, *since))
         };
         poll_fn(|context| {
             if let Some(kept) = first.as_mut().as_pin_mut() {
@@ -269,7 +271,7 @@ impl<C: Connect> CachedConnection<C> {
                         first.set(None);
                     }
                     Poll::Ready(result) => return Poll::Ready((result, false)),
-                    Poll::Pending if is_heard() => second = None,
+                    Poll::Pending if has_responded() => second = None,
                     Poll::Pending => {}
                 }
             }
@@ -277,7 +279,7 @@ impl<C: Connect> CachedConnection<C> {
             if let Poll::Ready(result) = new.as_mut().poll(context) {
                 return Poll::Ready((result, true));
             }
-            if is_second_heard() {
+            if has_second_responded() {
                 first.set(None);
             }
             Poll::Pending
@@ -331,7 +333,7 @@ impl<C: Connect> CachedConnection<C> {
 
     /// Opens a connection in place of the `old` one, and also returns what was observed meanwhile.
     ///
-    /// If the run `waited` for an attempt that was cancelled, it is still in the step of that one at first: both may time out together.
+    /// If the run `waited` for an attempt that was cancelled, it first stays in the step of that attempt, since both may time out together.
     async fn attempt(
         &self,
         steps: &Steps,
@@ -484,13 +486,13 @@ async fn close_when_unused<T>(current: Weak<Current<T>>, number: u64, limit: Dur
 }
 
 /// One run's use of the connection. Unless it is marked as intact, the connection is removed from the cache when this is dropped.
-struct Lease<'a, C: Connect> {
+struct ConnectionGuard<'a, C: Connect> {
     cached: &'a CachedConnection<C>,
     connection: Arc<C::Connection>,
     intact: bool,
 }
 
-impl<C: Connect> Drop for Lease<'_, C> {
+impl<C: Connect> Drop for ConnectionGuard<'_, C> {
     fn drop(&mut self) {
         let mut current = self.cached.current.lock();
         let own = |cached: &&mut Cached<_>| Arc::ptr_eq(&cached.connection, &self.connection);

@@ -1,4 +1,4 @@
-//! Tasks that remove what checks made on a backend, which the end of the process waits for.
+//! Tasks that remove what checks made, which the process awaits before it exits.
 
 use std::time::Duration;
 

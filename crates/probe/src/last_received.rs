@@ -20,8 +20,8 @@ impl LastReceived {
         *self.0.lock() = Instant::now();
     }
 
-    /// Whether something was received since then.
-    pub fn is_since(&self, since: Instant) -> bool {
+    /// Whether something was received at `since` or later.
+    pub fn is_after(&self, since: Instant) -> bool {
         *self.0.lock() >= since
     }
 }

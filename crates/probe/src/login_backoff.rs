@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{Failure, Secret, in_short};
 
-/// The pause after each refusal, and after all further ones.
+/// The pauses after the first refusals. The last one also follows each further refusal.
 ///
 /// A lockout policy counts failures until it has seen none for a while, which is 15 minutes in Vault, `OpenBao` and most directories.
 /// Therefore, the last pause is longer than that, and four attempts precede it at most.

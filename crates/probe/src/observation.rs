@@ -1,4 +1,4 @@
-//! Quantities that a check observes beside its verdict.
+//! Quantities that a check observes besides its result.
 
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 pub enum Observation {
     /// When the server's certificate expires.
     CertificateExpiry(SystemTime),
-    /// When the gateway's token of Vault expires, unless it is renewed.
+    /// When the gateway's Vault token expires, unless it is renewed.
     VaultTokenExpiry(SystemTime),
     /// The name of a queue, and how many of its messages wait for a consumer.
     QueueMessages(Arc<str>, u64),
@@ -25,11 +25,11 @@ pub enum Observation {
     PostgresConnections(u64),
     /// How many connections a PostgreSQL server allows.
     PostgresConnectionsMax(u64),
-    /// How many bytes the last of its replicas has not received from a primary of Redis.
+    /// How many bytes the slowest replica of a Redis primary has not received.
     RedisReplicationLag(u64),
-    /// How many of Celery's workers have replied.
+    /// How many Celery workers have replied.
     CeleryWorkers(u64),
-    /// How many of Celery's workers must reply.
+    /// How many Celery workers must reply.
     CeleryWorkersExpected(u64),
 }
 

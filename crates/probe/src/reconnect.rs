@@ -30,12 +30,12 @@ impl Reconnect {
         Some(Self(Some(duration)))
     }
 
-    /// How long a connection is trusted that replaces a trusted one. `None` stands for ever.
+    /// How long a connection that replaces a trusted one is trusted, or `None` for a connection that is trusted until it is closed.
     pub fn period(self) -> Option<Duration> {
         self.0
     }
 
-    /// How long a connection is trusted that replaces none: at random at least half of the period, so that connections that were opened together are not replaced together.
+    /// How long a connection that replaces none is trusted: a random time of at least half the period, so that connections that were opened together are not replaced together.
     pub fn first_period(self) -> Option<Duration> {
         self.0.map(|period| period.mul_f64(rand::random_range(0.5..=1.0)))
     }

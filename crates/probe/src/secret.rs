@@ -32,7 +32,7 @@ const COMMON_WORDS: &[&str] = &[
 /// The text of a secret.
 type Text = Arc<Zeroizing<String>>;
 
-/// A password, a token or a key. It prints as `***`, and its memory is wiped some minutes after it is dropped.
+/// A password, a token or a key. It prints as `***`, and its memory is wiped after it is dropped: some minutes later, if it is masked.
 #[derive(Clone)]
 pub struct Secret(Arc<Inner>);
 

@@ -73,8 +73,8 @@ impl Cluster {
     }
 
     /// Whether every primary has sent something since then.
-    pub(crate) fn is_heard_since(&self, since: Instant) -> bool {
-        self.primaries.iter().all(|primary| primary.connection.is_heard_since(since))
+    pub(crate) fn has_received_since(&self, since: Instant) -> bool {
+        self.primaries.iter().all(|primary| primary.connection.has_received_since(since))
     }
 
     /// A canary for each primary, or a single one if only one primary can have keys with this prefix.

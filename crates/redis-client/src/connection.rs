@@ -63,10 +63,10 @@ impl Connect for Connector {
         }
     }
 
-    fn is_heard_since(connection: &Connection, since: Instant) -> bool {
+    fn has_received_since(connection: &Connection, since: Instant) -> bool {
         match connection {
-            Connection::Single(node, _) => node.is_heard_since(since),
-            Connection::Cluster(cluster) => cluster.is_heard_since(since),
+            Connection::Single(node, _) => node.has_received_since(since),
+            Connection::Cluster(cluster) => cluster.has_received_since(since),
         }
     }
 }

@@ -92,8 +92,8 @@ impl NodeConnection {
     }
 
     /// Whether the server has sent something since then.
-    pub(crate) fn is_heard_since(&self, since: Instant) -> bool {
-        self.stream.last_received().is_since(since)
+    pub(crate) fn has_received_since(&self, since: Instant) -> bool {
+        self.stream.last_received().is_after(since)
     }
 
     /// Sends `commands` to `database` as one pipeline and returns their replies, or the failure of the first one.

@@ -221,8 +221,8 @@ impl Connect for Connector {
         line.stream.try_lock().is_ok() && line.is_half_read()
     }
 
-    fn is_heard_since(line: &Line, since: Instant) -> bool {
-        line.flaw == Flaw::WaitsForSilentConnections || line.last_received.is_since(since)
+    fn has_received_since(line: &Line, since: Instant) -> bool {
+        line.flaw == Flaw::WaitsForSilentConnections || line.last_received.is_after(since)
     }
 }
 

@@ -26,7 +26,7 @@ struct NumberedConnector {
 struct NumberedConnection {
     number: u64,
     closed: AtomicBool,
-    heard: AtomicBool,
+    responded: AtomicBool,
     open: Arc<AtomicU64>,
 }
 
@@ -57,7 +57,7 @@ impl Connect for NumberedConnector {
         Ok(NumberedConnection {
             number,
             closed: AtomicBool::new(false),
-            heard: AtomicBool::new(false),
+            responded: AtomicBool::new(false),
             open: self.open.clone(),
         })
     }
@@ -66,8 +66,8 @@ impl Connect for NumberedConnector {
         connection.closed.load(Ordering::SeqCst)
     }
 
-    fn is_heard_since(connection: &NumberedConnection, _since: Instant) -> bool {
-        connection.heard.load(Ordering::SeqCst)
+    fn has_received_since(connection: &NumberedConnection, _since: Instant) -> bool {
+        connection.responded.load(Ordering::SeqCst)
     }
 }
 
@@ -198,7 +198,7 @@ async fn concurrent_runs_share_a_failure_that_is_not_older_than_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_waits_for_the_attempt_of_another_is_in_its_step() {
+async fn a_run_that_waits_for_the_attempt_of_another_reports_its_step() {
     let cached = cached();
     cached.connector().waits.store(true, Ordering::SeqCst);
     let steps = [Steps::new(), Steps::new()];
@@ -425,7 +425,7 @@ async fn an_old_connection_is_closed_first_while_a_run_uses_another() {
     let cached = cached();
     connection_of_run(&cached).await;
     let mut slow = pin!(run(&cached, |connection| async move {
-        connection.heard.store(true, Ordering::SeqCst);
+        connection.responded.store(true, Ordering::SeqCst);
         sleep(PERIOD * 3).await;
         Ok(connection.number)
     }));
@@ -442,7 +442,7 @@ async fn an_old_connection_is_closed_first_while_a_run_uses_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_waits_for_the_end_of_two_connections_says_so() {
+async fn a_run_that_waits_until_one_of_two_connections_is_closed_reports_that() {
     let cached = cached();
     let silent = || run_within(&cached, |_| pending::<Result<(), Failure>>());
     connection_of_run(&cached).await;
@@ -486,11 +486,11 @@ async fn a_timeout_on_a_silent_server_names_the_step_on_the_reused_connection() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_heard_is_waited_for() {
+async fn a_connection_that_responds_is_waited_for() {
     let cached = cached();
     connection_of_run(&cached).await;
     let slow = |connection: Arc<NumberedConnection>| async move {
-        connection.heard.store(true, Ordering::SeqCst);
+        connection.responded.store(true, Ordering::SeqCst);
         sleep(TIMEOUT / 2).await;
         Ok(connection.number)
     };
@@ -499,7 +499,7 @@ async fn a_connection_that_is_heard_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_connection_that_is_heard_first_is_the_only_one() {
+async fn the_connection_that_responds_first_is_the_only_one_left() {
     let cached = cached();
     connection_of_run(&cached).await;
     let (begin, open) = (Duration::from_millis(100), cached.connector().open.clone());
@@ -508,7 +508,7 @@ async fn the_connection_that_is_heard_first_is_the_only_one() {
         async move {
             // The first connection would answer in the second second.
             sleep(if connection.number == 1 { TIMEOUT / 2 } else { begin }).await;
-            connection.heard.store(true, Ordering::SeqCst);
+            connection.responded.store(true, Ordering::SeqCst);
             sleep(begin).await;
             Ok((connection.number, open.load(Ordering::SeqCst)))
         }

@@ -1,4 +1,6 @@
-//! The secrets that are masked, indexed so that the time to search a text does not grow with their number.
+//! The secrets that are masked, with an index.
+//!
+//! The time to search a text does not grow with their number.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;

@@ -15,7 +15,7 @@ pub(crate) const MAX_EVENTS: usize = 4096;
 /// The largest number of requests in one batch.
 pub(crate) const MAX_PIPELINED: usize = 1024;
 
-/// An open channel in confirm mode. It is closed when it is dropped.
+/// A channel in confirm mode, which the broker may not have confirmed yet. It is closed when it is dropped.
 pub(crate) struct Channel {
     pub(crate) id: u16,
     /// The number of messages published on this channel. It is also the delivery tag of the last message, by which the broker confirms it.

@@ -61,7 +61,8 @@ pub(crate) fn too_large() -> Cause {
 
 /// The broker sent a frame or a method that the protocol does not allow here.
 pub(crate) fn unexpected(what: &str) -> Cause {
-    Cause::msg(format!("the broker sent {what}, which does not belong here")).connection_lost()
+    Cause::msg(format!("the broker sent {what}, which the protocol does not allow here"))
+        .connection_lost()
 }
 
 pub(crate) fn connection_closed() -> Cause {

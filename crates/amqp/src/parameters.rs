@@ -1,4 +1,4 @@
-//! The parameters of an AMQP URL, as the clients of RabbitMQ in several languages know them.
+//! The parameters of AMQP URLs that clients of RabbitMQ in several languages know.
 //!
 //! kombu: <https://docs.celeryq.dev/projects/kombu/en/stable/userguide/connections.html>.
 //! RabbitMQ's own clients: <https://www.rabbitmq.com/docs/uri-query-parameters>.

@@ -29,7 +29,7 @@ struct Route {
     messages: mpsc::UnboundedSender<Waiting>,
 }
 
-/// A message that waits for its receiver, with the permits for its bytes, which end with it.
+/// A message that waits for its receiver, with the permits for its bytes, which are released when it is dropped.
 pub(crate) type Waiting = (Message, OwnedSemaphorePermit);
 
 impl Default for Dispatcher {
@@ -135,6 +135,6 @@ mod tests {
         assert!(dispatcher.dispatch(&message).is_ok(), "what was received has made room");
         drop(slow);
         let _other = dispatcher.add(|_| true);
-        assert!(dispatcher.dispatch(&message).is_ok(), "so has what was dropped");
+        assert!(dispatcher.dispatch(&message).is_ok(), "a dropped receiver has made room as well");
     }
 }

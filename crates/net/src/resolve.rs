@@ -21,8 +21,8 @@ const GRACE: Duration = Duration::from_millis(250);
 /// The age up to which the last answer may be used while a new one is delayed.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
-type Answer = Result<Arc<[IpAddr]>, Cause>;
-type LookUp = Box<dyn Fn(&str) -> Answer + Send + Sync>;
+type Resolution = Result<Arc<[IpAddr]>, Cause>;
+type LookUp = Box<dyn Fn(&str) -> Resolution + Send + Sync>;
 
 static SYSTEM: LazyLock<Arc<Resolver>> =
     LazyLock::new(|| Resolver::new(|name| look_up(name).map_err(Cause::from)));
@@ -31,7 +31,7 @@ static SYSTEM: LazyLock<Arc<Resolver>> =
 ///
 /// Concurrent callers share a look-up, which outlives a caller that is cancelled.
 /// If a look-up takes longer than [`GRACE`], the last answer is returned, unless that was an error or is older than [`MAX_AGE`].
-pub(crate) async fn resolve(name: &str) -> Answer {
+pub(crate) async fn resolve(name: &str) -> Resolution {
     SYSTEM.resolve(name).await
 }
 
@@ -47,18 +47,18 @@ struct Resolver {
 #[derive(Default)]
 struct State {
     /// The look-ups that run or are queued.
-    pending: HashMap<String, watch::Sender<Option<Answer>>>,
+    pending: HashMap<String, watch::Sender<Option<Resolution>>>,
     queued: VecDeque<String>,
     threads: usize,
     last: HashMap<String, (Instant, Arc<[IpAddr]>)>,
 }
 
 impl Resolver {
-    fn new(look_up: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Arc<Self> {
+    fn new(look_up: impl Fn(&str) -> Resolution + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { look_up: Box::new(look_up), state: Mutex::default() })
     }
 
-    async fn resolve(self: &Arc<Self>, name: &str) -> Answer {
+    async fn resolve(self: &Arc<Self>, name: &str) -> Resolution {
         let (receiver, last) = {
             let mut state = self.state.lock();
             (self.begin(&mut state, name), state.last(name))
@@ -71,7 +71,11 @@ impl Resolver {
     }
 
     /// Joins the look-up of `name`, or queues one.
-    fn begin(self: &Arc<Self>, state: &mut State, name: &str) -> watch::Receiver<Option<Answer>> {
+    fn begin(
+        self: &Arc<Self>,
+        state: &mut State,
+        name: &str,
+    ) -> watch::Receiver<Option<Resolution>> {
         if let Some(pending) = state.pending.get(name) {
             return pending.subscribe();
         }
@@ -121,7 +125,7 @@ impl State {
         self.last.get(name).filter(|(at, _)| at.elapsed() <= MAX_AGE).map(|(_, last)| last.clone())
     }
 
-    fn finish(&mut self, name: &str, answer: Answer) {
+    fn finish(&mut self, name: &str, answer: Resolution) {
         self.last.retain(|_, (at, _)| at.elapsed() <= MAX_AGE);
         match &answer {
             Ok(addresses) => {
@@ -141,7 +145,7 @@ impl State {
     }
 }
 
-async fn received(mut receiver: watch::Receiver<Option<Answer>>) -> Answer {
+async fn received(mut receiver: watch::Receiver<Option<Resolution>>) -> Resolution {
     let answer = receiver.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
     answer.unwrap_or_else(|| Err(Cause::msg("the resolver has failed")))
 }
@@ -158,7 +162,7 @@ mod tests {
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     /// A resolver that answers each look-up with what the test sends, and reports its name when it begins.
-    fn controlled() -> (Arc<Resolver>, Sender<Answer>, Receiver<String>) {
+    fn controlled() -> (Arc<Resolver>, Sender<Resolution>, Receiver<String>) {
         let (answer, answers) = channel();
         let (begin, begun) = channel();
         let answers = Mutex::new(answers);
@@ -178,7 +182,7 @@ mod tests {
     }
 
     /// Starts `names` look-ups of each name by two callers.
-    fn spawn_callers(resolver: &Arc<Resolver>, names: usize) -> JoinSet<Answer> {
+    fn spawn_callers(resolver: &Arc<Resolver>, names: usize) -> JoinSet<Resolution> {
         let mut callers = JoinSet::new();
         for name in (0..names).chain(0..names) {
             let resolver = resolver.clone();

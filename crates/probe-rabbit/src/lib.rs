@@ -75,7 +75,7 @@ struct RabbitCheck {
 }
 
 impl RabbitCheck {
-    /// What the management plugin knows about each queue. A queue that is out of order is a failure at once: AMQP may wait for it in vain.
+    /// What the management plugin knows about each queue. A queue that cannot work is a failure at once: a query of its depth over AMQP may get no answer.
     async fn infos(&self, steps: &Steps) -> Result<Vec<Option<QueueInfo>>, Failure> {
         let Some(management) = &self.management else { return Ok(Vec::new()) };
         let mut infos = Vec::with_capacity(self.queues.len());

@@ -1,4 +1,4 @@
-//! Reads the state of queues from the API of the management plugin, because AMQP tells their depth only.
+//! Reads the state of queues from the management plugin: AMQP reports only their depth.
 //!
 //! The API: <https://www.rabbitmq.com/docs/http-api-reference>.
 
@@ -176,11 +176,11 @@ impl QueueInfo {
     pub(crate) fn outage(&self) -> Option<String> {
         if let Some(Replicas { leader, members, online }) = &self.replicas {
             let (members, online) = (members.len(), online.len());
-            // Old versions do not tell the members of a stream.
+            // Old versions do not report the members of a stream.
             if members > 0 && online * 2 <= members {
                 return Some(format!("has no quorum: {online} of {members} members are online"));
             }
-            // A stream's leader is not told.
+            // The leader of a stream is not reported.
             if self.kind == "quorum" && leader.as_deref().is_none_or(str::is_empty) {
                 return Some("has no leader".to_owned());
             }
@@ -202,11 +202,11 @@ impl QueueInfo {
         if let Some(limit) = lower(arguments.max_length, policy.max_length)
             && messages >= limit
         {
-            return Some(format!("rejects messages: {messages} wait, its limit is {limit}"));
+            return Some(format!("rejects messages: {messages} waiting, its limit is {limit}"));
         }
         let limit = lower(arguments.max_length_bytes, policy.max_length_bytes)?;
         let bytes = self.message_bytes_ready.filter(|bytes| *bytes >= limit)?;
-        Some(format!("rejects messages: {bytes} bytes wait, its limit is {limit} bytes"))
+        Some(format!("rejects messages: {bytes} bytes waiting, its limit is {limit} bytes"))
     }
 
     /// Whether the queue is a stream.
@@ -214,7 +214,7 @@ impl QueueInfo {
         self.kind == "stream"
     }
 
-    /// The number of consumers if AMQP does not tell it.
+    /// The number of consumers if AMQP does not report it.
     pub(crate) fn stream_consumers(&self) -> Option<u64> {
         self.consumers.filter(|_| self.is_stream())
     }

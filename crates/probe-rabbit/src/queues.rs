@@ -4,7 +4,7 @@ use std::iter;
 
 use amqp::Depth;
 use probe::config::Fields;
-use probe::{Failure, Observation, Steps};
+use probe::{Failure, Observation, Steps, count};
 
 use crate::management::QueueInfo;
 
@@ -36,30 +36,30 @@ impl Queue {
         let consumers = info.and_then(QueueInfo::stream_consumers).unwrap_or(consumers);
         let actual = format!(
             "{name} has {} and {}",
-            count(messages, "message"),
-            count(consumers, "consumer")
+            count(messages, "message", "messages"),
+            count(consumers, "consumer", "consumers")
         );
         let has_unknown_consumers = info.is_some_and(QueueInfo::has_unknown_consumers);
         if consumers < self.min_consumers && !has_unknown_consumers {
-            // AMQP does not tell which queue is a stream.
+            // AMQP does not report which queue is a stream.
             let hint = match info {
                 None if consumers == 0 => {
                     " (those of a stream are seen with `management` only, see `stream`)"
                 }
                 _ => "",
             };
-            let expected = count(self.min_consumers, "consumer");
+            let expected = count(self.min_consumers, "consumer", "consumers");
             return Some(format!("{actual}, expected at least {expected}{hint}"));
         }
         if let Some(max) = self.max_unacked {
             let unacked = info.map_or(0, QueueInfo::unacknowledged);
             if unacked > max {
-                let actual = count(unacked, "unacknowledged message");
+                let actual = count(unacked, "unacknowledged message", "unacknowledged messages");
                 return Some(format!("{name} has {actual}, expected at most {max}"));
             }
         }
         let max = self.max_messages.filter(|max| messages > *max)?;
-        Some(format!("{actual}, expected at most {}", count(max, "message")))
+        Some(format!("{actual}, expected at most {}", count(max, "message", "messages")))
     }
 }
 
@@ -80,10 +80,10 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Vec<Queue> {
             queue.error("max_unacked", "expected `management` in the section");
         }
         let is_stream = queue.with_default("stream", false);
-        // AMQP does not tell the consumers of a stream.
+        // AMQP does not report the consumers of a stream.
         let has_unknown_consumers = is_stream && !has_management;
         if has_unknown_consumers && own_consumers.is_some() {
-            queue.error("min_consumers", "expected `management` in the section: AMQP does not tell the consumers of a stream");
+            queue.error("min_consumers", "expected `management` in the section: AMQP does not report the consumers of a stream");
         }
         if queue.with_default("exempt", false) {
             if own_consumers.is_some() || own_messages.is_some() || own_unacked.is_some() {
@@ -171,11 +171,6 @@ fn fail_with(violations: &[String]) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::msg("queues", violations.join("; ")))
-}
-
-fn count(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }
 
 #[cfg(test)]

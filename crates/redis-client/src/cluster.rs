@@ -185,7 +185,7 @@ impl Primary {
         Ok(Arc::new(Self { label, connection }))
     }
 
-    /// Executes one command that was redirected here, and says so if its slot is still being moved.
+    /// Executes one command that was redirected here, after `ASKING` if its slot is still being moved.
     async fn execute(&self, command: &Command, is_asking: bool) -> Result<Value, Failure> {
         let asking = is_asking.then(|| Command::new(command.step, "ASKING", []));
         let commands: Vec<_> = asking.into_iter().chain([command.clone()]).collect();

@@ -7,7 +7,7 @@ use crate::deployment::Node;
 use crate::scanner::Scanner;
 use crate::{Reply, error, role};
 
-/// Scans `bytes` in two parts and decodes every complete reply, and returns what came of it.
+/// Scans `bytes` in two parts and decodes every complete reply, and returns the results.
 ///
 /// The library decodes only what the scanner has accepted.
 pub fn replies(bytes: &[u8]) -> String {

@@ -96,7 +96,7 @@ impl NodeConnection {
         self.stream.last_received().is_after(since)
     }
 
-    /// Sends `commands` to `database` as one pipeline and returns their replies, or the failure of the first one.
+    /// Sends `commands` to `database` as one pipeline and returns their replies, or the failure of the first command that fails.
     pub(crate) async fn execute(
         &self,
         database: u16,

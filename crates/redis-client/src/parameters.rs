@@ -1,4 +1,4 @@
-//! The parameters of a Redis URL, as the clients of Redis in several languages know them.
+//! The parameters of Redis URLs that clients of Redis in several languages know.
 //!
 //! redis-py (and Celery, which uses it): <https://redis.readthedocs.io/en/stable/connections.html>.
 //! go-redis: <https://pkg.go.dev/github.com/redis/go-redis/v9#ParseURL>.

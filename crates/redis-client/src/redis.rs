@@ -103,7 +103,7 @@ impl Redis {
         &self.target
     }
 
-    /// Whether this is a cluster, where a command without a key is sent to any node.
+    /// Whether this is a cluster, where a command without a key is sent to the first primary.
     pub fn is_cluster(&self) -> bool {
         self.cluster
     }

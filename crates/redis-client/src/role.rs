@@ -16,11 +16,11 @@ const MAX_CLOSED: u8 = 2;
 
 /// Asks the server of one connection for its role, until the answer is a good one.
 ///
-/// The role is not part of each run: like all else that only a new connection shows, it is proven once for each connection.
+/// The role is verified once for each connection and not in each run, like everything else that only a new connection shows.
 #[derive(Debug, Default)]
 pub(crate) struct RoleCheck {
     proven: AtomicBool,
-    /// How many connections to this server have ended because of the question, as proxies end them that do not know the command.
+    /// How many connections to this server ended at this request: a proxy that does not know the command closes the connection.
     closed: Arc<AtomicU8>,
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn is_primary(reply: &Value) -> bool {
     matches!(reply, Value::Array(parts) if text(parts.first()) == Some("master"))
 }
 
-/// How many bytes the last of its replicas has not received, by the reply of a primary to `ROLE`. `None` if it has no replicas.
+/// How many bytes the slowest replica has not received, according to a primary's reply to `ROLE`. `None` if the primary has no replicas.
 pub(crate) fn replication_lag(reply: &Value) -> Option<u64> {
     let Value::Array(parts) = reply else { return None };
     let [_, Value::Int(offset), Value::Array(replicas)] = parts.as_slice() else { return None };
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lag_is_that_of_the_last_replica() {
+    fn the_lag_is_that_of_the_slowest_replica() {
         assert_eq!(replication_lag(&primary(&["4990", "1200"])), Some(3800));
         // A replica that has just received more than the primary counted.
         assert_eq!(replication_lag(&primary(&["5010"])), Some(0));

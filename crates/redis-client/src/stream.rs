@@ -1,4 +1,4 @@
-//! The stream between a server and the client library, which bounds what the server may send.
+//! The stream between server and client library, which bounds what the server may send.
 
 use std::io;
 use std::pin::Pin;

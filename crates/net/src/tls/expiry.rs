@@ -1,6 +1,6 @@
 //! Finds out when the certificates of a server expire.
 //!
-//! rustls tells the period of a certificate only in the error about one that has expired, so each is verified as of a later time.
+//! rustls reports the validity period of a certificate only in the error about an expired one, so each is verified as of a later time.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use rustls::{CertificateError, Error, RootCertStore};
 
 /// Returns when `certificate` expires, or `None` if it is not a certificate.
 ///
-/// Its period is examined before anything else, so no signature is verified.
+/// The validity period is verified before anything else, so no signature is verified.
 pub(crate) fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiry_of(certificate)?))
 }
@@ -39,7 +39,7 @@ pub(super) fn verify_expiry(
         return Ok(());
     }
     let mut earliest = None;
-    // At the time at which one certificate expires, another may have expired already.
+    // When one certificate expires, another may have expired already.
     while let Some(seconds) =
         expiry(verifier.verify_server_cert(end_entity, intermediates, name, &[], at(time)))
     {
@@ -54,7 +54,7 @@ pub(super) fn verify_expiry(
     }))
 }
 
-/// When the certificate expired that a verification failed for, in seconds.
+/// When the certificate for which a verification failed expired, in seconds.
 fn expiry<T>(verified: Result<T, Error>) -> Option<u64> {
     match verified.err()? {
         Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_period_is_read() {
+    fn the_expiry_is_read() {
         let authority = Authority::new("ours");
         let in_2021 = Some(1_609_459_200);
         assert_eq!(seconds(&authority.issue_expired("localhost").certificate), in_2021);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_has_no_end() {
+    fn an_invalid_certificate_has_no_expiry() {
         assert_eq!(not_after(&CertificateDer::from(vec![0x30, 3, 2, 1, 1])), None);
         assert_eq!(not_after(&CertificateDer::from(Vec::new())), None);
     }

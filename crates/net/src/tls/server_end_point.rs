@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_has_no_binding() {
+    fn an_invalid_certificate_has_no_channel_binding() {
         for der in [&[][..], &[0x30], &[0x30, 5, 0x30], &[0x30, 0xff, 1], &[0x02, 0], &[0x30, 0]] {
             assert_eq!(server_end_point(der), None, "{der:?}");
         }

@@ -80,7 +80,7 @@ async fn a_broker_without_plain_authentication_is_reported() {
 #[tokio::test]
 async fn an_unexpected_method_is_a_failure() {
     // `connection.open-ok` instead of `connection.tune`.
-    let expected = "authenticate: the broker sent a method, which does not belong here";
+    let expected = "authenticate: the broker sent a method, which the protocol does not allow here";
     check_line(vec![start(b"PLAIN"), method(b"\0\x0a\0\x29\0")], expected).await;
 }
 
@@ -126,7 +126,6 @@ async fn nested_server_properties_are_a_failure() {
     }
     let size = u32::try_from(table.len()).unwrap().to_be_bytes();
     let start = method(&[&[0, 10, 0, 10, 0, 9][..], &size, &table].concat());
-    let expected =
-        "handshake: the broker sent a table of more than 32 levels, which does not belong here";
+    let expected = "handshake: the broker sent a table of more than 32 levels, which the protocol does not allow here";
     check_line(vec![start], expected).await;
 }

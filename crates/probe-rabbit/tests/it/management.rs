@@ -88,7 +88,7 @@ async fn the_state_of_queues_is_reported() {
     broker.publish("orders");
     outcome(&broker.settings(working)).await.expect_working();
     broker.publish("orders");
-    let rejects = "queues: orders rejects messages: 2 wait, its limit is 2";
+    let rejects = "queues: orders rejects messages: 2 waiting, its limit is 2";
     assert_eq!(broker.line(working).await, rejects);
 
     // A consumer that acknowledges nothing empties the queue.

@@ -77,7 +77,7 @@ fn all_errors_are_recorded_at_once() {
         ]
     );
     let toml = "url = 'amqp://rabbit'\nqueues.a = {stream = true, min_consumers = 1}\n";
-    let expected = "2: rabbit.queues.a.min_consumers: expected `management` in the section: AMQP does not tell the consumers of a stream";
+    let expected = "2: rabbit.queues.a.min_consumers: expected `management` in the section: AMQP does not report the consumers of a stream";
     assert_eq!(diagnostics(&KIND, "rabbit", toml), [expected]);
     let toml = "url = 'amqp://rabbit'\nmanagement = 'http://rabbit:15672'\nmin_certificate_validity = '7d'\nqueues = ['a']\n";
     let expected =

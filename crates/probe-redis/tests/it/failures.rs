@@ -1,4 +1,4 @@
-//! One failure in each test, on a kept connection, on a fresh one and in one shot, and its end.
+//! One failure in each test, on each kind of connection, and the recovery from it.
 
 use std::time::Duration;
 

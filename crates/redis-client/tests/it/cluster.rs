@@ -178,7 +178,7 @@ async fn a_key_is_found_while_its_slot_moves_and_after_it_has_moved() {
     assert!(source.command(&["GET", "where"]).unwrap().starts_with("MOVED "));
     execute(check).await.expect_working();
 
-    // A node that has not heard of the move yet, as any client may ask it.
+    // A node that does not know of the move yet, which any client may ask.
     let (host, port) = ("127.0.0.1", source.port());
     let outdated = format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n{host}\r\n:{port}\r\n");
     let seed = impostor(vec![b"+PONG\r\n".to_vec(), outdated.into_bytes()]).await;

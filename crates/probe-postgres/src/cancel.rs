@@ -20,7 +20,7 @@ const CANCEL_ATTEMPTS: usize = 2;
 
 /// Runs a statement and returns its rows with `guard`.
 ///
-/// If this is dropped first, a task cancels the statement, since a server does not notice that the client of a waiting session has left. `guard` is then dropped when the statement has ended.
+/// If this is dropped first, a task cancels the statement, since a server does not notice that the client of a waiting session has disconnected. `guard` is then dropped when the statement has ended.
 pub(crate) async fn query_or_cancel<G: Send + 'static>(
     server: &Arc<CachedConnection<Server>>,
     session: Arc<Session>,
@@ -28,7 +28,7 @@ pub(crate) async fn query_or_cancel<G: Send + 'static>(
     cleanups: &Cleanups,
     guard: G,
 ) -> Result<(Vec<SimpleQueryRow>, G), Cause> {
-    // Its end is that of the run.
+    // It is dropped when the run ends.
     let (_running, run_ended) = oneshot::channel();
     let task = cleanups.spawn(query(server.clone(), session, statement, run_ended, guard));
     task.await.unwrap_or_else(|_| Err(Cause::msg("the query was aborted")))

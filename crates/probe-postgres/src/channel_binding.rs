@@ -1,4 +1,4 @@
-//! Tells the client library that its stream is encrypted already, and with which channel binding.
+//! Passes the channel binding of an encrypted stream to the client library.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

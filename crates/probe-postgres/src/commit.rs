@@ -1,4 +1,4 @@
-//! Proves at a pace of its own that the server commits transactions.
+//! Proves that the server commits transactions, at an interval of its own.
 //!
 //! A commit can hang or fail although queries are answered: a synchronous standby is lost, a disk is full, or the transaction identifiers are used up.
 //! A backend that waits for a standby outlives its client, and no timeout of the server ends it.
@@ -25,7 +25,7 @@ const NO_ANSWER: &str = "no answer";
 
 /// How long a commit may take before its cause is looked for, on a second connection.
 const SLOW: Duration = Duration::from_millis(250);
-/// How often the cause is looked for, and how often an earlier write is.
+/// How often the cause is looked for, and how often the end of an earlier write is.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Writes 72 rows of 128 bytes, so that the table takes two pages of the database's own disk and not of `temp_tablespaces`.
 ///
@@ -83,14 +83,14 @@ pub(crate) struct CommitProof {
     writes: Writes,
     /// Locked while a write is under way, even if its run has ended.
     state: Arc<Mutex<State>>,
-    /// The steps of the write that is under way, which all runs that wait for it follow. What it waits for is the reason of the next one, too, until a write succeeds.
+    /// The steps of the write that is under way, which all runs that wait for it follow. Until a write succeeds, what this one waits for is also the reason of the next one.
     steps: Arc<Steps>,
     cleanups: Cleanups,
 }
 
 #[derive(Default)]
 struct State {
-    /// The last result counts until then.
+    /// When the last result expires.
     current_until: Option<Instant>,
     /// Why commits cannot be proven, as it was logged.
     unproven: Option<String>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use probe::config::Fields;
-use probe::{Failure, Observation, Steps};
+use probe::{Failure, Observation, Steps, in_seconds};
 use tokio::time::{Instant, sleep};
 
 use crate::error;
@@ -15,7 +15,7 @@ const STEP: &str = "lag";
 
 /// Whether all that was received has been replayed, whether more can be received, whether the replay is paused, and the age of the last transaction in milliseconds.
 ///
-/// The age alone says nothing while the primary is idle. Other users than the superuser see of the receiver only that it is connected.
+/// The age alone says nothing while the primary is idle. To users other than the superuser, the server shows only that the receiver is connected.
 const LAG_QUERY: &str = "SELECT COALESCE(pg_catalog.pg_last_wal_receive_lsn() <= pg_catalog.pg_last_wal_replay_lsn(), false), EXISTS(SELECT FROM pg_catalog.pg_stat_wal_receiver), pg_catalog.pg_is_wal_replay_paused(), pg_catalog.round(1000 * EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - COALESCE(pg_catalog.pg_last_xact_replay_timestamp(), pg_catalog.pg_postmaster_start_time())))";
 
 /// How often, and at most how many times, a lag is measured again: after an idle time, the age of the last transaction is large until the first new one is replayed.
@@ -67,7 +67,7 @@ impl MaxLag {
         }
     }
 
-    /// The largest lag that is possible. It is also limited by the time since the replica was up to date, since the primary may have been idle before.
+    /// The largest possible lag: at most the time since the replica was up to date, since the primary may have been idle before.
     fn lag(&self, state: &ReplayState) -> Duration {
         let mut up_to_date = self.up_to_date.lock();
         if state.is_up_to_date && state.is_connected {
@@ -106,7 +106,8 @@ fn describe(state: &ReplayState, lag: Duration, limit: Duration) -> String {
         ReplayState { is_connected: false, .. } => ", not connected to it",
         _ => "",
     };
-    format!("{lag:?} behind the primary{reason}, expected at most {limit:?}")
+    let (lag, limit) = (in_seconds(lag), in_seconds(limit));
+    format!("{lag} behind the primary{reason}, expected at most {limit}")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `url` | as in the application: `postgres://user:password@host:5432/database?sslmode=verify-full`. Several hosts are tried in order |
 //! | `role` | `primary` (default): accepts writes; `replica`: is in recovery; `any` |
-//! | `connection` | `kept` (default): one connection for all runs; `fresh`: a new one for each run, see [`Connection`] |
+//! | `connection` | `kept` (default): one connection for all runs; `fresh`: a new one for each run, see [`ConnectionMode`] |
 //! | `write` | what is written for `primary` to prove that transactions are committed: `table` (default), `message` or `off` |
 //! | `write_every` | how long that result is trusted |
 //! | `table` | a table that the user must be able to insert into, none by default |
@@ -58,10 +58,10 @@ pub use crate::parameters::PARAMETERS;
 /// The row for the gateway's table of probes.
 pub const KIND: Kind = Kind { name: "postgres", build };
 
-/// The connection that a run uses.
+/// The setting `connection`: which connection a run uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
-    /// A cached connection. A run takes one round trip, and succeeds even if the server accepts no more connections.
+pub enum ConnectionMode {
+    /// A cached connection. A run takes one round trip, and until the connection is replaced, it succeeds even if the server accepts no more connections.
     Reused,
     /// A new connection for each run. This detects a server that has no connections left, at the cost of a process and a login on the server.
     Fresh,
@@ -75,8 +75,10 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     let writes = Writes::read(&mut fields, role);
     let table = Table::read(&mut fields, role, schema);
     let max_lag = MaxLag::read(&mut fields, role);
-    let connection =
-        fields.one_of("connection", &[("kept", Connection::Reused), ("fresh", Connection::Fresh)]);
+    let connection = fields.one_of(
+        "connection",
+        &[("kept", ConnectionMode::Reused), ("fresh", ConnectionMode::Fresh)],
+    );
     let reconnect = Reconnect::read(&mut fields);
     let tls = TlsSettings::read(&mut fields);
     let server = match (params, tls) {
@@ -114,7 +116,7 @@ struct Postgres {
     target: String,
     cached: Arc<CachedConnection<Server>>,
     role: Role,
-    connection: Connection,
+    connection: ConnectionMode,
     passfile: Option<(Passfile, Arc<LoginBackoff>)>,
     commit: Option<Arc<CommitProof>>,
     max_lag: Option<MaxLag>,
@@ -147,8 +149,8 @@ impl Check for Postgres {
             logins.use_credentials(&passwords);
         }
         match self.connection {
-            Connection::Reused => self.cached.run(steps, examine).await,
-            Connection::Fresh => self.cached.run_fresh(steps, examine).await,
+            ConnectionMode::Reused => self.cached.run(steps, examine).await,
+            ConnectionMode::Fresh => self.cached.run_fresh(steps, examine).await,
         }
     }
 

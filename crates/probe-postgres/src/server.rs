@@ -24,7 +24,7 @@ use crate::url::ConnectParams;
 /// The message `SSLRequest`: its length and its code.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-/// The protocol that is offered by ALPN if TLS begins without a request for it, which servers know since PostgreSQL 17.
+/// The protocol that is offered by ALPN if TLS begins without a request for it, which servers support since PostgreSQL 17.
 const PROTOCOL: &str = "postgresql";
 
 const NO_DIRECT_TLS: &str = "`sslnegotiation=direct` needs PostgreSQL 17 or newer";

@@ -112,7 +112,7 @@ impl Session {
         Ok(messages.into_iter().filter_map(row).collect())
     }
 
-    /// Sends a cancel request for this session on `stream`, a new connection, and waits until the server closes it: `PgBouncer` drops a request when its client has left.
+    /// Sends a cancel request for this session on `stream`, a new connection, and waits until the server closes it: `PgBouncer` drops a request when its client has disconnected.
     pub(crate) async fn cancel(&self, mut stream: Box<dyn Stream>) -> Result<(), Cause> {
         let mut request = Vec::new();
         let writer = tokio::io::join(tokio::io::empty(), &mut request);

@@ -191,7 +191,7 @@ async fn a_write_that_could_not_be_cancelled_is_waited_for() {
     };
     let (outcome, ()) = tokio::join!(run(&unreachable), waiting);
     assert!(!outcome.is_working());
-    // A server that waits for a standby does not notice that its client has left.
+    // A server that waits for a standby does not notice that its client has disconnected.
     let direct = check(&url(server.port()), "");
     for _ in 0..2 {
         check_lost(&direct, server.port()).await;

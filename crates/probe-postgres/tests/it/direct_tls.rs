@@ -1,4 +1,4 @@
-//! `sslnegotiation=direct`: TLS without a request for it, as servers know it since PostgreSQL 17.
+//! `sslnegotiation=direct`: TLS without a request for it, which servers support since PostgreSQL 17.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ async fn tls_begins_at_once_and_offers_the_protocol() {
 }
 
 #[tokio::test]
-async fn an_older_server_is_told_from_a_broken_one() {
+async fn an_older_server_is_distinguished_from_a_broken_one() {
     let server = private(&[]);
     let port = server.port();
     let direct = format!("{}?sslmode=require&sslnegotiation=direct", url(port));

@@ -1,4 +1,4 @@
-//! One failure in each test, on a kept connection, on a fresh one and in one shot, and its end.
+//! One failure in each test, on each kind of connection, and the recovery from it.
 //!
 //! Each has a database and a user of its own on the shared server.
 
@@ -11,18 +11,18 @@ use stack::postgres::{shared, sql};
 use crate::{DEADLINE, SHORT_DEADLINE, check, private, run, url};
 
 /// A database and a user with this name, and a table `data.orders`.
-struct Scene(&'static str);
+struct Sandbox(&'static str);
 
-impl Scene {
+impl Sandbox {
     fn new(name: &'static str) -> Self {
-        let scene = Self(name);
-        scene.clear();
-        scene.sql(&format!("CREATE ROLE {name} LOGIN PASSWORD 'of-{name}'"));
-        scene.sql(&format!("CREATE DATABASE {name}"));
-        scene.here(&format!(
+        let sandbox = Self(name);
+        sandbox.clear();
+        sandbox.sql(&format!("CREATE ROLE {name} LOGIN PASSWORD 'of-{name}'"));
+        sandbox.sql(&format!("CREATE DATABASE {name}"));
+        sandbox.sql_in_database(&format!(
             "CREATE SCHEMA data; CREATE TABLE data.orders (id int); GRANT USAGE ON SCHEMA data TO {name}; GRANT INSERT ON data.orders TO {name}"
         ));
-        scene
+        sandbox
     }
 
     fn url(&self) -> String {
@@ -35,8 +35,8 @@ impl Scene {
         sql(shared().unwrap().port(), "postgres", &statement.replace('$', self.0)).unwrap();
     }
 
-    /// The same in the scene's database.
-    fn here(&self, statement: &str) {
+    /// The same in the database of this name.
+    fn sql_in_database(&self, statement: &str) {
         sql(shared().unwrap().port(), self.0, &statement.replace('$', self.0)).unwrap();
     }
 
@@ -52,7 +52,7 @@ impl Scene {
         for what in ["DATABASE", "ROLE"] {
             let force = if what == "DATABASE" { " WITH (FORCE)" } else { "" };
             let drop = format!("DROP {what} IF EXISTS {}{force}", self.0);
-            // The next start of the scene repeats it.
+            // The next start of the test repeats it.
             let _left = sql(port, "postgres", &drop);
         }
     }
@@ -86,7 +86,7 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for Sandbox {
     fn drop(&mut self) {
         self.clear();
     }
@@ -94,79 +94,85 @@ impl Drop for Scene {
 
 #[tokio::test]
 async fn the_limit_of_connections_of_the_database() {
-    let provoke = |scene: &Scene| scene.sql("ALTER DATABASE $ CONNECTION LIMIT 0");
+    let provoke = |sandbox: &Sandbox| sandbox.sql("ALTER DATABASE $ CONNECTION LIMIT 0");
     let line = r#"connect: too many connections for database "failure_limit", SQLSTATE 53300"#;
-    let repair = |scene: &Scene| scene.sql("ALTER DATABASE $ CONNECTION LIMIT -1");
-    Scene::new("failure_limit").fails("", provoke, line, repair).await;
+    let repair = |sandbox: &Sandbox| sandbox.sql("ALTER DATABASE $ CONNECTION LIMIT -1");
+    Sandbox::new("failure_limit").fails("", provoke, line, repair).await;
 }
 
 #[tokio::test]
 async fn the_limit_of_connections_of_the_user() {
-    let provoke = |scene: &Scene| scene.sql("ALTER ROLE $ CONNECTION LIMIT 0");
+    let provoke = |sandbox: &Sandbox| sandbox.sql("ALTER ROLE $ CONNECTION LIMIT 0");
     let line = r#"connect: too many connections for role "failure_role_limit", SQLSTATE 53300"#;
-    let repair = |scene: &Scene| scene.sql("ALTER ROLE $ CONNECTION LIMIT -1");
-    Scene::new("failure_role_limit").fails("", provoke, line, repair).await;
+    let repair = |sandbox: &Sandbox| sandbox.sql("ALTER ROLE $ CONNECTION LIMIT -1");
+    Sandbox::new("failure_role_limit").fails("", provoke, line, repair).await;
 }
 
 #[tokio::test]
 async fn a_user_that_may_not_log_in() {
-    let provoke = |scene: &Scene| scene.sql("ALTER ROLE $ NOLOGIN");
+    let provoke = |sandbox: &Sandbox| sandbox.sql("ALTER ROLE $ NOLOGIN");
     let line = r#"authenticate: role "failure_nologin" is not permitted to log in, SQLSTATE 28000"#;
-    let repair = |scene: &Scene| scene.sql("ALTER ROLE $ LOGIN");
-    Scene::new("failure_nologin").fails("", provoke, line, repair).await;
+    let repair = |sandbox: &Sandbox| sandbox.sql("ALTER ROLE $ LOGIN");
+    Sandbox::new("failure_nologin").fails("", provoke, line, repair).await;
 }
 
 #[tokio::test]
 async fn a_database_that_was_renamed() {
-    let provoke = |scene: &Scene| {
-        scene.end_sessions();
-        scene.sql("ALTER DATABASE $ RENAME TO $_old");
+    let provoke = |sandbox: &Sandbox| {
+        sandbox.end_sessions();
+        sandbox.sql("ALTER DATABASE $ RENAME TO $_old");
     };
     let line = r#"connect: database "failure_renamed" does not exist, SQLSTATE 3D000"#;
-    let repair = |scene: &Scene| scene.sql("ALTER DATABASE $_old RENAME TO $");
-    Scene::new("failure_renamed").fails("", provoke, line, repair).await;
+    let repair = |sandbox: &Sandbox| sandbox.sql("ALTER DATABASE $_old RENAME TO $");
+    Sandbox::new("failure_renamed").fails("", provoke, line, repair).await;
 }
 
 #[tokio::test]
 async fn a_user_whose_transactions_are_read_only() {
-    let provoke = |scene: &Scene| scene.sql("ALTER ROLE $ SET default_transaction_read_only = on");
+    let provoke =
+        |sandbox: &Sandbox| sandbox.sql("ALTER ROLE $ SET default_transaction_read_only = on");
     let line =
         "role: read-only: `default_transaction_read_only` is on for this server, database or user";
-    let repair = |scene: &Scene| scene.sql("ALTER ROLE $ RESET default_transaction_read_only");
-    Scene::new("failure_read_only").fails("", provoke, line, repair).await;
+    let repair =
+        |sandbox: &Sandbox| sandbox.sql("ALTER ROLE $ RESET default_transaction_read_only");
+    Sandbox::new("failure_read_only").fails("", provoke, line, repair).await;
 }
 
 #[tokio::test]
 async fn a_table_that_was_dropped() {
-    let provoke = |scene: &Scene| scene.here("ALTER TABLE data.orders RENAME TO orders_old");
+    let provoke =
+        |sandbox: &Sandbox| sandbox.sql_in_database("ALTER TABLE data.orders RENAME TO orders_old");
     let line = r#"table: relation "data.orders" does not exist, SQLSTATE 42P01"#;
-    let repair = |scene: &Scene| scene.here("ALTER TABLE data.orders_old RENAME TO orders");
-    Scene::new("failure_dropped").fails("table = 'data.orders'", provoke, line, repair).await;
+    let repair =
+        |sandbox: &Sandbox| sandbox.sql_in_database("ALTER TABLE data.orders_old RENAME TO orders");
+    Sandbox::new("failure_dropped").fails("table = 'data.orders'", provoke, line, repair).await;
 }
 
 #[tokio::test]
 async fn a_schema_that_was_renamed() {
-    let provoke = |scene: &Scene| scene.here("ALTER SCHEMA data RENAME TO data_old");
+    let provoke =
+        |sandbox: &Sandbox| sandbox.sql_in_database("ALTER SCHEMA data RENAME TO data_old");
     let line = r#"table: schema "data" does not exist, SQLSTATE 3F000"#;
-    let repair = |scene: &Scene| scene.here("ALTER SCHEMA data_old RENAME TO data");
-    Scene::new("failure_schema").fails("table = 'data.orders'", provoke, line, repair).await;
+    let repair =
+        |sandbox: &Sandbox| sandbox.sql_in_database("ALTER SCHEMA data_old RENAME TO data");
+    Sandbox::new("failure_schema").fails("table = 'data.orders'", provoke, line, repair).await;
 }
 
 #[tokio::test]
 async fn a_schema_that_the_user_may_not_use() {
-    let provoke = |scene: &Scene| scene.here("REVOKE USAGE ON SCHEMA data FROM $");
+    let provoke = |sandbox: &Sandbox| sandbox.sql_in_database("REVOKE USAGE ON SCHEMA data FROM $");
     let line = "table: permission denied for schema data, SQLSTATE 42501";
-    let repair = |scene: &Scene| scene.here("GRANT USAGE ON SCHEMA data TO $");
-    Scene::new("failure_usage").fails("table = 'data.orders'", provoke, line, repair).await;
+    let repair = |sandbox: &Sandbox| sandbox.sql_in_database("GRANT USAGE ON SCHEMA data TO $");
+    Sandbox::new("failure_usage").fails("table = 'data.orders'", provoke, line, repair).await;
 }
 
 /// Nothing is proven without these privileges, which is no failure.
 #[tokio::test]
 async fn a_user_that_may_neither_write_a_table_nor_a_message() {
-    let scene = Scene::new("failure_temporary");
-    let check = check(&scene.url(), "connection = 'fresh'\nwrite_every = '1ms'");
+    let sandbox = Sandbox::new("failure_temporary");
+    let check = check(&sandbox.url(), "connection = 'fresh'\nwrite_every = '1ms'");
     run(&check).await.expect_working();
-    scene.sql("REVOKE TEMPORARY ON DATABASE $ FROM PUBLIC");
+    sandbox.sql("REVOKE TEMPORARY ON DATABASE $ FROM PUBLIC");
     run(&check).await.expect_working();
 }
 

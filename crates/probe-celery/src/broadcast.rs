@@ -139,27 +139,27 @@ impl Broadcasts {
 }
 
 impl JoinedBroadcast {
-    /// Waits until `judge` reaches a verdict on the findings; it may record in `steps` what a timeout would report.
-    pub(crate) async fn verdict<T>(
+    /// Waits until the findings suffice for a result of `evaluate`, which may record in `steps` what a timeout would report.
+    pub(crate) async fn decide<T>(
         &mut self,
         steps: &Steps,
-        judge: impl Fn(&Findings, &Steps) -> Option<Result<T, Failure>>,
+        evaluate: impl Fn(&Findings, &Steps) -> Option<Result<T, Failure>>,
     ) -> Result<T, Failure> {
         steps.follow(self.steps.clone());
         loop {
-            let verdict = {
+            let result = {
                 let findings = self.findings.borrow_and_update();
                 match &findings.failure {
                     Some(failure) => Some(Err(failure.clone())),
                     None if findings.backlogs.is_some() => {
                         steps.on_server(findings.other_server.clone());
-                        judge(&findings, steps).map(|verdict| findings.name_server(verdict))
+                        evaluate(&findings, steps).map(|result| findings.name_server(result))
                     }
                     None => None,
                 }
             };
-            if let Some(verdict) = verdict {
-                return verdict;
+            if let Some(result) = result {
+                return result;
             }
             if self.findings.changed().await.is_err() {
                 return Err(Failure::msg(steps.current(), "the broadcast was abandoned"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use probe::{Cleanups, Failure, Grant, Steps};
+use probe::{Cleanups, Failure, Grant, Steps, in_seconds};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -133,8 +133,9 @@ impl QueueCanary {
         self.state.send_modify(|state| {
             state.in_flight.retain(|canary| canary.number != number);
             if outcome.is_some() || state.in_flight.is_empty() {
-                let expired =
-                    || Failure::msg(STEP, format!("no task came back within {LIFETIME:?}"));
+                let expired = || {
+                    Failure::msg(STEP, format!("no task came back within {}", in_seconds(LIFETIME)))
+                };
                 state.latest_outcome = Some(outcome.unwrap_or_else(|| Err(expired())));
                 state.outcomes += 1;
             }

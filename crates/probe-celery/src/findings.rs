@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amqp::Depth;
 use parking_lot::Mutex;
-use probe::{Cleanups, Failure, in_largest_unit};
+use probe::{Cleanups, Failure, count, in_largest_unit};
 use tokio::sync::watch;
 
 use crate::inspect::{InspectReply, REPEAT_INTERVAL, WorkerReply};
@@ -75,7 +75,7 @@ impl Findings {
         if let Backlog::Known(depth) = backlog {
             return depth.consumers.saturating_sub(replied);
         }
-        // The broker only reports how many workers there are, so their earlier replies tell which queues they consume.
+        // The broker only reports how many workers there are, so their earlier replies show which queues they consume.
         let silent = self.recipients.unwrap_or_default().saturating_sub(self.workers.len() as u64);
         let consumes = |queues: &Vec<String>| queues.iter().any(|name| name == queue);
         let absent = self
@@ -100,8 +100,8 @@ impl Findings {
     }
 
     /// Names the server in a failure, unless the target of the check already does.
-    pub(crate) fn name_server<T>(&self, verdict: Result<T, Failure>) -> Result<T, Failure> {
-        verdict.map_err(|failure| match &self.other_server {
+    pub(crate) fn name_server<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+        result.map_err(|failure| match &self.other_server {
             Some(server) => failure.in_context(server),
             None => failure,
         })
@@ -160,9 +160,15 @@ impl Backlog {
         match self {
             Self::Missing => "it does not exist".to_owned(),
             Self::Known(Depth { messages, consumers }) => {
-                format!("{}, {} waiting", count(consumers, "consumer"), count(messages, "message"))
+                format!(
+                    "{}, {} waiting",
+                    count(consumers, "consumer", "consumers"),
+                    count(messages, "message", "messages")
+                )
             }
-            Self::Waiting(messages) => format!("{} waiting", count(messages, "message")),
+            Self::Waiting(messages) => {
+                format!("{} waiting", count(messages, "message", "messages"))
+            }
         }
     }
 
@@ -170,19 +176,17 @@ impl Backlog {
         match self {
             Self::Missing => format!("no queue {name}"),
             Self::Known(Depth { messages, consumers }) => {
-                let (consumers, messages) =
-                    (count(consumers, "consumer"), count(messages, "message"));
+                let (consumers, messages) = (
+                    count(consumers, "consumer", "consumers"),
+                    count(messages, "message", "messages"),
+                );
                 format!("{consumers} on {name}, {messages} waiting")
             }
-            Self::Waiting(messages) => format!("{} waiting on {name}", count(messages, "message")),
+            Self::Waiting(messages) => {
+                format!("{} waiting on {name}", count(messages, "message", "messages"))
+            }
         }
     }
-}
-
-/// Formats a count, as in `1 message` and `2 messages`.
-pub(crate) fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }
 
 /// Publishes the findings of a broadcast to the checks that watch it.

@@ -60,7 +60,7 @@ pub(crate) struct WorkerReply {
 }
 
 impl InspectRequest {
-    /// A new request: `active_queues` if there are queues to judge, otherwise `ping`.
+    /// A new request: `active_queues` if there are queues to check, otherwise `ping`.
     pub(crate) fn new(with_queues: bool) -> Self {
         let method = if with_queues { "active_queues" } else { "ping" };
         Self { ticket: format!("{:032x}", rand::random::<u128>()), method }
@@ -108,7 +108,7 @@ impl InspectReply {
                 Self::Worker(WorkerReply { worker, queues })
             }
             None => Self::Unreadable(format!(
-                "with something else than a reply in {}",
+                "with something other than a reply in {}",
                 serializer.name()
             )),
         }
@@ -159,7 +159,7 @@ mod tests {
         for body in ["", "[]", "{}", "\"pong\"", "\u{80}\u{4}"] {
             assert_eq!(
                 InspectReply::parse("application/json", body.as_bytes()),
-                unreadable("with something else than a reply in json"),
+                unreadable("with something other than a reply in json"),
                 "{body}"
             );
         }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use probe::{Failure, Grant, Observation, Steps};
+use probe::{Failure, Grant, Observation, Steps, count};
 
 use crate::PING;
 use crate::broadcast::{Broadcasts, LastJoined};
-use crate::findings::{Findings, count};
+use crate::findings::Findings;
 use crate::settings::Workers;
 
 pub(crate) struct PingCheck {
@@ -31,11 +31,11 @@ impl PingCheck {
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         let mut broadcast = self.broadcasts.join(&self.last_joined);
         steps.observe(Observation::CeleryWorkersExpected(self.workers.expected()));
-        broadcast.verdict(steps, |findings, steps| judge(&self.workers, findings, steps)).await
+        broadcast.decide(steps, |findings, steps| evaluate(&self.workers, findings, steps)).await
     }
 }
 
-fn judge(workers: &Workers, findings: &Findings, steps: &Steps) -> Option<Result<(), Failure>> {
+fn evaluate(workers: &Workers, findings: &Findings, steps: &Steps) -> Option<Result<(), Failure>> {
     steps.observe(Observation::CeleryWorkers(findings.replies() as u64));
     let missing = workers.missing(findings);
     if missing.is_empty() {
@@ -75,8 +75,12 @@ impl Workers {
         match self {
             Self::AtLeast(number) if findings.replies() < *number => {
                 let unreadable = findings.describe_unreadable();
-                let noun = if unreadable.is_empty() { "worker" } else { "other worker" };
-                let answered = count(findings.workers.len() as u64, noun);
+                let (singular, plural) = if unreadable.is_empty() {
+                    ("worker", "workers")
+                } else {
+                    ("other worker", "other workers")
+                };
+                let answered = count(findings.workers.len() as u64, singular, plural);
                 format!("{unreadable}{answered} answered, {number} expected")
             }
             Self::AtLeast(_) => String::new(),

@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use probe::Failure;
-
-use crate::findings::count;
+use probe::{Failure, count};
 
 /// The step of the failure.
 const STEP: &str = "stalled";
@@ -56,7 +54,7 @@ impl Progress {
         if age < limit {
             return Ok(());
         }
-        let (waiting, age) = (count(messages, "message"), age.as_secs());
+        let (waiting, age) = (count(messages, "message", "messages"), age.as_secs());
         let reason = format!("{waiting} waiting, and the number has not fallen for {age}s");
         Err(Failure::msg(STEP, reason))
     }

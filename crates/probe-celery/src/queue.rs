@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use amqp::Depth;
-use probe::{Failure, Grant, Observation, Steps};
+use probe::{Failure, Grant, Observation, Steps, count};
 
 use crate::broadcast::{Broadcasts, LastJoined};
 use crate::canary::QueueCanary;
-use crate::findings::{Backlog, Findings, count};
+use crate::findings::{Backlog, Findings};
 use crate::progress::Progress;
 use crate::settings::QueueSettings;
 
-/// The step in which a queue is judged.
+/// The step in which a queue is evaluated.
 const STEP: &str = "queue";
 
 pub(crate) struct QueueCheck {
@@ -59,10 +59,11 @@ impl QueueCheck {
     pub(crate) async fn check(&self, steps: &Steps) -> Result<(), Failure> {
         let mut broadcast = self.broadcasts.join(&self.last_joined);
         let Some(canary) = &self.canary else {
-            return broadcast.verdict(steps, |findings, steps| self.judge(findings, steps)).await;
+            return broadcast.decide(steps, |findings, steps| self.evaluate(findings, steps)).await;
         };
-        let backlog =
-            broadcast.verdict(steps, |findings, steps| self.judge_backlog(findings, steps)).await?;
+        let backlog = broadcast
+            .decide(steps, |findings, steps| self.evaluate_backlog(findings, steps))
+            .await?;
         // The canary decides. Workers need not reply, but may show that it cannot come back.
         let known = backlog.describe();
         tokio::select! {
@@ -71,8 +72,8 @@ impl QueueCheck {
         }
     }
 
-    /// Judges what the broker reports about the queue; `None` until it is known.
-    fn judge_backlog(
+    /// Evaluates what the broker reports about the queue; `None` until it is known.
+    fn evaluate_backlog(
         &self,
         findings: &Findings,
         steps: &Steps,
@@ -83,7 +84,7 @@ impl QueueCheck {
         match backlog {
             Backlog::Missing => return fail(format!("{} does not exist", self.name)),
             Backlog::Known(Depth { messages, consumers: 0 }) => {
-                let waiting = count(messages, "message");
+                let waiting = count(messages, "message", "messages");
                 return fail(format!("{} has no consumer ({waiting} waiting)", self.name));
             }
             Backlog::Known(_) | Backlog::Waiting(_) => {}
@@ -116,14 +117,14 @@ impl QueueCheck {
         if consumed || replied == 0 || !findings.is_complete() {
             return None;
         }
-        let (known, others) = (backlog.describe(), count(replied, "other worker"));
+        let (known, others) = (backlog.describe(), count(replied, "other worker", "other workers"));
         let reason = format!("no worker consumes {} ({known}, {others} answered)", self.name);
         Some(Failure::msg(STEP, reason))
     }
 
-    /// Judges whether workers consume the queue; `None` while replies are missing.
-    fn judge(&self, findings: &Findings, steps: &Steps) -> Option<Result<(), Failure>> {
-        let backlog = match self.judge_backlog(findings, steps)? {
+    /// Evaluates whether workers consume the queue; `None` while replies are missing.
+    fn evaluate(&self, findings: &Findings, steps: &Steps) -> Option<Result<(), Failure>> {
+        let backlog = match self.evaluate_backlog(findings, steps)? {
             Ok(backlog) => backlog,
             Err(failure) => return Some(Err(failure)),
         };
@@ -143,13 +144,13 @@ impl QueueCheck {
             return Some(Err(Failure::msg(STEP, findings.no_workers(&known))));
         }
         if consumers > 0 {
-            let all = count(consumers + silent, "consumer");
+            let all = count(consumers + silent, "consumer", "consumers");
             let silence = format!("no answer from {silent} of {all} of {}", self.name);
             steps.begin_with(STEP, silence, known);
         } else {
             let others = match findings.workers.len() as u64 {
                 0 => String::new(),
-                others => format!(", {} answered", count(others, "other worker")),
+                others => format!(", {} answered", count(others, "other worker", "other workers")),
             };
             let unreadable = findings.describe_unreadable();
             let silence = format!("{unreadable}no worker that consumes {} answered", self.name);

@@ -12,7 +12,7 @@ use crate::transport::{Separator, TransportOptions};
 const PREFIX: &str = "health-gateway.";
 /// The step of all commands.
 const STEP: &str = "ask";
-/// The time to live of a list after it was last read, in milliseconds. The requests of a worker's replies are read far more often.
+/// The time to live of a list after it was last read, in milliseconds. A run that waits for replies reads it far more often.
 const LIFETIME: &str = "60000";
 /// The time to live of a list that is no longer bound, in milliseconds. A worker that has looked the binding up just before may still push.
 const UNBOUND_LIFETIME: &str = "5000";

@@ -14,7 +14,7 @@ use crate::content::Serializer;
 use crate::task::{PREFIX, Task};
 use crate::transport::read_sentinel;
 
-/// The step in which a result is awaited and judged.
+/// The step in which a result is awaited and evaluated.
 const STEP: &str = "canary";
 /// The step of a failure of the result backend, which is a different server from the check's target.
 const BACKEND: &str = "result backend";
@@ -188,9 +188,10 @@ pub(crate) fn outcome(
             let kind = result.pointer("/result/exc_type").and_then(Value::as_str);
             fail(format!("the task failed: {}", kind.unwrap_or("no reason given")))
         }
-        Some("REVOKED") => {
-            fail("a worker threw the task away as too old; do the clocks agree?".to_owned())
-        }
+        Some("REVOKED") => fail(
+            "a worker discarded the task as expired: the clocks of worker and gateway may differ"
+                .to_owned(),
+        ),
         Some(ended @ ("REJECTED" | "IGNORED")) => fail(format!("the task ended as {ended}")),
         _ => None,
     }
@@ -220,12 +221,12 @@ mod tests {
         );
         check(
             r#"{"status": "REVOKED"}"#,
-            "canary: a worker threw the task away as too old; do the clocks agree?",
+            "canary: a worker discarded the task as expired: the clocks of worker and gateway may differ",
         );
         check(b"\x80\x04pickled", "done");
         check(
             Serializer::Pickle.encode(&serde_json::json!({"status": "REVOKED"})),
-            "canary: a worker threw the task away as too old; do the clocks agree?",
+            "canary: a worker discarded the task as expired: the clocks of worker and gateway may differ",
         );
         check("status: IGNORED\n", "canary: the task ended as IGNORED");
     }

@@ -1,4 +1,4 @@
-//! The names of keys and channels in Redis, as the transport options of kombu determine them.
+//! The names of keys and channels in Redis, which the transport options of kombu determine.
 //!
 //! The transport: `kombu/transport/redis.py` of kombu 5.
 

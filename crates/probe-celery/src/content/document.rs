@@ -1,4 +1,6 @@
-//! A decoded document. Its parts refer to each other by number, so that no recursion through it is unbounded.
+//! A decoded document.
+//!
+//! Its parts refer to each other by number, so that no recursion through it is unbounded.
 
 use serde_json::{Map, Number, Value};
 

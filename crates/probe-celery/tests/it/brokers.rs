@@ -52,7 +52,7 @@ async fn a_refused_login_is_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_without_workers_is_told_apart_from_one_that_is_down() {
+async fn a_broker_without_workers_is_distinguished_from_one_that_is_down() {
     let fixture = Fixture::amqp().await;
     fixture.run(ONE).await.expect(&[
         ("ping", "ping: no worker is connected (no queue high_priority)"),

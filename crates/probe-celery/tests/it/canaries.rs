@@ -26,12 +26,12 @@ async fn one_worker(fixture: Fixture) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn canaries_are_judged_on_amqp() {
+async fn every_outcome_of_a_canary_is_reported_on_amqp() {
     one_worker(Fixture::amqp().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn canaries_are_judged_on_redis() {
+async fn every_outcome_of_a_canary_is_reported_on_redis() {
     one_worker(Fixture::redis()).await;
 }
 

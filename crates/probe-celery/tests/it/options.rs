@@ -1,4 +1,4 @@
-//! Applications with options of kombu's transport that change the names of keys and channels, and with another control exchange.
+//! Transport options that change the names of keys and channels, and another control exchange.
 
 use crate::TIMEOUT;
 use crate::fixture::{Fixture, run_all};

@@ -1,4 +1,4 @@
-//! The checks of a run share a broadcast, and sections of the same broker share its connection.
+//! Checks of a run share a broadcast, and sections of one broker share its connection.
 
 use probe::SharedResources;
 use probe_celery::KIND;

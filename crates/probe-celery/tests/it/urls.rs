@@ -1,4 +1,4 @@
-//! URLs as Celery knows them: several brokers, parameters of other clients, sockets and names of transports.
+//! URLs of Celery: several brokers, parameters of other clients, sockets, names of transports.
 
 use probe_celery::KIND;
 use probe_testkit::{component, diagnostics, notes};
@@ -38,7 +38,7 @@ async fn several_brokers_are_tried_in_order() {
     run(&format!("{down};{up}"), "").await.expect_working();
     let refused = "connect: connection refused";
     run(&format!("{down};{also_down}"), "").await.expect(&[("ping", refused)]);
-    // A failure on the second names it, and a wrong password is not forgotten because another server accepts one.
+    // A failure on the second names it, and a refused password is reported even if another server accepts one.
     let second = rabbit::shared().unwrap();
     let ping = async |broker: String, lines: &str| {
         let celery = component(&KIND, "celery", &format!("broker = '{broker}'\n{lines}"));

@@ -1,4 +1,6 @@
-//! Workers in every state, on both transports. Starting one takes seconds, so each serves several scenarios.
+//! Workers in every state, on both transports.
+//!
+//! Starting one takes seconds, so each serves several scenarios.
 
 use std::time::Instant;
 

@@ -18,7 +18,7 @@ use http_body_util::BodyExt;
 use http_client::{Client, Repeatable};
 use parking_lot::Mutex;
 use probe::config::Url;
-use probe::{Failure, SharedResources};
+use probe::{Failure, SharedResources, in_seconds};
 
 use crate::call_context::CallContext;
 use crate::call_error::FailureError;
@@ -106,7 +106,8 @@ impl HttpConnector for Connector {
         HttpConnectorFuture::new(async move {
             let Some(timeout) = timeout else { return pool.send(request).await };
             tokio::time::timeout(timeout, pool.send(request)).await.unwrap_or_else(|_| {
-                let failure = Failure::msg("request", format!("no answer within {timeout:?}"));
+                let failure =
+                    Failure::msg("request", format!("no answer within {}", in_seconds(timeout)));
                 Err(ConnectorError::timeout(Box::new(FailureError(failure))))
             })
         })

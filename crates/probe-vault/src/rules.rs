@@ -49,7 +49,7 @@ impl Rules {
             None if !token.auto_renewed => {
                 format!("token expires in {left}s and cannot be renewed")
             }
-            None => format!("token expires in {left}s and was not renewed yet"),
+            None => format!("token expires in {left}s and has not been renewed yet"),
         })
     }
 

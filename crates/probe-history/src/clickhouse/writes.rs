@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use probe::Failure;
 use probe::config::Fields;
+use probe::{Failure, count, in_seconds};
 
 use super::sql;
 
@@ -110,7 +110,8 @@ impl Writes {
             && parts >= limit
         {
             return fail(format!(
-                "has {parts} active parts in one partition, its limit is {limit}"
+                "has {} in one partition, its limit is {limit}",
+                count(parts.unsigned_abs(), "active part", "active parts")
             ));
         }
         if let Some(free) = facts.get(8).and_then(|free| free.parse::<i64>().ok())
@@ -118,16 +119,18 @@ impl Writes {
         {
             return fail("has no space left on its disks".to_owned());
         }
-        let after = self.stuck_after;
-        if let Some(count @ 1..) = number(4) {
+        let after = in_seconds(self.stuck_after);
+        if let Some(entries @ 1..) = number(4) {
             let why = unescaped(text(5));
             return fail(format!(
-                "has {count} failing entries in its replication queue for {after:?}: {why}"
+                "has {} in its replication queue for {after}: {why}",
+                count(entries.unsigned_abs(), "failing entry", "failing entries")
             ));
         }
         match number(6) {
-            Some(count @ 1..) => {
-                fail(format!("has {count} mutations that are not done after {after:?}"))
+            Some(mutations @ 1..) => {
+                let mutations = count(mutations.unsigned_abs(), "mutation", "mutations");
+                fail(format!("has {mutations} not done after {after}"))
             }
             _ => Ok(()),
         }
@@ -183,11 +186,11 @@ mod tests {
         check(7, "id", "writes: the table a.b has no column `it's`");
         check(8, "1000", "writes: the table a.b has no space left on its disks");
         check(8, "-1000", "writes: the table a.b has no space left on its disks");
-        check(6, "2", "writes: the table a.b has 2 mutations that are not done after 3600s");
+        check(6, "2", "writes: the table a.b has 2 mutations not done after 3600s");
         check(
             4,
             "1",
-            "writes: the table a.b has 1 failing entries in its replication queue for 3600s:",
+            "writes: the table a.b has 1 failing entry in its replication queue for 3600s:",
         );
     }
 

@@ -119,7 +119,7 @@ async fn what_prevents_writes_is_reported_if_the_application_writes() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         found = lines(settings).await;
     }
-    check_line("has 1 mutations that are not done after 1s").await;
+    check_line("has 1 mutation not done after 1s").await;
     server.recreate_table("").unwrap();
     assert_eq!(lines(settings).await, [""; 0]);
 }

@@ -7,7 +7,7 @@ use probe::config::{Fields, FromNode, Node, ValueError};
 /// The shortest interval, so that a mistake does not run a check continuously.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How far ahead a maintenance may end, so that a forgotten one does not hide failures for long.
+/// How far ahead the end of maintenance may be, so that a forgotten setting does not hide failures for long.
 const MAX_MAINTENANCE: Duration = Duration::from_hours(7 * 24);
 
 /// The limits of a check.
@@ -46,7 +46,7 @@ pub struct ShareSetting {
 }
 
 impl ShareSetting {
-    /// Whether the results of a check are shared that `leaves_traces` or not.
+    /// Whether the results of a check are shared. By default, those of a check that `leaves_traces` are.
     pub(crate) fn applies(self, leaves_traces: bool) -> bool {
         self.has_store && self.chosen.unwrap_or(leaves_traces)
     }
@@ -90,6 +90,22 @@ impl FromNode for Severity {
     }
 }
 
+/// Which values a table sets itself. A malformed one has been reported, and counts as inherited.
+#[derive(Clone, Copy)]
+struct OwnValues {
+    timeout: bool,
+    max_age: bool,
+    interval: bool,
+}
+
+impl OwnValues {
+    fn of(fields: &Fields<'_>) -> Self {
+        let [timeout, max_age, interval] =
+            ["timeout", "max_age", "interval"].map(|key| fields.has(key));
+        Self { timeout, max_age, interval }
+    }
+}
+
 impl CheckSettings {
     /// Reads the settings of a namespace, which its checks inherit.
     pub(super) fn of_namespace(fields: &mut Fields<'_>, has_store: bool) -> Self {
@@ -104,44 +120,52 @@ impl CheckSettings {
             maintenance_until: maintenance_until(fields),
             share: ShareSetting { has_store, chosen: None },
         };
-        settings.verify(fields);
+        settings.verify(OwnValues::of(fields), fields);
         settings
     }
 
     /// Reads the settings in the table of a section or a check. Those that are absent are inherited.
     ///
-    /// A maintenance ends with the latest of those that apply, so that a past one hides no other.
+    /// The latest `maintenance_until` that applies counts, so that a past one hides no other.
     pub(super) fn inherit(self, fields: &mut Fields<'_>) -> Self {
+        let (timeout, max_age) = (fields.optional("timeout"), fields.optional("max_age"));
+        let overdue_wait = fields.optional("overdue_wait");
+        let interval = fields.optional("interval");
+        let own = OwnValues {
+            timeout: timeout.is_some(),
+            max_age: max_age.is_some(),
+            interval: interval.is_some(),
+        };
         let settings = Self {
             limits: CheckLimits {
-                timeout: fields.optional("timeout").unwrap_or(self.limits.timeout),
-                max_age: fields.optional("max_age").unwrap_or(self.limits.max_age),
-                overdue_wait: fields.optional("overdue_wait").unwrap_or(self.limits.overdue_wait),
+                timeout: timeout.unwrap_or(self.limits.timeout),
+                max_age: max_age.unwrap_or(self.limits.max_age),
+                overdue_wait: overdue_wait.unwrap_or(self.limits.overdue_wait),
             },
-            interval: fields.optional("interval").unwrap_or(self.interval),
+            interval: interval.unwrap_or(self.interval),
             severity: fields.optional("severity").unwrap_or(self.severity),
             maintenance_until: maintenance_until(fields).max(self.maintenance_until),
             share: self.share.inherit(fields),
         };
-        settings.verify(fields);
+        settings.verify(own, fields);
         settings
     }
 
     /// Reports values that contradict each other or make no sense, each in the table that sets it.
-    fn verify(&self, fields: &mut Fields<'_>) {
-        if self.limits.timeout.is_zero() {
+    fn verify(&self, own: OwnValues, fields: &mut Fields<'_>) {
+        if self.limits.timeout.is_zero() && own.timeout {
             fields.error("timeout", "expected a timeout of at least `1ms`");
         }
         if self.interval.is_zero() {
             return;
         }
-        if self.interval < MIN_INTERVAL && fields.has("interval") {
+        if self.interval < MIN_INTERVAL && own.interval {
             fields.error("interval", "expected an interval of at least `1s`, or `0s` for none");
         } else if self.interval < self.limits.max_age {
-            if fields.has("interval") {
+            if own.interval {
                 let message = "expected an interval that is at least as long as `max_age`";
                 fields.error("interval", message);
-            } else if fields.has("max_age") {
+            } else if own.max_age {
                 let message =
                     "expected at most the `interval` of this check, or a longer `interval` here";
                 fields.error("max_age", message);

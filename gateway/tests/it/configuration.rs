@@ -210,6 +210,32 @@ fn an_interval_shorter_than_max_age_is_an_error_where_either_is_set() {
 }
 
 #[test]
+fn a_wrong_limit_is_reported_once_where_it_is_set() {
+    let text = format!(
+        "{GOOD}timeout = \"0s\"\ninterval = \"500ms\"\n\
+         [redis]\nurl = \"redis://h\"\ntimeout = \"soon\"\ninterval = \"soon\"\nmax_age = \"soon\"\n\
+         [redis2]\nkind = \"redis\"\nurl = \"redis://h\"\ntimeout = \"0s\"\ninterval = \"100ms\"\n\
+         [cache]\na = \"redis://h\"\n[cache.checks.a]\ninterval = \"soon\"\n"
+    );
+    let timeout = "timeout: expected a timeout of at least `1ms`";
+    let interval = "interval: expected an interval of at least `1s`, or `0s` for none";
+    let duration = "expected a duration such as `250ms`, `3s`, `5m` or `1h`";
+    check(
+        &text,
+        &[
+            &format!("production.toml:3: {timeout}"),
+            &format!("production.toml:4: {interval}"),
+            &format!("production.toml:7: redis.timeout: {duration}"),
+            &format!("production.toml:8: redis.interval: {duration}"),
+            &format!("production.toml:9: redis.max_age: {duration}"),
+            &format!("production.toml:13: redis2.{timeout}"),
+            &format!("production.toml:14: redis2.{interval}"),
+            &format!("production.toml:18: cache.checks.a.interval: {duration}"),
+        ],
+    );
+}
+
+#[test]
 fn an_unknown_severity_is_an_error() {
     let redis = "[redis]\nurl = \"redis://h\"\n";
     check(

@@ -1,7 +1,7 @@
 //! The gateway's own work for every request: a cached report, the token, the response.
 //!
 //! `cargo bench -p gateway` measures time.
-//! With `--count NAME TIMES`, the binary runs one of them so many times and nothing else, for callgrind to count instructions: see docs/performance.md.
+//! With `--count NAME TIMES`, the binary runs one of them that many times and nothing else, for callgrind to count instructions: see docs/performance.md.
 #![expect(clippy::expect_used, reason = "a benchmark ends by panicking")]
 
 use std::future::ready;

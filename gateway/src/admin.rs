@@ -1,4 +1,6 @@
-//! The gateway's own health, on a second listener: `/livez`, `/readyz`, `/tasks` and `/version`; and all metrics, `/metrics`.
+//! The gateway's own health and its metrics, on a second listener.
+//!
+//! The paths are `/livez`, `/readyz`, `/tasks`, `/version` and `/metrics`.
 //!
 //! It needs no token and runs no check.
 //! Its requests come every few seconds, so they are not logged.

@@ -15,7 +15,7 @@ pub enum ConfigFormat {
     Text,
     /// An object with all namespaces and diagnostics.
     Json,
-    /// Commands of a workflow of GitHub, which annotate the lines of the files.
+    /// Workflow commands of GitHub Actions, which annotate the lines of the files.
     Github,
 }
 

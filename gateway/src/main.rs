@@ -376,7 +376,7 @@ async fn serve(
     }
 }
 
-/// Where everything is, for a terminal.
+/// The addresses of the endpoint, the metrics and the health listener, for a terminal.
 fn addresses(listen: SocketAddr, health_listen: Option<SocketAddr>) -> String {
     let own = match health_listen {
         Some(own) => format!(

@@ -67,7 +67,7 @@ impl Namespaces {
         Self::open_with(paths, ReloadContext::default())
     }
 
-    /// The same for runs without regard to other replicas.
+    /// The same without shared results, so that every check runs in this process.
     pub fn open_alone(paths: &[PathBuf]) -> Result<Arc<Self>, Vec<ConfigError>> {
         Self::open_with(paths, ReloadContext { is_alone: true, ..ReloadContext::default() })
     }

@@ -8,7 +8,7 @@ use probe::Observation;
 use crate::config::{CheckLimits, Severity};
 use crate::runner::History;
 
-/// What the page shows of a namespace beside its report.
+/// What the page shows of a namespace besides its report.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
     pub(crate) namespace: String,

@@ -1,4 +1,6 @@
-//! SIGTERM and SIGINT stop the gateway, SIGHUP reloads or stops it, SIGUSR1 and SIGUSR2 do nothing.
+//! Signals: SIGTERM and SIGINT stop the gateway, SIGHUP reloads or stops it.
+//!
+//! SIGUSR1 and SIGUSR2 do nothing.
 
 use std::io;
 use std::process::ExitCode;

@@ -55,7 +55,7 @@ pub(crate) fn load_without_secrets(
     load_all(paths, load)
 }
 
-/// Loads each file, in the order of the namespaces' names, or returns everything that is wrong with any of them.
+/// Loads each file, and returns the results in the order of the namespaces' names, or everything that is wrong with any file.
 ///
 /// `load` also returns the name of the namespace that the file defines.
 pub(crate) fn load_all<T>(

@@ -59,7 +59,7 @@ pub struct Configuration {
     pub answer_timeout: Duration,
     /// The components, in the order of the report.
     pub components: Vec<Component>,
-    /// Where replicas share results, unless they do not or this is not known yet.
+    /// The store of shared results, or `None` if there is none or its URL is not known yet.
     pub share: Option<Arc<Store>>,
     /// The session with which secrets are read from Vault.
     pub session: Option<Arc<Session>>,

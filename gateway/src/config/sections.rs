@@ -172,8 +172,8 @@ fn report_unknown_checks(
 ) {
     let names: HashSet<_> = checks.iter().map(|(name, _)| name.as_str()).collect();
     let listed = checks.iter().take(MAX_LISTED).map(|(name, _)| format!("`{}`", name.as_str()));
-    let others = checks.len().saturating_sub(MAX_LISTED);
-    let others = (others > 0).then(|| format!("or {others} others"));
+    let others = checks.len().saturating_sub(MAX_LISTED) as u64;
+    let others = (others > 0).then(|| format!("or {}", probe::count(others, "other", "others")));
     let expected = listed.chain(others).collect::<Vec<_>>().join(", ");
     for (key, node) in tables.map(Node::entries).unwrap_or_default() {
         if names.contains(key.as_str()) {

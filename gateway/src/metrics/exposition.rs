@@ -18,7 +18,7 @@ const OPEN_METRICS: HeaderValue =
 
 /// A format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum ExpositionFormat {
     /// The text format of Prometheus, version 0.0.4.
     Classic,
     /// `OpenMetrics` 1.0.
@@ -34,7 +34,7 @@ pub struct Exposition {
     pub parts: Vec<Bytes>,
 }
 
-impl Format {
+impl ExpositionFormat {
     /// `OpenMetrics` if `Accept` names it, and does not prefer plain text. Otherwise the classic format, which every client reads.
     pub(super) fn negotiate(headers: &HeaderMap) -> Self {
         let (mut open_metrics, mut plain) = (0.0, 0.0);
@@ -118,9 +118,9 @@ mod tests {
 
     use super::*;
 
-    fn format(accept: &[&'static str]) -> Format {
+    fn format(accept: &[&'static str]) -> ExpositionFormat {
         let headers = accept.iter().map(|value| (header::ACCEPT, HeaderValue::from_static(value)));
-        Format::negotiate(&headers.collect())
+        ExpositionFormat::negotiate(&headers.collect())
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
             &["application/openmetrics-text"],
             &["text/html", "Application/OpenMetrics-Text; version=\"1.0.0\""],
         ] {
-            assert_eq!(format(accept), Format::OpenMetrics, "{accept:?}");
+            assert_eq!(format(accept), ExpositionFormat::OpenMetrics, "{accept:?}");
         }
         for accept in [
             &[][..],
@@ -142,7 +142,7 @@ mod tests {
             &["application/openmetrics-text;q=0"],
             &["application/openmetrics-text;q=x"],
         ] {
-            assert_eq!(format(accept), Format::Classic, "{accept:?}");
+            assert_eq!(format(accept), ExpositionFormat::Classic, "{accept:?}");
         }
     }
 

@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 
 use self::checks::{NamespaceCollector, SampleCollector};
 pub use self::exposition::Exposition;
-use self::exposition::Format;
+use self::exposition::ExpositionFormat;
 pub use self::family::Family;
 pub(crate) use self::observations::measured;
 use self::process::ProcessCollector;
@@ -65,7 +65,7 @@ impl Metrics {
 
     /// Writes all metrics in the format that the headers of a request ask for.
     pub fn expose(&self, headers: &HeaderMap) -> Exposition {
-        Format::negotiate(headers).write(&self.0)
+        ExpositionFormat::negotiate(headers).write(&self.0)
     }
 }
 
@@ -73,7 +73,7 @@ impl Metrics {
 pub(crate) fn text(samples: Vec<NamespaceSample>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(SampleCollector(samples)));
-    let parts = Format::Classic.write(&registry).parts;
+    let parts = ExpositionFormat::Classic.write(&registry).parts;
     String::from_utf8_lossy(&parts.concat()).into_owned()
 }
 

@@ -1,4 +1,4 @@
-//! The metrics of what checks observe beside their verdict.
+//! The metrics of what checks observe besides their results.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ const CERTIFICATE_EXPIRY: Family = Family::gauge(
 const VAULT_TOKEN_EXPIRY: Family = Family::gauge(
     "health_gateway_vault_token_expiry_timestamp_seconds",
     check_labels!(),
-    "When the gateway's token of Vault expires, unless it is renewed.",
+    "When the gateway's Vault token expires, unless it is renewed.",
 );
 
 const QUEUE_MESSAGES: Family = Family::gauge(
@@ -75,19 +75,19 @@ const POSTGRES_CONNECTIONS_MAX: Family = Family::gauge(
 const REDIS_REPLICATION_LAG: Family = Family::gauge(
     "health_gateway_redis_replication_lag_bytes",
     check_labels!(),
-    "What the last of its replicas has not received from a primary of Redis.",
+    "How much data the slowest replica of a Redis primary has not received.",
 );
 
 const CELERY_WORKERS: Family = Family::gauge(
     "health_gateway_celery_workers",
     check_labels!(),
-    "Workers of Celery that replied before the check was decided.",
+    "Celery workers that replied before the check ended.",
 );
 
 const CELERY_WORKERS_EXPECTED: Family = Family::gauge(
     "health_gateway_celery_workers_expected",
     check_labels!(),
-    "Workers of Celery that must reply.",
+    "Celery workers that must reply.",
 );
 
 /// The metric of an observation, and its value.

@@ -34,7 +34,7 @@ const HTTP_CONNECTIONS: Family =
 const HTTP_CONNECTIONS_EVICTED: Family = Family::counter(
     "health_gateway_http_connections_evicted",
     &[],
-    "Connections that had to make room for others.",
+    "Connections that were closed to make room for others.",
 );
 
 const TOKENS_REFUSED: Family = Family::counter(

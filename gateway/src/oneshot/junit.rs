@@ -10,7 +10,7 @@ use crate::http::seconds;
 
 const DECLARATION: PreEscaped<&str> = PreEscaped("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
 
-/// A suite for each namespace, with a case for each check. A failure in a maintenance is skipped.
+/// A suite for each namespace, with a case for each check. A failure during maintenance is skipped.
 pub(super) fn junit(reports: &Reports) -> String {
     let checks: Vec<_> = reports.checks().collect();
     let document = html! {

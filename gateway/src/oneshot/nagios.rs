@@ -1,4 +1,4 @@
-//! The output of a plugin of Nagios, Icinga and others: a line, times as performance data, and an exit code.
+//! The output and the exit code of a plugin of Nagios, Icinga and others.
 
 use super::reports::{Meaning, ProbedCheck, Reports};
 use super::terminal::escape;
@@ -7,7 +7,7 @@ use crate::http::seconds;
 /// The exit code of a plugin that could not run.
 pub(super) const UNKNOWN: u8 = 3;
 
-/// The exit code of the worst result. A failure in a maintenance is none.
+/// The exit code of the worst result. A failure during maintenance does not count.
 pub(super) fn exit_code(reports: &Reports) -> u8 {
     match worst(reports) {
         Meaning::Working | Meaning::Maintenance => 0,

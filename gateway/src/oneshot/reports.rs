@@ -33,7 +33,7 @@ pub(super) struct ProbedCheck<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Meaning {
     Working,
-    /// It fails in its maintenance.
+    /// It fails during its maintenance.
     Maintenance,
     /// It fails, and the application works without it.
     Warning,

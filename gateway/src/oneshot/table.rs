@@ -8,8 +8,8 @@ use crate::http::seconds;
 
 const BOLD: &str = "1";
 
-/// A line, before its columns are aligned.
-struct Line {
+/// A row, before its columns are aligned.
+struct TableRow {
     cells: [String; 3],
     /// The last column, since it may be long.
     last: String,
@@ -21,14 +21,14 @@ struct Line {
 /// A table with a line for each check. On a `screen`, it is cut to its size, and begins with the checks that fail.
 pub(super) fn table(reports: &Reports, style: Style, screen: Option<Screen>) -> String {
     let heads = ["namespace", "check", "seconds"].map(str::to_owned);
-    let head = Line { cells: heads, last: "status".into(), color: BOLD, is_working: false };
+    let head = TableRow { cells: heads, last: "status".into(), color: BOLD, is_working: false };
     let mut lines: Vec<_> = reports.checks().flat_map(|check| lines(&check, style)).collect();
     let cut = screen.map(|screen| cut(&mut lines, screen)).unwrap_or_default();
     lines.insert(0, head);
     let width =
         |at: usize| lines.iter().map(|it| it.cells[at].chars().count()).max().unwrap_or_default();
     let (first, second, third) = (width(0), width(1), width(2));
-    let line = |line: &Line| {
+    let line = |line: &TableRow| {
         let [namespace, check, time] = &line.cells;
         let mut text = format!("{check:second$}  {time:>third$}  ");
         if reports.several() {
@@ -47,8 +47,8 @@ pub(super) fn table(reports: &Reports, style: Style, screen: Option<Screen>) -> 
 }
 
 /// The line of a check, and of each of its steps.
-fn lines(check: &ProbedCheck<'_>, style: Style) -> Vec<Line> {
-    let line = Line {
+fn lines(check: &ProbedCheck<'_>, style: Style) -> Vec<TableRow> {
+    let line = TableRow {
         cells: [
             escape(check.namespace),
             escape(&check.state.name),
@@ -63,7 +63,7 @@ fn lines(check: &ProbedCheck<'_>, style: Style) -> Vec<Line> {
         is_working: check.result.is_working(),
     };
     let is_working = line.is_working;
-    let step = |(step, time): &(&'static str, Duration)| Line {
+    let step = |(step, time): &(&'static str, Duration)| TableRow {
         cells: [String::new(), String::new(), seconds(*time)],
         last: format!("  {step}"),
         color: "2",
@@ -75,7 +75,7 @@ fn lines(check: &ProbedCheck<'_>, style: Style) -> Vec<Line> {
 }
 
 /// Leaves as many lines as fit below the head, those of failing checks first. Returns a line for the others.
-fn cut(lines: &mut Vec<Line>, screen: Screen) -> Option<String> {
+fn cut(lines: &mut Vec<TableRow>, screen: Screen) -> Option<String> {
     // The head, the line for the others, and that of the cursor.
     let room = screen.rows.saturating_sub(3).max(1);
     if lines.len() <= room {
@@ -84,7 +84,7 @@ fn cut(lines: &mut Vec<Line>, screen: Screen) -> Option<String> {
     lines.sort_by_key(|line| line.is_working);
     let others = lines.len() - room;
     lines.truncate(room);
-    Some(format!("... and {others} more lines\n"))
+    Some(format!("... and {}\n", probe::count(others as u64, "more line", "more lines")))
 }
 
 fn shorten(text: &str, room: usize) -> String {

@@ -1,4 +1,4 @@
-//! What a terminal can show: its colours, its size, and texts without characters that steer it.
+//! What a terminal can show: its colours, its size, and texts without control characters.
 
 use std::env;
 use std::ffi::OsString;
@@ -59,12 +59,12 @@ impl Screen {
             return None;
         }
         let size = tcgetwinsize(out).ok();
-        let or =
+        let or_default =
             |size: Option<u16>, default| size.filter(|size| *size > 0).map_or(default, usize::from);
         // A terminal on a serial line does not know its size.
         Some(Self {
-            columns: or(size.map(|size| size.ws_col), 80),
-            rows: or(size.map(|size| size.ws_row), 24),
+            columns: or_default(size.map(|size| size.ws_col), 80),
+            rows: or_default(size.map(|size| size.ws_row), 24),
         })
     }
 }

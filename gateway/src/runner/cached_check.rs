@@ -1,4 +1,4 @@
-//! One check with its last outcome and history, and its run in progress that all callers share.
+//! One check: its last outcome, its history, and its run in progress, which callers share.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -67,7 +67,7 @@ struct Demand {
     joined: Notify,
 }
 
-/// How a run of a shared check goes on.
+/// How a run of a shared check continues.
 enum Turn {
     /// It has the outcome of another replica.
     Taken(Outcome),
@@ -75,7 +75,7 @@ enum Turn {
     Run(Option<Lease>),
 }
 
-/// What metrics tell of the last outcome.
+/// What the metrics show of the last outcome.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LastOutcome {
     /// The step that failed.
@@ -380,7 +380,7 @@ impl CachedCheck {
         Turn::Run(None)
     }
 
-    /// The last outcome, if a subscriber that has waited since `began` is content with it.
+    /// The last outcome of another replica, if it is recent enough for a subscriber that has waited since `began`.
     fn taken(&self, began: Instant, demand: &Demand) -> Option<Outcome> {
         let state = self.state.lock();
         let last = state.last.as_ref().filter(|last| last.seen_by.is_some())?;

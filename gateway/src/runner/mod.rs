@@ -50,7 +50,7 @@ pub struct Runner {
     entries: Vec<RunnerEntry>,
     /// The last report that needed no run.
     cached: Mutex<Option<CachedReport>>,
-    /// The number of outcomes of all checks so far. While it is the same, their last outcomes are.
+    /// The number of outcomes of all checks so far. While it stays the same, so do their last outcomes.
     outcomes: Arc<AtomicU64>,
 }
 
@@ -112,7 +112,7 @@ impl Runner {
         Self { entries, cached: Mutex::default(), outcomes }
     }
 
-    /// Shares the results of those checks with other replicas for which this is configured, if there is a store, and those of no others.
+    /// Shares the results of the checks for which this is configured, if there is a `store`. All others run without regard to other replicas.
     pub(crate) fn share(&self, namespace: &str, store: Option<(&Arc<Store>, &Secret)>) {
         for RunnerEntry { identity, checks, .. } in &self.entries {
             for RunnerCheck { cached, is_shared, schedule, .. } in checks.iter() {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use probe::in_seconds;
+
 /// What a caller requests for a report.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunOptions {
@@ -49,7 +51,9 @@ impl fmt::Display for LimitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CallerWait(wait) => write!(f, "the {}s that the caller waits", wait.as_secs()),
-            Self::AnswerTimeout(timeout) => write!(f, "the {timeout:?} that an answer may take"),
+            Self::AnswerTimeout(timeout) => {
+                write!(f, "the {} that an answer may take", in_seconds(*timeout))
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use probe::{DynCheck, Failure, Steps, step};
+use probe::{DynCheck, Failure, Steps, in_seconds, step};
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
@@ -154,7 +154,8 @@ impl RunHandle {
             return None;
         }
         timeout(BLOCKED_AFTER, &mut self.task).await.err()?;
-        let reason = format!("no answer within {:?}, the check blocks its thread", self.timeout);
+        let reason =
+            format!("no answer within {}, the check blocks its thread", in_seconds(self.timeout));
         let failure = Failure::msg(self.steps.current(), reason);
         let completion = self.failed(failure, RunResult::Defect);
         Some(Outcome { blocks: true, ..completion.into_outcome(self.check.target()) })

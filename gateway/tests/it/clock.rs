@@ -1,4 +1,4 @@
-//! A time of day that jumps, as when a machine is resumed or its clock is corrected.
+//! A time of day that jumps: a machine is resumed, or its clock is corrected.
 
 /// Takes seconds, since the checks run once a second.
 mod slow {

@@ -132,7 +132,7 @@ fn check_config_prints_errors_as_json_and_as_annotations_of_a_workflow() {
 }
 
 #[test]
-fn serve_on_a_terminal_prints_where_everything_is() {
+fn serve_on_a_terminal_prints_its_addresses() {
     let folder = folder(&[("a.toml", FILE)]);
     let (listen, own) = (stack::free_port().unwrap(), stack::free_port().unwrap());
     let command = format!(

@@ -113,7 +113,7 @@ mod slow {
             let stop = Arc::new(AtomicBool::new(false));
             let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| self.open(address)).collect();
             let (flood, stopped) = (self.clone(), stop.clone());
-            let keeper = thread::spawn(move || {
+            let opener = thread::spawn(move || {
                 while !stopped.load(Ordering::Relaxed) {
                     for stream in &mut streams {
                         if !stream.as_mut().is_some_and(|stream| flood.is_open(stream)) {
@@ -125,7 +125,7 @@ mod slow {
             });
             let measured = measure();
             stop.store(true, Ordering::Relaxed);
-            keeper.join().unwrap();
+            opener.join().unwrap();
             measured
         }
     }

@@ -140,7 +140,7 @@ fn only_the_selected_checks_run() {
     assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "it was contacted");
 }
 
-/// A file with a check that works, and three that do not: a critical one, a warning, and one in a maintenance.
+/// A file with a check that works, and three that do not: a critical one, a warning, and one during maintenance.
 fn file_with_failures(port: u16) -> String {
     let check = |name: &str, port: u16, settings: &str| {
         format!("[\"{name}\"]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\n{settings}\n")

@@ -97,7 +97,7 @@ fn a_browser_shows_failures_at_once_and_every_reader_can_use_the_page() {
         assert_eq!(elsewhere, None);
     }
 
-    // While the gateway is down, the page is requested at growing intervals, which pass at once here; when it is back, the page is up to date and as lively as before.
+    // While the gateway is down, the page is requested at growing intervals, which pass at once here; when it is back, the page is up to date and is requested as often as before.
     browser.select(&tab).unwrap();
     gateway.server.stop();
     let stale = "document.getElementById('stale').innerText.startsWith('Not updated since')";

@@ -4,10 +4,10 @@ use std::num::NonZeroU8;
 
 use parking_lot::RwLock;
 
-/// The names so far. They are constants of the program, which has fewer than this can number.
+/// The names so far. They are constants of the program, which has fewer than 255.
 static NAMES: RwLock<Vec<&'static str>> = RwLock::new(Vec::new());
 
-/// The number of a step's name, as a history has many.
+/// The number of a step's name, which takes less memory in a history than the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StepId(NonZeroU8);
 

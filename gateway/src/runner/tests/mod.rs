@@ -164,7 +164,7 @@ async fn after_a_timeout_the_next_callers_wait_only_briefly_and_get_a_recovery_a
         assert_eq!(status(&runner, PLAIN).await, silent);
     }
     assert!(begun.elapsed() < limits.timeout, "five short waits took {:?}", begun.elapsed());
-    assert_eq!(check.runs(), 2, "one run goes on for all of them");
+    assert_eq!(check.runs(), 2, "one run continues for all of them");
     check.behavior.send_replace(Behavior::Work);
     assert_eq!(status(&runner, PLAIN).await, "working");
 }

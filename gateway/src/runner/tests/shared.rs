@@ -172,12 +172,12 @@ async fn a_result_reaches_the_others_without_a_caller_and_names_the_replica_that
     assert_eq!(other.status(PLAIN).await, "working");
     first.check.behavior.send_replace(Behavior::Fail);
     assert_eq!(first.status(FRESH).await, "ask: wrong answer (fake:1)");
-    let heard = async {
+    let received = async {
         while other.status(PLAIN).await != own_failure(host()) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(SOON, heard).await.expect("it is published");
+    timeout(SOON, received).await.expect("it is published");
     assert_eq!((first.check.runs(), other.check.runs()), (2, 0));
     let overview = other.runner.overview(SystemTime::now()).pop().expect("a check");
     assert_eq!(overview.last.and_then(|last| last.seen_by).as_deref(), Some(host()));
@@ -207,7 +207,7 @@ async fn another_replica_runs_the_check_if_the_last_one_does_not_react() {
 }
 
 #[tokio::test]
-async fn a_caller_of_a_replica_that_waits_for_another_is_told_so() {
+async fn a_caller_that_stops_waiting_gets_the_step_of_the_wait_for_another_replica() {
     let redis = Redis::start(&[]).expect("a store");
     let (first, other) =
         (replica(&redis, Behavior::Wait).await, replica(&redis, Behavior::Work).await);
@@ -215,12 +215,12 @@ async fn a_caller_of_a_replica_that_waits_for_another_is_told_so() {
     assert!(first.status(no_wait).await.contains("not finished"));
     first.check.wait_for_run().await;
     let expected = "wait for the run of another replica: not finished within the 0s that the caller waits (fake:1)";
-    let told = async {
+    let reported = async {
         while other.status(no_wait).await != expected {
             tokio::task::yield_now().await;
         }
     };
-    timeout(SOON, told).await.expect("it waits");
+    timeout(SOON, reported).await.expect("it waits");
     first.check.behavior.send_replace(Behavior::Work);
     assert_eq!(other.status(PLAIN).await, "working");
     assert_eq!(other.check.runs(), 0);
@@ -344,12 +344,12 @@ async fn assert_shared(url: &str) {
         replica.wait_until_store_is(true).await;
     }
     assert_eq!(fleet[0].status(PLAIN).await, "working");
-    let heard = async {
+    let received = async {
         while fleet.iter().any(|replica| replica.sample().last.is_none()) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(SOON, heard).await.expect("it is published");
+    timeout(SOON, received).await.expect("it is published");
     assert_eq!(fleet.iter().map(|replica| replica.check.runs()).sum::<usize>(), 1);
 }
 
@@ -417,7 +417,7 @@ async fn a_result_of_any_replica_postpones_the_next_run_of_all() {
         let wait = next - Instant::now();
         assert!(wait + SOON > interval && wait < interval + interval / 10, "{wait:?}");
     }
-    // One that has not heard of the result is due, and content with it.
+    // A replica that does not know the result yet is due, and takes the result over.
     let late = replica_of(&url(&redis), Behavior::Work, scheduled);
     let (runs, _) = late.runner.start_due(Instant::now() + interval);
     assert_eq!(runs.len(), 1);

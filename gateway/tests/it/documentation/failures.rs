@@ -3,11 +3,11 @@
 use super::page::{Page, in_code};
 use super::proofs::source;
 
-const COLUMNS: [&str; 5] = ["failure", "line", "seen", "gone again", "proof"];
+const COLUMNS: [&str; 5] = ["failure", "line", "detected", "recovery", "proof"];
 
-/// The words of the column "gone again", which the page explains.
+/// The words of the column "recovery", which the page explains.
 #[rustfmt::skip]
-const GONE_AGAIN: [&str; 9] = [
+const RECOVERIES: [&str; 9] = [
     "", "next run", "next read", "pause", "notice", "replay", "statistics", "no failure", "settings",
 ];
 
@@ -20,7 +20,7 @@ fn every_line_of_the_page_on_failures_is_that_of_its_test() {
         assert_eq!(row.len(), COLUMNS.len(), "{row:?}");
         let proof = in_code(&row[4]).next().unwrap_or_default();
         let source = source(proof).unwrap_or_else(|| panic!("no such test: {proof}"));
-        assert!(GONE_AGAIN.contains(&row[3].as_str()), "`{}`: {}", row[0], row[3]);
+        assert!(RECOVERIES.contains(&row[3].as_str()), "`{}`: {}", row[0], row[3]);
         assert_eq!(row[1].starts_with("none"), row[3] == "no failure", "`{}`", row[0]);
         if !row[3].is_empty() {
             // The test repairs the backend, and asserts that the check works.

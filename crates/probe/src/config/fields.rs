@@ -318,13 +318,16 @@ impl<'a> Fields<'a> {
 
     fn report_unknown_keys(&mut self) {
         let known: Vec<_> = self.key_usages.iter().chain(self.others).copied().collect();
+        let is_unknown = |(key, _): &&(String, Node)| !known.contains(&key.as_str());
+        let mut unknown = self.entries.iter().filter(is_unknown).peekable();
+        if unknown.peek().is_none() {
+            return;
+        }
         let expected: Vec<_> = known.iter().map(|key| format!("`{key}`")).collect();
         let expected = expected.join(", ");
-        for (key, node) in self.entries {
-            if !known.contains(&key.as_str()) {
-                let message = format!("unknown key `{key}`, expected one of {expected}");
-                self.report(node.line, None, message);
-            }
+        for (key, node) in unknown {
+            let message = format!("unknown key `{key}`, expected one of {expected}");
+            self.report(node.line, None, message);
         }
     }
 

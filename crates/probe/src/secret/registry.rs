@@ -84,8 +84,9 @@ impl Registry {
                 forms.push(Form { secret: secret.clone(), users: 1, dropped: None });
             }
         }
-        if was_dropped {
-            self.dropped.retain(|(_, text)| text != secret);
+        // It is there once, and mostly among the last.
+        if was_dropped && let Some(at) = self.dropped.iter().rposition(|(_, text)| text == secret) {
+            self.dropped.remove(at);
         }
     }
 

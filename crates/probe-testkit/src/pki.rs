@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256};
 
 /// A certificate authority.
 #[derive(Debug)]
@@ -46,6 +46,14 @@ impl Authority {
             CertificateParams::new([host.to_owned()]).expect("a certificate can be made");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a certificate can be made");
+        let certificate = params.self_signed(&key).expect("a certificate can be made").pem();
+        Identity { certificate, key: key.serialize_pem() }
+    }
+
+    /// The same with an RSA key, the only kind that Celery signs messages with.
+    pub fn self_signed_rsa(name: &str) -> Identity {
+        let params = CertificateParams::new([name.to_owned()]).expect("a certificate can be made");
+        let key = KeyPair::generate_for(&PKCS_RSA_SHA256).expect("a certificate can be made");
         let certificate = params.self_signed(&key).expect("a certificate can be made").pem();
         Identity { certificate, key: key.serialize_pem() }
     }

@@ -29,7 +29,7 @@ pub(crate) const SERVICE: Service = Service {
     name: "celery",
     port: None,
     dependencies: &[
-        Dependency::Python { requirement: "celery[redis,msgpack,yaml]==5.7.0" },
+        Dependency::Python { requirement: "celery[auth,redis,msgpack,yaml]==5.7.0" },
         Dependency::Pinned(&OLD),
     ],
     prepare: |_, home| {

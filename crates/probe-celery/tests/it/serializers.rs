@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use probe_testkit::Authority;
 use stack::celery::Worker;
 
 use crate::fixture::{Fixture, run_all};
@@ -79,6 +80,22 @@ async fn a_worker_with_yaml_is_working() {
     let fixture = Fixture::redis_with(&only("yaml"));
     let _worker = fixture.worker("w1");
     a_worker_of("yaml", &fixture).await;
+}
+
+/// Its messages are signed by Celery's serializer `auth`, which the gateway does not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_signed_messages_refuses_one_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (key, certificate) = (path("key.pem"), path("certificate.pem"));
+    let identity = Authority::self_signed_rsa("worker");
+    std::fs::write(&key, identity.key).unwrap();
+    std::fs::write(&certificate, identity.certificate).unwrap();
+    let fixture = Fixture::redis_with(&format!(
+        r#"{{"task_serializer": "auth", "accept_content": ["auth"], "security_key": "{key}", "security_certificate": "{certificate}", "security_cert_store": "{certificate}"}}"#
+    ));
+    let worker = fixture.worker("w1");
+    json_is_refused_once(&fixture, &worker).await;
 }
 
 /// It has replied, but not so that its name and its queues are known.

@@ -23,6 +23,8 @@ app.conf.task_queues = [
 ]
 app.conf.broker_connection_retry_on_startup = True
 app.conf.update(json.loads(os.environ.get("SETTINGS", "{}")))
+if app.conf.security_key:
+    app.setup_security()
 
 
 @app.task(name="nothing", ignore_result=True)

@@ -8,9 +8,10 @@ use crate::{cargo, program, release};
 
 /// Prints the table of targets; a panic, a hang, too much memory and a leaked secret are errors.
 pub(crate) fn run(minutes: u64, targets: &[String], seed: Option<u64>) -> Result<()> {
-    cargo::run(&mut cargo::cargo(&["build", "--locked", "--package", "fuzz"]))?;
+    let build = ["build", "--profile", "fuzz", "--locked", "--package", "fuzz"];
+    cargo::run(&mut cargo::cargo(&build))?;
     let folder = release::target_folder()?;
-    let mut command = Command::new(folder.join("debug/fuzz"));
+    let mut command = Command::new(folder.join("fuzz/fuzz"));
     command.args(["--minutes", &minutes.to_string()]);
     command.arg("--findings").arg(folder.join("fuzz-findings"));
     for target in targets {

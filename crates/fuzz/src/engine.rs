@@ -16,8 +16,6 @@ use crate::mutator::Mutator;
 use crate::targets::{Call, Target};
 use crate::{corpus, meter};
 
-/// The processor time that one input may take, in an unoptimized build.
-const MAX_TIME: Duration = Duration::from_secs(1);
 /// An input that takes longer than this by the clock hangs.
 const HANG: Duration = Duration::from_mins(1);
 /// How much memory one input may take.
@@ -38,6 +36,8 @@ pub struct Limits {
     pub duration: Duration,
     /// The seed of all random choices.
     pub seed: u64,
+    /// The processor time that one input may take.
+    pub max_time: Duration,
     /// The file that always has the current input, so that it is known after a crash.
     pub current: Option<PathBuf>,
 }
@@ -126,6 +126,7 @@ struct Run {
     outcome: FuzzReport,
     begun: Instant,
     duration: Duration,
+    max_time: Duration,
 }
 
 impl Run {
@@ -148,6 +149,7 @@ impl Run {
             outcome: FuzzReport::default(),
             begun: Instant::now(),
             duration: limits.duration,
+            max_time: limits.max_time,
         })
     }
 
@@ -181,7 +183,7 @@ impl Run {
         let time = meter::thread_time().saturating_sub(before);
         self.outcome.inputs += 1;
         self.outcome.longest = self.outcome.longest.max(time);
-        if time > MAX_TIME {
+        if time > self.max_time {
             self.find(format!("it takes {time:?} of processor time"), &input);
         }
         match result {

@@ -10,6 +10,9 @@ use fuzz::{Finding, FuzzReport, Limits, TARGETS, Target};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+/// The processor time that one input may take: many times what any has taken in an optimized build.
+const MAX_TIME: Duration = Duration::from_millis(200);
+
 #[derive(Parser)]
 struct Cli {
     /// How long to run, over all targets.
@@ -22,7 +25,7 @@ struct Cli {
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// The folder to write inputs with findings to.
-    #[arg(long, value_name = "FOLDER", default_value = "target/fuzz")]
+    #[arg(long, value_name = "FOLDER", default_value = "target/fuzz-findings")]
     findings: PathBuf,
     /// Run one target in this process for this many milliseconds, and print the result as JSON.
     #[arg(long, hide = true)]
@@ -133,7 +136,7 @@ fn child(cli: &Cli, duration: Duration) -> Result<(), String> {
     // Each panic is a finding, which is printed at the end.
     std::panic::set_hook(Box::new(|_| {}));
     let seed = cli.seed.unwrap_or_default();
-    let limits = Limits { duration, seed, current: Some(current(cli, target)) };
+    let limits = Limits { duration, seed, max_time: MAX_TIME, current: Some(current(cli, target)) };
     let FuzzReport { inputs, elapsed, longest, results, findings } = fuzz::run(target, &limits);
     let findings = findings.iter().map(|finding| write(cli, target, finding));
     let findings = findings.collect::<Result<_, _>>()?;

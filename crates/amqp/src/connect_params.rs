@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use probe::config::{Fields, FromNode, Node, Url, ValueError, split_urls};
+use probe::config::{Fields, FromNode, Node, Url, ValueError, percent_decode, split_urls};
 use probe::{Reconnect, Secret};
 
 use crate::parameters;
@@ -181,10 +181,14 @@ fn is_encrypted(url: &Url) -> bool {
 
 /// The virtual host, which is the decoded path. An empty path, `/` and `//` (common in Celery's settings) mean the default one, `/`.
 fn virtual_host(url: &Url) -> Result<String, String> {
-    let name = url.decoded_path()?;
-    let name = name.strip_prefix('/').unwrap_or(&name);
-    match name {
-        "" => Ok("/".to_owned()),
+    let path = url.path();
+    let path = path.strip_prefix('/').unwrap_or(path);
+    // kombu takes the whole path, and pika what is before the second slash.
+    if path != "/" && path.contains('/') {
+        return Err("expected every `/` in the virtual host to be written as `%2F`".to_owned());
+    }
+    match &*percent_decode(path, "a path")? {
+        "" | "/" => Ok("/".to_owned()),
         name if name.len() > MAX_NAME => {
             Err(format!("expected a virtual host of at most {MAX_NAME} bytes"))
         }
@@ -208,6 +212,12 @@ mod tests {
         check_virtual_host("amqp://h/%2F", "/");
         check_virtual_host("amqp://h/app", "app");
         check_virtual_host("amqp://h/%2Fapp%20one", "/app one");
+        check_virtual_host("amqp://h/a%2Fb", "a/b");
+        for text in ["amqp://h/a/b", "amqp://h/a/", "amqp://h//a", "amqp://h/%2f/messages"] {
+            let url = Url::parse(text).expect("a URL");
+            let error = virtual_host(&url).expect_err(text);
+            assert_eq!(error, "expected every `/` in the virtual host to be written as `%2F`");
+        }
     }
 
     #[test]

@@ -9,21 +9,45 @@ use probe::config::Parameter;
 /// Parameters of other clients that concern their own deadlines, limits and names.
 #[rustfmt::skip]
 const IGNORED: &[&str] = &[
-    "auth_attempts", "blocked_connection_timeout", "channelMax", "channel_max", "client_properties",
-    "confirm_publish", "connect_timeout", "connection_attempts", "connection_name",
-    "connection_timeout", "failover_strategy", "frameMax", "frame_max", "heartbeat",
-    "heartbeat_interval", "interleave", "locale", "max_retries", "name", "product", "read_timeout",
-    "retry_delay", "socket_timeout", "stack_timeout", "tcp_options", "timeout", "write_timeout",
+    "auth_attempts", "automatic_recovery", "backpressure_detection", "blocked_connection_timeout",
+    "channelMax", "channel_max", "client_properties", "confirm_publish", "connect_timeout",
+    "connection_attempts", "connection_name", "connection_timeout", "continuation_timeout", "depth",
+    "fail_if_no_peer_cert", "failover_strategy", "frameMax", "frame_max", "heartbeat",
+    "heartbeat_interval", "insist", "interleave", "keepalive", "lazy", "locale", "max_retries",
+    "name", "network_recovery_interval", "noDelay", "persistent", "prefetch_count", "product",
+    "read_timeout", "read_write_timeout", "recover_from_connection_close", "retry_delay",
+    "rpc_timeout", "socket_timeout", "stack_timeout", "tcp_options", "timeout", "write_timeout",
 ];
+
+/// Parameters that are refused, with what is right in their place.
+const REFUSED: &[(&str, &str)] = &[
+    ("alternates", "several URLs, as in `amqp://a;amqp://b`,"),
+    ("credential_provider", USER),
+    ("login", USER),
+    ("password", USER),
+    ("server_name_indication", "the name of the certificate as the host"),
+    ("ssl_check_hostname", VERIFIED),
+    ("user", USER),
+    ("userid", USER),
+    ("username", USER),
+    ("vhost", PATH),
+    ("virtual_host", PATH),
+];
+
+const USER: &str = "a user and a password before the host";
+const PATH: &str = "the virtual host as the path of the URL";
 
 /// Parameters with the paths of files, and the setting of the section that takes their place. If that is set, they are ignored.
 const FILES: &[(&str, &str)] = &[
     ("ca_certs", "ca"),
+    ("cacert", "ca"),
     ("cacertfile", "ca"),
     ("cafile", "ca"),
     ("ssl_ca_certs", "ca"),
+    ("cert", "certificate"),
     ("certfile", "certificate"),
     ("ssl_certfile", "certificate"),
+    ("key", "private_key"),
     ("keyfile", "private_key"),
     ("ssl_keyfile", "private_key"),
 ];
@@ -76,8 +100,8 @@ pub(crate) fn read(
             ignored.push(*name);
         } else if let Some(name) = find(IGNORED, name, |name| name) {
             ignored.push(*name);
-        } else if name == "server_name_indication" {
-            return Err("expected the name of the certificate as the host instead of `server_name_indication`".to_owned());
+        } else if let Some((name, right)) = find(REFUSED, name, |(name, _)| name) {
+            return Err(format!("expected {right} instead of `{name}`"));
         } else {
             return Err("expected no parameters but those of other clients that are ignored, such as `heartbeat`".to_owned());
         }
@@ -119,6 +143,7 @@ mod tests {
                 "auth_mechanism=EXTERNAL",
                 "expected authentication by `PLAIN` instead of this `auth_mechanism`",
             ),
+            ("password=x", "expected a user and a password before the host instead of `password`"),
             ("ssl=0", "expected a URL that begins with `amqp://` with this `ssl`"),
             (
                 "server_name_indication=x",

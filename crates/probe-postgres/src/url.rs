@@ -6,7 +6,9 @@ use std::path::Path;
 
 use net::{PemFile, PemFiles};
 use probe::Secret;
-use probe::config::{Fields, UrlParts, Verdict, judge_parameter, percent_decode};
+use probe::config::{
+    EXPECTED_HOST, Fields, UrlParts, Verdict, is_host, judge_parameter, percent_decode,
+};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslNegotiation;
 
@@ -26,6 +28,8 @@ pub(crate) struct ConnectParams {
     pub(crate) is_direct: bool,
     pub(crate) session_attrs: SessionAttrs,
     pub(crate) pem_files: PemFiles,
+    /// Whether a certificate of our own is presented.
+    pub(crate) presents_certificate: bool,
     /// Kept because a secret is masked in all texts only as long as its value exists.
     pub(crate) password: Option<Secret>,
     /// Has the password if the URL has none.
@@ -65,10 +69,24 @@ enum Dialect {
     SqlAlchemy,
 }
 
+impl Dialect {
+    /// Decodes the value of a parameter. In libpq, `+` is itself.
+    fn decode(self, value: &str) -> Result<String, String> {
+        match self {
+            Self::Libpq => percent_decode(value, "parameters"),
+            Self::Jdbc | Self::SqlAlchemy => percent_decode(&value.replace('+', " "), "parameters"),
+        }
+    }
+}
+
 /// Reads `url`. It is never passed to the client library, since the library's errors quote parts of it.
 pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ConnectParams> {
     let url: Secret = fields.required("url")?;
     let params = parse(url.expose()).map_err(|message| fields.error("url", message)).ok()?;
+    if !params.presents_certificate && fields.has("certificate") {
+        fields.error("url", "expected no `sslcertmode=disable` beside `certificate`");
+        return None;
+    }
     fields.note_unmaskable("url", params.password.as_ref());
     fields.note_ignored("url", params.ignored.clone());
     Some(params)
@@ -99,6 +117,10 @@ fn parse(url: &str) -> Result<ConnectParams, String> {
     let expected = "expected a URL that begins with `postgres://` or `postgresql://`";
     let (dialect, url) = dialect(url).ok_or(expected)?;
     let parts = UrlParts::split(url)?;
+    // libpq takes it as a part of the name or the value, others leave out what follows.
+    if url.contains('#') {
+        return Err("expected every `#` to be written as `%23`".to_owned());
+    }
     if parts.path.contains('@') {
         return Err("expected every `@` before the parameters to be written as `%40`, and `/`, `?` and `#` in the user or the password as `%2F`, `%3F` and `%23`".to_owned());
     }
@@ -118,7 +140,7 @@ fn parse(url: &str) -> Result<ConnectParams, String> {
         let (name, value) = parameter
             .split_once('=')
             .ok_or("expected every parameter to be written as `name=value`")?;
-        settings.set(name, percent_decode(value, "parameters")?)?;
+        settings.set(name, dialect.decode(value)?)?;
     }
     settings.into_params()
 }
@@ -142,6 +164,8 @@ struct Settings {
     ssl: Option<SslMode>,
     session_attrs: SessionAttrs,
     pem_files: PemFiles,
+    /// Whether a certificate of our own is presented.
+    presents_certificate: bool,
     /// Whether the system's authorities are demanded with `sslrootcert=system`.
     trusts_system: bool,
     /// Settings that the client library validates, as `name='value'`.
@@ -170,6 +194,7 @@ impl Settings {
             ssl: None,
             session_attrs: SessionAttrs::Any,
             pem_files: PemFiles::default(),
+            presents_certificate: true,
             trusts_system: false,
             others: String::new(),
         })
@@ -206,6 +231,15 @@ impl Settings {
             "sslrootcert" => self.pem_files.authorities = PemFile::new("sslrootcert", &value),
             "sslcert" => self.pem_files.certificate = PemFile::new("sslcert", &value),
             "sslkey" => self.pem_files.private_key = PemFile::new("sslkey", &value),
+            "sslcertmode" => {
+                self.presents_certificate = match &*value {
+                    "allow" => true,
+                    "disable" => false,
+                    _ => return Err("expected `sslcertmode` to be `allow` or `disable`".to_owned()),
+                }
+            }
+            // As in libpq, there is no timeout.
+            "connect_timeout" if value.is_empty() => {}
             "target_session_attrs" => {
                 self.session_attrs = SessionAttrs::parse(&value).ok_or("expected `target_session_attrs` to be `any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`")?;
             }
@@ -261,6 +295,10 @@ impl Settings {
         if self.pem_files.is_incomplete() {
             return Err("expected `sslcert` and `sslkey` together".to_owned());
         }
+        let mut pem_files = self.pem_files;
+        if !self.presents_certificate {
+            (pem_files.certificate, pem_files.private_key) = (None, None);
+        }
         // As in libpq, the file is for URLs without a password.
         let passfile = self.passfile.filter(|_| self.password.is_none());
         Ok(ConnectParams {
@@ -269,7 +307,8 @@ impl Settings {
             sslmode,
             is_direct,
             session_attrs: self.session_attrs,
-            pem_files: self.pem_files,
+            pem_files,
+            presents_certificate: self.presents_certificate,
             password: self.password,
             passfile,
             schema: parameters::schema(&self.ignored),
@@ -306,6 +345,12 @@ impl Settings {
         }
         if self.ports.len() > 1 && self.ports.len() != self.hosts.len() {
             return Err("expected one port for all hosts, or one for each".to_owned());
+        }
+        let is_known = |host: &String| {
+            is_host(host) || host.parse::<IpAddr>().is_ok() || Path::new(host).is_absolute()
+        };
+        if !self.hosts.iter().all(|host| host.is_empty() || is_known(host)) {
+            return Err(format!("{EXPECTED_HOST}, or the path of a socket's folder"));
         }
         let endpoint = |(index, host): (usize, &String)| {
             let port = self.ports.get(index).or(self.ports.first()).map_or("", String::as_str);
@@ -571,6 +616,48 @@ mod tests {
     }
 
     #[test]
+    fn a_plus_is_a_space_in_the_parameters_of_some_clients() {
+        let options =
+            |url: &str| parse(url).expect("a URL").config.get_options().map(str::to_owned);
+        let query = "options=-c+search_path%3Da%2Bb&user=u";
+        let expected = "-c search_path=a+b";
+        for scheme in ["jdbc:postgresql", "postgresql+psycopg2", "postgres+asyncpg"] {
+            let url = format!("{scheme}://db/app?{query}");
+            assert_eq!(options(&url).as_deref(), Some(expected), "{scheme}");
+        }
+        let url = format!("postgres://db/app?{query}");
+        assert_eq!(options(&url).as_deref(), Some("-c+search_path=a+b"));
+    }
+
+    #[test]
+    fn a_host_that_is_none_is_refused() {
+        for url in [
+            "postgres://u@a;b/app",
+            "postgres://u@d%20b/app",
+            "postgres://u@%40socket/app",
+            "postgres://u@[fe80::1%25eth0]/app",
+        ] {
+            check_error(
+                url,
+                "expected a host of letters, digits, `-`, `.` and `_`, or an IP address without a zone, or the path of a socket's folder",
+            );
+        }
+        check("postgres://u@db?host=::1", &["[::1]:5432"], SslMode::Prefer);
+    }
+
+    #[test]
+    fn a_raw_hash_is_refused() {
+        // In libpq, `app#x` is a database, and `pass#word` a password.
+        for url in [
+            "postgres://u@db/app#x",
+            "postgres://u@db/app?password=pass#word",
+            "postgres://u:pass#word@db/app",
+        ] {
+            check_error(url, "expected every `#` to be written as `%23`");
+        }
+    }
+
+    #[test]
     fn a_passfile_is_for_urls_without_a_password() {
         let passfile = |url| parse(url).expect("a URL").passfile;
         let expected = Passfile::new("/p");
@@ -593,5 +680,7 @@ mod tests {
             "with `sslrootcert=system`, expected `sslmode=verify-full`",
         );
         check_error("postgres://u@db?sslcert=/c.pem", "expected `sslcert` and `sslkey` together");
+        let url = "postgres://u@db?sslcert=/c.pem&sslkey=/k.pem&sslcertmode=disable";
+        assert!(parse(url).expect("a URL").pem_files.is_empty());
     }
 }

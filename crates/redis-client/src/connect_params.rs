@@ -2,7 +2,7 @@
 
 use net::{PemFiles, Verification};
 use probe::Secret;
-use probe::config::{Fields, Url, UrlParts, percent_decode, split_urls};
+use probe::config::{Fields, Url, UrlParts, is_host, percent_decode, split_urls};
 
 use crate::deployment::{Credentials, Deployment, Layout, Node, Tls};
 use crate::parameters::Parameters;
@@ -222,8 +222,8 @@ fn nodes(
 
 fn node(text: &str) -> Option<Node> {
     let (host, port) = text.rsplit_once(':')?;
-    let port = port.parse().ok()?;
-    (!host.is_empty() && !host.starts_with('/')).then(|| Node::new(host, port))
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    is_host(host).then(|| Node::new(host, port))
 }
 
 fn database(path: &str, parameter: Option<&str>) -> Result<u16, String> {

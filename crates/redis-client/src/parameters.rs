@@ -73,6 +73,7 @@ pub const PARAMETERS: &ParameterRules = &[
     ("ssl_validate_ocsp_stapled", Refused("no verification by OCSP")),
     // What would change which keys or servers are checked.
     ("auth", Refused("`password`")),
+    ("credential_provider", Refused("a user and a password")),
     ("global_keyprefix", Refused(KEY_PREFIX)),
     ("is_master", Refused(SENTINEL)),
     ("keyPrefix", Refused(KEY_PREFIX)),
@@ -84,12 +85,14 @@ pub const PARAMETERS: &ParameterRules = &[
     ("replica_only", Refused("the URL of a replica, with the setting `writable = false`,")),
     ("role", Refused("the URL of a replica, with the setting `writable = false`,")),
     ("sentinel_master", Refused(SENTINEL)),
-    // redis-py, valkey-py and kombu.
+    // redis-py, valkey-py, kombu and Django.
+    ("client_class", Ignored),
     ("client_name", Ignored),
     ("decode_responses", Ignored),
     ("encoding", Ignored),
     ("encoding_errors", Ignored),
     ("health_check_interval", Ignored),
+    ("ignore_exceptions", Ignored),
     ("legacy_responses", Ignored),
     ("lib_name", Ignored),
     ("lib_version", Ignored),
@@ -109,7 +112,10 @@ pub const PARAMETERS: &ParameterRules = &[
     ("conn_max_lifetime", Ignored),
     ("conn_max_lifetime_jitter", Ignored),
     ("dial_timeout", Ignored),
+    ("dialer_retries", Ignored),
+    ("dialer_retry_timeout", Ignored),
     ("disable_identity", Ignored),
+    ("failing_timeout_seconds", Ignored),
     ("identity_suffix", Ignored),
     ("idle_check_frequency", Ignored),
     ("idle_timeout", Ignored),
@@ -122,6 +128,9 @@ pub const PARAMETERS: &ParameterRules = &[
     ("max_retry_backoff", Ignored),
     ("min_idle_conns", Ignored),
     ("min_retry_backoff", Ignored),
+    ("pipeline_pool_size", Ignored),
+    ("pipeline_read_buffer_size", Ignored),
+    ("pipeline_write_buffer_size", Ignored),
     ("pool_fifo", Ignored),
     ("pool_size", Ignored),
     ("pool_timeout", Ignored),
@@ -133,7 +142,9 @@ pub const PARAMETERS: &ParameterRules = &[
     ("write_timeout", Ignored),
     // Lettuce, Jedis and ioredis.
     ("allowUsernameInURI", Ignored),
+    ("autoResendUnfulfilledCommands", Ignored),
     ("autoResubscribe", Ignored),
+    ("blockingTimeout", Ignored),
     ("clientName", Ignored),
     ("commandTimeout", Ignored),
     ("connectTimeout", Ignored),
@@ -146,8 +157,12 @@ pub const PARAMETERS: &ParameterRules = &[
     ("lazyConnect", Ignored),
     ("libraryName", Ignored),
     ("libraryVersion", Ignored),
+    ("maxLoadingRetryTime", Ignored),
     ("maxRetriesPerRequest", Ignored),
     ("noDelay", Ignored),
+    ("replyMapping", Ignored),
+    ("socketTimeout", Ignored),
+    ("stringNumbers", Ignored),
     // phpredis, Predis and Symfony.
     ("failover", Ignored),
     ("lazy", Ignored),
@@ -200,13 +215,15 @@ impl<'a> Parameters<'a> {
             return Ok(());
         }
         match judge_parameter(PARAMETERS, name, value) {
+            Verdict::Unknown => Err(UNKNOWN.to_owned()),
+            // As in redis-py, kombu and go-redis, a parameter without a value is absent.
+            _ if value.is_empty() => Ok(()),
             Verdict::Honoured => self.honour(name, value),
             Verdict::Ignored(name) => {
                 self.ignored.push(name);
                 Ok(())
             }
             Verdict::Refused(message) => Err(message),
-            Verdict::Unknown => Err(UNKNOWN.to_owned()),
         }
     }
 

@@ -201,6 +201,8 @@ async fn certificates_are_read_from_the_files_of_the_url() {
     std::fs::write(&certificate, &identity.certificate).unwrap();
     std::fs::write(&key, &identity.key).unwrap();
     run(&check).await.expect_working();
+    let expected = "authenticate: connection requires a valid client certificate, SQLSTATE 28000 (127.0.0.1:PORT)";
+    check_line(port, &format!("{url}&sslcertmode=disable"), "", expected).await;
     std::fs::write(&authorities, Authority::new("theirs").pem).unwrap();
     let expected = format!("tls: certificate is not trusted: unknown issuer (127.0.0.1:{port})");
     assert_eq!(run(&check).await.line(), expected);

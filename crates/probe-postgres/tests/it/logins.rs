@@ -29,6 +29,27 @@ async fn a_missing_password_is_reported() {
     check_line(port, &url, "", "authenticate: password missing (127.0.0.1:PORT)").await;
 }
 
+/// JDBC and `SQLAlchemy` read parameters as an HTML form has them, and libpq does not.
+#[tokio::test]
+async fn a_plus_in_a_parameter_means_what_it_means_to_the_client() {
+    let server = private(&[]);
+    server.sql("app", "CREATE ROLE spaced LOGIN PASSWORD 'two words, one password'").unwrap();
+    let port = server.port();
+    let query = "user=spaced&password=two+words%2C+one+password&options=-c+search_path%3Dpublic";
+    for scheme in ["jdbc:postgresql", "postgresql+psycopg2"] {
+        let url = format!("{scheme}://127.0.0.1:{port}/app?{query}");
+        run(&check(&url, "")).await.expect_working();
+    }
+    let url = format!("postgres://127.0.0.1:{port}/app?{query}");
+    let expected = r#"authenticate: password authentication failed for user "spaced", SQLSTATE 28P01 (127.0.0.1:PORT)"#;
+    check_line(port, &url, "", expected).await;
+    let options = "?options=-c+search_path%3Dpublic";
+    let expected = r#"authenticate: unrecognized configuration parameter "+search_path", SQLSTATE 42704 (127.0.0.1:PORT)"#;
+    check_line(port, &(self::url(port) + options), "", expected).await;
+    let options = "?options=-c%20search_path%3Dpublic";
+    run(&check(&(self::url(port) + options), "")).await.expect_working();
+}
+
 #[tokio::test]
 async fn an_unknown_user_is_reported_like_a_wrong_password() {
     let port = shared().unwrap().port();

@@ -51,6 +51,10 @@ fn parameters_of_other_clients_are_noted() {
         ["1: postgres.url: ignored here: `pgbouncer`, `pool_size`, `sslsni`"]
     );
     check_diagnostics(
+        "url = 'postgres://me@db/app?sslmode=require&sslcertmode=disable'\ncertificate = 'x'\nprivate_key = 'y'",
+        &["1: postgres.url: expected no `sslcertmode=disable` beside `certificate`"],
+    );
+    check_diagnostics(
         "url = 'postgres://me@db/app?schema=app'\ntable = 'events'",
         &[
             "2: postgres.table: expected the table with its schema, as in `app.events`, beside `schema` in the URL, which is ignored here",

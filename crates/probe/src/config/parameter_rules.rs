@@ -7,7 +7,7 @@ pub enum Treatment {
     Honoured,
     /// It changes nothing that is checked, so it is ignored with a note.
     Ignored,
-    /// It is ignored with these values, which change nothing that is checked, and refused with any other.
+    /// It is ignored with these values in any case, which change nothing that is checked, and refused with any other.
     IgnoredIf(&'static [&'static str]),
     /// It would change what is checked, so it is refused. The text says what is right in its place; it is empty if nothing is.
     Refused(&'static str),
@@ -37,7 +37,11 @@ pub fn judge_parameter(rules: &'static ParameterRules, name: &str, value: &str) 
     match treatment {
         Treatment::Honoured => Verdict::Honoured,
         Treatment::Ignored => Verdict::Ignored(name),
-        Treatment::IgnoredIf(values) if values.contains(&value) => Verdict::Ignored(name),
+        Treatment::IgnoredIf(values)
+            if values.iter().any(|known| known.eq_ignore_ascii_case(value)) =>
+        {
+            Verdict::Ignored(name)
+        }
         Treatment::IgnoredIf(_) => {
             Verdict::Refused(format!("this value of `{name}` is not supported here"))
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
@@ -85,6 +86,21 @@ fn is_scheme(text: &str) -> bool {
 
 fn is_scheme_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)
+}
+
+/// The error about a host that is none.
+pub const EXPECTED_HOST: &str =
+    "expected a host of letters, digits, `-`, `.` and `_`, or an IP address without a zone";
+
+/// Whether `text` may be the name of a host, an IPv4 address, or an IPv6 address in brackets.
+///
+/// Other characters are mistakes that a look-up would report only at run time, such as a second host after a `;`.
+pub fn is_host(text: &str) -> bool {
+    if let Some(address) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
 }
 
 /// Splits several URLs, which are separated by `;` or `,`.
@@ -183,6 +199,13 @@ impl Url {
         if parts.hosts.contains('\\') {
             let message = "expected no `\\` in the host, and `%5C` in a user or a password";
             return Err(message.to_owned());
+        }
+        if !parsed.host_str().is_some_and(is_host) {
+            return Err(EXPECTED_HOST.to_owned());
+        }
+        // Some clients replace it by their default port, and others cannot connect to it.
+        if parsed.port() == Some(0) {
+            return Err("expected a port from 1 to 65535".to_owned());
         }
         let username = percent_decode(parsed.username(), "user-info")?;
         let password = parsed.password().map(|password| percent_decode(password, "user-info"));
@@ -368,6 +391,24 @@ mod tests {
             let error = Url::parse(text).expect_err("a backslash in place of a port");
             assert!(error.starts_with("expected ") && !error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        for host in ["h", "my_cache.app-1.internal.", "127.0.0.1", "[::1]", "xn--bcher-kva.example"]
+        {
+            assert!(Url::parse(&format!("redis://{host}:1")).is_ok(), "{host}");
+        }
+        for host in ["a;b", "a,b", "a%20b", "%2Fs", "café", "a*", "a!"] {
+            for scheme in ["redis", "http"] {
+                let url = Url::parse(&format!("{scheme}://{host}:1/"));
+                let is_idn = scheme == "http" && host == "café";
+                assert!(is_idn || url.is_err(), "{scheme}://{host}");
+            }
+        }
+        assert_eq!(Url::parse("amqp://u@a;b"), Err(EXPECTED_HOST.to_owned()));
+        assert!(Url::parse("redis://[fe80::1%25eth0]").is_err());
+        assert_eq!(Url::parse("redis://h:0"), Err("expected a port from 1 to 65535".to_owned()));
     }
 
     #[test]

@@ -46,6 +46,7 @@ async fn a_database_is_selected_wherever_the_url_names_it() {
         format!("redis://:some-password@127.0.0.1:{port}/3"),
         format!("redis://:some-password@127.0.0.1:{port}//3"),
         format!("valkey://:some-password@127.0.0.1:{port}?db=3&protocol=3&socket_timeout=5"),
+        format!("redis://:some-password@127.0.0.1:{port}/3?db=&username=&password="),
         format!("redis://127.0.0.1:{port}?db=3&username=default&password=some-password"),
         format!("unix://:some-password@{socket}?db=3"),
         format!("redis+socket://:some-password@{socket}?virtual_host=3"),

@@ -26,6 +26,8 @@ const BATCH: usize = 256;
 const MAX_POOL: usize = 8 * 1024 * 1024;
 /// The stack of a worker of the gateway's runtime.
 const STACK: usize = 2 * 1024 * 1024;
+/// The number of inputs with a new result that are returned: the last are the rarest.
+const MAX_NEWEST: usize = 32;
 /// The number of findings after which the run of a target ends.
 const MAX_FINDINGS: usize = 5;
 
@@ -69,6 +71,8 @@ pub struct FuzzReport {
     pub longest: Duration,
     /// The number of different results, and of inputs that are mutated further because of them.
     pub results: usize,
+    /// The last inputs that had a new result, which may become kept ones.
+    pub newest: Vec<Vec<u8>>,
     /// The defects, each with its input.
     pub findings: Vec<Finding>,
 }
@@ -157,6 +161,7 @@ impl Run {
         for input in self.pool.clone() {
             self.try_input(input);
         }
+        let kept = self.pool.len();
         while !self.pool.is_empty() && self.begun.elapsed() < self.duration {
             let mut input = self.mutator.mutate(&self.pool);
             // Otherwise, most inputs would be rejected for a wrong length.
@@ -173,6 +178,8 @@ impl Run {
         self.check_memory();
         self.outcome.elapsed = self.begun.elapsed();
         self.outcome.results = self.results.len();
+        let newest = kept.max(self.pool.len().saturating_sub(MAX_NEWEST));
+        self.outcome.newest = self.pool.split_off(newest);
         self.outcome
     }
 

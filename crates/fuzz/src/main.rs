@@ -126,7 +126,8 @@ fn run_child(cli: &Cli, target: &Target, seed: u64, share: Duration) -> Result<R
         input.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?).map(<[u8]>::to_vec)
     });
     let finding = Finding { what, input: input.unwrap_or_default() };
-    let findings = vec![write(cli, target, &finding)?];
+    let file = write(&cli.findings, target, &finding.input)?;
+    let findings = vec![(finding.what, file)];
     Ok(Row { inputs: 0, elapsed_millis: 0, longest_micros: 0, results: 0, findings })
 }
 
@@ -137,9 +138,17 @@ fn child(cli: &Cli, duration: Duration) -> Result<(), String> {
     std::panic::set_hook(Box::new(|_| {}));
     let seed = cli.seed.unwrap_or_default();
     let limits = Limits { duration, seed, max_time: MAX_TIME, current: Some(current(cli, target)) };
-    let FuzzReport { inputs, elapsed, longest, results, findings } = fuzz::run(target, &limits);
-    let findings = findings.iter().map(|finding| write(cli, target, finding));
-    let findings = findings.collect::<Result<_, _>>()?;
+    let FuzzReport { inputs, elapsed, longest, results, newest, findings: found } =
+        fuzz::run(target, &limits);
+    let folder = cli.findings.join(format!("{}.new", target.name));
+    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    for input in &newest {
+        write(&folder, target, input)?;
+    }
+    let mut findings = Vec::new();
+    for Finding { what, input } in found {
+        findings.push((what, write(&cli.findings, target, &input)?));
+    }
     let elapsed_millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     let longest_micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
     let row = Row { inputs, elapsed_millis, longest_micros, results, findings };
@@ -152,11 +161,11 @@ fn current(cli: &Cli, target: &Target) -> PathBuf {
     cli.findings.join(format!("{}.current", target.name))
 }
 
-/// Writes the input of a finding to a file, from where it can be added to the corpus.
-fn write(cli: &Cli, target: &Target, finding: &Finding) -> Result<(String, PathBuf), String> {
-    let digest = Sha256::digest(&finding.input);
+/// Writes an input to a file in `folder`, from where it can be added to the corpus.
+fn write(folder: &Path, target: &Target, input: &[u8]) -> Result<PathBuf, String> {
+    let digest = Sha256::digest(input);
     let name = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
-    let file: &Path = &cli.findings.join(format!("{}-{name:08x}", target.name));
-    fs::write(file, &finding.input).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok((finding.what.clone(), file.to_owned()))
+    let file = folder.join(format!("{}-{name:08x}", target.name));
+    fs::write(&file, input).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(file)
 }

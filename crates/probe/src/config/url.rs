@@ -195,8 +195,13 @@ impl Url {
             return Err("expected a URL such as `scheme://host:port`: it has no host".to_owned());
         }
         let parts = UrlParts::split(text)?;
-        // The parser ends the authority at a backslash in place of a port, and shows what follows as a path: it may be the rest of a password.
-        if parts.hosts.contains('\\') {
+        let is_web = matches!(parsed.scheme(), "http" | "https" | "ws" | "wss");
+        // The parser ends the authority at a backslash, in place of a port or anywhere in a URL of the web, and shows what follows as a path: it may be the rest of a password.
+        let has_backslash = |part: &str| part.contains('\\');
+        if has_backslash(parts.hosts)
+            || is_web
+                && (has_backslash(parts.username) || parts.password.is_some_and(has_backslash))
+        {
             let message = "expected no `\\` in the host, and `%5C` in a user or a password";
             return Err(message.to_owned());
         }
@@ -210,7 +215,6 @@ impl Url {
         let username = percent_decode(parsed.username(), "user-info")?;
         let password = parsed.password().map(|password| percent_decode(password, "user-info"));
         let password = password.transpose()?.map(Secret::new);
-        let is_web = matches!(parsed.scheme(), "http" | "https" | "ws" | "wss");
         let token = (is_web && password.is_none()).then(|| Secret::new(&username));
         let without_user_info =
             format!("{}://{}", parsed.scheme(), &parsed[url::Position::BeforeHost..]);
@@ -387,10 +391,18 @@ mod tests {
 
     #[test]
     fn a_backslash_does_not_end_the_authority() {
-        for text in ["redis://u:5\\x/hunter2@h", "redis://ws:\\/hunter2@h"] {
-            let error = Url::parse(text).expect_err("a backslash in place of a port");
-            assert!(error.starts_with("expected ") && !error.contains("hunter2"), "{error}");
+        for text in [
+            "redis://u:5\\x/hunter2@h",
+            "redis://ws:\\/hunter2@h",
+            "https://u\\:hunter2@h:8443/",
+            "wss://u:\\hunter2@h/socket",
+            "http://hunter2\\@h/",
+        ] {
+            let error = Url::parse(text).expect_err("a backslash in the authority");
+            assert_eq!(error, "expected no `\\` in the host, and `%5C` in a user or a password");
         }
+        let url = Url::parse("amqp://u:a\\b@h").expect("a URL");
+        assert_eq!(url.password().map(Secret::expose), Some("a\\b"));
     }
 
     #[test]

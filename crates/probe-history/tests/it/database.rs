@@ -60,7 +60,7 @@ async fn the_user_may_be_part_of_the_url() {
         failures(&component(&KIND, "history", &settings)).await
     };
     assert_eq!(lines(&format!("{HEALTH_USER}:{HEALTH_PASSWORD}")).await, [""; 0]);
-    let refused = lines(&format!("{HEALTH_USER}:wrong")).await;
+    let refused = lines(&format!("{HEALTH_USER}:not-the-password")).await;
     assert_lines(&refused, &["clickhouse: authenticate: "]);
 }
 
@@ -130,7 +130,7 @@ async fn wrong_credentials_fail_in_the_authenticate_step() {
     let correct = clickhouse_settings(at, "");
     assert_eq!(failures(&component(&KIND, "history", &correct)).await, [""; 0]);
     for (wrong, code) in [
-        (correct.replace(HEALTH_PASSWORD, "wrong"), "(code 193)"),
+        (correct.replace(HEALTH_PASSWORD, "not-the-password"), "(code 193)"),
         (correct.replace(&format!("'{HEALTH_USER}'"), "'unknown'"), "(code 192)"),
     ] {
         let found = failures(&component(&KIND, "history", &wrong)).await;

@@ -170,7 +170,7 @@ fn seed(port: u16) -> Result<()> {
         "postgres",
         &format!(
             "CREATE ROLE {HEALTH_USER} LOGIN PASSWORD '{HEALTH_PASSWORD}';\n\
-             CREATE DATABASE {POSTGRES_DATABASE};\n\
+             CREATE DATABASE {POSTGRES_DATABASE} TEMPLATE template0;\n\
              REVOKE ALL ON DATABASE {POSTGRES_DATABASE} FROM PUBLIC;\n\
              {grants}"
         ),

@@ -18,7 +18,7 @@ impl Sandbox {
         let sandbox = Self(name);
         sandbox.clear();
         sandbox.sql(&format!("CREATE ROLE {name} LOGIN PASSWORD 'of-{name}'"));
-        sandbox.sql(&format!("CREATE DATABASE {name}"));
+        sandbox.sql(&format!("CREATE DATABASE {name} TEMPLATE template0"));
         sandbox.sql_in_database(&format!(
             "CREATE SCHEMA data; CREATE TABLE data.orders (id int); GRANT USAGE ON SCHEMA data TO {name}; GRANT INSERT ON data.orders TO {name}"
         ));

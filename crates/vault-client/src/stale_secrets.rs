@@ -1,19 +1,23 @@
 //! The secrets that can no longer be read, although their last values are still in use.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use probe::{Failure, in_short};
 
 use crate::kv;
-
-/// The time without a read after which a secret counts as no longer referenced. The gateway reads its secrets every 30 seconds.
-const FORGET_AFTER: Duration = Duration::from_secs(90);
+use crate::shared_reads::FORGET_AFTER;
 
 /// The paths that are read repeatedly, with the time and the result of their reads.
 #[derive(Debug, Default)]
-pub(crate) struct StaleSecrets(Mutex<BTreeMap<String, Reads>>);
+pub(crate) struct StaleSecrets(Mutex<Paths>);
+
+#[derive(Debug, Default)]
+struct Paths {
+    by_path: BTreeMap<String, Reads>,
+    swept: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Reads {
@@ -25,14 +29,18 @@ struct Reads {
 impl StaleSecrets {
     /// Records the result of a read. Only a secret that has been read before has a value that can be in use.
     pub(crate) fn record<T>(&self, path: &str, result: &Result<T, Failure>) {
-        let (mut secrets, now) = (self.0.lock(), Instant::now());
-        let known = secrets.get_mut(path).filter(|reads| reads.is_referenced());
+        let (mut paths, now) = (self.0.lock(), Instant::now());
+        // Without a check of Vault, nothing else removes them.
+        if paths.swept.is_none_or(|swept| now.duration_since(swept) >= FORGET_AFTER) {
+            paths.sweep(now);
+        }
+        let known = paths.by_path.get_mut(path).filter(|reads| reads.is_referenced(now));
         match (result, known) {
             // Without an answer, the server's own state is reported.
             (Err(failure), Some(reads)) if !kv::is_refusal(failure) => reads.last = now,
             (Ok(_), _) => {
                 let reads = Reads { last: now, last_success: now, failure: None };
-                secrets.insert(path.to_owned(), reads);
+                paths.by_path.insert(path.to_owned(), reads);
             }
             (Err(failure), Some(reads)) => {
                 reads.last = now;
@@ -44,20 +52,28 @@ impl StaleSecrets {
 
     /// Describes the secrets that could not be read the last time.
     pub(crate) fn describe(&self) -> Vec<String> {
-        let mut secrets = self.0.lock();
-        secrets.retain(|_, reads| reads.is_referenced());
+        let mut paths = self.0.lock();
+        paths.sweep(Instant::now());
         let describe = |reads: &Reads| {
             let cause = reads.failure.as_ref()?.cause();
             let age = in_short(reads.last_success.elapsed().as_secs());
             Some(format!("{}, the value of {age} ago is in use", cause.text()))
         };
-        secrets.values().filter_map(describe).collect()
+        paths.by_path.values().filter_map(describe).collect()
+    }
+}
+
+impl Paths {
+    /// Removes the paths that were not read for a while.
+    fn sweep(&mut self, now: Instant) {
+        self.swept = Some(now);
+        self.by_path.retain(|_, reads| reads.is_referenced(now));
     }
 }
 
 impl Reads {
-    fn is_referenced(&self) -> bool {
-        self.last.elapsed() < FORGET_AFTER
+    fn is_referenced(&self, now: Instant) -> bool {
+        now.duration_since(self.last) < FORGET_AFTER
     }
 }
 
@@ -93,7 +109,23 @@ mod tests {
         secrets.record("a", &Ok(()));
         secrets.record("a", &denied());
         let long_ago = Instant::now().checked_sub(FORGET_AFTER).unwrap();
-        secrets.0.lock().get_mut("a").unwrap().last = long_ago;
+        secrets.0.lock().by_path.get_mut("a").unwrap().last = long_ago;
         assert_eq!(secrets.describe(), [""; 0]);
+    }
+
+    #[test]
+    fn reads_alone_remove_the_paths_that_are_not_read_any_more() {
+        let secrets = StaleSecrets::default();
+        let long_ago = Instant::now().checked_sub(FORGET_AFTER).unwrap();
+        for number in 0..1000 {
+            secrets.record(&number.to_string(), &Ok(()));
+        }
+        {
+            let mut paths = secrets.0.lock();
+            paths.swept = Some(long_ago);
+            paths.by_path.values_mut().for_each(|reads| reads.last = long_ago);
+        }
+        secrets.record("a", &Ok(()));
+        assert_eq!(Vec::from_iter(secrets.0.lock().by_path.keys()), ["a"]);
     }
 }

@@ -352,6 +352,8 @@ impl CachedCheck {
             let max_age = if is_ignored { Duration::ZERO } else { demand.max_age() };
             match share.acquire(max_age).await {
                 Acquired::Lease(lease) => return Turn::Run(Some(lease)),
+                // The store was not asked for it.
+                Acquired::Run(_) if is_ignored => break,
                 Acquired::Run(run) => {
                     self.receive(run);
                     if let Some(outcome) = self.taken(began, demand) {

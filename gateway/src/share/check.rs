@@ -10,7 +10,7 @@ use probe::{Observation, Secret};
 use redis_client::Reply;
 use tokio::time::sleep;
 
-use super::record::{Record, as_micros, micros};
+use super::record::{MAX_SIZE, Record, as_micros, micros};
 use super::scripts::{ACQUIRE, PUBLISH, RENEW};
 use super::store::Store;
 use crate::runner::{HOST, Outcome};
@@ -162,7 +162,9 @@ impl SharedCheck {
         let (process, prefix) = (self.store.process(), self.store.prefix());
         let latest = self.store.latest_reply().to_string();
         let [at_home, reaction] = &home;
-        let arguments = [&*owner, lease, age, expiry, process, at_home, reaction, prefix, &latest];
+        let size = MAX_SIZE.to_string();
+        let arguments =
+            [&*owner, lease, age, expiry, process, at_home, reaction, prefix, &latest, &size];
         let Some((reply, now)) = self.store.call(&ACQUIRE, &self.key, &arguments).await else {
             return Acquired::Unavailable;
         };
@@ -199,7 +201,7 @@ impl SharedCheck {
     /// Reads a record, or logs why it is ignored.
     fn read(&self, record: &[u8]) -> Option<SharedRun> {
         let (now, at) = self.store.time()?;
-        let record = Record::open(record, &self.mac, now);
+        let record = Record::open(record, &self.mac, now, self.expiry);
         let record = record.map_err(|reason| self.store.log_ignored(&self.key, reason)).ok()?;
         let age = u64::try_from(now.saturating_sub(record.completed)).unwrap_or_default();
         let completed = at.checked_sub(Duration::from_micros(age))?;

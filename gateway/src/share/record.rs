@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::runner::{Outcome, RunResult, intern};
 
 /// The maximum size of a record in bytes.
-const MAX_SIZE: usize = 16 * 1024;
+pub(super) const MAX_SIZE: usize = 16 * 1024;
 
 /// The length of the authentication code before the text of a record.
 const MAC_LENGTH: usize = 64;
@@ -85,8 +85,13 @@ impl Record {
         Some(HEXLOWER.encode(mac.as_ref()) + &text)
     }
 
-    /// Reads a record, or returns why it is ignored. `now` is the time of the store.
-    pub(super) fn open(sealed: &[u8], key: &hmac::Key, now: i64) -> Result<Self, &'static str> {
+    /// Reads a record, or returns why it is ignored. `now` is the time of the store, whose keys expire at `max_age`.
+    pub(super) fn open(
+        sealed: &[u8],
+        key: &hmac::Key,
+        now: i64,
+        max_age: Duration,
+    ) -> Result<Self, &'static str> {
         if sealed.len() > MAX_SIZE {
             return Err("it is too large");
         }
@@ -96,6 +101,10 @@ impl Record {
         let record: Self = serde_json::from_slice(text).map_err(|_| "it is malformed")?;
         if record.completed.saturating_sub(now) > as_micros(TOLERANCE) {
             return Err("it is from the future");
+        }
+        // Its key has expired since, and it was stored again.
+        if now.saturating_sub(record.completed) > as_micros(max_age) {
+            return Err("it is too old");
         }
         Ok(record)
     }
@@ -210,6 +219,11 @@ mod tests {
         hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes())
     }
 
+    /// Opens a record with the key of this name, from a key that expires after a minute.
+    fn open(sealed: &str, name: &str, now: i64) -> Result<Record, &'static str> {
+        Record::open(sealed.as_bytes(), &key(name), now, Duration::from_mins(1))
+    }
+
     fn record(completed: i64, observations: &[Observation]) -> Record {
         let outcome = Outcome {
             failure: Some("connect: connection refused (db:5432)".into()),
@@ -239,7 +253,7 @@ mod tests {
             Observation::CeleryWorkersExpected(2),
         ];
         let sealed = record(NOW, &observations).seal(&key("a")).expect("a record");
-        let opened = Record::open(sealed.as_bytes(), &key("a"), NOW).expect("it is authentic");
+        let opened = open(&sealed, "a", NOW).expect("it is authentic");
         assert_eq!((opened.fence, opened.completed), (7, NOW));
         let outcome = opened.outcome("db:5432", Instant::now());
         let line = "connect: connection refused, seen by pod-1 (db:5432)";
@@ -253,11 +267,11 @@ mod tests {
     #[test]
     fn only_an_authentic_record_of_the_present_is_read() {
         let sealed = record(NOW, &[]).seal(&key("a")).expect("a record");
-        let open = |sealed: &str, name: &str, now| {
-            Record::open(sealed.as_bytes(), &key(name), now).map(drop)
-        };
+        let open = |sealed: &str, name: &str, now| open(sealed, name, now).map(drop);
         assert_eq!(open(&sealed, "a", NOW - 1_000_000), Ok(()));
         assert_eq!(open(&sealed, "a", NOW - 1_000_001), Err("it is from the future"));
+        assert_eq!(open(&sealed, "a", NOW + 60_000_000), Ok(()));
+        assert_eq!(open(&sealed, "a", NOW + 60_000_001), Err("it is too old"));
         let changed = sealed.replace("\"fence\":7", "\"fence\":8");
         for (text, name) in [(&*sealed, "b"), (&changed, "a"), ("", "a"), (&"é".repeat(99), "a")] {
             assert_eq!(open(text, name, NOW), Err("it is not authenticated"), "{text}");
@@ -270,7 +284,7 @@ mod tests {
         let queue = |at: usize| Observation::QueueMessages(format!("queue-{at}").into(), 1);
         let many: Vec<_> = (0..1000).map(queue).collect();
         let sealed = record(NOW, &many).seal(&key("a")).expect("a record");
-        let opened = Record::open(sealed.as_bytes(), &key("a"), NOW).expect("it is authentic");
+        let opened = open(&sealed, "a", NOW).expect("it is authentic");
         assert!(opened.observations().is_empty());
     }
 

@@ -2,52 +2,71 @@
 
 use redis_client::Script;
 
-/// What every script begins with: the time of the store, and functions for numbers.
+/// What every script begins with: the time of the store, and functions for numbers and for the fields of the key.
+///
+/// Other clients may have written anything to the key.
+/// A number that is more than a day ahead of the store is read as 0, since the number of the next lease would not be greater.
+/// A key that is no hash is removed (an expiry of 0 needs no further permission), since nothing else would ever replace it.
 macro_rules! script {
     ($body:literal) => {
         Script::new(concat!(
             "local time = redis.call('TIME')\n",
             "local now = time[1] * 1000000 + time[2]\n",
-            "local function number(value) return tonumber(value or 0) or 0 end\n",
+            "local function number(value)\n",
+            "  value = tonumber(value or 0) or 0\n",
+            "  return value >= 0 and value < now + 86400000000 and value or 0\n",
+            "end\n",
             "local function text(value) return string.format('%.0f', value) end\n",
+            "local function fields(...)\n",
+            "  local found = redis.pcall('HMGET', KEYS[1], ...)\n",
+            "  if found.err and string.find(found.err, 'WRONGTYPE', 1, true) then\n",
+            "    redis.call('PEXPIRE', KEYS[1], 0)\n",
+            "  elseif not found.err then\n",
+            "    return found\n",
+            "  end\n",
+            "  return redis.call('HMGET', KEYS[1], ...)\n",
+            "end\n",
             $body
         ))
     };
 }
 
-/// Returns the record if it is younger than `ARGV[3]`, or else the lease for the owner `ARGV[1]`, or how long another owner holds it.
+/// Returns the record if it is younger than `ARGV[3]` and has at most `ARGV[10]` bytes, or else the lease for the owner `ARGV[1]`, or how long another owner holds it.
 ///
-/// A lease lasts `ARGV[2]`. It is not given to its own owner again, so that a repeated request changes nothing.
+/// A lease lasts `ARGV[2]`, and one that lasts more than twice as long is none. It is not given to its own owner again, so that a repeated request changes nothing.
 /// If another process than `ARGV[5]` ran the check less than `ARGV[6]` ago, that is asked, through its own channel, which begins with `ARGV[8]`, to run it again, and gets the lease if it reacts within `ARGV[7]`.
 /// After `ARGV[9]`, unless that is 0, the replica has stopped waiting: it gets nothing, since others would wait for its lease.
 pub(super) static ACQUIRE: Script = script!(
-    "local f = redis.call('HMGET', KEYS[1], 'completed', 'record', 'owner', 'until', 'fence', 'home', 'asked')
-if number(ARGV[9]) > 0 and now > number(ARGV[9]) then
+    "local f = fields('completed', 'record', 'owner', 'until', 'fence', 'home', 'asked')
+if tonumber(ARGV[9]) > 0 and now > tonumber(ARGV[9]) then
   return {'late', text(now), ''}
 end
-local age = now - number(f[1])
-if f[2] and age < number(ARGV[3]) and age > -1000000 then
+local age, max_age = now - number(f[1]), tonumber(ARGV[3])
+if f[2] and #f[2] <= tonumber(ARGV[10]) and max_age > 0 and age < max_age and age > -1000000 then
   return {'record', text(now), f[2]}
 end
 local left = f[3] and number(f[4]) - now or 0
+if left > 2 * ARGV[2] then
+  left = 0
+end
 local fence = number(f[5])
 if left > 0 and f[3] ~= ARGV[1] then
   return {'held', text(now), text(left)}
 end
 if left <= 0 then
-  if f[6] and f[6] ~= ARGV[5] and age < number(ARGV[6]) then
-    local since, wait = now - number(f[7]), number(ARGV[7])
-    if since < wait then
+  if f[6] and f[6] ~= ARGV[5] and age < tonumber(ARGV[6]) then
+    local since, wait = now - number(f[7]), tonumber(ARGV[7])
+    if since >= 0 and since < wait then
       return {'held', text(now), text(wait - since)}
     end
-    if since > 10 * wait then
+    if since < 0 or since > 10 * wait then
       redis.call('HSET', KEYS[1], 'asked', text(now))
       redis.call('PUBLISH', ARGV[8] .. ':' .. f[6], KEYS[1] .. '\\n?')
       return {'held', text(now), text(wait)}
     end
   end
   fence = math.max(fence + 1, now)
-  redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', text(now + number(ARGV[2])), 'fence', text(fence), 'home', ARGV[5])
+  redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', text(now + tonumber(ARGV[2])), 'fence', text(fence), 'home', ARGV[5])
   redis.call('HDEL', KEYS[1], 'asked')
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
@@ -56,18 +75,18 @@ return {'lease', text(now), text(fence)}"
 
 /// Extends the lease `ARGV[2]` of the owner `ARGV[1]` to `ARGV[3]` from now, unless it has ended. Returns whether it has not.
 pub(super) static RENEW: Script = script!(
-    "local f = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'until')
+    "local f = fields('owner', 'fence', 'until')
 if f[1] ~= ARGV[1] or f[2] ~= ARGV[2] or number(f[3]) < now then
   return 0
 end
-redis.call('HSET', KEYS[1], 'until', text(now + number(ARGV[3])))
+redis.call('HSET', KEYS[1], 'until', text(now + ARGV[3]))
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1"
 );
 
 /// Stores the record `ARGV[4]`, completed at `ARGV[3]`, and ends the lease `ARGV[2]` of the owner `ARGV[1]`, unless that has ended before. Returns whether it has not.
 pub(super) static PUBLISH: Script = script!(
-    "local f = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'until', 'published')
+    "local f = fields('owner', 'fence', 'until', 'published')
 if f[4] == ARGV[2] then
   return 1
 end
@@ -83,7 +102,7 @@ return 1"
 
 /// Uses every command that the others use, so that a store that refuses one is noticed. Returns the store's time.
 pub(super) static PROBE: Script = script!(
-    "redis.call('HMGET', KEYS[1], 'probed')
+    "fields('probed')
 redis.call('HSET', KEYS[1], 'probed', text(now))
 redis.call('HDEL', KEYS[1], 'asked')
 redis.call('PEXPIRE', KEYS[1], 10000)

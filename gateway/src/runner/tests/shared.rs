@@ -319,6 +319,50 @@ async fn a_result_from_the_future_of_the_store_is_not_served() {
 }
 
 #[tokio::test]
+async fn replicas_share_again_whatever_was_written_into_the_store_once() {
+    const NEVER: &str = "9000000000000000";
+    for poison in [
+        // A lease that never ends.
+        &["HSET", "KEY", "owner", "x", "until", NEVER][..],
+        // A lease that is always older than the last one.
+        &["HSET", "KEY", "fence", "1e300", "published", "1e300"],
+        &["HSET", "KEY", "fence", "9000000000000000000", "published", "9000000000000000000"],
+        &["HSET", "KEY", "fence", "nan"],
+        &["HSET", "KEY", "fence", "x", "until", "x", "owner", "", "home", "", "asked", "x"],
+        // A process that does not exist was asked just now, for ever.
+        &["HSET", "KEY", "completed", NEVER, "home", "x", "asked", NEVER],
+        // A record that is larger than a reply may be, and one that is no record.
+        &["EVAL", "redis.call('HSET', KEYS[1], 'record', string.rep('x', 2097152))", "1", "KEY"],
+        &["HSET", "KEY", "record", "[[[[[[[["],
+        // A key that is no hash, here and where the gateway tests the store.
+        &["EVAL", "redis.call('SET', KEYS[1], 'x')", "1", "KEY"],
+        &["RPUSH", "health-gateway:probe", "x"],
+    ] {
+        let redis = Redis::start(&[]).expect("a store");
+        let first = replica(&redis, Behavior::Work).await;
+        assert_eq!(first.status(PLAIN).await, "working");
+        published(&redis).await;
+        let key = key(&redis);
+        redis.command(&["PERSIST", &key]).expect("it does not expire");
+        let words: Vec<_> =
+            poison.iter().map(|word| if *word == "KEY" { &key } else { *word }).collect();
+        redis.command(&words).expect("it is written");
+        drop(first);
+        let other = replica(&redis, Behavior::Fail).await;
+        assert_eq!(other.status(FRESH).await, "ask: wrong answer (fake:1)", "{poison:?}");
+        let is_shared = async {
+            let third = replica(&redis, Behavior::Work).await;
+            while third.status(PLAIN).await != own_failure(host()) {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(third.check.runs(), 0, "{poison:?}");
+        };
+        timeout(SOON, is_shared).await.expect("the result is shared");
+        assert_eq!(other.store.is_up(), Some(true), "{poison:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_store_may_be_a_cluster() {
     let settings = ["cluster-enabled yes", "cluster-announce-ip 127.0.0.1"];
     let node = Redis::start(&settings).expect("a node");

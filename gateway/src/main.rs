@@ -176,7 +176,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     let is_error = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more");
     let line = lines.filter(is_error).collect::<Vec<_>>().join(" ");
     let hint = if error.kind() == ErrorKind::UnknownArgument { ", see `--help`" } else { "" };
-    print_error(oneshot::escape(&line) + hint);
+    print_error(line + hint);
     // The format is not known if another argument is wrong.
     let is_plugin = std::env::args().any(|it| it == "nagios" || it == "--format=nagios");
     ExitCode::from(if is_plugin { Format::Nagios.cannot_run() } else { CANNOT_RUN })
@@ -230,9 +230,10 @@ fn cannot_run(message: &str) -> ExitCode {
     ExitCode::from(CANNOT_RUN)
 }
 
-/// Prints a line to standard error. `eprintln!` would panic if that is closed, or is a file on a full disk.
+/// Prints lines to standard error. Names in them, such as those of files and keys, do not steer the terminal. `eprintln!` would panic if that is closed, or is a file on a full disk.
 fn print_error(message: impl Display) {
-    drop(writeln!(io::stderr(), "{message}"));
+    let text = oneshot::escape_lines(&message.to_string());
+    drop(writeln!(io::stderr(), "{text}"));
 }
 
 fn healthcheck(address: SocketAddr) -> ExitCode {
@@ -249,8 +250,8 @@ fn check_config(files: &[PathBuf], format: ConfigFormat) -> ExitCode {
     let report = ConfigReport::new(files);
     let (output, errors) = report.write(format);
     // Each error ends with its line.
-    drop(io::stderr().write_all(errors.as_bytes()));
-    match print(&output) {
+    drop(io::stderr().write_all(oneshot::escape_lines(&errors).as_bytes()));
+    match print(&oneshot::escape_lines(&output)) {
         Ok(()) if report.is_valid() => ExitCode::SUCCESS,
         Ok(()) => ExitCode::FAILURE,
         Err(message) => cannot_run(&message),
@@ -265,7 +266,7 @@ fn permissions(files: &[PathBuf]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Err(message) = print(&permissions.to_string()) {
+    if let Err(message) = print(&oneshot::escape_lines(&permissions.to_string())) {
         return cannot_run(&message);
     }
     for line in permissions.unknown() {

@@ -189,8 +189,14 @@ fn is_lost(error: &(dyn Error + 'static)) -> bool {
 
 /// Joins all lines into one, with single spaces.
 fn tidy(text: &str) -> String {
-    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let spaced: String = text.chars().map(|c| if steers(c) { ' ' } else { c }).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a character steers a terminal, or changes the direction of those that follow, the target among them.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn shorten(text: &str, room: usize) -> String {
@@ -206,6 +212,14 @@ mod tests {
 
     fn check(cause: impl Into<Cause>, expected: &str) {
         assert_eq!(Failure::new("connect", cause).render("10.0.3.7:5432"), expected);
+    }
+
+    #[test]
+    fn a_text_of_a_server_cannot_steer_where_it_is_shown() {
+        check(
+            Cause::msg("a\u{1b}[2Jb\u{9b}1mc\u{202e}d\u{2066}e\u{2028}f\r\n"),
+            "connect: a [2Jb 1mc d e f (10.0.3.7:5432)",
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use probe::config::{Diagnostic, Diagnostics, Fields, KeyUsage, Node, Value};
-use probe::{Secret, SharedResources};
+use probe::{CheckName, Secret, SharedResources};
 use vault_client::Session;
 use zeroize::Zeroizing;
 
@@ -165,7 +165,11 @@ fn build(
 ) -> Option<Configuration> {
     let (mut settings, mut sections) = split(root);
     let mut fields = Fields::new(String::new(), &settings, diagnostics);
+    // It is a part of keys and messages of the store, and shown in every output.
     let namespace = fields.required::<String>("namespace");
+    if let Some(Err(message)) = namespace.as_ref().map(CheckName::new) {
+        fields.error("namespace", message);
+    }
     let access = access(&mut fields);
     let token_line = settings.get(ACCESS_TOKEN).map_or(1, |node| node.line);
     let failure_status = failure_status(&mut fields);

@@ -15,7 +15,7 @@ use probe::Cause;
 
 pub use self::reports::Reports;
 use self::terminal::Style;
-pub use self::terminal::{ColorChoice, escape};
+pub use self::terminal::{ColorChoice, escape_lines};
 use crate::http::to_json;
 use crate::metrics;
 use crate::namespaces::Namespaces;

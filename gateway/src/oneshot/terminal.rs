@@ -70,7 +70,7 @@ impl Screen {
 }
 
 /// Writes characters that are not shown, or that steer a terminal, by their numbers: `\u{1b}`.
-pub fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         if is_hidden(character) {
@@ -80,6 +80,11 @@ pub fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// The same for a text of several lines.
+pub fn escape_lines(text: &str) -> String {
+    text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether a character is a control character, changes the direction of others, has no width, or is none (which XML does not allow either).
@@ -122,6 +127,7 @@ mod tests {
     #[test]
     fn a_text_cannot_steer_the_terminal() {
         let text = "ö 日本 \u{1b}[2J \u{9b}31m \u{202e}abc\r\n\u{7f}";
+        assert_eq!(escape_lines("a\u{1b}b\r\nc\n"), "a\\u{1b}b\\u{d}\nc\n");
         assert_eq!(escape(text), r"ö 日本 \u{1b}[2J \u{9b}31m \u{202e}abc\u{d}\u{a}\u{7f}");
     }
 }

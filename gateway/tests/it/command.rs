@@ -57,6 +57,24 @@ fn check_config_prints_every_error_of_every_file_and_fails() {
     );
 }
 
+#[test]
+fn names_in_errors_do_not_steer_the_terminal() {
+    let text = format!("\"a\\u001b[2J\" = 1\n{FILE}[cache]\n\"b\\u009b1m\" = 1\n");
+    let folder = folder(&[("c\u{1b}[2J.toml", &text)]);
+    let path = folder.path().to_str().unwrap();
+    for arguments in [
+        &["check-config", path][..],
+        &["permissions", path],
+        &["probe", "--config", path],
+        &["serve", "--listen", "127.0.0.1:0", "--config", path],
+    ] {
+        let Output { stdout, stderr, .. } = run(arguments);
+        let printed = String::from_utf8([stdout, stderr].concat()).unwrap();
+        assert!(printed.contains(r"c\u{1b}[2J.toml:1: unknown key `a\u{1b}[2J`"), "{printed:?}");
+        assert!(!printed.replace('\n', "").contains(char::is_control), "{printed:?}");
+    }
+}
+
 /// A process of root has no limit of threads, so the command is run as another user if the test is run by root.
 #[test]
 fn a_start_without_enough_threads_fails_with_one_line() {

@@ -325,6 +325,18 @@ data = "redis://cache"
 }
 
 #[test]
+fn a_namespace_has_a_name_without_control_characters() {
+    for name in ["", "a\\nb", "a\\u001b[2J"] {
+        check(
+            &format!("namespace = \"{name}\"\naccess_token = \"token-of-the-tests\"\n"),
+            &[
+                "production.toml:1: namespace: expected a name of 1 to 100 characters without control characters",
+            ],
+        );
+    }
+}
+
+#[test]
 fn a_status_code_for_failures_must_have_a_body() {
     for code in [99, 204, 304, 600] {
         check(

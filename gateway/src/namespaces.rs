@@ -26,7 +26,7 @@ use crate::tokens::Digest;
 
 /// How often folders are listed.
 const FOLDER_INTERVAL: Duration = Duration::from_secs(2);
-/// How often the keys of connections that are no longer used are removed.
+/// How often the keys of connections that are no longer used are removed, and secrets that are no longer masked are wiped.
 const UNUSED_INTERVAL: Duration = Duration::from_secs(30);
 /// How long closing the sessions with Vault may take, and removing what checks have made.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -302,10 +302,11 @@ fn start(
     by_file.insert(file, OpenNamespace { namespace, reloader, file: path });
 }
 
-/// Removes the keys of connections that no configuration uses any more, until `namespaces` is dropped.
+/// Removes what no configuration uses any more, the keys of connections and dropped secrets, until `namespaces` is dropped.
 async fn remove_unused(namespaces: Weak<Namespaces>) {
     while let Some(namespaces) = namespaces.upgrade() {
         namespaces.context.shared.remove_unused();
+        probe::wipe_dropped_secrets();
         drop(namespaces);
         sleep(UNUSED_INTERVAL).await;
     }

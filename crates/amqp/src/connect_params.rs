@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use probe::config::{Fields, FromNode, Node, Url, ValueError, percent_decode, split_urls};
+use probe::config::{Fields, FromNode, Node, Url, UrlText, ValueError, percent_decode, split_urls};
 use probe::{Reconnect, Secret};
 
 use crate::parameters;
@@ -63,7 +63,7 @@ impl BrokerUrls {
 
 impl FromNode for BrokerUrls {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
-        Ok(Self::parse(Secret::from_node(node)?.expose())?)
+        Ok(Self::parse(UrlText::from_node(node)?.expose())?)
     }
 }
 

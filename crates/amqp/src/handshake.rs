@@ -72,7 +72,6 @@ impl Handshake {
     async fn authenticate(&mut self, server: &Server) -> Result<connection::TuneOk, Cause> {
         let response =
             Secret::formatted(format_args!("\0{}\0{}", server.username, server.password.expose()));
-        response.mask();
         let start_ok = connection::StartOk {
             client_properties: client_properties()?,
             mechanism: short_string(PLAIN)?,

@@ -41,8 +41,8 @@ impl CallContext {
     /// Begins an attempt with these credentials, or fails if they were refused a short time ago. The SDK may request credentials twice in one call, which is one attempt.
     pub(crate) fn begin_login(&self, credentials: &Credentials) -> Result<(), Failure> {
         if self.attempt.get().is_none() {
-            let parts = [credentials.access_key_id(), credentials.secret_access_key()];
-            self.logins.use_credentials(&Secret::new(parts.join(" ")));
+            let (id, secret) = (credentials.access_key_id(), credentials.secret_access_key());
+            self.logins.use_credentials(&Secret::formatted(format_args!("{id} {secret}")));
             let _unset = self.attempt.set(self.logins.begin()?);
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_credential_types::Credentials;
 use aws_types::region::Region;
 use probe::config::{Fields, Url};
-use probe::{CachedConnection, Principal, Reconnect, Secret, SharedResources};
+use probe::{CachedConnection, Fingerprint, Principal, Reconnect, Secret, SharedResources};
 
 use crate::client_pool::ClientPool;
 use crate::credentials::{DefaultChain, Provider};
@@ -50,7 +50,7 @@ impl CredentialSettings {
         match self {
             Self::Keys { id, .. } => {
                 Principal::new(&IAM, server, "the access key of the configuration")
-                    .distinguished_by(id)
+                    .distinguished_by(Fingerprint::of(id))
             }
             Self::Chain { profile: None } => {
                 Principal::new(&IAM, server, "the credentials of the environment")
@@ -65,15 +65,17 @@ impl CredentialSettings {
     pub(crate) fn provider(self, shared: &SharedResources, region: &str) -> Arc<Provider> {
         match self {
             Self::Keys { id, secret, token } => {
-                let session_token = token.as_ref().map(|token| token.expose().to_owned());
-                let credentials = Credentials::new(
-                    id.expose(),
-                    secret.expose(),
-                    session_token,
-                    None,
-                    "configuration",
-                );
-                Arc::new(Provider::Static { credentials, _secrets: (id, secret, token) })
+                let session_token = token.as_ref().map(Secret::expose);
+                let (key, secret_key) = (id.expose(), secret.expose());
+                let identity =
+                    Secret::formatted(format_args!("{key}\0{secret_key}\0{session_token:?}"));
+                shared.get_or_insert(&identity, || {
+                    let session_token = session_token.map(str::to_owned);
+                    let credentials =
+                        Credentials::new(key, secret_key, session_token, None, "configuration");
+                    let secrets = (id.clone(), secret.clone(), token.clone());
+                    Provider::Static { credentials, _secrets: secrets }
+                })
             }
             Self::Chain { profile } => {
                 // Credentials are valid in all regions, so the region is not part of the identity.

@@ -5,6 +5,8 @@
 
 mod client;
 mod connection;
+mod secret_header;
 mod stream;
 
 pub use client::{Client, MAX_BODY, Repeatable};
+pub use secret_header::secret_header;

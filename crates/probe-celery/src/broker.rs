@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp::BrokerUrls;
-use probe::config::{Fields, FromNode, Node, ValueError};
-use probe::{Failure, Grant, Reconnect, Secret, SharedResources, Steps};
+use probe::config::{Fields, FromNode, Node, UrlText, ValueError};
+use probe::{Failure, Grant, Reconnect, SharedResources, Steps};
 
 use crate::amqp_broker::AmqpBroker;
 use crate::content::Serializer;
@@ -28,7 +28,7 @@ pub(crate) struct BrokerOptions {
 #[derive(Clone, Debug)]
 pub(crate) enum BrokerUrl {
     Amqp(BrokerUrls),
-    Redis(Secret),
+    Redis(UrlText),
 }
 
 impl BrokerUrl {
@@ -43,7 +43,7 @@ impl BrokerUrl {
 
 impl FromNode for BrokerUrl {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
-        let text = Secret::from_node(node)?;
+        let text = UrlText::from_node(node)?;
         if BrokerUrls::has_scheme(text.expose()) {
             return BrokerUrls::from_node(node).map(Self::Amqp);
         }

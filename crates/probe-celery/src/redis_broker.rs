@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use probe::config::Fields;
-use probe::{Failure, Grant, Secret, SharedResources, Steps};
+use probe::config::{Fields, UrlText};
+use probe::{Failure, Grant, SharedResources, Steps};
 use redis_client::{Command, Redis, Reply, literal_pattern};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -44,7 +44,7 @@ impl RedisBroker {
     pub(crate) fn read(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
-        url: &Secret,
+        url: &UrlText,
         tls: &net::TlsSettings,
         BrokerOptions { exchanges, transport_options, serializer, reconnect, .. }: BrokerOptions,
     ) -> Option<Arc<Self>> {

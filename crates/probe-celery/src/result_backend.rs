@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp::Deliveries;
-use probe::config::Fields;
-use probe::{Cause, Failure, Grant, Reconnect, Secret, SharedResources, Steps};
+use probe::config::{Fields, UrlText};
+use probe::{Cause, Failure, Grant, Reconnect, SharedResources, Steps};
 use redis_client::{Command, Redis, Reply, SentinelSettings, literal_pattern};
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ impl ResultBackend {
     pub(crate) fn read(
         shared: &SharedResources,
         fields: &mut Fields<'_>,
-        url: &Secret,
+        url: &UrlText,
         tls: &net::TlsSettings,
         reconnect: Reconnect,
         ResultOptions { key_prefix, sentinel }: ResultOptions,

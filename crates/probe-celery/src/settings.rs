@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::config::{Fields, FromNode, Node, Value, ValueError};
-use probe::{CheckName, Cleanups, Reconnect, Secret, SharedResources};
+use probe::config::{Fields, FromNode, Node, UrlText, Value, ValueError};
+use probe::{CheckName, Cleanups, Reconnect, SharedResources};
 
 use crate::PING;
 use crate::broker::{Broker, BrokerOptions, BrokerUrl};
@@ -171,12 +171,12 @@ impl Settings {
 /// The URL of a result backend, as written.
 enum ResultBackendUrl {
     Rpc,
-    Redis(Secret),
+    Redis(UrlText),
 }
 
 impl FromNode for ResultBackendUrl {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
-        let text = Secret::from_node(node)?;
+        let text = UrlText::from_node(node)?;
         if text.expose() == "rpc://" {
             return Ok(Self::Rpc);
         }

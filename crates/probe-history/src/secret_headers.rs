@@ -2,6 +2,7 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use http_client::secret_header;
 use probe::Secret;
 use probe::config::{Fields, FromNode, Node, Url, ValueError};
 
@@ -40,7 +41,7 @@ impl SecretHeaders {
     pub(crate) fn add_user(&mut self, url: &Url) -> bool {
         let Some(value) = url.basic_auth() else { return true };
         let is_new = !self.map.contains_key(AUTHORIZATION);
-        if let (true, Some(header)) = (is_new, header_value(&value)) {
+        if let (true, Some(header)) = (is_new, secret_header(&value)) {
             self.map.insert(AUTHORIZATION, header);
             self.secrets.push(value);
         }
@@ -53,13 +54,6 @@ impl SecretHeaders {
     }
 }
 
-/// Converts a text to a sensitive header value, if a header can hold it.
-pub(crate) fn header_value(text: &Secret) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_bytes(text.expose().as_bytes()).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
 fn header(name: &str, node: &Node) -> Result<(HeaderName, HeaderValue, Secret), ValueError> {
     let secret = Secret::from_node(node)?;
     let name = HeaderName::from_bytes(name.as_bytes())
@@ -70,6 +64,6 @@ fn header(name: &str, node: &Node) -> Result<(HeaderName, HeaderValue, Secret), 
             .into());
     }
     let value =
-        header_value(&secret).ok_or_else(|| "expected a value without line breaks".to_owned())?;
+        secret_header(&secret).ok_or_else(|| "expected a value without line breaks".to_owned())?;
     Ok((name, value, secret))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use net::{PemFile, PemFiles};
 use probe::Secret;
 use probe::config::{
-    EXPECTED_HOST, Fields, UrlParts, Verdict, is_host, judge_parameter, percent_decode,
+    EXPECTED_HOST, Fields, UrlParts, UrlText, Verdict, is_host, judge_parameter, percent_decode,
 };
 use tokio_postgres::Config;
 use tokio_postgres::config::SslNegotiation;
@@ -81,7 +81,7 @@ impl Dialect {
 
 /// Reads `url`. It is never passed to the client library, since the library's errors quote parts of it.
 pub(crate) fn read(fields: &mut Fields<'_>) -> Option<ConnectParams> {
-    let url: Secret = fields.required("url")?;
+    let url: UrlText = fields.required("url")?;
     let params = parse(url.expose()).map_err(|message| fields.error("url", message)).ok()?;
     if !params.presents_certificate && fields.has("certificate") {
         fields.error("url", "expected no `sslcertmode=disable` beside `certificate`");

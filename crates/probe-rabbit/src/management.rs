@@ -3,13 +3,12 @@
 //! The API: <https://www.rabbitmq.com/docs/http-api-reference>.
 
 use bytes::Bytes;
-use data_encoding::BASE64;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_client::Client;
+use http_client::{Client, secret_header};
 use net::TlsSettings;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use probe::config::{Fields, Url};
+use probe::config::{Fields, Url, basic_auth};
 use probe::step::AUTHENTICATE;
 use probe::{Failure, Secret, Steps};
 use serde::Deserialize;
@@ -28,8 +27,6 @@ pub(crate) struct Management {
     is_encrypted: bool,
     username: String,
     authorization: HeaderValue,
-    // Never read: a live `Secret` is masked in all output.
-    _credentials: Secret,
 }
 
 /// What the API reports about a queue. The statistics of a new queue are absent for some seconds.
@@ -104,10 +101,7 @@ impl Management {
             Some(user) => user.password().map_or("", Secret::expose),
             None => "guest",
         };
-        let credentials = Secret::new(BASE64.encode(format!("{username}:{password}").as_bytes()));
-        let mut authorization =
-            HeaderValue::from_str(&format!("Basic {}", credentials.expose())).ok()?;
-        authorization.set_sensitive(true);
+        let authorization = secret_header(&basic_auth(&username, password))?;
         Some(Self {
             client: Client::new(&url, tls.clone()),
             path: format!(
@@ -118,7 +112,6 @@ impl Management {
             is_encrypted: url.scheme() == "https",
             username,
             authorization,
-            _credentials: credentials,
         })
     }
 

@@ -21,7 +21,7 @@ pub(crate) async fn upgrade(
 ) -> Result<Vec<u8>, Failure> {
     let key = generate_key();
     let text = request.text(&key);
-    let (response, rest) = steps.run("handshake", exchange(stream, &text)).await?;
+    let (response, rest) = steps.run("handshake", exchange(stream, text.expose())).await?;
     response.verify(&derive_accept_key(key.as_bytes()), request)?;
     Ok(rest)
 }

@@ -1,10 +1,8 @@
 //! The upgrade request, built once from the settings.
 
-use std::fmt::Write as _;
-
 use http::HeaderValue;
-use probe::Secret;
 use probe::config::{Fields, Url};
+use probe::{Secret, append_secret};
 
 use crate::header::{self, Header};
 
@@ -50,7 +48,7 @@ impl UpgradeRequest {
             }
         }
         Some(Self {
-            head: Secret::new(head),
+            head: Secret::unmasked(head),
             subprotocol,
             has_credentials: !headers.is_empty() || query.is_some(),
             _url: url.clone(),
@@ -59,14 +57,18 @@ impl UpgradeRequest {
     }
 
     /// The request with this `Sec-WebSocket-Key`.
-    pub(crate) fn text(&self, key: &str) -> String {
-        format!("{}Sec-WebSocket-Key: {key}\r\n\r\n", self.head.expose())
+    pub(crate) fn text(&self, key: &str) -> Secret {
+        let head = self.head.expose();
+        Secret::formatted(format_args!("{head}Sec-WebSocket-Key: {key}\r\n\r\n"))
     }
 }
 
 /// The request line and the headers, without `Origin` and `Sec-WebSocket-Protocol`. The settings may replace `Host` and `User-Agent`.
 fn head(url: &Url, headers: &[Header]) -> String {
-    let mut head = format!("GET {} HTTP/1.1\r\n", url.path_and_query());
+    let mut head = String::new();
+    for part in ["GET ", url.path_and_query(), " HTTP/1.1\r\n"] {
+        append_secret(&mut head, part);
+    }
     let host = host(url);
     for (name, value) in [("Host", host.as_str()), ("User-Agent", "health-gateway")] {
         if !headers.iter().any(|header| header.is(name)) {
@@ -76,7 +78,11 @@ fn head(url: &Url, headers: &[Header]) -> String {
     for header in headers {
         write_header(&mut head, header.name(), header.value().expose());
     }
-    head.push_str("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n");
+    for (name, value) in
+        [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]
+    {
+        write_header(&mut head, name, value);
+    }
     head
 }
 
@@ -90,5 +96,5 @@ fn host(url: &Url) -> String {
 }
 
 fn write_header(head: &mut String, name: &str, value: &str) {
-    let _infallible = write!(head, "{name}: {value}\r\n");
+    [name, ": ", value, "\r\n"].into_iter().for_each(|part| append_secret(head, part));
 }

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::Secret;
+use crate::Fingerprint;
 
 /// The language of the statements that grant permissions on one kind of backend.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Principal {
     dialect: &'static GrantDialect,
     server: String,
     user: String,
-    distinguished_by: Option<Secret>,
+    distinguished_by: Option<Fingerprint>,
 }
 
 /// One permission for one principal.
@@ -47,8 +47,8 @@ impl Principal {
 
     /// Distinguishes this principal by its `credentials` from one that prints the same.
     #[must_use]
-    pub fn distinguished_by(mut self, credentials: &Secret) -> Self {
-        self.distinguished_by = Some(credentials.clone());
+    pub fn distinguished_by(mut self, credentials: Fingerprint) -> Self {
+        self.distinguished_by = Some(credentials);
         self
     }
 
@@ -57,9 +57,8 @@ impl Principal {
         Grant { principal: self.clone(), permission: permission.map(str::to_owned).into() }
     }
 
-    fn order(&self) -> (&str, &str, &str, Option<&str>) {
-        let distinguished_by = self.distinguished_by.as_ref().map(Secret::expose);
-        (self.dialect.name, &self.server, &self.user, distinguished_by)
+    fn order(&self) -> (&str, &str, &str, Option<Fingerprint>) {
+        (self.dialect.name, &self.server, &self.user, self.distinguished_by)
     }
 }
 
@@ -105,6 +104,7 @@ pub fn statements(grants: impl IntoIterator<Item = Grant>) -> BTreeMap<Principal
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Secret;
 
     static DOORS: GrantDialect = GrantDialect {
         name: "Doors",
@@ -138,7 +138,8 @@ mod tests {
     #[test]
     fn principals_that_print_the_same_are_distinguished_by_their_credentials() {
         let application = Principal::new(&DOORS, "front", "application");
-        let other = application.clone().distinguished_by(&Secret::new("another-key"));
+        let key = Secret::new("another-key");
+        let other = application.clone().distinguished_by(Fingerprint::of(&key));
         assert_ne!(application, other);
         assert_eq!(application.to_string(), other.to_string());
         assert_eq!(statements([application.needs(["open"]), other.needs(["open"])]).len(), 2);

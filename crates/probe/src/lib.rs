@@ -36,6 +36,6 @@ pub use last_received::LastReceived;
 pub use login_backoff::{LoginAttempt, LoginBackoff};
 pub use observation::Observation;
 pub use reconnect::Reconnect;
-pub use secret::{Secret, append_secret, scrub};
+pub use secret::{Fingerprint, Secret, append_secret, scrub, wipe_dropped_secrets};
 pub use shared_resources::SharedResources;
 pub use steps::{Steps, step};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::{Failure, Secret, in_short};
+use crate::{Failure, Fingerprint, Secret, in_short};
 
 /// The pauses after the first refusals. The last one also follows each further refusal.
 ///
@@ -37,7 +37,7 @@ pub struct LoginBackoff {
 struct State {
     proven: bool,
     refusal: Option<Refusal>,
-    credentials: Option<Secret>,
+    credentials: Option<Fingerprint>,
 }
 
 #[derive(Debug)]
@@ -106,9 +106,10 @@ impl LoginBackoff {
 
     /// Forgets refusals of other credentials than these, for credentials that change during the lifetime of this value.
     pub fn use_credentials(&self, credentials: &Secret) {
+        let credentials = Some(Fingerprint::of(credentials));
         let mut state = self.state.lock();
-        if state.credentials.as_ref() != Some(credentials) {
-            *state = State { credentials: Some(credentials.clone()), ..State::default() };
+        if state.credentials != credentials {
+            *state = State { credentials, ..State::default() };
         }
     }
 }

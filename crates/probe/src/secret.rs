@@ -1,5 +1,6 @@
 //! Secrets that do not print, and the scrubbing of text that leaves the process.
 
+mod fingerprint;
 mod registry;
 mod scrub;
 
@@ -13,6 +14,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use self::registry::REGISTRY;
 
+pub use self::fingerprint::Fingerprint;
 pub use self::scrub::scrub;
 
 /// Shorter values are not masked: they occur by chance.
@@ -42,11 +44,13 @@ struct Inner {
 }
 
 impl Secret {
-    /// Makes `text` a secret that is masked in all output.
+    /// Makes `text` a secret that is masked in all output. Equal secrets share one copy in memory.
     pub fn new(text: impl Into<String>) -> Self {
-        let secret = Self::unmasked(text);
-        secret.mask();
-        secret
+        let mut text = Arc::new(Zeroizing::new(text.into()));
+        if is_maskable(&text) {
+            text = REGISTRY.lock().add(&text);
+        }
+        Self(Arc::new(Inner { text, is_masked: AtomicBool::new(true) }))
     }
 
     /// Makes `text` a secret that is not masked before [`Self::mask`], because nothing uses it as a secret yet: what is stored beside a password may be a port, and the key of a shared connection never occurs in a text.
@@ -79,6 +83,11 @@ impl Secret {
     pub fn is_unmaskable(&self) -> bool {
         !self.expose().is_empty() && !is_maskable(self.expose())
     }
+}
+
+/// Wipes the secrets that were dropped long enough ago to be masked no longer, which otherwise happens only when another one is dropped.
+pub fn wipe_dropped_secrets() {
+    REGISTRY.lock().forget_expired(Instant::now());
 }
 
 /// Appends to a text with secrets. If it has to be moved, the old place is wiped.
@@ -145,6 +154,12 @@ mod tests {
     #[test]
     fn a_secret_does_not_print() {
         assert_eq!(format!("{:?}", Secret::new("hunter2-printed")), "***");
+    }
+
+    #[test]
+    fn equal_secrets_share_one_copy() {
+        let [one, other] = [Secret::new("hunter2-shared"), Secret::new("hunter2-shared")];
+        assert_eq!(one.expose().as_ptr(), other.expose().as_ptr());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::{Cleanups, Secret};
+use crate::{Cleanups, Fingerprint, Secret};
 
 /// A map of weak references to shared resources, by their type and key.
 ///
@@ -15,7 +15,8 @@ use crate::{Cleanups, Secret};
 /// When a changed configuration is built beside the active one, resources that both need are shared, open connections included.
 #[derive(Default)]
 pub struct SharedResources {
-    resources: Mutex<HashMap<(TypeId, Secret), Weak<dyn Any + Send + Sync>>>,
+    /// The keys are digests, so that the credentials in them have no further copy.
+    resources: Mutex<HashMap<(TypeId, Fingerprint), Weak<dyn Any + Send + Sync>>>,
     cleanups: Cleanups,
 }
 
@@ -33,18 +34,19 @@ impl SharedResources {
         key: &Secret,
         make: impl FnOnce() -> T,
     ) -> Arc<T> {
+        let key = (TypeId::of::<T>(), Fingerprint::of(key));
         let mut resources = self.resources.lock();
-        let found = resources.get(&(TypeId::of::<T>(), key.clone())).and_then(Weak::upgrade);
+        let found = resources.get(&key).and_then(Weak::upgrade);
         if let Some(resource) = found.and_then(|resource| resource.downcast::<T>().ok()) {
             return resource;
         }
         let resource = Arc::new(make());
         let erased: Arc<dyn Any + Send + Sync> = resource.clone();
-        resources.insert((TypeId::of::<T>(), key.clone()), Arc::downgrade(&erased));
+        resources.insert(key, Arc::downgrade(&erased));
         resource
     }
 
-    /// Removes the keys of resources that were dropped, since keys have credentials.
+    /// Removes the keys of resources that were dropped.
     pub fn remove_unused(&self) {
         self.resources.lock().retain(|_, resource| resource.strong_count() > 0);
     }

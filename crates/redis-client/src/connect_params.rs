@@ -2,7 +2,7 @@
 
 use net::{PemFiles, Verification};
 use probe::Secret;
-use probe::config::{Fields, Url, UrlParts, is_host, percent_decode, split_urls};
+use probe::config::{Fields, Url, UrlParts, UrlText, is_host, percent_decode, split_urls};
 
 use crate::deployment::{Credentials, Deployment, Layout, Node, Tls};
 use crate::parameters::Parameters;
@@ -23,7 +23,7 @@ impl ConnectParams {
     pub(crate) fn read(
         fields: &mut Fields<'_>,
         key: &'static str,
-        text: &Secret,
+        text: &UrlText,
         settings: &net::TlsSettings,
         sentinel: &SentinelSettings,
     ) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use probe::config::Fields;
+use probe::config::{Fields, UrlText};
 use probe::{CachedConnection, Failure, LoginBackoff, Reconnect, Secret, SharedResources, Steps};
 
 use crate::connect_params::{ConnectParams, SentinelSettings};
@@ -26,7 +26,7 @@ impl Redis {
     pub fn read(shared: &SharedResources, fields: &mut Fields<'_>) -> Option<Self> {
         let fresh = fields.one_of("connection", &[("kept", false), ("fresh", true)]);
         let reconnect = Reconnect::read(fields);
-        let url = fields.required::<Secret>("url");
+        let url = fields.required::<UrlText>("url");
         let settings = net::TlsSettings::read(fields);
         let (url, settings) = (url?, settings?);
         let params =
@@ -40,7 +40,7 @@ impl Redis {
         shared: &SharedResources,
         fields: &mut Fields<'_>,
         key: &'static str,
-        url: &Secret,
+        url: &UrlText,
         settings: &net::TlsSettings,
         sentinel: &SentinelSettings,
         reconnect: Reconnect,

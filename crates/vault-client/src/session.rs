@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use probe::config::Fields;
-use probe::{Failure, Reconnect, Secret, SharedResources, Steps};
+use probe::{Failure, Fingerprint, Reconnect, SharedResources, Steps};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -27,7 +27,7 @@ use crate::{kv, renewer};
 #[derive(Debug)]
 pub struct Session {
     tokens: Arc<TokenManager>,
-    identity: Secret,
+    identity: Fingerprint,
     mounts: Mounts,
     reads: SharedReads,
     stale_secrets: StaleSecrets,
@@ -112,13 +112,13 @@ impl Session {
         let api = ApiClient::new(&settings.url, settings.tls, settings.namespace);
         let tokens = Arc::new(TokenManager::new(api, settings.login));
         let (mounts, reads, stale_secrets, renewer) = Default::default();
-        let (identity, dropped) = (settings.identity, watch::Sender::new(()));
+        let (identity, dropped) = (Fingerprint::of(&settings.identity), watch::Sender::new(()));
         Self { tokens, identity, mounts, reads, stale_secrets, renewer, dropped }
     }
 
     /// The settings that distinguish this session from others.
-    pub(crate) fn identity(&self) -> &Secret {
-        &self.identity
+    pub(crate) fn identity(&self) -> Fingerprint {
+        self.identity
     }
 
     /// The Vault namespace; empty if none is configured.

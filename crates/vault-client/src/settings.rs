@@ -136,7 +136,7 @@ fn trimmed(fields: &mut Fields<'_>, key: &'static str, value: &Secret) -> Option
 
 /// The text under `key` as a header value.
 fn header(fields: &mut Fields<'_>, key: &'static str, text: &Secret) -> Option<HeaderValue> {
-    header_value(text.expose()).map_err(|message| fields.error(key, message)).ok()
+    header_value(text).map_err(|message| fields.error(key, message)).ok()
 }
 
 /// An optional text, empty if it is absent.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use http_client::secret_header;
 use probe::{Failure, Secret};
 use serde_json::Value;
 
@@ -54,7 +55,7 @@ impl Token {
     /// The token in the `auth` object of a login response. Returns `None` if there is none.
     pub(crate) fn from_login(auth: &Value, requested_at: Instant) -> Option<Self> {
         let secret = Secret::new(auth["client_token"].as_str().filter(|text| !text.is_empty())?);
-        let header = header_value(secret.expose()).ok()?;
+        let header = header_value(&secret).ok()?;
         let lease = Some(Lease::from_auth(auth, requested_at));
         let is_batch = auth["token_type"] == "batch";
         Some(Self { header, by_login: true, is_batch, lease, _secret: secret })
@@ -139,14 +140,9 @@ impl Lease {
 }
 
 /// A header value that is marked as sensitive, so that it is not printed.
-pub(crate) fn header_value(text: &str) -> Result<HeaderValue, String> {
-    match HeaderValue::from_str(text) {
-        Ok(mut value) if text.is_ascii() => {
-            value.set_sensitive(true);
-            Ok(value)
-        }
-        _ => Err("expected visible ASCII characters on one line".to_owned()),
-    }
+pub(crate) fn header_value(text: &Secret) -> Result<HeaderValue, String> {
+    let value = secret_header(text).filter(|_| text.expose().is_ascii());
+    value.ok_or_else(|| "expected visible ASCII characters on one line".to_owned())
 }
 
 fn seconds(value: &Value) -> Duration {
@@ -160,8 +156,9 @@ mod tests {
 
     #[test]
     fn text_that_a_header_cannot_hold_is_rejected() {
-        assert_eq!(header_value("s.abc").expect("a token"), "s.abc");
-        assert!(header_value("s.a\nbc").is_err() && header_value("t\u{f6}ken").is_err());
+        let read = |text: &str| header_value(&Secret::new(text));
+        assert_eq!(read("s.abc").expect("a token"), "s.abc");
+        assert!(read("s.a\nbc").is_err() && read("t\u{f6}ken").is_err());
     }
 
     #[test]

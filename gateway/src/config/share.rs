@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use net::TlsSettings;
-use probe::config::{Diagnostics, Fields, Node};
+use probe::config::{Diagnostics, Fields, Node, UrlText};
 use probe::{Reconnect, Secret, SharedResources};
 use redis_client::{Redis, SentinelSettings};
 
@@ -34,7 +34,7 @@ pub(super) fn read(
         );
         fields.error("prefix", message);
     }
-    let url: Option<Secret> = fields.required("store");
+    let url: Option<UrlText> = fields.required("store");
     let tls = TlsSettings::read(&mut fields);
     let redis = url.zip(tls).zip(reconnect).and_then(|((url, tls), reconnect)| {
         let sentinel = SentinelSettings::default();

@@ -12,7 +12,7 @@ use probe::{Failure, LoginBackoff, Secret, SharedResources, Steps};
 
 use super::writes::{self, Writes};
 use super::{response, sql};
-use crate::{secret_headers, settings};
+use crate::settings;
 
 const USER: HeaderName = HeaderName::from_static("x-clickhouse-user");
 const KEY: HeaderName = HeaderName::from_static("x-clickhouse-key");
@@ -61,7 +61,7 @@ impl ClickhouseTable {
                 key_of_password = "url";
             }
         }
-        let key = secret_headers::header_value(&password);
+        let key = http_client::secret_header(&password);
         if key.is_none() {
             fields.error(key_of_password, "expected a password without control characters");
         }

@@ -17,6 +17,23 @@ const SECRET_PARAMETERS: [&str; 5] = ["pass", "secret", "token", "key", "signatu
 /// The ends of the names of parameters that are no secrets, in lower case: paths and prefixes.
 const PLAIN_PARAMETERS: [&str; 3] = ["file", "path", "prefix"];
 
+/// The text of a URL with credentials. As a whole it is not masked, and therefore wiped as soon as it is dropped: its user-info is masked wherever it occurs, and so are the passwords that are split off.
+#[derive(Clone, Debug)]
+pub struct UrlText(Secret);
+
+impl UrlText {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl FromNode for UrlText {
+    fn from_node(node: &Node) -> Result<Self, ValueError> {
+        String::from_node(node).map(|text| Self(Secret::unmasked(text)))
+    }
+}
+
 /// A URL split into its parts, as RFC 3986 defines them: `scheme://user:password@authority/path?query#fragment`.
 ///
 /// The authority ends at the first `/`, `?` or `#`, and the user-info at the only `@` in it.
@@ -174,6 +191,15 @@ pub fn percent_decode(text: &str, part: &str) -> Result<String, String> {
     decoded.map_err(|_| format!("expected a URL with {part} in percent-encoded UTF-8"))
 }
 
+/// The value of an `Authorization` header with this user. The password is masked in it, also without the scheme.
+pub fn basic_auth(username: &str, password: &str) -> Secret {
+    let user = Secret::formatted(format_args!("{username}:{password}"));
+    let encoded = Secret::unmasked(BASE64.encode(user.expose().as_bytes()));
+    let value = Secret::formatted(format_args!("Basic {}", encoded.expose()));
+    value.mask();
+    value
+}
+
 /// The URL of a backend with one host. It prints without its user-info and its query, which may contain secrets.
 #[derive(Clone)]
 pub struct Url {
@@ -223,7 +249,8 @@ impl Url {
         let parsed = url::Url::parse(&without_user_info)
             .map_err(|error| format!("expected a URL such as `scheme://host:port`: {error}"))?;
         Ok(Self {
-            text: Secret::new(text),
+            // The path of a web page may be a secret.
+            text: if is_web { Secret::new(text) } else { Secret::unmasked(text) },
             parameters: parts.parameters()?,
             parsed,
             username,
@@ -268,8 +295,7 @@ impl Url {
         if self.username.is_empty() && password.is_empty() {
             return None;
         }
-        let user = BASE64.encode(format!("{}:{password}", self.username).as_bytes());
-        Some(Secret::new(format!("Basic {user}")))
+        Some(basic_auth(&self.username, password))
     }
 
     /// The path as written, percent-encoded.

@@ -70,9 +70,9 @@ impl Registry {
         Self { forms: BTreeMap::new(), dropped: VecDeque::new() }
     }
 
-    /// Masks `secret` until [`Self::remove`] is called as often as this, and for a while longer.
-    pub(super) fn add(&mut self, secret: &Text) {
-        let mut was_dropped = false;
+    /// Masks `secret` until [`Self::remove`] is called as often as this, and for a while longer. Returns the copy of it that is kept for that.
+    pub(super) fn add(&mut self, secret: &Text) -> Text {
+        let (mut was_dropped, mut kept) = (false, secret.clone());
         for written in forms(secret) {
             let Some(prefix) = written.as_bytes().first_chunk() else { continue };
             let bucket = self.forms.entry(*prefix).or_default();
@@ -80,18 +80,20 @@ impl Registry {
             if let Some(form) = forms.iter_mut().find(|form| form.secret == *secret) {
                 form.users += 1;
                 was_dropped |= form.dropped.take().is_some();
+                kept = form.secret.clone();
             } else {
-                forms.push(Form { secret: secret.clone(), users: 1, dropped: None });
+                forms.push(Form { secret: kept.clone(), users: 1, dropped: None });
             }
         }
         // It is there once, and mostly among the last.
-        if was_dropped && let Some(at) = self.dropped.iter().rposition(|(_, text)| text == secret) {
+        if was_dropped && let Some(at) = self.dropped.iter().rposition(|(_, text)| *text == kept) {
             self.dropped.remove(at);
         }
+        kept
     }
 
     pub(super) fn remove(&mut self, secret: &Text, now: Instant) {
-        let mut is_dropped = false;
+        let mut dropped = None;
         for written in forms(secret) {
             let bucket = written.as_bytes().first_chunk().and_then(|it| self.forms.get_mut(it));
             let forms = bucket.and_then(|bucket| bucket.get_mut(written.as_bytes()));
@@ -100,12 +102,16 @@ impl Registry {
             form.users = form.users.saturating_sub(1);
             if form.users == 0 {
                 form.dropped = Some(now);
-                is_dropped = true;
+                // The caller's copy is wiped, if it is another one.
+                dropped = Some(form.secret.clone());
             }
         }
-        if is_dropped {
-            self.dropped.push_back((now, secret.clone()));
-        }
+        self.dropped.extend(dropped.map(|text| (now, text)));
+        self.forget_expired(now);
+    }
+
+    /// Removes the secrets that were dropped so long ago that they are not masked at `now`, and the oldest of too many.
+    pub(super) fn forget_expired(&mut self, now: Instant) {
         let has_expired = |since: &Instant| now.duration_since(*since) >= KEPT_AFTER_DROP;
         while self.dropped.len() > MAX_DROPPED
             || self.dropped.front().is_some_and(|(since, _)| has_expired(since))
@@ -169,14 +175,31 @@ impl Form {
 fn forms(secret: &Text) -> Vec<Text> {
     let mut forms = vec![secret.clone()];
     if secret.contains(['\\', '"', '\n', '\r', '\t']) {
-        let escaped = secret.replace('\\', "\\\\").replace('"', "\\\"");
-        let escaped = escaped.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
-        forms.push(Arc::new(Zeroizing::new(escaped)));
+        forms.push(written(secret, |character| match character {
+            '\\' => Some("\\\\"),
+            '"' => Some("\\\""),
+            '\n' => Some("\\n"),
+            '\r' => Some("\\r"),
+            '\t' => Some("\\t"),
+            _ => None,
+        }));
     }
     if secret.contains(' ') {
-        forms.push(Arc::new(Zeroizing::new(secret.replace(' ', "+"))));
+        forms.push(written(secret, |character| (character == ' ').then_some("+")));
     }
     forms
+}
+
+/// `secret` with other texts of at most two bytes for some characters. No copy of a part remains in memory.
+fn written(secret: &Text, replacement: impl Fn(char) -> Option<&'static str>) -> Text {
+    let mut text = Zeroizing::new(String::with_capacity(2 * secret.len()));
+    for character in secret.chars() {
+        match replacement(character) {
+            Some(other) => text.push_str(other),
+            None => text.push(character),
+        }
+    }
+    Arc::new(text)
 }
 
 #[cfg(test)]
@@ -212,6 +235,24 @@ mod tests {
         let found = registry.find(b"a hunter22! hunting", Instant::now());
         let places: Vec<_> = found.into_iter().map(|(range, _)| range).collect();
         assert_eq!(places, [2..10, 2..9, 2..8, 2..6, 12..16]);
+    }
+
+    #[test]
+    fn equal_secrets_share_one_copy_which_is_wiped_some_time_after_the_last_was_dropped() {
+        let (mut registry, begun) = (Registry::new(), Instant::now());
+        let first = text("hunter2 \"quoted\"");
+        let weak = Arc::downgrade(&first);
+        assert!(Arc::ptr_eq(&registry.add(&first), &first));
+        let other = text(&first);
+        assert!(Arc::ptr_eq(&registry.add(&other), &first));
+        registry.remove(&other, begun);
+        registry.remove(&other, begun);
+        drop(first);
+        registry.forget_expired(begun);
+        assert!(weak.upgrade().is_some(), "a text about it may be on its way");
+        // No other secret is dropped.
+        registry.forget_expired(begun + KEPT_AFTER_DROP);
+        assert!(weak.upgrade().is_none() && registry.forms.is_empty());
     }
 
     #[test]

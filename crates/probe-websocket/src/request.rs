@@ -96,5 +96,7 @@ fn host(url: &Url) -> String {
 }
 
 fn write_header(head: &mut String, name: &str, value: &str) {
-    [name, ": ", value, "\r\n"].into_iter().for_each(|part| append_secret(head, part));
+    for part in [name, ": ", value, "\r\n"] {
+        append_secret(head, part);
+    }
 }

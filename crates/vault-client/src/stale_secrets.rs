@@ -126,6 +126,6 @@ mod tests {
             paths.by_path.values_mut().for_each(|reads| reads.last = long_ago);
         }
         secrets.record("a", &Ok(()));
-        assert_eq!(Vec::from_iter(secrets.0.lock().by_path.keys()), ["a"]);
+        assert_eq!(secrets.0.lock().by_path.keys().collect::<Vec<_>>(), ["a"]);
     }
 }

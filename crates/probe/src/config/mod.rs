@@ -14,6 +14,7 @@ pub use fields::Fields;
 pub use node::{Diagnostic, Node, Value};
 pub use parameter_rules::{ParameterRules, Treatment, Verdict, judge_parameter};
 pub use url::{
-    EXPECTED_HOST, Parameter, Url, UrlParts, UrlText, basic_auth, is_host, percent_decode, split_urls,
+    EXPECTED_HOST, Parameter, Url, UrlParts, UrlText, basic_auth, is_host, percent_decode,
+    split_urls,
 };
 pub use values::{FromNode, ValueError};

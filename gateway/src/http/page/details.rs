@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use maud::{Markup, PreEscaped, html};
 use probe::Observation;
 
-use super::text::{age, clean, duration, time};
+use super::text::{NBSP, age, clean, duration, time};
 use super::view::{Row, View};
 use super::{changes, charts, runbook};
 use crate::metrics::measured;
@@ -92,8 +92,8 @@ fn observed(observation: &Observation, now: Moment) -> (String, Markup) {
             let at = Duration::try_from_secs_f64(value).unwrap_or_default();
             time(SystemTime::UNIX_EPOCH + at, now)
         }
-        Some("_seconds") => html! { (value) " s" },
-        Some(_) => html! { (value) " bytes" },
+        Some("_seconds") => html! { (value) (NBSP) "s" },
+        Some(_) => html! { (value) (NBSP) "bytes" },
         None => html! { (value) },
     };
     (label, value)

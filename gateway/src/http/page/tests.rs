@@ -109,7 +109,7 @@ fn a_recovered_check_still_shows_the_reason() {
     let page = page_of(&overview(vec![check("a", &[(10, Some(REFUSED)), (75, None)])]), "");
     position(&page, "<h1>The only check of production is working</h1>");
     let changes = &page[position(&page, "<h2>Changes</h2>")..];
-    assert!(position(changes, "works again after 1 min") < position(changes, REFUSED));
+    assert!(position(changes, "works again after 1\u{a0}min") < position(changes, REFUSED));
 }
 
 #[test]
@@ -121,8 +121,8 @@ fn the_details_of_a_check_name_steps_settings_observations_and_what_to_try() {
     ];
     let page = page_of(&overview(vec![check]), "");
     for text in [
-        "<span class=\"step\">connect 0.4 ms</span>, <span class=\"step\">ask 1.0 ms</span>",
-        "every 30 s",
+        "<span class=\"step\">connect 0.4\u{a0}ms</span>, <span class=\"step\">ask 1.0\u{a0}ms</span>",
+        "every 30\u{a0}s",
         "<dt>queue messages of high</dt><dd>3</dd>",
         "<dt>certificate expiry</dt><dd><time datetime=\"1970-01-01T00:00:00Z\">",
         "Try first: the server's process and port",
@@ -136,7 +136,7 @@ fn the_details_of_a_check_name_steps_settings_observations_and_what_to_try() {
 fn a_refused_configuration_unreadable_secrets_and_gaps_are_noticed() {
     let mut overview = overview(vec![check("a", &[(10, None), (3_700, None)])]);
     let page = page_of(&overview, "");
-    position(&page, "Nothing has asked for 1 h 1 min");
+    position(&page, "Nothing has asked for 1\u{a0}h 1\u{a0}min");
     assert!(!page.contains("refused") && !page.contains("Vault"), "{page}");
     overview.rejected_since = Some(SystemTime::UNIX_EPOCH);
     overview.unreadable_secrets = 2;

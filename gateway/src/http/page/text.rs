@@ -8,6 +8,9 @@ use probe::scrub;
 use crate::runner::Moment;
 use crate::timestamp::rfc3339;
 
+/// A space at which no line ends.
+pub(super) const NBSP: char = '\u{a0}';
+
 /// A line that was kept, without what has become known as a secret since.
 pub(super) fn clean(line: &str) -> String {
     scrub(line)
@@ -31,26 +34,28 @@ pub(super) fn ago(at: Moment, now: Moment) -> Markup {
     html! { (time(at.wall(), now)) " (" (age(now.since(at))) ")" }
 }
 
-/// A time span, to its two largest units.
+/// A time span, to its two largest units. No line ends between a number and its unit.
 pub(super) fn age(span: Duration) -> String {
     let seconds = span.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match (seconds, minutes, hours) {
-        (0..60, ..) => format!("{seconds} s"),
-        (_, 0..60, _) => format!("{minutes} min"),
-        (_, _, 0..24) => format!("{hours} h {} min", minutes % 60),
-        _ => format!("{days} d {} h", hours % 24),
+        (0..60, ..) => format!("{seconds}{NBSP}s"),
+        (_, 0..60, _) => format!("{minutes}{NBSP}min"),
+        (_, _, 0..24) => format!("{hours}{NBSP}h {}{NBSP}min", minutes % 60),
+        _ => format!("{days}{NBSP}d {}{NBSP}h", hours % 24),
     }
 }
 
-/// A duration of a run or a step.
+/// A duration of a run or a step. None is shown as zero.
 pub(super) fn duration(duration: Duration) -> String {
-    let milliseconds = duration.as_secs_f64() * 1e3;
+    let (microseconds, milliseconds) = (duration.as_micros(), duration.as_secs_f64() * 1e3);
     match milliseconds {
-        ..10.0 => format!("{milliseconds:.1} ms"),
-        ..999.5 => format!("{milliseconds:.0} ms"),
-        _ if duration.subsec_millis() == 0 => format!("{} s", duration.as_secs()),
-        _ => format!("{:.2} s", milliseconds / 1e3),
+        ..0.001 => format!("< 1{NBSP}µs"),
+        ..0.1 => format!("{microseconds}{NBSP}µs"),
+        ..10.0 => format!("{milliseconds:.1}{NBSP}ms"),
+        ..999.5 => format!("{milliseconds:.0}{NBSP}ms"),
+        _ if duration.subsec_millis() == 0 => format!("{}{NBSP}s", duration.as_secs()),
+        _ => format!("{:.2}{NBSP}s", milliseconds / 1e3),
     }
 }
 
@@ -68,21 +73,29 @@ mod tests {
             (12_360, "3 h 26 min"),
             (187_200, "2 d 4 h"),
         ] {
-            assert_eq!(age(Duration::from_secs(seconds)), expected);
+            let age = age(Duration::from_secs(seconds));
+            assert_eq!(age.replace(NBSP, " "), expected);
+            // Only the two units may be on two lines.
+            assert_eq!(age.split(' ').count(), expected.split(' ').count() / 2, "{age}");
         }
     }
 
     #[test]
     fn a_duration_has_few_digits() {
         for (microseconds, expected) in [
-            (0, "0.0 ms"),
+            (0, "< 1 µs"),
+            (1, "1 µs"),
+            (99, "99 µs"),
+            (100, "0.1 ms"),
             (412, "0.4 ms"),
             (99_600, "100 ms"),
             (999_800, "1.00 s"),
             (1_240_000, "1.24 s"),
             (5_000_000, "5 s"),
         ] {
-            assert_eq!(duration(Duration::from_micros(microseconds)), expected);
+            let duration = duration(Duration::from_micros(microseconds));
+            assert_eq!(duration.replace(NBSP, " "), expected);
+            assert!(!duration.trim_start_matches("< ").contains(' '), "{duration}");
         }
     }
 

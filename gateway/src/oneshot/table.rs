@@ -25,6 +25,11 @@ pub(super) fn table(reports: &Reports, style: Style, screen: Option<Screen>) -> 
     let mut lines: Vec<_> = reports.checks().flat_map(|check| lines(&check, style)).collect();
     let cut = screen.map(|screen| cut(&mut lines, screen)).unwrap_or_default();
     lines.insert(0, head);
+    if let Some(screen) = screen {
+        // A long name must not displace the status.
+        let names = lines.iter_mut().map(|line| &mut line.cells[1]);
+        names.for_each(|name| *name = shorten(name, screen.columns / 2));
+    }
     let width =
         |at: usize| lines.iter().map(|it| it.cells[at].chars().count()).max().unwrap_or_default();
     let (first, second, third) = (width(0), width(1), width(2));

@@ -308,24 +308,27 @@ fn an_output_that_is_not_read_does_not_delay_a_signal() {
 
 #[test]
 fn a_table_on_a_terminal_fits_and_is_coloured() {
-    let folder = folder(&[("tests.toml", &file(1))]);
+    let alias = "pages_of_the_application = \"redis://127.0.0.1:1/3\"";
+    let folder =
+        folder(&[("tests.toml", &file(1).replace("[cache]", &format!("[cache]\n{alias}")))]);
     let binary = env!("CARGO_BIN_EXE_health-gateway");
     let command = format!(
-        "stty cols 30 rows 5; exec setpriv --pdeathsig TERM {binary} probe --config . --watch"
+        "stty cols 40 rows 6; exec setpriv --pdeathsig TERM {binary} probe --config . --watch"
     );
     let mut terminal = Command::new("script");
     terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
     terminal.env_remove("NO_COLOR").env("TERM", "xterm").stdin(Stdio::null());
     let mut run = terminal.current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(run.stdout.take().unwrap()).lines();
-    let lines: Vec<_> = lines.take(4).map(|line| line.unwrap()).collect();
+    let lines: Vec<_> = lines.take(5).map(|line| line.unwrap()).collect();
     let lines: Vec<_> = lines.iter().map(|line| without_digits(line.trim_end())).collect();
     assert_eq!(
         lines,
         [
-            "\u{1b}[0J\u{1b}[Hcheck         seconds  \u{1b}[0mstatus\u{1b}[0m",
-            "cache.data   0.000000  \u{1b}[00mconnec…\u{1b}[0m",
-            "cache.pages  0.000000  \u{1b}[00mconnec…\u{1b}[0m",
+            "\u{1b}[0J\u{1b}[Hcheck                  seconds  \u{1b}[0mstatus\u{1b}[0m",
+            "cache.data            0.000000  \u{1b}[00mconnect…\u{1b}[0m",
+            "cache.pages           0.000000  \u{1b}[00mconnect…\u{1b}[0m",
+            "cache.pages_of_the_…  0.000000  \u{1b}[00mconnect…\u{1b}[0m",
             "... and 0 more lines",
         ]
     );

@@ -12,8 +12,9 @@ pub(crate) fn run(json: Option<&Path>, only: &[String]) -> Result<()> {
     let gateway = release::binary()?;
     let bench = binary()?;
     stack::up(&Backends::all(), Mode::Automatic)?;
-    // One of the rows pauses a private Redis.
-    Backends::named(&["redis".to_owned()]).install()?;
+    // Some rows have private servers.
+    let private = ["celery", "postgres", "rabbit", "redis"].map(str::to_owned);
+    Backends::named(&private).install()?;
     let mut command = Command::new(bench);
     command.arg("run").arg("--gateway").arg(gateway);
     for row in only {

@@ -9,12 +9,13 @@ use stack::{
 
 use crate::error::{Error, Result};
 use crate::proxy::CountingProxy;
+use crate::tls::TlsClient;
 
 /// The caches' names; the database of each is its position, counted from one.
 pub(crate) const CACHES: [&str; 4] = ["data", "pages", "task_lock", "task_queue"];
 
 /// The address of each check's backend: a server of the shared stack, or a proxy in front of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Backends {
     pub(crate) postgres: SocketAddr,
     pub(crate) redis: SocketAddr,
@@ -22,6 +23,8 @@ pub(crate) struct Backends {
     pub(crate) caches: [SocketAddr; 4],
     pub(crate) rabbit: SocketAddr,
     pub(crate) celery: SocketAddr,
+    /// How all of them are connected to, if that is over TLS.
+    pub(crate) tls: Option<TlsClient>,
 }
 
 impl Default for Backends {
@@ -33,6 +36,7 @@ impl Default for Backends {
             caches: [REDIS2.into(); 4],
             rabbit: RABBIT.into(),
             celery: RABBIT.into(),
+            tls: None,
         }
     }
 }
@@ -40,23 +44,43 @@ impl Default for Backends {
 impl Backends {
     /// Returns the sections of PostgreSQL, two Redis, four caches, `RabbitMQ`, and Celery's ping and three queues.
     pub(crate) fn sections(&self) -> String {
+        self.sections_with("")
+    }
+
+    /// Returns the same sections with these `settings` of a connection, each a line.
+    pub(crate) fn sections_with(&self, settings: &str) -> String {
         let user = format!("{HEALTH_USER}:{HEALTH_PASSWORD}");
+        let (redis_scheme, amqp_scheme, sslmode, ca) = match &self.tls {
+            Some(tls) => ("rediss", "amqps", "verify-full", tls.setting()),
+            None => ("redis", "amqp", "disable", String::new()),
+        };
+        let settings = format!("{ca}{settings}");
         let caches: Vec<_> = CACHES
             .iter()
             .zip(self.caches)
             .zip(1..)
-            .map(|((name, address), db)| format!("{name} = \"redis://{user}@{address}/{db}\"\n"))
+            .map(|((name, address), db)| {
+                format!(
+                    "[cache.{name}]\nurl = \"{redis_scheme}://{user}@{address}/{db}\"\n{settings}\n"
+                )
+            })
             .collect();
         let Self { postgres, redis, redis2, rabbit, celery, .. } = self;
         format!(
-            "[cache]\n{}\n\
-             [celery]\nbroker = \"amqp://{user}@{celery}/{RABBIT_VHOST}\"\nqueues = {CELERY_QUEUES:?}\n\n\
-             [postgres]\nurl = \"postgres://{user}@{postgres}/{POSTGRES_DATABASE}?sslmode=disable\"\n\n\
-             [rabbit]\nurl = \"amqp://{user}@{rabbit}/{RABBIT_VHOST}\"\n\n\
-             [redis2]\nkind = \"redis\"\nurl = \"redis://{user}@{redis2}/0\"\n\n\
-             [redis]\nurl = \"redis://{user}@{redis}/0\"\n",
+            "{}\
+             [celery]\nbroker = \"{amqp_scheme}://{user}@{celery}/{RABBIT_VHOST}\"\nqueues = {CELERY_QUEUES:?}\n{settings}\n\
+             [postgres]\nurl = \"postgres://{user}@{postgres}/{POSTGRES_DATABASE}?sslmode={sslmode}\"\n{settings}\n\
+             [rabbit]\nurl = \"{amqp_scheme}://{user}@{rabbit}/{RABBIT_VHOST}\"\n{settings}\n\
+             [redis2]\nkind = \"redis\"\nurl = \"{redis_scheme}://{user}@{redis2}/0\"\n{settings}\n\
+             [redis]\nurl = \"{redis_scheme}://{user}@{redis}/0\"\n{settings}\n",
             caches.concat()
         )
+    }
+
+    /// Returns the addresses of all servers.
+    pub(crate) fn addresses(&self) -> [SocketAddr; 9] {
+        let [data, pages, lock, queue] = self.caches;
+        [self.postgres, self.redis, self.redis2, data, pages, lock, queue, self.rabbit, self.celery]
     }
 }
 
@@ -69,7 +93,7 @@ pub(crate) struct ProxiedBackends {
 impl ProxiedBackends {
     /// Starts the proxies. Each counts patterns that occur only in a check's requests.
     pub(crate) fn new() -> Result<Self> {
-        let Backends { postgres, redis, redis2, caches, rabbit, celery } = Backends::default();
+        let Backends { postgres, redis, redis2, caches, rabbit, celery, tls } = Backends::default();
         let mut proxies = Vec::new();
         let mut start = |name: &str, server, patterns: &[&str]| {
             let proxy = CountingProxy::start(server, patterns)?;
@@ -89,6 +113,7 @@ impl ProxiedBackends {
             caches,
             rabbit: start("rabbit", rabbit, &["\"health-gateway\""])?,
             celery: start("celery", celery, &celery_patterns)?,
+            tls,
         };
         for (name, cache) in CACHES.iter().zip(&mut backends.caches) {
             *cache = start(&format!("cache.{name}"), *cache, &["\r\nSET\r\n"])?;

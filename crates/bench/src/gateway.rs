@@ -17,10 +17,12 @@ pub(crate) const TOKEN: &str = "token-of-a-throw-away-bench";
 /// The header that requests a fresh run of every check.
 pub(crate) const NO_CACHE: &str = "Cache-Control: no-cache";
 
+/// The setting that runs the checks without a caller.
+pub(crate) const INTERVAL: &str = "interval = \"30s\"\n";
 /// The time between two scrapes.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A running gateway, which ends when this is dropped. It runs its checks without a caller as well, and is scraped, as in production.
+/// A running gateway, which ends when this is dropped.
 pub(crate) struct Gateway {
     server: Server,
     address: SocketAddr,
@@ -30,18 +32,31 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Starts `binary` with a configuration without Vault, which consists of the namespace's `settings` and of `sections`.
+    ///
+    /// It runs its checks without a caller as well, and is scraped, as in production.
     pub(crate) fn start(binary: &Path, settings: &str, sections: &str) -> Result<Self> {
-        let folder = tempfile::tempdir().context("create a folder")?;
-        let config = folder.path().join("bench.toml");
-        let head = format!(
-            "namespace = \"bench\"\naccess_token = \"{TOKEN}\"\ninterval = \"30s\"\n{settings}\n"
-        );
-        fs::write(&config, head + sections).context("write the configuration")?;
-        Self::start_with_config(binary, &config, folder)
+        let gateway = Self::start_unscraped(binary, &format!("{INTERVAL}{settings}"), sections)?;
+        gateway.scrape()?;
+        Ok(gateway)
     }
 
-    /// Starts `binary` with an existing configuration; `folder` is for its own files.
+    /// Starts `binary` in the same way, without scrapes and an interval.
+    pub(crate) fn start_unscraped(binary: &Path, settings: &str, sections: &str) -> Result<Self> {
+        let folder = tempfile::tempdir().context("create a folder")?;
+        let config = folder.path().join("bench.toml");
+        let head = format!("namespace = \"bench\"\naccess_token = \"{TOKEN}\"\n{settings}\n");
+        fs::write(&config, head + sections).context("write the configuration")?;
+        Self::launch(binary, &config, folder)
+    }
+
+    /// Starts `binary` with an existing configuration, and scrapes it; `folder` is for its own files.
     pub(crate) fn start_with_config(binary: &Path, config: &Path, folder: TempDir) -> Result<Self> {
+        let gateway = Self::launch(binary, config, folder)?;
+        gateway.scrape()?;
+        Ok(gateway)
+    }
+
+    fn launch(binary: &Path, config: &Path, folder: TempDir) -> Result<Self> {
         let address = || free_port().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let (address, metrics) = (address()?, address()?);
         let home = folder.path().join("gateway");
@@ -51,15 +66,19 @@ impl Gateway {
             .args(["--health-listen", &metrics.to_string(), "--config"])
             .args([config])
             .ready_on(address.port());
-        let gateway = Self { server: Server::start(program)?, address, metrics, _folder: folder };
-        let mut client = gateway.metrics_client()?;
+        Ok(Self { server: Server::start(program)?, address, metrics, _folder: folder })
+    }
+
+    /// Scrapes the gateway from now on.
+    fn scrape(&self) -> Result<()> {
+        let mut client = self.metrics_client()?;
         // Ends with the gateway, or when the connection reaches its maximum age.
         thread::spawn(move || {
             while client.get().is_ok() {
                 thread::sleep(SCRAPE_INTERVAL);
             }
         });
-        Ok(gateway)
+        Ok(())
     }
 
     /// Opens a connection for scrapes.

@@ -3,6 +3,7 @@
 //! `cargo xtask bench` builds and runs it. It is not part of the product, and uses only the gateway's public interface.
 
 mod backends;
+mod encrypted;
 mod error;
 mod figure;
 mod findings;
@@ -16,6 +17,7 @@ mod proc;
 mod proxy;
 mod rows;
 mod soak;
+mod tls;
 
 use std::fs;
 use std::net::SocketAddr;

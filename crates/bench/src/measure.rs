@@ -77,6 +77,11 @@ pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
+/// Returns a number of bytes in megabytes, to a thousandth.
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    number(usize::try_from(bytes / 1000).unwrap_or(usize::MAX)) / 1000.0
+}
+
 /// Converts a count to a value.
 pub(crate) fn number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)

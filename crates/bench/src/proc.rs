@@ -1,16 +1,76 @@
 //! Reads a process's CPU time, memory, files and threads from `/proc`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Context, Error, Result};
 
 /// The unit of CPU times in `/proc` (`USER_HZ`), the same on all platforms.
 const TICK: Duration = Duration::from_millis(10);
 
+/// Whose CPU time is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cpu {
+    /// That of this process.
+    Own,
+    /// That of the threads of another process, without those that end meanwhile.
+    Threads(i32),
+    /// That of a process and its running descendants, in ticks.
+    Tree(i32),
+}
+
+impl Cpu {
+    /// Returns the CPU time that passes during some work.
+    pub(crate) fn during<T>(self, work: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
+        match self {
+            Self::Own => {
+                let before = own_process();
+                let done = work()?;
+                Ok((done, own_process().saturating_sub(before)))
+            }
+            Self::Threads(pid) => {
+                let before = threads_cpu(pid)?;
+                let done = work()?;
+                let after = threads_cpu(pid)?;
+                let spent = |(thread, time): (&String, &u64)| {
+                    time.saturating_sub(before.get(thread).copied().unwrap_or_default())
+                };
+                Ok((done, Duration::from_nanos(after.iter().map(spent).sum())))
+            }
+            Self::Tree(pid) => {
+                let before = tree_cpu(pid)?;
+                let done = work()?;
+                Ok((done, tree_cpu(pid)?.saturating_sub(before)))
+            }
+        }
+    }
+}
+
+/// Returns the CPU time of this process.
+fn own_process() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Returns the CPU time of each thread of a process in nanoseconds, by the thread's number.
+fn threads_cpu(pid: i32) -> Result<BTreeMap<String, u64>> {
+    let folder = format!("/proc/{pid}/task");
+    let threads = fs::read_dir(&folder).context(&folder)?.filter_map(|entry| {
+        let entry = entry.ok()?;
+        // A thread that has exited in the meantime is not counted.
+        let times = fs::read_to_string(entry.path().join("schedstat")).ok()?;
+        let on_cpu = times.split_whitespace().next()?.parse().ok()?;
+        Some((entry.file_name().to_string_lossy().into_owned(), on_cpu))
+    });
+    Ok(threads.collect())
+}
+
 /// Returns the CPU time of a process and its running descendants.
-pub(crate) fn cpu(pid: i32) -> Result<Duration> {
+fn tree_cpu(pid: i32) -> Result<Duration> {
     let mut ticks = 0;
     for pid in tree(pid)? {
         // A process that has exited in the meantime is not counted.
@@ -46,6 +106,20 @@ pub(crate) fn files(pid: i32) -> Result<BTreeSet<String>> {
     let entries = fs::read_dir(&folder).context(&folder)?;
     let links = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     Ok(links.map(|link| link.to_string_lossy().into_owned()).collect())
+}
+
+/// Returns the number of connections of a process to these servers.
+pub(crate) fn connections(pid: i32, servers: &[SocketAddr]) -> Result<usize> {
+    let (path, files) = (format!("/proc/{pid}/net/tcp"), files(pid)?);
+    let table = fs::read_to_string(&path).context(&path)?;
+    let is_one = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (Some(remote), Some(inode)) = (fields.get(2), fields.get(9)) else { return false };
+        let port = remote.rsplit_once(':').and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
+        let is_server = servers.iter().any(|server| Some(server.port()) == port);
+        is_server && files.contains(&format!("socket:[{inode}]"))
+    };
+    Ok(table.lines().filter(|line| is_one(line)).count())
 }
 
 /// Returns the number of open files of a process.
@@ -96,6 +170,9 @@ fn parse(line: &str) -> Option<Stat> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -109,6 +186,29 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(resident(own).unwrap() > anonymous(own).unwrap());
         assert!(threads(own).unwrap() > 0 && open_files(own).unwrap() >= files(own).unwrap().len());
-        cpu(own).unwrap();
+    }
+
+    #[test]
+    fn cpu_time_is_that_of_the_work() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let spin = || {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(100) {}
+            Ok(())
+        };
+        for cpu in [Cpu::Own, Cpu::Threads(own), Cpu::Tree(own)] {
+            let (_, busy) = cpu.during(spin).unwrap();
+            let (_, idle) = cpu.during(|| Ok(())).unwrap();
+            assert!(busy > idle, "{cpu:?}: {busy:?}, {idle:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_counted_at_its_server() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let clients = [(); 2].map(|()| TcpStream::connect(address).unwrap());
+        assert_eq!(connections(own, &[address]).unwrap(), clients.len());
     }
 }

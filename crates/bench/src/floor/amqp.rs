@@ -1,11 +1,10 @@
 //! A minimal AMQP 0-9-1 connection for the floor.
 
 use std::io;
-use std::net::SocketAddr;
 
 use stack::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST};
 
-use super::socket::{Socket, random_hex};
+use super::socket::{Endpoint, Socket, random_hex};
 use crate::error::unexpected;
 
 /// The channel of the consumer, and of the smallest requests.
@@ -49,9 +48,9 @@ pub(super) struct Amqp {
 }
 
 impl Amqp {
-    pub(super) fn open(address: SocketAddr) -> io::Result<Self> {
+    pub(super) fn open(server: &Endpoint) -> io::Result<Self> {
         let queue = format!("health-gateway.{}", random_hex()?);
-        let socket = Socket::open(address)?;
+        let socket = Socket::open(server)?;
         let mut amqp = Self { socket, queue, last_channel: CHANNEL, open_channels: Vec::new() };
         amqp.socket.send(b"AMQP\0\0\x09\x01")?;
         amqp.expect((10, 10))?;

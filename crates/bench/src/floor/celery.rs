@@ -1,7 +1,6 @@
 //! The floor's Celery connection: a remote control broadcast, and the lengths of the queues.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -11,6 +10,7 @@ use super::amqp::{
     ACK, Amqp, BODY, CHANNEL, CHANNEL_METHODS, DECLARE_OK, declare_passive, long_string, publish,
     short_string,
 };
+use super::socket::Endpoint;
 use super::{FloorConnection, Requests};
 use crate::error::unexpected;
 
@@ -26,8 +26,8 @@ pub(super) struct Celery {
 }
 
 impl Celery {
-    pub(super) fn open(address: SocketAddr, requests: Requests) -> io::Result<Self> {
-        let mut amqp = Amqp::open(address)?;
+    pub(super) fn open(server: &Endpoint, requests: Requests) -> io::Result<Self> {
+        let mut amqp = Amqp::open(server)?;
         amqp.bind(REPLIES)?;
         Ok(Self { amqp, requests })
     }

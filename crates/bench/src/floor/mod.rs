@@ -11,8 +11,10 @@ mod scram;
 mod socket;
 
 use std::io;
+use std::net::SocketAddr;
 use std::thread;
 
+use self::socket::Endpoint;
 use crate::backends::Backends;
 use crate::error::{Context, Error, Result};
 
@@ -56,6 +58,21 @@ impl Floor {
         Ok(Self(connections))
     }
 
+    /// Opens a connection to a Redis for each of a number of checks.
+    pub(crate) fn of_redis(address: SocketAddr, checks: usize) -> Result<Self> {
+        let server = Endpoint { address, tls: None };
+        let open = |_| -> io::Result<Box<dyn FloorConnection>> {
+            Ok(Box::new(redis::Redis::open(&server, 0, redis::Commands::Write)?))
+        };
+        let connections: io::Result<_> = (0..checks).map(open).collect();
+        Ok(Self(connections.context("redis")?))
+    }
+
+    /// Returns the number of connections.
+    pub(crate) fn connections(&self) -> usize {
+        self.0.len()
+    }
+
     /// Sends all requests, and waits for all responses.
     pub(crate) fn run(&mut self) -> Result<()> {
         for connection in &mut self.0 {
@@ -70,23 +87,29 @@ impl Floor {
 
 /// Returns functions that open the connections, the slowest backend first.
 fn connectors(backends: &Backends, requests: Requests) -> Vec<(&'static str, Connector)> {
-    let Backends { postgres, redis, redis2, caches, rabbit, celery } = *backends;
+    let Backends { postgres, redis, redis2, caches, rabbit, celery, ref tls } = *backends;
+    let at = |address| Endpoint { address, tls: tls.clone() };
+    let (celery, rabbit, postgres) = (at(celery), at(rabbit), at(postgres));
     let mut connectors: Vec<(&'static str, Connector)> = vec![
-        ("celery", Box::new(move || Ok(Box::new(celery::Celery::open(celery, requests)?)))),
-        ("rabbit", Box::new(move || Ok(Box::new(rabbit::Rabbit::open(rabbit, requests)?)))),
-        ("postgres", Box::new(move || Ok(Box::new(postgres::Postgres::open(postgres, requests)?)))),
+        ("celery", Box::new(move || Ok(Box::new(celery::Celery::open(&celery, requests)?)))),
+        ("rabbit", Box::new(move || Ok(Box::new(rabbit::Rabbit::open(&rabbit, requests)?)))),
+        (
+            "postgres",
+            Box::new(move || Ok(Box::new(postgres::Postgres::open(&postgres, requests)?))),
+        ),
     ];
     for address in [redis, redis2] {
-        let commands = redis::Commands::for_server(requests);
         connectors.push((
             "redis",
-            Box::new(move || Ok(Box::new(redis::Redis::open(address, 0, commands)?))),
+            redis_connector(at(address), 0, redis::Commands::for_server(requests)),
         ));
     }
     for (address, database) in caches.into_iter().zip(1..) {
-        let commands = redis::Commands::Canary;
-        let open = move || redis::Redis::open(address, database, commands);
-        connectors.push(("cache", Box::new(move || Ok(Box::new(open()?)))));
+        connectors.push(("cache", redis_connector(at(address), database, redis::Commands::Canary)));
     }
     connectors
+}
+
+fn redis_connector(server: Endpoint, database: u16, commands: redis::Commands) -> Connector {
+    Box::new(move || Ok(Box::new(redis::Redis::open(&server, database, commands)?)))
 }

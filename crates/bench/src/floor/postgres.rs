@@ -1,12 +1,11 @@
 //! The floor's PostgreSQL connection: a SCRAM login, then one simple query.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
 
 use stack::{HEALTH_PASSWORD, HEALTH_USER, POSTGRES_DATABASE};
 
 use super::scram::Scram;
-use super::socket::{Socket, random_hex};
+use super::socket::{Endpoint, Socket, random_hex};
 use super::{FloorConnection, Requests};
 use crate::error::unexpected;
 
@@ -22,8 +21,12 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    pub(super) fn open(address: SocketAddr, requests: Requests) -> io::Result<Self> {
-        let mut socket = Socket::open(address)?;
+    pub(super) fn open(server: &Endpoint, requests: Requests) -> io::Result<Self> {
+        let mut stream = server.connect()?;
+        if server.tls.is_some() {
+            request_tls(&mut stream)?;
+        }
+        let mut socket = Socket::over(stream, server)?;
         socket.send(&startup())?;
         log_in(&mut socket)?;
         let query = match requests {
@@ -60,6 +63,14 @@ impl FloorConnection for Postgres {
             rows => Err(unexpected(format!("{rows} rows"))),
         }
     }
+}
+
+/// Sends an `SSLRequest`, which the server must accept.
+fn request_tls(stream: &mut (impl Read + Write)) -> io::Result<()> {
+    stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47])?;
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    if answer == *b"S" { Ok(()) } else { Err(unexpected("a server without TLS")) }
 }
 
 fn log_in(socket: &mut Socket) -> io::Result<()> {

@@ -1,11 +1,11 @@
 //! The floor's `RabbitMQ` connection: publishes and consumes a message, or declares a queue passively.
 
 use std::io;
-use std::net::SocketAddr;
 
 use super::amqp::{
     ACK, Amqp, BODY, CHANNEL, CHANNEL_METHODS, DECLARE_OK, declare_passive, publish,
 };
+use super::socket::Endpoint;
 use super::{FloorConnection, Requests};
 use crate::error::unexpected;
 
@@ -15,8 +15,8 @@ pub(super) struct Rabbit {
 }
 
 impl Rabbit {
-    pub(super) fn open(address: SocketAddr, requests: Requests) -> io::Result<Self> {
-        Ok(Self { amqp: Amqp::open(address)?, requests })
+    pub(super) fn open(server: &Endpoint, requests: Requests) -> io::Result<Self> {
+        Ok(Self { amqp: Amqp::open(server)?, requests })
     }
 }
 

@@ -1,12 +1,11 @@
 //! The floor's Redis connection: one pipeline, and its exact replies.
 
 use std::io;
-use std::net::SocketAddr;
 
 use stack::redis::{ADMIN_PASSWORD, ADMIN_USER};
 use stack::{HEALTH_PASSWORD, HEALTH_USER};
 
-use super::socket::{Socket, random_hex};
+use super::socket::{Endpoint, Socket, random_hex};
 use super::{FloorConnection, Requests};
 use crate::error::unexpected;
 
@@ -63,8 +62,8 @@ pub(super) struct Redis {
 }
 
 impl Redis {
-    pub(super) fn open(address: SocketAddr, database: u16, commands: Commands) -> io::Result<Self> {
-        let mut socket = Socket::open(address)?;
+    pub(super) fn open(server: &Endpoint, database: u16, commands: Commands) -> io::Result<Self> {
+        let mut socket = Socket::open(server)?;
         let (user, password) = commands.credentials();
         socket.send(&command(&["AUTH", user, password]))?;
         expect(&mut socket, b"+OK\r\n")?;

@@ -20,7 +20,7 @@ use crate::error::{Context, Error, Result};
 
 /// The server as a child process, which ends when this value is dropped.
 pub(crate) struct BareServer {
-    server: Server,
+    _server: Server,
     address: SocketAddr,
     _folder: TempDir,
 }
@@ -40,11 +40,7 @@ impl BareServer {
             .args(["bare", "--listen", &address.to_string(), "--body"])
             .args([file])
             .ready_on(port);
-        Ok(Self { server: Server::start(program)?, address, _folder: folder })
-    }
-
-    pub(crate) fn pid(&self) -> Result<i32> {
-        self.server.pid().ok_or_else(|| Error::new("the bare server has exited"))
+        Ok(Self { _server: Server::start(program)?, address, _folder: folder })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -7,7 +7,7 @@ use crate::error::{Context, Result};
 use crate::figure::{Bound, Figure};
 use crate::gateway::Gateway;
 use crate::http::client::{Client, Request, check_results};
-use crate::measure::{Measurement, number};
+use crate::measure::{Measurement, megabytes};
 use crate::proc;
 use crate::rows::Bench;
 
@@ -17,7 +17,6 @@ const MANY: usize = 10_000;
 const TIME_LIMIT: Duration = Duration::from_secs(90);
 /// The sections with slow backends: localstack, moto, and tasks for Celery's only worker.
 const ONCE_A_SECOND: [&str; 4] = ["celery", "cloud_front", "history", "s3"];
-const MEGABYTE: f64 = 1_000_000.0;
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir().context("create a folder")?;
@@ -49,7 +48,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
             name: format!("resident memory, every component, after {many} runs"),
             measured: Measurement::exact(many_resident),
             unit: " MB",
-            bound: Bound::AtMost(20.0),
+            bound: Bound::AtMost(16.0),
             detail: format!(
                 "{many_anonymous:.1} MB of it anonymous, the rest mapped files; {components} checks in {seconds} s, \
                  of which those of {} ran once a second",
@@ -88,10 +87,6 @@ fn with_max_age(demo: &str) -> String {
         }
     }
     config
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    number(usize::try_from(bytes / 1000).unwrap_or_default()) * 1000.0 / MEGABYTE
 }
 
 #[cfg(test)]

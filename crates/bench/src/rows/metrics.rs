@@ -9,17 +9,16 @@ use crate::error::{Context, Error, Result};
 use crate::figure::{Bound, Figure};
 use crate::gateway::Gateway;
 use crate::http::client::{Client, Request, check_results};
-use crate::measure::{Measurement, median, ms, number};
-use crate::proc;
+use crate::measure::{Measurement, median, megabytes, ms, number};
+use crate::proc::{self, Cpu};
 use crate::rows::Bench;
 
-/// Scrapes in a block, enough for the kernel's clock ticks of 10 ms.
+/// Scrapes in a block.
 const SCRAPES: usize = 1000;
 const BLOCKS: usize = 5;
 const CHECKS: usize = 10_000;
 /// Longer than the interval of the checks.
 const ALL_RUN_TIMEOUT: Duration = Duration::from_mins(1);
-const MEGABYTE: f64 = 1_000_000.0;
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(vec![scrape(bench)?, memory(bench)?])
@@ -35,11 +34,8 @@ fn scrape(bench: &Bench) -> Result<Figure> {
     let bytes = client.get()?.len();
     let mut costs = Vec::new();
     for _ in 0..BLOCKS {
-        let before = proc::cpu(gateway.pid()?)?;
-        for _ in 0..SCRAPES {
-            client.get()?;
-        }
-        let spent = proc::cpu(gateway.pid()?)?.saturating_sub(before);
+        let scrapes = || (0..SCRAPES).try_for_each(|_| client.get().map(drop));
+        let ((), spent) = Cpu::Threads(gateway.pid()?).during(scrapes)?;
         costs.push(ms(spent) / number(SCRAPES));
     }
     Ok(Figure {
@@ -68,11 +64,10 @@ fn memory(bench: &Bench) -> Result<Figure> {
         }
         thread::sleep(Duration::from_secs(1));
     }
-    let resident = proc::resident(gateway.pid()?)?;
-    let resident = number(usize::try_from(resident / 1000).unwrap_or_default()) * 1000.0;
+    let resident = megabytes(proc::resident(gateway.pid()?)?);
     Ok(Figure {
         name: format!("resident memory of {CHECKS} checks with an interval, scraped"),
-        measured: Measurement::exact(resident / MEGABYTE),
+        measured: Measurement::exact(resident),
         unit: " MB",
         bound: Bound::AtMost(120.0),
         detail: "caches on one Redis, each of which has run".to_owned(),

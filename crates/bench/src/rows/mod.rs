@@ -1,14 +1,18 @@
 //! The rows: measurements, each of which produces lines of the table.
 
+mod binary;
 mod faults;
 mod fresh;
+mod many;
 mod memory;
 mod metrics;
 mod rate;
+mod rest;
 mod scale;
 mod sharing;
 mod silence;
 pub(crate) mod start;
+mod tls;
 
 use std::path::{Path, PathBuf};
 
@@ -41,13 +45,17 @@ pub(crate) struct Row {
 /// All rows, in the order of the table.
 pub(crate) const ROWS: &[Row] = &[
     Row { name: "fresh", run: fresh::run },
+    Row { name: "tls", run: tls::run },
     Row { name: "rate", run: rate::run },
     Row { name: "start", run: start::run },
     Row { name: "connections", run: sharing::connections },
     Row { name: "runs", run: sharing::runs },
     Row { name: "silence", run: silence::run },
     Row { name: "memory", run: memory::run },
+    Row { name: "rest", run: rest::run },
+    Row { name: "binary", run: binary::run },
     Row { name: "metrics", run: metrics::run },
+    Row { name: "many", run: many::run },
     Row { name: "scale", run: scale::run },
     Row { name: "faults", run: faults::run },
 ];

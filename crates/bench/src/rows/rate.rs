@@ -35,7 +35,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
         name: format!("answers within `max_age`, {CLIENTS} callers, against bare hyper"),
         measured: ratio(&rates(&ours), &rates(&limit)),
         unit: "×",
-        bound: Bound::AtLeast(0.9),
+        bound: Bound::AtLeast(0.97),
         detail: format!(
             "gateway {}; bare hyper {}; {} bytes each",
             summary(&ours),

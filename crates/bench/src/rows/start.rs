@@ -41,7 +41,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
         name: "start to the first complete report, against the floor's".to_owned(),
         measured: ratio(&ours, &floor),
         unit: "×",
-        bound: Bound::AtMost(1.5),
+        bound: Bound::AtMost(1.0),
         detail: format!(
             "gateway {:.1} ms, floor {:.1} ms, each from the start of its process",
             median(&ours),

@@ -334,6 +334,13 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_history_without_failures_takes_what_the_bench_subtracts() {
+        // `HISTORY` of the row `many` in `crates/bench`, in units of 0.1 kB.
+        let memory = history(&[(1, None), (2, None)]).memory();
+        assert_eq!((memory + 50) / 100, 15, "{memory} bytes");
+    }
+
+    #[test]
     fn later_results_never_displace_the_reason_of_a_failure() {
         let reason = "connect: connection refused (redis:6379)";
         let mut results = vec![(1, None), (10, Some(reason)), (70, None)];

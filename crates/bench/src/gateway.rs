@@ -65,6 +65,8 @@ impl Gateway {
             .args(["serve", "--listen", &address.to_string()])
             .args(["--health-listen", &metrics.to_string(), "--config"])
             .args([config])
+            // As in the image.
+            .env("MALLOC_ARENA_MAX", "1")
             .ready_on(address.port());
         Ok(Self { server: Server::start(program)?, address, metrics, _folder: folder })
     }

@@ -69,6 +69,8 @@ impl SoakedGateway {
             .args(["serve", "--listen", &address.to_string()])
             .args(["--health-listen", &own.to_string(), "--config"])
             .args([config])
+            // As in the image.
+            .env("MALLOC_ARENA_MAX", "1")
             .ready_on(address.port());
         let server = Server::start(program)?;
         let pid = server.pid().ok_or_else(|| Error::new("the gateway has exited"))?;

@@ -81,7 +81,7 @@ pub(super) async fn serve_connection<S, B>(
     end: CancellationToken,
 ) where
     S: Service<Request<()>, Response = Response<B>, Error = Infallible, Future: Send>,
-    S: Clone + Send + 'static,
+    S: Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let Connection { stream, peer, activity } = connection;

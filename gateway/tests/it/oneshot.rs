@@ -329,7 +329,7 @@ fn a_table_on_a_terminal_fits_and_is_coloured() {
             "cache.data            0.000000  \u{1b}[00mconnect…\u{1b}[0m",
             "cache.pages           0.000000  \u{1b}[00mconnect…\u{1b}[0m",
             "cache.pages_of_the_…  0.000000  \u{1b}[00mconnect…\u{1b}[0m",
-            "... and 0 more lines",
+            "... and 0 more line",
         ]
     );
     kill_process(Pid::from_child(&run), Signal::TERM).unwrap();

@@ -326,9 +326,9 @@ fn a_table_on_a_terminal_fits_and_is_coloured() {
         lines,
         [
             "\u{1b}[0J\u{1b}[Hcheck                  seconds  \u{1b}[0mstatus\u{1b}[0m",
+            "cache.pages_of_the_…  0.000000  \u{1b}[00mconnect…\u{1b}[0m",
             "cache.data            0.000000  \u{1b}[00mconnect…\u{1b}[0m",
             "cache.pages           0.000000  \u{1b}[00mconnect…\u{1b}[0m",
-            "cache.pages_of_the_…  0.000000  \u{1b}[00mconnect…\u{1b}[0m",
             "... and 0 more line",
         ]
     );

@@ -16,7 +16,7 @@ use stack::{Program, Server, free_port};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 
 /// The server as a child process, which ends when this value is dropped.
 pub(crate) struct BareServer {

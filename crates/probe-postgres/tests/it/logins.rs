@@ -33,7 +33,8 @@ async fn a_missing_password_is_reported() {
 #[tokio::test]
 async fn a_plus_in_a_parameter_means_what_it_means_to_the_client() {
     let server = private(&[]);
-    server.sql("app", "CREATE ROLE spaced LOGIN PASSWORD 'two words, one password'").unwrap();
+    let role = "CREATE ROLE spaced LOGIN PASSWORD 'two words, one password'; GRANT CONNECT, TEMPORARY ON DATABASE app TO spaced";
+    server.sql("app", role).unwrap();
     let port = server.port();
     let query = "user=spaced&password=two+words%2C+one+password&options=-c+search_path%3Dpublic";
     for scheme in ["jdbc:postgresql", "postgresql+psycopg2"] {
@@ -44,8 +45,9 @@ async fn a_plus_in_a_parameter_means_what_it_means_to_the_client() {
     let expected = r#"authenticate: password authentication failed for user "spaced", SQLSTATE 28P01 (127.0.0.1:PORT)"#;
     check_line(port, &url, "", expected).await;
     let options = "?options=-c+search_path%3Dpublic";
-    let expected = r#"authenticate: unrecognized configuration parameter "+search_path", SQLSTATE 42704 (127.0.0.1:PORT)"#;
-    check_line(port, &(self::url(port) + options), "", expected).await;
+    let outcome = run(&check(&(self::url(port) + options), "")).await;
+    let expected = r#"unrecognized configuration parameter "+search_path""#;
+    assert!(outcome.line().contains(expected), "{outcome:?}");
     let options = "?options=-c%20search_path%3Dpublic";
     run(&check(&(self::url(port) + options), "")).await.expect_working();
 }

@@ -52,7 +52,11 @@ fn parameters_of_other_clients_are_noted() {
     );
     check_diagnostics(
         "url = 'postgres://me@db/app?sslmode=require&sslcertmode=disable'\ncertificate = 'x'\nprivate_key = 'y'",
-        &["1: postgres.url: expected no `sslcertmode=disable` beside `certificate`"],
+        &[
+            "1: postgres.url: expected no `sslcertmode=disable` beside `certificate`",
+            "2: postgres.certificate: expected PEM with at least one certificate; a file is read with `${file:/path}`",
+            "3: postgres.private_key: expected PEM with a private key that is not encrypted; a file is read with `${file:/path}`",
+        ],
     );
     check_diagnostics(
         "url = 'postgres://me@db/app?schema=app'\ntable = 'events'",

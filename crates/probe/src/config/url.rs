@@ -117,7 +117,9 @@ pub fn is_host(text: &str) -> bool {
         return address.parse::<Ipv6Addr>().is_ok();
     }
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_allowed)
+    // In the command `permissions`, `$` begins the name of a reference without a value.
+    let name = text.strip_prefix('$').unwrap_or(text);
+    !name.is_empty() && name.bytes().all(is_allowed)
 }
 
 /// Splits several URLs, which are separated by `;` or `,`.

@@ -34,6 +34,8 @@ async fn the_new_primary_is_used_after_a_failover() {
     let mut primary = Redis::start(&[]).unwrap();
     let replica = Redis::start(&[&format!("replicaof 127.0.0.1 {}", primary.port())]).unwrap();
     replica.wait_for(&["INFO", "replication"], "master_link_status:up").unwrap();
+    // The primary counts the lag of a replica from its first acknowledgement on.
+    primary.wait_for(&["INFO", "replication"], "state=online").unwrap();
     let sentinel = sentinel_of(&primary, &[]);
     sentinel.wait_for(&["SENTINEL", "MASTER", "app"], "num-slaves\n1").unwrap();
     let check = check(&url(&sentinel, "", ""));

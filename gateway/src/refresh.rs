@@ -12,6 +12,8 @@ pub(crate) struct RefreshHandle(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     requested: Notify,
+    /// Notified when something waits for the first refresh.
+    awaited: Notify,
     /// When the last complete refresh began.
     completed: watch::Sender<Option<Instant>>,
 }
@@ -45,8 +47,14 @@ impl RefreshHandle {
         self.0.completed.borrow().is_some()
     }
 
-    /// Waits for the end of the first refresh.
+    /// Waits until something waits for the first refresh.
+    pub(crate) async fn awaited(&self) {
+        self.0.awaited.notified().await;
+    }
+
+    /// Waits for the end of the first refresh, which is not delayed any longer.
     pub(crate) async fn first(&self) {
+        self.0.awaited.notify_one();
         drop(self.0.completed.subscribe().wait_for(Option::is_some).await);
     }
 }

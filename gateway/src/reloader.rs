@@ -29,6 +29,9 @@ const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// How long one refresh may take.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The longest delay of the first login to Vault of a gateway that shares results, so that a thousand that start together do not log in together.
+const LOGIN_JITTER: Duration = Duration::from_secs(5);
+
 /// Follows the files and the secrets of one namespace.
 pub(crate) struct Reloader {
     file: SharedPath,
@@ -139,6 +142,7 @@ impl Reloader {
 
     /// Follows the files and the secrets of `namespace` until it is aborted.
     pub(crate) async fn run(mut self, namespace: Arc<Namespace>) {
+        self.delay_login(&namespace).await;
         let mut began = Instant::now();
         self.refresh_secrets(&namespace, began, RETRY_INTERVAL / 2).await;
         loop {
@@ -159,6 +163,17 @@ impl Reloader {
                 self.refresh_secrets(&namespace, began, age).await;
             }
             self.follow_files(&namespace).await;
+        }
+    }
+
+    /// Waits for a random time before the first login, but not while a caller waits for it. As long as the access token is not known, every caller does.
+    async fn delay_login(&self, namespace: &Namespace) {
+        let is_replica = self.active.document.is_shared() && !self.context.is_alone;
+        if is_replica && !namespace.has_token() {
+            tokio::select! {
+                () = sleep(LOGIN_JITTER.mul_f64(rand::random())) => {}
+                () = self.refresh.awaited() => {}
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod fleet;
 mod floor;
 mod gateway;
 mod http;
+mod interrupt;
 mod measure;
 mod peer;
 mod proc;
@@ -29,6 +30,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Context, Result};
 use crate::figure::{Verdict, json, table};
+use crate::interrupt::Guard;
 use crate::rows::{Bench, ROWS};
 
 #[derive(Parser)]
@@ -114,10 +116,12 @@ impl RunLimits {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
-        Task::Run { gateway, json, only } => run(gateway, json, &only),
-        Task::Soak { gateway, limits } => soak::run(&gateway, limits.duration(), limits.seed()),
+        Task::Run { gateway, json, only } => guarded(|| run(gateway, json, &only)),
+        Task::Soak { gateway, limits } => {
+            guarded(|| soak::run(&gateway, limits.duration(), limits.seed()))
+        }
         Task::Fleet { gateway, replicas, limits } => {
-            fleet::run(&gateway, replicas, limits.duration(), limits.seed())
+            guarded(|| fleet::run(&gateway, replicas, limits.duration(), limits.seed()))
         }
         Task::Simulate { replicas, limits } => {
             fleet::simulation::print(replicas, limits.duration(), limits.seed());
@@ -134,6 +138,12 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Runs a task that starts servers, so that they end with it, also after a signal.
+fn guarded(task: impl FnOnce() -> Result<bool>) -> Result<bool> {
+    let _guard = Guard::new()?;
+    task()
 }
 
 fn row_name(name: &str) -> std::result::Result<String, String> {

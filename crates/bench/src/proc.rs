@@ -197,8 +197,8 @@ mod tests {
             Ok(())
         };
         for cpu in [Cpu::Own, Cpu::Threads(own), Cpu::Tree(own)] {
-            let (_, busy) = cpu.during(spin).unwrap();
-            let (_, idle) = cpu.during(|| Ok(())).unwrap();
+            let ((), busy) = cpu.during(spin).unwrap();
+            let ((), idle) = cpu.during(|| Ok(())).unwrap();
             assert!(busy > idle, "{cpu:?}: {busy:?}, {idle:?}");
         }
     }

@@ -253,14 +253,6 @@ impl Drop for Chromium {
 /// The script of axe, which is installed if it is missing.
 fn axe() -> Result<String> {
     install(std::iter::once(Dependency::Pinned(&AXE)))?;
-    let libraries = AXE.folder().join("lib");
-    let versions = std::fs::read_dir(&libraries)
-        .context(|| format!("list {}", libraries.display()))?
-        .filter_map(std::result::Result::ok);
-    let file = |version: std::fs::DirEntry| {
-        version.path().join("site-packages/axe_playwright_python/axe.min.js")
-    };
-    let file = versions.map(file).find(|file| file.exists());
-    let file = file.ok_or_else(|| Error::new("the package of axe has no script"))?;
+    let file = AXE.package_file("axe_playwright_python/axe.min.js")?;
     std::fs::read_to_string(&file).context(|| format!("read {}", file.display()))
 }

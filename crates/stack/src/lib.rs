@@ -51,6 +51,7 @@ pub use paths::{state, workspace};
 pub use pinned::PinnedVenv;
 pub use port::free_port;
 pub use program::Program;
+pub use program::bound::end_servers;
 pub use seed::{ROLE, access_token, seed_vault};
 pub use server::Server;
 pub use tls::Tls;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::{paths, python};
 
 /// A virtual environment that is defined by its requirements file.
@@ -24,6 +24,16 @@ impl PinnedVenv {
     /// Returns the path of a program that one of the packages provides.
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder().join("bin").join(name)
+    }
+
+    /// Returns the path of a file of one of the packages, such as `package/file`.
+    pub(crate) fn package_file(&self, file: &str) -> Result<PathBuf> {
+        let libraries = self.folder().join("lib");
+        let versions =
+            fs::read_dir(&libraries).context(|| format!("list {}", libraries.display()))?;
+        let path = |version: fs::DirEntry| version.path().join("site-packages").join(file);
+        let path = versions.flatten().map(path).find(|path| path.exists());
+        path.ok_or_else(|| Error::new(format!("{} has no `{file}`", libraries.display())))
     }
 
     /// Whether exactly these requirements are installed at this path.

@@ -62,7 +62,10 @@ impl Process {
 
     /// Returns the process and its descendants, parents first.
     pub(crate) fn tree(self) -> Vec<Self> {
-        let all: Vec<(Pid, Stat)> = all_processes();
+        self.tree_among(&all_processes())
+    }
+
+    fn tree_among(self, all: &[(Pid, Stat)]) -> Vec<Self> {
         let mut tree = vec![self];
         let mut next = 0;
         while let Some(parent) = tree.get(next).map(|process| process.id()) {
@@ -76,16 +79,9 @@ impl Process {
         tree
     }
 
-    /// Ends the process and its descendants: sends `signal` to the root, and after `timeout` `SIGKILL` to all that are left.
+    /// Ends the process and its descendants, see [`end_all`].
     pub(crate) fn end(self, signal: Signal, timeout: Duration) {
-        let tree = self.tree();
-        signal_all(&tree, Signal::CONT);
-        self.signal(signal);
-        // A killed root cannot end its children.
-        if signal == Signal::KILL || !wait_for_exit(&tree, timeout) {
-            signal_all(&tree, Signal::KILL);
-            wait_for_exit(&tree, Duration::from_secs(10));
-        }
+        end_all(&[(self, signal)], timeout);
     }
 
     fn stat(self) -> Option<Stat> {
@@ -97,6 +93,24 @@ impl Process {
 pub(crate) fn signal_all(processes: &[Process], signal: Signal) {
     for process in processes {
         process.signal(signal);
+    }
+}
+
+/// Ends processes and their descendants: sends its signal to each of them, and after `timeout` `SIGKILL` to all that are left.
+pub(crate) fn end_all(processes: &[(Process, Signal)], timeout: Duration) {
+    let all = all_processes();
+    let mut ending = Vec::new();
+    for (process, signal) in processes {
+        let tree = process.tree_among(&all);
+        signal_all(&tree, Signal::CONT);
+        // A killed root cannot end its children.
+        let signaled = if *signal == Signal::KILL { tree.len() } else { 1 };
+        signal_all(&tree[..signaled], *signal);
+        ending.extend(tree);
+    }
+    if !wait_for_exit(&ending, timeout) {
+        signal_all(&ending, Signal::KILL);
+        wait_for_exit(&ending, Duration::from_secs(10));
     }
 }
 

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, geteuid};
 
+pub(crate) mod bound;
+
 use crate::error::{Context, Error, Result};
 use crate::process::{POLL_INTERVAL, Process};
 
@@ -139,6 +141,9 @@ impl Program {
             .context(|| format!("{}: start {}", self.name, self.executable.display()))?;
         let process = Process::find(Pid::from_child(&child))
             .ok_or_else(|| Error::new(format!("{}: not found in /proc", self.name)))?;
+        if lifetime == Lifetime::Bound {
+            bound::add(process, self.stop)?;
+        }
         Ok((process, child))
     }
 

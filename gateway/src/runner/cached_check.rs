@@ -350,7 +350,8 @@ impl CachedCheck {
                 return Turn::Taken(outcome);
             }
             let max_age = if is_ignored { Duration::ZERO } else { demand.max_age() };
-            match share.acquire(max_age).await {
+            let fence = self.state.lock().fence;
+            match share.acquire(max_age, fence).await {
                 Acquired::Lease(lease) => return Turn::Run(Some(lease)),
                 // The store was not asked for it.
                 Acquired::Run(_) if is_ignored => break,

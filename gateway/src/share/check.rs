@@ -144,27 +144,30 @@ impl SharedCheck {
         self.store.down().await;
     }
 
-    /// A result that is younger than `max_age`, or the lease for a run.
-    pub(crate) async fn acquire(self: &Arc<Self>, max_age: Duration) -> Acquired {
-        match self.request(max_age).await {
+    /// A result that is younger than `max_age`, or the lease for a run, with a number greater than `fence`.
+    pub(crate) async fn acquire(self: &Arc<Self>, max_age: Duration, fence: u64) -> Acquired {
+        match self.request(max_age, fence).await {
             // The clock of the store may have been set, which is known now.
-            Acquired::Late => self.request(max_age).await,
+            Acquired::Late => self.request(max_age, fence).await,
             acquired => acquired,
         }
     }
 
-    async fn request(self: &Arc<Self>, max_age: Duration) -> Acquired {
+    async fn request(self: &Arc<Self>, max_age: Duration, fence: u64) -> Acquired {
         let owner = format!("{:032x}", rand::random::<u128>());
         let (lease, age, expiry) = (as_micros(LEASE), as_micros(max_age), self.expiry.as_millis());
         let lease_age_expiry = [lease.to_string(), age.to_string(), expiry.to_string()];
         let [lease, age, expiry] = &lease_age_expiry;
         let home = [as_micros(AT_HOME).to_string(), as_micros(REACTION).to_string()];
         let (process, prefix) = (self.store.process(), self.store.prefix());
-        let latest = self.store.latest_reply().to_string();
-        let [at_home, reaction] = &home;
-        let size = MAX_SIZE.to_string();
+        let counts = [
+            self.store.latest_reply().to_string(),
+            MAX_SIZE.to_string(),
+            fence.to_string(),
+        ];
+        let ([at_home, reaction], [latest, size, known]) = (&home, &counts);
         let arguments =
-            [&*owner, lease, age, expiry, process, at_home, reaction, prefix, &latest, &size];
+            [&*owner, lease, age, expiry, process, at_home, reaction, prefix, latest, size, known];
         let Some((reply, now)) = self.store.call(&ACQUIRE, &self.key, &arguments).await else {
             return Acquired::Unavailable;
         };

@@ -16,7 +16,7 @@
 //! | `asked` | when that was asked to run the check again |
 //!
 //! Times are microseconds of the store's own clock (`TIME`), which the scripts read, so that the clocks of the replicas do not matter.
-//! Numbers of leases are such times as well, each greater than the one before, so that they increase even after the key has expired.
+//! Numbers of leases are such times as well, each greater than the one before, so that they increase even after the key has expired, and greater than any that the replica knows, so that they also increase on a server with a clock that is behind.
 //! Each script accesses one key, so that a cluster needs no hash tags, and is atomic.
 //! Every write sets the expiry of the key.
 //!

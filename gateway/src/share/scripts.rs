@@ -33,7 +33,8 @@ macro_rules! script {
 
 /// Returns the record if it is younger than `ARGV[3]` and has at most `ARGV[10]` bytes, or else the lease for the owner `ARGV[1]`, or how long another owner holds it.
 ///
-/// A lease lasts `ARGV[2]`, and one that lasts more than twice as long is none. It is not given to its own owner again, so that a repeated request changes nothing.
+/// A lease lasts `ARGV[2]`. It is not given to its own owner again, so that a repeated request changes nothing. One that lasts more than twice as long has ended: it is from before the clock was set back, or from no replica.
+/// Its number is greater than `ARGV[11]`, the highest that the replica knows, which this server may not: after a failover, its clock may be behind, and the key may be lost.
 /// If another process than `ARGV[5]` ran the check less than `ARGV[6]` ago, that is asked, through its own channel, which begins with `ARGV[8]`, to run it again, and gets the lease if it reacts within `ARGV[7]`.
 /// After `ARGV[9]`, unless that is 0, the replica has stopped waiting: it gets nothing, since others would wait for its lease.
 pub(super) static ACQUIRE: Script = script!(
@@ -56,16 +57,16 @@ end
 if left <= 0 then
   if f[6] and f[6] ~= ARGV[5] and age < tonumber(ARGV[6]) then
     local since, wait = now - number(f[7]), tonumber(ARGV[7])
-    if since >= 0 and since < wait then
-      return {'held', text(now), text(wait - since)}
-    end
     if since < 0 or since > 10 * wait then
       redis.call('HSET', KEYS[1], 'asked', text(now))
       redis.call('PUBLISH', ARGV[8] .. ':' .. f[6], KEYS[1] .. '\\n?')
       return {'held', text(now), text(wait)}
     end
+    if since < wait then
+      return {'held', text(now), text(wait - since)}
+    end
   end
-  fence = math.max(fence + 1, now)
+  fence = math.max(math.max(fence, number(ARGV[11])) + 1, now)
   redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', text(now + tonumber(ARGV[2])), 'fence', text(fence), 'home', ARGV[5])
   redis.call('HDEL', KEYS[1], 'asked')
   redis.call('PEXPIRE', KEYS[1], ARGV[4])

@@ -53,13 +53,14 @@ const GOOD: &str = "namespace = \"production\"\naccess_token = \"token\"\n";
 fn every_error_of_a_file_is_reported_in_the_order_of_its_lines() {
     let kinds: Vec<_> = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect();
     let unknown_kind = format!(
-        "production.toml:13: postgers: no probe is called `postgers`: name the section after one, or set `kind` to one of {}",
+        "production.toml:14: postgers: no probe is called `postgers`: name the section after one, or set `kind` to one of {}",
         kinds.join(", ")
     );
     check(
         r#"access_token = 7
 authorization = "sometimes"
 max_age = "soon"
+overdue_wait = "-1ms"
 
 [postgres]
 url = "postgres://health:hunter2@db:port/app"
@@ -80,12 +81,13 @@ url = "redis://db"
             "production.toml:1: access_token: expected a string, found an integer",
             "production.toml:2: authorization: expected `optional` or `required` or `ignored`",
             "production.toml:3: max_age: expected a duration such as `250ms`, `3s`, `5m` or `1h`",
-            "production.toml:6: postgres.url: expected another value for `port`",
-            "production.toml:7: postgres.timeout: expected a timeout of at least `1ms`",
-            "production.toml:8: postgres: unknown key `colour`",
-            "production.toml:11: redis.url: the environment variable `NONE` is not set",
+            "production.toml:4: overdue_wait: expected a duration such as `250ms`, `3s`, `5m` or `1h`",
+            "production.toml:7: postgres.url: expected another value for `port`",
+            "production.toml:8: postgres.timeout: expected a timeout of at least `1ms`",
+            "production.toml:9: postgres: unknown key `colour`",
+            "production.toml:12: redis.url: the environment variable `NONE` is not set",
             &unknown_kind,
-            "production.toml:16: redis2: no probe is called `redis2`: set `kind = \"redis\"` in this section",
+            "production.toml:17: redis2: no probe is called `redis2`: set `kind = \"redis\"` in this section",
         ],
     );
 }

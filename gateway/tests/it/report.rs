@@ -151,6 +151,42 @@ fn only_the_first_caller_waits_for_the_timeout_of_a_silent_redis() {
 }
 
 #[test]
+fn how_long_later_callers_wait_for_a_silent_redis_is_a_setting() {
+    let redis = Redis::start(&[]).unwrap();
+    let port = redis.port();
+    let gateway = Gateway::start(&format!(
+        r#"{FILE}timeout = "1s"
+overdue_wait = "0ms"
+[redis]
+url = "redis://127.0.0.1:{port}"
+[cache]
+data = "redis://127.0.0.1:{port}/1"
+pages = "redis://127.0.0.1:{port}/2"
+overdue_wait = "3ms"
+[cache.checks.pages]
+overdue_wait = "7ms"
+"#
+    ));
+    assert_eq!(failures(&gateway.report()), [""; 0]);
+    redis.server.pause();
+    // The first caller waits for the timeout.
+    assert_eq!(failures(&gateway.report()).len(), 3);
+    let answer = get(gateway.address, TOKEN, &["Cache-Control: no-cache"]);
+    let report: Value = serde_json::from_str(&answer.body).unwrap();
+    for (path, waited) in
+        [("/redis", "0.000000"), ("/cache/data", "0.003000"), ("/cache/pages", "0.007000")]
+    {
+        let result = report.pointer(path).unwrap();
+        assert!(result["status"].as_str().unwrap().contains("no answer within 1s"), "{result}");
+        assert_eq!(result["response_time"], waited, "{path}");
+    }
+    // The results are those of the last run, and the answer says how old they are.
+    assert!(answer.headers.contains_key("age"), "{answer:?}");
+    redis.server.resume();
+    assert_eq!(failures(&gateway.report_with(TOKEN, &["Cache-Control: no-cache"])), [""; 0]);
+}
+
+#[test]
 fn concurrent_callers_share_one_run_of_each_check() {
     let (first, second) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
     let file = redis_file(&first, &second).replace("max_age = \"0s\"", "max_age = \"1m\"");

@@ -5,9 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use stack::redis::Redis;
+use stack::vault::{ROOT_TOKEN, Vault};
 
-use crate::running::{Gateway, TOKEN, send, wait_for};
+use crate::running::{Gateway, TOKEN, get, send, wait_for};
 
 /// A gateway that shares the check of a Redis at `port`, with results that never expire during a test.
 fn file(store: u16, port: u16) -> String {
@@ -24,6 +26,13 @@ fn signal(gateway: &Gateway, signal: Signal) {
 /// Requests a report without awaiting the answer.
 fn request(gateway: &Gateway) -> TcpStream {
     send(gateway.address, "GET", &format!("/api/health/{TOKEN}/"), &[]).expect("a connection")
+}
+
+/// How many runs the backend has seen.
+fn runs(backend: &Redis) -> u32 {
+    let calls = backend.command(&["INFO", "commandstats"]).unwrap();
+    let after = calls.split("cmdstat_set:calls=").nth(1);
+    after.and_then(|rest| rest.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
 }
 
 /// A server that accepts connections and stays silent.
@@ -122,12 +131,121 @@ fn a_silent_store_delays_no_start_and_is_used_when_it_answers() {
     });
 }
 
+#[test]
+fn idle_gateways_close_their_connections_once_the_store_answers_again() {
+    let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let file = file(store.port(), backend.port());
+    let file = file.replace("share = true", "share = true\nreconnect = \"500ms\"");
+    let fleet = [(); 3].map(|()| Gateway::start(&file));
+    let connections = || fleet.each_ref().map(|gateway| gateway.connections(&[backend.port()])[0]);
+    let ask = |gateway: &Gateway| gateway.report_with(TOKEN, &["Cache-Control: no-cache"]);
+    for gateway in &fleet {
+        gateway.wait_for_log("share store available");
+    }
+    store.server.pause();
+    // Each runs the check by itself.
+    for gateway in &fleet {
+        ask(gateway);
+    }
+    assert_eq!(runs(&backend), 3);
+    store.server.resume();
+    let uses = |gateway: &Gateway| gateway.log().matches("share store available").count();
+    for gateway in &fleet {
+        wait_for("the store", || if uses(gateway) > 1 { Ok(()) } else { Err(gateway.log()) });
+    }
+    wait_for("one connection", || {
+        ask(&fleet[0]);
+        let connections = connections();
+        if connections.iter().sum::<usize>() == 1 {
+            Ok(())
+        } else {
+            Err(format!("{connections:?}"))
+        }
+    });
+}
+
+#[test]
+fn gateways_with_clocks_minutes_apart_share_results_with_their_age() {
+    let (store, mut backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let file = file(store.port(), backend.port());
+    let folder = tempfile::tempdir().unwrap();
+    let start = |clock: &str| {
+        let offset = folder.path().join(clock);
+        std::fs::write(&offset, clock).unwrap();
+        let variables = stack::faketime::variables(&offset).unwrap();
+        let mut command = vec!["env"];
+        command.extend(variables.iter().map(String::as_str));
+        command.push(env!("CARGO_BIN_EXE_health-gateway"));
+        Gateway::start_by(&[("tests.toml", &file)], &command, &[])
+    };
+    let fleet = ["-10m", "+10m", "+0"].map(start);
+    let dates = fleet.each_ref().map(|gateway| {
+        gateway.wait_for_log("share store available");
+        assert_eq!(gateway.status("/redis"), "working");
+        let headers = get(gateway.address, TOKEN, &[]).headers;
+        assert!(headers["age"].parse::<u64>().unwrap() < 60, "{headers:?}");
+        headers["date"].clone()
+    });
+    assert!(dates[0] != dates[1] && dates[1] != dates[2], "{dates:?}");
+    assert_eq!(runs(&backend), 1);
+    backend.server.stop();
+    fleet[1].report_with(TOKEN, &["Cache-Control: no-cache"]);
+    for gateway in &fleet {
+        gateway.wait_for_status("/redis", "connect: connection refused");
+        let headers = get(gateway.address, TOKEN, &[]).headers;
+        assert!(headers["age"].parse::<u64>().unwrap() < 60, "{headers:?}");
+    }
+}
+
+#[test]
+fn a_rolling_update_of_the_settings_has_two_groups_until_its_end() {
+    let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let file = file(store.port(), backend.port());
+    let fleet = [(); 3].map(|()| Gateway::start(&file));
+    for gateway in &fleet {
+        gateway.wait_for_log("share store available");
+        assert_eq!(gateway.status("/redis"), "working");
+    }
+    assert_eq!(runs(&backend), 1);
+    let changed = file.replace("timeout = \"1h\"", "timeout = \"2h\"");
+    for updated in 1..=fleet.len() {
+        let gateway = &fleet[updated - 1];
+        gateway.write("tests.toml", &changed);
+        gateway.wait_for_log("config reloaded");
+        // The first one of the new group runs the check; the others have its result, or still the old one.
+        for gateway in &fleet {
+            assert_eq!(gateway.status("/redis"), "working");
+        }
+        assert_eq!(runs(&backend), 2, "{updated} updated");
+    }
+}
+
+#[test]
+fn a_caller_does_not_wait_for_the_delayed_login_of_a_replica() {
+    let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let vault = Vault::start().unwrap();
+    let secret = json!({"data": {"access_token": TOKEN}});
+    vault.api("POST", "secret/data/tests/health", &secret).unwrap();
+    let section =
+        format!("[vault]\nurl = \"http://127.0.0.1:{}\"\ntoken = \"{ROOT_TOKEN}\"\n", vault.port());
+    let file = without_token(&file(store.port(), backend.port())) + &section;
+    // A request with a token that is not known is refused after 3 of the 5 seconds.
+    for _ in 0..8 {
+        assert_eq!(Gateway::start(&file).status("/redis"), "working");
+    }
+}
+
+/// A file with its access token in Vault, as by default.
+fn without_token(file: &str) -> String {
+    file.replace(&format!("access_token = \"{TOKEN}\"\n"), "")
+}
+
 mod slow {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread::{scope, sleep};
     use std::time::{Duration, Instant};
 
-    use crate::running::{get, status};
+    use crate::running::status;
 
     use super::*;
 
@@ -188,10 +306,24 @@ mod slow {
         println!("{answers} answers; connections to the backend at the end: {of_backend}");
     }
 
-    /// How many runs the backend has seen.
-    fn runs(backend: &Redis) -> u32 {
-        let calls = backend.command(&["INFO", "commandstats"]).unwrap();
-        let after = calls.split("cmdstat_set:calls=").nth(1);
-        after.and_then(|rest| rest.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
+    #[test]
+    fn the_first_logins_of_a_fleet_are_spread_over_seconds() {
+        let delay = || {
+            let (vault, port) = silent();
+            let section = format!("[vault]\nurl = \"http://127.0.0.1:{port}\"\ntoken = \"t\"\n");
+            let gateway = Gateway::start(&(without_token(&file(1, 1)) + &section));
+            let started = Instant::now();
+            let (login, _) = vault.accept().unwrap();
+            drop((login, gateway));
+            started.elapsed()
+        };
+        let mut delays: Vec<_> = scope(|scope| {
+            let threads: Vec<_> = (0..12).map(|_| scope.spawn(delay)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        delays.sort();
+        println!("the first logins came after {delays:?}");
+        let spread = delays[delays.len() - 1].saturating_sub(delays[0]);
+        assert!(spread > Duration::from_secs(1), "{delays:?}");
     }
 }

@@ -24,22 +24,35 @@ const REPORTS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(20);
 /// The number of blocks that the response times are divided into.
 const BLOCKS: usize = 10;
+/// A short `overdue_wait`, for callers that rather have the last result at once.
+const OVERDUE_WAIT: Duration = Duration::from_millis(5);
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     let paused = Redis::start(&[&format!("user {HEALTH_USER} on >{HEALTH_PASSWORD} ~* +@all")])?;
     let redis = ([127, 0, 0, 1], paused.port()).into();
     let backends = Backends { redis, ..Backends::default() };
     let settings = format!("timeout = \"{}s\"", TIMEOUT.as_secs());
-    let gateway = Gateway::start(bench.gateway(), &settings, &backends.sections())?;
-    gateway.fresh_client()?;
-
-    let (before, _) = run_load(&gateway)?;
+    let start = |settings: &str| {
+        let gateway = Gateway::start(bench.gateway(), settings, &backends.sections())?;
+        gateway.fresh_client()?;
+        Ok::<_, Error>(gateway)
+    };
+    let gateway = start(&settings)?;
+    let (before, _) = run_load(&gateway, &[NO_CACHE])?;
     paused.server.pause();
-    let (during, samples) = run_load(&gateway)?;
+    let (during, samples) = run_load(&gateway, &[NO_CACHE])?;
+    paused.server.resume();
+    drop(gateway);
+    let gateway = start(&format!("{settings}\noverdue_wait = \"{}ms\"", OVERDUE_WAIT.as_millis()))?;
+    paused.server.pause();
+    // The first caller waits for the timeout.
+    gateway.client(&[NO_CACHE])?.get()?;
+    let (_, at_once) = run_load(&gateway, &[])?;
     paused.server.resume();
 
-    let first: Vec<_> = samples.iter().take(CLIENTS).map(|sample| sample.latency).collect();
-    let later: Vec<_> = samples.iter().skip(CLIENTS).map(|sample| sample.latency).collect();
+    let latencies = |samples: &[Sample]| samples.iter().map(|it| it.latency).collect::<Vec<_>>();
+    let (first, later) = samples.split_at(CLIENTS.min(samples.len()));
+    let (first, later, at_once) = (latencies(first), latencies(later), latencies(&at_once));
     let beyond = percentile(&first, 100) - TIMEOUT.as_secs_f64() * 1000.0;
     Ok(vec![
         Figure {
@@ -71,6 +84,18 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
                 percentile(&later, 50)
             ),
         },
+        Figure {
+            name: format!("the same with an `overdue_wait` of {OVERDUE_WAIT:?}: 99 of 100 callers"),
+            measured: Measurement::exact(percentile(&at_once, 99)),
+            unit: " ms",
+            bound: Bound::AtMost(10.0),
+            detail: format!(
+                "of {}, which accept results within `max_age`; median {:.0} ms, the slowest {:.0} ms",
+                at_once.len(),
+                percentile(&at_once, 50),
+                percentile(&at_once, 100)
+            ),
+        },
     ])
 }
 
@@ -83,11 +108,12 @@ impl OtherChecks {
     }
 }
 
-/// Runs the clients, and reads reports meanwhile.
-fn run_load(gateway: &Gateway) -> Result<(OtherChecks, Vec<Sample>)> {
+/// Runs the clients, of which the requests have these headers, and reads fresh reports meanwhile.
+fn run_load(gateway: &Gateway, headers: &[&str]) -> Result<(OtherChecks, Vec<Sample>)> {
     let load = Load { clients: CLIENTS, duration: DURATION, fresh_connections: false };
     let address = gateway.address();
-    let clients = thread::spawn(move || load.run(address, &request(&[NO_CACHE])));
+    let request = request(headers);
+    let clients = thread::spawn(move || load.run(address, &request));
     let mut others = Vec::new();
     let mut client = gateway.client(&[NO_CACHE])?;
     for _ in 0..REPORTS {

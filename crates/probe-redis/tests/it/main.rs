@@ -66,6 +66,20 @@ async fn a_hundred_runs_leave_no_key_behind() {
 }
 
 #[tokio::test]
+async fn valkey_is_probed_like_redis() {
+    let server = Redis::start_valkey(&["user me on >my-password ~* &* +@all"]).unwrap();
+    assert!(server.command(&["INFO", "server"]).unwrap().contains("server_name:valkey"));
+    let of = |password: &str| format!("valkey://me:{password}@127.0.0.1:{}/1", server.port());
+    let (right, wrong) = (of("my-password"), of("another"));
+    outcome(&format!("url = '{right}'")).await.expect_working();
+    assert_eq!(server.command(&["-n", "1", "DBSIZE"]).unwrap(), "0");
+    expect_line(&outcome(&format!("url = '{wrong}'")).await, "authenticate: WRONGPASS ");
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+    expect_line(&outcome(&format!("url = '{right}'")).await, "write: OOM ");
+    outcome(&format!("url = '{right}'\nwritable = false")).await.expect_working();
+}
+
+#[tokio::test]
 async fn the_shared_server_grants_only_the_documented_permissions() {
     let address = shared().unwrap();
     let url = format!("url = 'redis://{HEALTH_USER}:{HEALTH_PASSWORD}@{address}/0'");

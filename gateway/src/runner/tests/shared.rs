@@ -9,7 +9,7 @@ use stack::redis::Redis;
 
 use super::*;
 use crate::config::{Configuration, LoadContext, SecretCache};
-use crate::share::{Acquired, Listener, SharedRun};
+use crate::share::{Acquired, LEASE, Listener, SharedRun};
 
 const TOKEN: &str = "token-of-a-fleet-in-tests";
 
@@ -250,7 +250,7 @@ async fn a_silent_store_delays_one_run_and_those_after_it_not_at_all() {
     redis.server.pause();
     assert_eq!(first.status(FRESH).await, "working");
     assert_eq!(first.store.is_up(), Some(false));
-    let acquired = shared_check(&first, "other").acquire(Duration::ZERO).now_or_never();
+    let acquired = shared_check(&first, "other").acquire(Duration::ZERO, 0).now_or_never();
     assert!(matches!(acquired, Some(Acquired::Unavailable)), "nothing waits any more");
     assert_eq!(first.status(FRESH).await, "working");
     assert_eq!(first.check.runs(), 3);
@@ -271,7 +271,7 @@ async fn a_store_that_was_silent_gives_no_lease_to_a_replica_that_has_stopped_wa
     assert_eq!(first.status(FRESH).await, "working");
     redis.server.resume();
     first.wait_until_store_is(true).await;
-    let acquired = shared_check(&first, "it").acquire(Duration::ZERO).await;
+    let acquired = shared_check(&first, "it").acquire(Duration::ZERO, 0).await;
     assert!(matches!(acquired, Acquired::Lease(_)), "nothing holds it");
 }
 
@@ -284,6 +284,67 @@ async fn a_store_that_refuses_is_unavailable_until_it_accepts() {
     assert_eq!((replica.store.is_up(), replica.counted()), (Some(false), 1));
     redis.command(&["CONFIG", "SET", "maxmemory", "0"]).expect("it is not");
     replica.wait_until_store_is(true).await;
+}
+
+#[tokio::test]
+async fn a_store_without_a_permission_is_unavailable_until_that_is_granted() {
+    let redis = Redis::start(&["user me on >my-password ~* &* +@all -publish"]).expect("a store");
+    let url = format!("redis://me:my-password@127.0.0.1:{}", redis.port());
+    let replica = replica_of(&url, Behavior::Work, |_| {});
+    assert_eq!(replica.status(PLAIN).await, "working");
+    replica.wait_until_store_is(false).await;
+    redis.command(&["ACL", "SETUSER", "me", "+publish"]).expect("it is granted");
+    replica.wait_until_store_is(true).await;
+}
+
+#[tokio::test]
+async fn without_the_store_runs_without_a_caller_are_spread_until_callers_join() {
+    let interval = Duration::from_mins(10);
+    let scheduled = |component: &mut Component| {
+        let Checks::Single(configured) = &mut component.checks else { panic!("a single check") };
+        configured.settings.interval = interval;
+    };
+    let fleet: Vec<_> =
+        (0..20).map(|_| replica_of("redis://127.0.0.1:1", Behavior::Work, scheduled)).collect();
+    let mut due = Vec::new();
+    for replica in &fleet {
+        replica.wait_until_store_is(false).await;
+        due.extend(replica.runner.start_due(Instant::now() + interval).0);
+    }
+    assert_eq!(due.len(), fleet.len());
+    // Their delays are up to 10 seconds; without one, all would begin now.
+    let together = async {
+        while runs(&fleet) < fleet.len() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_millis(100), together).await.expect_err("they are delayed");
+    let began = Instant::now();
+    let statuses = join_all(fleet.iter().map(|replica| replica.status(PLAIN))).await;
+    assert_eq!(statuses, vec!["working"; fleet.len()]);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(runs(&fleet), fleet.len(), "the callers have joined");
+}
+
+#[tokio::test]
+async fn a_replica_that_waits_for_longer_than_a_run_may_take_runs_the_check_by_itself() {
+    let redis = Redis::start(&[]).expect("a store");
+    let short = |component: &mut Component| {
+        let Checks::Single(configured) = &mut component.checks else { panic!("a single check") };
+        configured.settings.limits.timeout = Duration::from_millis(200);
+    };
+    let replica = replica_of(&url(&redis), Behavior::Work, short);
+    replica.wait_until_store_is(true).await;
+    let Acquired::Lease(lease) = shared_check(&replica, "it").acquire(Duration::ZERO, 0).await
+    else {
+        panic!("a lease")
+    };
+    // Something renews the lease for ever.
+    let (status, ()) = tokio::join!(replica.status(PLAIN), async {
+        timeout(LEASE + SOON / 10, lease.renew()).await.expect_err("it is renewed");
+    });
+    assert_eq!((&*status, replica.check.runs()), ("working", 1));
+    assert!(redis.command(&["HGET", &key(&redis), "published"]).expect("a reply").is_empty());
 }
 
 #[tokio::test]
@@ -363,6 +424,55 @@ async fn replicas_share_again_whatever_was_written_into_the_store_once() {
 }
 
 #[tokio::test]
+async fn a_lease_from_before_the_clock_was_set_back_has_ended() {
+    let redis = Redis::start(&[]).expect("a store");
+    let replica = replica(&redis, Behavior::Work).await;
+    let held = shared_check(&replica, "it").acquire(Duration::ZERO, 0).await;
+    assert!(matches!(held, Acquired::Lease(_)));
+    // As if the clock of the store had been set back by an hour.
+    redis.command(&["HINCRBY", &key(&redis), "until", "3600000000"]).expect("it is changed");
+    assert_eq!(replica.status(PLAIN).await, "working");
+    published(&redis).await;
+}
+
+#[tokio::test]
+async fn a_process_that_was_asked_before_the_clock_was_set_back_is_asked_again() {
+    let redis = Redis::start(&[]).expect("a store");
+    let (first, other) =
+        (replica(&redis, Behavior::Work).await, replica(&redis, Behavior::Work).await);
+    assert_eq!(first.status(PLAIN).await, "working");
+    published(&redis).await;
+    // As if it had been asked, and the clock of the store set back by an hour.
+    let now = redis.command(&["TIME"]).expect("the time");
+    let now: u64 = now.lines().next().expect("the seconds").parse().expect("a number");
+    let later = format!("{}000000", now + 3600);
+    redis.command(&["HSET", &key(&redis), "asked", &later]).expect("it is changed");
+    assert_eq!(other.status(FRESH).await, "working");
+    assert_eq!((first.check.runs(), other.check.runs()), (2, 0));
+}
+
+#[tokio::test]
+async fn results_are_received_from_a_server_that_has_lost_the_key_and_whose_clock_is_behind() {
+    let redis = Redis::start(&[]).expect("a store");
+    let fleet = [replica(&redis, Behavior::Work).await, replica(&redis, Behavior::Work).await];
+    assert_eq!(fleet[0].status(PLAIN).await, "working");
+    published(&redis).await;
+    // As if the clock of the server had been an hour ahead.
+    redis.command(&["HINCRBY", &key(&redis), "fence", "3600000000"]).expect("it is changed");
+    assert_one_run_for_all(&fleet, Behavior::Fail).await;
+    redis.command(&["DEL", &key(&redis)]).expect("it is lost");
+    assert_one_run_for_all(&fleet, Behavior::Work).await;
+}
+
+#[tokio::test]
+async fn the_store_may_be_valkey() {
+    let valkey = Redis::start_valkey(&[]).expect("a store");
+    assert!(valkey.command(&["INFO", "server"]).expect("a text").contains("server_name:valkey"));
+    let url = format!("valkey://127.0.0.1:{}", valkey.port());
+    assert_shared(&url).await;
+}
+
+#[tokio::test]
 async fn the_store_may_be_a_cluster() {
     let settings = ["cluster-enabled yes", "cluster-announce-ip 127.0.0.1"];
     let node = Redis::start(&settings).expect("a node");
@@ -395,13 +505,37 @@ async fn assert_shared(url: &str) {
     };
     timeout(SOON, received).await.expect("it is published");
     assert_eq!(fleet.iter().map(|replica| replica.check.runs()).sum::<usize>(), 1);
+    assert_one_run_for_all(&fleet, Behavior::Fail).await;
+}
+
+fn runs(fleet: &[Replica]) -> usize {
+    fleet.iter().map(|replica| replica.check.runs()).sum()
+}
+
+/// Asserts that a run of any replica changes what all report. The checks behave otherwise from then on.
+async fn assert_one_run_for_all(fleet: &[Replica], behavior: Behavior) {
+    let before = runs(fleet);
+    for replica in fleet {
+        replica.check.behavior.send_replace(behavior);
+    }
+    let is_told = |status: String| (status == "working") == (behavior == Behavior::Work);
+    assert!(is_told(fleet[0].status(FRESH).await));
+    let heard = async {
+        for replica in fleet {
+            while !is_told(replica.status(PLAIN).await) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    timeout(SOON, heard).await.expect("all have heard of it");
+    assert_eq!(runs(fleet) - before, 1);
 }
 
 #[tokio::test]
 async fn the_run_of_a_replica_that_was_killed_is_taken_over_and_its_late_result_refused() {
     let redis = Redis::start(&[]).expect("a store");
     let other = replica(&redis, Behavior::Fail).await;
-    let Acquired::Lease(lease) = shared_check(&other, "it").acquire(Duration::ZERO).await else {
+    let Acquired::Lease(lease) = shared_check(&other, "it").acquire(Duration::ZERO, 0).await else {
         panic!("a lease")
     };
     // Nothing renews the lease.
@@ -439,7 +573,7 @@ async fn a_lease_is_renewed_while_its_run_lasts() {
         }
     };
     timeout(SOON, renewed).await.expect("it is renewed");
-    assert!(matches!(other.acquire(Duration::ZERO).await, Acquired::Held(_)));
+    assert!(matches!(other.acquire(Duration::ZERO, 0).await, Acquired::Held(_)));
     first.check.behavior.send_replace(Behavior::Work);
     assert_eq!(first.status(PLAIN).await, "working");
 }
@@ -469,4 +603,139 @@ async fn a_result_of_any_replica_postpones_the_next_run_of_all() {
         assert!(timeout(SOON, run.result()).await.expect("a result").age.is_some());
     }
     assert_eq!((fleet[0].check.runs(), late.check.runs()), (1, 0));
+}
+
+/// Takes seconds, since the servers elect a new primary.
+mod slow {
+    use super::*;
+
+    async fn fleet_at(url: &str) -> Vec<Replica> {
+        let fleet: Vec<_> = (0..3).map(|_| replica_of(url, Behavior::Work, |_| {})).collect();
+        wait_until_all_use_the_store(&fleet).await;
+        assert_one_run_for_all(&fleet, Behavior::Work).await;
+        fleet
+    }
+
+    async fn wait_until_all_use_the_store(fleet: &[Replica]) {
+        for replica in fleet {
+            replica.wait_until_store_is(true).await;
+        }
+    }
+
+    /// Asserts that each replica runs the check by itself.
+    async fn assert_alone(fleet: &[Replica]) {
+        let before = runs(fleet);
+        for replica in fleet {
+            assert_eq!(replica.status(FRESH).await, "working");
+            assert_eq!(replica.store.is_up(), Some(false));
+        }
+        assert_eq!(runs(fleet) - before, fleet.len());
+    }
+
+    #[tokio::test]
+    async fn replicas_share_again_after_a_failover_of_sentinel() {
+        let mut primary = Redis::start(&[]).expect("a primary");
+        let of_primary = format!("replicaof 127.0.0.1 {}", primary.port());
+        let standby = Redis::start(&[&of_primary]).expect("a standby");
+        standby.wait_for(&["INFO", "replication"], "master_link_status:up").expect("it follows");
+        let monitor = format!("sentinel monitor app 127.0.0.1 {} 1", primary.port());
+        let down_after = "sentinel down-after-milliseconds app 500";
+        let sentinel = Redis::start_sentinel(&[&monitor, down_after]).expect("a sentinel");
+        sentinel.wait_for(&["SENTINEL", "MASTER", "app"], "num-slaves\n1").expect("it knows it");
+        let port = sentinel.port();
+        let fleet =
+            fleet_at(&format!("redis-sentinel://127.0.0.1:{port}?sentinelServiceName=app")).await;
+
+        primary.server.stop();
+        assert_alone(&fleet).await;
+        standby.wait_for(&["INFO", "replication"], "role:master").expect("a failover");
+        wait_until_all_use_the_store(&fleet).await;
+        assert_one_run_for_all(&fleet, Behavior::Fail).await;
+
+        // The old primary returns as a replica.
+        primary.server.restart().expect("it starts");
+        primary.wait_for(&["INFO", "replication"], "role:slave").expect("it is demoted");
+        assert_one_run_for_all(&fleet, Behavior::Work).await;
+    }
+
+    /// Three primaries of a cluster, in the order of their slots, and its URL.
+    fn cluster() -> ([Redis; 3], String) {
+        let nodes = [(); 3].map(|()| node());
+        let addresses = nodes.each_ref().map(|node| format!("127.0.0.1:{}", node.port()));
+        let [first, second, third] = &addresses;
+        let create = ["--cluster", "create", first, second, third, "--cluster-yes"];
+        nodes[0].command(&create).expect("a cluster");
+        wait_until_complete(&nodes);
+        let url = format!("redis-cluster://{first}?node={second}&node={third}");
+        (nodes, url)
+    }
+
+    fn node() -> Redis {
+        let settings =
+            ["cluster-enabled yes", "cluster-node-timeout 500", "cluster-announce-ip 127.0.0.1"];
+        Redis::start(&settings).expect("a node")
+    }
+
+    fn wait_until_complete<'a>(nodes: impl IntoIterator<Item = &'a Redis>) {
+        for node in nodes {
+            node.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok").expect("a cluster");
+        }
+    }
+
+    /// The index of the node that has the key of the check, and the key.
+    fn owner(nodes: &[Redis; 3]) -> (usize, String) {
+        let keys = nodes.each_ref().map(|node| {
+            node.command(&["KEYS", "health-gateway:tests:*"]).expect("the keys of a node")
+        });
+        let owner = keys.iter().position(|keys| !keys.is_empty()).expect("a key");
+        (owner, keys[owner].clone())
+    }
+
+    #[tokio::test]
+    async fn replicas_share_while_their_slot_moves_to_another_node() {
+        let (nodes, url) = cluster();
+        let fleet = fleet_at(&url).await;
+        let (from, key) = owner(&nodes);
+        let (source, target) = (&nodes[from], &nodes[(from + 1) % 3]);
+        let id = |node: &Redis| node.command(&["CLUSTER", "MYID"]).expect("an id");
+        let slot = source.command(&["CLUSTER", "KEYSLOT", &key]).expect("a slot");
+        let set = |node: &Redis, state: &str, id: &str| {
+            let reply = node.command(&["CLUSTER", "SETSLOT", &slot, state, id]);
+            assert_eq!(reply.expect("a reply"), "OK");
+        };
+        set(target, "IMPORTING", &id(source));
+        set(source, "MIGRATING", &id(target));
+        let port = target.port().to_string();
+        let moved = source.command(&["MIGRATE", "127.0.0.1", &port, &key, "0", "5000"]);
+        assert_eq!(moved.expect("a reply"), "OK");
+        assert_one_run_for_all(&fleet, Behavior::Fail).await;
+        for node in [target, source, &nodes[(from + 2) % 3]] {
+            set(node, "NODE", &id(target));
+        }
+        assert_one_run_for_all(&fleet, Behavior::Work).await;
+        assert_eq!(owner(&nodes).1, key);
+    }
+
+    #[tokio::test]
+    async fn replicas_share_again_after_a_failover_of_a_cluster() {
+        let (mut nodes, url) = cluster();
+        let fleet = fleet_at(&url).await;
+        let (owner, key) = owner(&nodes);
+        let standby = node();
+        let own = format!("127.0.0.1:{}", standby.port());
+        let known = format!("127.0.0.1:{}", nodes[0].port());
+        let id = nodes[owner].command(&["CLUSTER", "MYID"]).expect("an id");
+        let join = ["--cluster", "add-node", &own, &known, "--cluster-slave"];
+        standby.command(&[&join[..], &["--cluster-master-id", &id]].concat()).expect("it joins");
+        standby.wait_for(&["INFO", "replication"], "master_link_status:up").expect("it follows");
+
+        nodes[owner].server.stop();
+        assert_alone(&fleet).await;
+        standby.wait_for(&["INFO", "replication"], "role:master").expect("a failover");
+        let others = nodes.iter().enumerate().filter(|(at, _)| *at != owner);
+        wait_until_complete(others.map(|(_, node)| node).chain([&standby]));
+        wait_until_all_use_the_store(&fleet).await;
+        assert_one_run_for_all(&fleet, Behavior::Fail).await;
+        assert!(standby.command(&["KEYS", "health-gateway:tests:*"]).expect("keys").contains(&key));
+    }
 }

@@ -19,7 +19,10 @@ pub(super) fn source(command: &str) -> Option<String> {
         ["cargo", "test", "-p", name, "--test", "it", test] => {
             file_of(&package(name).join("tests/it"), test)
         }
-        ["cargo", "test", "-p", name, "--lib", test] => file_of(&package(name).join("src"), test),
+        ["cargo", "test", "-p", name, "--lib", test]
+        | ["cargo", "test", "-p", name, "--bin", _, test] => {
+            file_of(&package(name).join("src"), test)
+        }
         _ => None,
     }
 }

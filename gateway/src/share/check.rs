@@ -160,11 +160,8 @@ impl SharedCheck {
         let [lease, age, expiry] = &lease_age_expiry;
         let home = [as_micros(AT_HOME).to_string(), as_micros(REACTION).to_string()];
         let (process, prefix) = (self.store.process(), self.store.prefix());
-        let counts = [
-            self.store.latest_reply().to_string(),
-            MAX_SIZE.to_string(),
-            fence.to_string(),
-        ];
+        let counts =
+            [self.store.latest_reply().to_string(), MAX_SIZE.to_string(), fence.to_string()];
         let ([at_home, reaction], [latest, size, known]) = (&home, &counts);
         let arguments =
             [&*owner, lease, age, expiry, process, at_home, reaction, prefix, latest, size, known];

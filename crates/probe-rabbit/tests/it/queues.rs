@@ -64,7 +64,7 @@ fn all_errors_are_recorded_at_once() {
     assert_eq!(
         diagnostics(&KIND, "rabbit", "url = 'amqp://rabbit?vhost=a'\nmax_messages = 1\n"),
         [
-            "1: rabbit.url: expected no parameters but those of other clients that are ignored, such as `heartbeat`",
+            "1: rabbit.url: expected the virtual host as the path of the URL instead of `vhost`",
             "2: rabbit.max_messages: expected `queues` beside it",
         ]
     );

@@ -183,7 +183,7 @@ impl Namespace {
             return Either::Left(ready(self.finish(cached)));
         }
         let namespace = self.clone();
-        let run = async move { namespace.finish(snapshot.runner.run(options).await) };
+        let run = async move { namespace.finish(snapshot.runner.run_checks(options).await) };
         Either::Right(Box::pin(run))
     }
 

@@ -12,7 +12,7 @@ use crate::error::{Context, Error, Result};
 /// The unit of CPU times in `/proc` (`USER_HZ`), the same on all platforms.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Whose CPU time is measured.
+/// The threads or processes of which the CPU time is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cpu {
     /// That of this process.

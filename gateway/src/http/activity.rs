@@ -44,6 +44,16 @@ pub(super) enum Phase {
     Idle,
 }
 
+impl State {
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        // The others may take any time.
+        if matches!(phase, Phase::Draining | Phase::Idle) {
+            self.since = Instant::now();
+        }
+    }
+}
+
 impl Activity {
     pub(super) fn new() -> Self {
         let state = State { phase: Phase::FirstHead, since: Instant::now(), stalled_since: None };
@@ -51,12 +61,7 @@ impl Activity {
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        let mut state = self.state.lock();
-        state.phase = phase;
-        // The others may take any time.
-        if matches!(phase, Phase::Draining | Phase::Idle) {
-            state.since = Instant::now();
-        }
+        self.state.lock().enter(phase);
     }
 
     /// Whether the connection may be closed for another. `is_crowding` means that its address has its full share of the places.
@@ -145,12 +150,11 @@ impl Write for TrackedStream {
 
     /// hyper flushes once nothing is left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let state = self.activity.state.lock();
-        let is_written = state.phase == Phase::Writing;
-        drop(state);
-        if is_written {
-            self.activity.enter(Phase::Idle);
+        let mut state = self.activity.state.lock();
+        if state.phase == Phase::Writing {
+            state.enter(Phase::Idle);
         }
+        drop(state);
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 

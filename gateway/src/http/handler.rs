@@ -1,24 +1,23 @@
 //! Answers a request that has passed every layer.
 
-use futures_util::future::{BoxFuture, Either};
+use futures_util::future::Either;
 use http::{Method, Request, Response, StatusCode};
 
 use super::connection::Arrival;
 use super::format::Format;
 use super::layers::{
-    AnswerDeadline, AuthorizedNamespace, MaybeEarly, ResponseResult, extension, respond_early,
+    AnswerDeadline, AuthorizedNamespace, ResponseResult, extension, respond_early,
 };
 use super::page::Filter;
 use super::preferences;
 use super::response::{self, Body};
 use super::source::ReportSource;
+use crate::maybe_ready::MaybeReady;
 use crate::report::Report;
 use crate::runner::RunOptions;
 
 /// Handles `GET`, `HEAD` and `OPTIONS`. The server leaves out the body of the response to `HEAD`.
-pub(super) fn handle<R: ReportSource>(
-    request: Request<()>,
-) -> MaybeEarly<BoxFuture<'static, ResponseResult>> {
+pub(super) fn handle<R: ReportSource>(request: Request<()>) -> MaybeReady<ResponseResult> {
     if *request.method() == Method::OPTIONS {
         return respond_early(response::metadata(*extension(&request)));
     }

@@ -84,8 +84,8 @@ pub(super) fn extension<T: Clone + Send + Sync + 'static>(request: &Request<()>)
 /// What each layer's future completes with.
 pub(super) type ResponseResult = Result<Response<Body>, Infallible>;
 
-/// The future of a layer that may respond without its inner service, or of the handler if it may respond at once.
-pub(super) type MaybeEarly<F> = Either<Ready<ResponseResult>, F>;
+/// The future of a layer that may respond without its inner service.
+type MaybeEarly<F> = Either<Ready<ResponseResult>, F>;
 
 /// Responds without the inner service.
 pub(super) fn respond_early<F>(response: Response<Body>) -> MaybeEarly<F> {

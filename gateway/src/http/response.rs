@@ -23,7 +23,7 @@ const AGE_0: HeaderValue = HeaderValue::from_static("0");
 const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT_HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// The headers of every report as JSON. Copying them costs a third of inserting each.
+/// The headers of every report as JSON. Copying them costs less than inserting each.
 static JSON_REPORT: LazyLock<HeaderMap> = LazyLock::new(|| {
     let mut headers = of_endpoint(json_text(StatusCode::OK, "")).into_parts().0.headers;
     // Each report replaces or removes it, so that the copy has room for it.

@@ -197,7 +197,8 @@ impl Runner {
         checks
     }
 
-    async fn run_checks(&self, options: RunOptions) -> RunReport {
+    /// The same, for a caller that [`Self::cached`] has no report for.
+    pub(crate) async fn run_checks(&self, options: RunOptions) -> RunReport {
         let limit = options.wait_limit();
         let mut pending: Vec<_> =
             self.checks().map(|check| check.cached.request(options.fresh, limit)).collect();

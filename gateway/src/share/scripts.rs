@@ -66,7 +66,7 @@ if left <= 0 then
       return {'held', text(now), text(wait - since)}
     end
   end
-  fence = math.max(math.max(fence, number(ARGV[11])) + 1, now)
+  fence = math.max(fence + 1, number(ARGV[11]) + 1, now)
   redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', text(now + tonumber(ARGV[2])), 'fence', text(fence), 'home', ARGV[5])
   redis.call('HDEL', KEYS[1], 'asked')
   redis.call('PEXPIRE', KEYS[1], ARGV[4])

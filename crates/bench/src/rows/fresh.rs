@@ -130,20 +130,25 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
                 p99(&smallest)
             ),
         },
-        Figure {
-            name: "CPU of a fresh run, against the floor's".to_owned(),
-            measured: ratio(&ours.cpu, &floor.cpu),
-            unit: "×",
-            bound: Bound::AtMost(2.0),
-            detail: format!(
-                "gateway {:.2} ms of CPU, floor {:.2} ms",
-                median(&ours.cpu),
-                median(&floor.cpu)
-            ),
-        },
+        cpu_against_floor("CPU of a fresh run, against the floor's", &ours, &floor),
         cpu("tuned", &tuned, &ours, 80.0),
         cpu("with its defaults", &defaults, &ours, 50.0),
     ])
+}
+
+/// The gateway's CPU time for a run, against that of a floor.
+pub(super) fn cpu_against_floor(name: &str, ours: &Contender, floor: &Contender) -> Figure {
+    Figure {
+        name: name.to_owned(),
+        measured: ratio(&ours.cpu, &floor.cpu),
+        unit: "×",
+        bound: Bound::AtMost(2.0),
+        detail: format!(
+            "gateway {:.2} ms of CPU, floor {:.2} ms",
+            median(&ours.cpu),
+            median(&floor.cpu)
+        ),
+    }
 }
 
 fn cpu(setup: &str, peer: &Contender, ours: &Contender, least: f64) -> Figure {

@@ -8,7 +8,7 @@ use crate::gateway::Gateway;
 use crate::measure::{median, number, ratio};
 use crate::proc;
 use crate::rows::Bench;
-use crate::rows::fresh::{BLOCKS, Contender, REQUESTS};
+use crate::rows::fresh::{BLOCKS, Contender, REQUESTS, cpu_against_floor};
 
 /// Each of them opens every connection.
 const RENEWALS: usize = 30;
@@ -47,17 +47,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
             bound: Bound::AtMost(1.3),
             detail: format!("gateway {}, floor {}", ours.summary(), floor.summary()),
         },
-        Figure {
-            name: "CPU of the same, against the floor's".to_owned(),
-            measured: ratio(&ours.cpu, &floor.cpu),
-            unit: "×",
-            bound: Bound::AtMost(2.0),
-            detail: format!(
-                "gateway {:.2} ms of CPU, floor {:.2} ms",
-                median(&ours.cpu),
-                median(&floor.cpu)
-            ),
-        },
+        cpu_against_floor("CPU of the same, against the floor's", &ours, &floor),
         Figure {
             name: "the same with all connections renewed, against a floor that opens them"
                 .to_owned(),

@@ -65,8 +65,8 @@ pub struct CachedConnection<C: Connect> {
     retired: Mutex<Vec<Weak<C::Connection>>>,
     // Held while a connection is opened. Runs that waited for it find the connection in `current`, or the failure here.
     opening: tokio::sync::Mutex<Option<FailedAttempt>>,
-    /// The steps of the latest attempt, which are also those of the runs that wait for it.
-    opening_steps: Mutex<Arc<Steps>>,
+    /// Follows the latest attempt. The runs that wait for it follow this, since another of them may make the next attempt meanwhile.
+    opening_steps: Arc<Steps>,
     attempts: AtomicU64,
 }
 
@@ -107,6 +107,8 @@ impl<C: Connect> CachedConnection<C> {
 
     /// The same, if other connections use the same credentials.
     pub fn with_logins(connector: C, reconnect: Reconnect, logins: Arc<LoginBackoff>) -> Self {
+        let opening_steps = Steps::new();
+        opening_steps.begin(step::CONNECT);
         Self {
             connector,
             logins,
@@ -114,7 +116,7 @@ impl<C: Connect> CachedConnection<C> {
             current: Arc::new(Mutex::new(None)),
             retired: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
-            opening_steps: Mutex::default(),
+            opening_steps: Arc::new(opening_steps),
             attempts: AtomicU64::new(0),
         }
     }
@@ -305,7 +307,7 @@ impl<C: Connect> CachedConnection<C> {
         let mut failed = if let Some(free) = free {
             free
         } else {
-            steps.follow(self.opening_steps.lock().clone());
+            steps.follow(self.opening_steps.clone());
             self.opening.lock().await
         };
         if let Some(connection) = usable() {
@@ -333,7 +335,7 @@ impl<C: Connect> CachedConnection<C> {
 
     /// Opens a connection in place of the `old` one, and also returns what was observed meanwhile.
     ///
-    /// If the run `waited` for an attempt that was cancelled, it first stays in the step of that attempt, since both may time out together.
+    /// If the run `waited` for an attempt that was cancelled, it first stays in the step of that attempt, as do the others that wait: all may time out together.
     async fn attempt(
         &self,
         steps: &Steps,
@@ -342,7 +344,6 @@ impl<C: Connect> CachedConnection<C> {
     ) -> Result<(C::Connection, Vec<Observation>), Failure> {
         let own = Arc::new(Steps::new());
         own.begin(step::CONNECT);
-        *self.opening_steps.lock() = own.clone();
         let mut attempt = pin!(async {
             self.wait_for_place(&own, old).await;
             self.connect(&own).await
@@ -352,6 +353,7 @@ impl<C: Connect> CachedConnection<C> {
             steps.observe_again(&observations);
             return result.map(|connection| (connection, observations));
         }
+        self.opening_steps.follow_instead(own.clone());
         steps.follow(own.clone());
         attempt.await.map(|connection| (connection, own.observations()))
     }

@@ -140,6 +140,16 @@ impl Steps {
         self.proceed_with(other, Some(context.into()));
     }
 
+    /// Follows `other` in place of what was followed before, of which nothing is kept.
+    pub(crate) fn follow_instead(&self, other: Arc<Self>) {
+        let mut state = self.state();
+        state.observations.clear();
+        state.durations.clear();
+        state.position = Position::begun(START);
+        drop(state);
+        self.follow(other);
+    }
+
     /// The shared work has the timeout of the latest run that follows it.
     fn proceed_with(&self, steps: Arc<Self>, context: Option<String>) {
         let mut state = self.state();

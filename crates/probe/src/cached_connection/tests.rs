@@ -201,20 +201,31 @@ async fn concurrent_runs_share_a_failure_that_is_not_older_than_they_are() {
 async fn a_run_that_waits_for_the_attempt_of_another_reports_its_step() {
     let cached = cached();
     cached.connector().waits.store(true, Ordering::SeqCst);
-    let steps = [Steps::new(), Steps::new()];
+    let steps = [Steps::new(), Steps::new(), Steps::new()];
+    let current = || steps.each_ref().map(Steps::current);
     let work = |_| async { Ok(()) };
-    let mut second = pin!(cached.run(&steps[1], work));
+    let [mut second, mut third] = [1, 2].map(|run| Box::pin(cached.run(&steps[run], work)));
     {
         let mut first = pin!(cached.run(&steps[0], work));
-        let both = async { tokio::join!(first.as_mut(), second.as_mut()) };
-        assert!(timeout(PERIOD, both).await.is_err());
-        assert_eq!(steps.each_ref().map(Steps::current), ["authenticate", "authenticate"]);
+        let all = async { tokio::join!(first.as_mut(), second.as_mut(), third.as_mut()) };
+        assert!(timeout(PERIOD, all).await.is_err());
+        assert_eq!(current(), ["authenticate"; 3]);
     }
-    // The first run is cancelled, and the second makes an attempt of its own.
-    assert!(timeout(TAKEOVER / 2, second.as_mut()).await.is_err());
-    assert_eq!(steps[1].current(), "authenticate");
-    assert!(timeout(TAKEOVER, second.as_mut()).await.is_err());
-    assert_eq!(steps[1].current(), "connect");
+    // The first run is cancelled, and the second makes an attempt of its own, for which the third waits.
+    let mut others = pin!(async { tokio::join!(second, third) });
+    assert!(timeout(TAKEOVER / 2, others.as_mut()).await.is_err());
+    assert_eq!(current(), ["authenticate"; 3]);
+    assert!(timeout(TAKEOVER, others.as_mut()).await.is_err());
+    assert_eq!(current()[1..], ["connect"; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_for_an_attempt_that_has_not_begun_reports_the_first_step() {
+    let cached = cached();
+    let _holder = cached.opening.try_lock().expect("no attempt is under way");
+    let steps = Steps::new();
+    assert!(timeout(PERIOD, cached.run(&steps, |_| async { Ok(()) })).await.is_err());
+    assert_eq!(steps.current(), "connect");
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use std::array;
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -36,19 +37,67 @@ pub fn check_threads() -> io::Result<()> {
 
 /// Runs `work` to completion on a new runtime, without waiting for tasks that still block their threads at the end.
 pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
-    let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
-    let handle = runtime.handle().clone();
-    let (running, stopped) = mpsc::channel();
+    let activity = Arc::new(Activity::default());
+    let of_workers = activity.clone();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .on_thread_unpark(move || of_workers.worker_unparked())
+        .enable_all()
+        .build()?;
+    let (handle, of_supervisor) = (runtime.handle().clone(), activity.clone());
     thread::Builder::new()
         .name("supervisor".to_owned())
-        .spawn(move || supervise(&handle, &stopped))?;
+        .spawn(move || supervise(&handle, &of_supervisor))?;
     let output = runtime.block_on(work);
-    drop(running);
+    activity.end();
     runtime.shutdown_background();
     Ok(output)
 }
 
-/// Holds all workers but one in reserve while that one keeps up, until the sender of `stopped` is dropped.
+/// What the supervisor waits for while no worker has anything to do.
+#[derive(Default)]
+struct Activity {
+    /// How often a worker was unparked.
+    unparked: AtomicU64,
+    /// Whether the supervisor waits until a worker is unparked.
+    is_awaited: AtomicBool,
+    has_ended: AtomicBool,
+    supervisor: OnceLock<Thread>,
+}
+
+impl Activity {
+    fn worker_unparked(&self) {
+        self.unparked.fetch_add(1, Ordering::SeqCst);
+        self.wake_supervisor();
+    }
+
+    fn end(&self) {
+        self.has_ended.store(true, Ordering::SeqCst);
+        self.wake_supervisor();
+    }
+
+    fn wake_supervisor(&self) {
+        if self.is_awaited.load(Ordering::SeqCst)
+            && let Some(supervisor) = self.supervisor.get()
+        {
+            supervisor.unpark();
+        }
+    }
+
+    /// Waits until more workers have been unparked than `before`, or the runtime ends.
+    fn wait(&self, before: u64) {
+        self.supervisor.get_or_init(thread::current);
+        self.is_awaited.store(true, Ordering::SeqCst);
+        while self.unparked.load(Ordering::SeqCst) == before
+            && !self.has_ended.load(Ordering::SeqCst)
+        {
+            thread::park();
+        }
+        self.is_awaited.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Holds all workers but one in reserve while that one keeps up, until the end of the runtime.
 ///
 /// One worker costs the least, since handing a task from thread to thread takes longer than most of its polls.
 /// The reserve is released if no worker has been parked for an interval.
@@ -56,11 +105,12 @@ pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
 /// One worker waits for I/O and timers on behalf of all.
 /// If a task that it then runs blocks, tokio wakes no parked worker to wait in its place: `Builder::enable_eager_driver_handoff` would, but is unstable in tokio 1.54.
 /// A worker that is woken for an empty task waits for I/O and timers before it is parked again.
-fn supervise(runtime: &Handle, stopped: &Receiver<Infallible>) {
+fn supervise(runtime: &Handle, activity: &Activity) {
     let metrics = runtime.metrics();
     let mut reserve: Vec<Sender<Infallible>> = Vec::with_capacity(WORKERS);
     let mut last_counts = [0; WORKERS];
-    while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+    while !activity.has_ended.load(Ordering::SeqCst) {
+        let unparked = activity.unparked.load(Ordering::SeqCst);
         let counts = array::from_fn(|worker| metrics.worker_park_unpark_count(worker));
         // An odd count means that the worker is parked, or waits for I/O and timers.
         let busy = counts.iter().filter(|count| count.is_multiple_of(2)).count();
@@ -70,8 +120,11 @@ fn supervise(runtime: &Handle, stopped: &Receiver<Infallible>) {
             runtime.spawn(async {});
         } else if busy == reserve.len() && busy < WORKERS - 1 {
             reserve.push(hold_worker(runtime));
+        } else if busy == reserve.len() {
+            activity.wait(unparked);
         }
         last_counts = counts;
+        thread::sleep(INTERVAL);
     }
 }
 

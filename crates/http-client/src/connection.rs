@@ -17,9 +17,9 @@ use tokio::sync::SetOnce;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::MAX_BODY;
 use crate::client::is_repeatable;
 use crate::stream::WatchedStream;
+use crate::{MAX_BODY, TOO_LARGE};
 
 /// The largest head of a response: the size of the read buffer.
 const MAX_HEAD: usize = 64 * 1024;
@@ -143,7 +143,7 @@ fn no_response(error: hyper::Error, repeatable: bool) -> Cause {
 /// The cause when the head of the response was read but its body was not.
 fn incomplete_body(error: Box<dyn Error + Send + Sync>, repeatable: bool) -> Cause {
     if error.is::<LengthLimitError>() {
-        return Cause::msg("the server's answer is too large");
+        return Cause::msg(TOO_LARGE);
     }
     match error.downcast::<hyper::Error>() {
         Ok(error) => no_response(*error, repeatable),
@@ -154,6 +154,9 @@ fn incomplete_body(error: Box<dyn Error + Send + Sync>, repeatable: bool) -> Cau
 fn cause(error: hyper::Error) -> Cause {
     if is_tls_error(&error) {
         return net::cause(error);
+    }
+    if io_error(&error) == Some(io::ErrorKind::FileTooLarge) {
+        return Cause::msg(TOO_LARGE);
     }
     let ended = io_error(&error) == Some(io::ErrorKind::UnexpectedEof);
     if ended || error.is_incomplete_message() || error.is_canceled() || error.is_closed() {

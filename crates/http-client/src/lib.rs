@@ -10,3 +10,6 @@ mod stream;
 
 pub use client::{Client, MAX_BODY, Repeatable};
 pub use secret_header::secret_header;
+
+/// The cause of a failure when the server sends more than an answer may have.
+const TOO_LARGE: &str = "the server's answer is too large";

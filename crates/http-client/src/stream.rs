@@ -1,4 +1,4 @@
-//! A stream that records when the server last sent something.
+//! A stream that records when the server last sent something, and limits how much it sends.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,16 +7,23 @@ use std::task::{Context, Poll, ready};
 use probe::LastReceived;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::{MAX_BODY, TOO_LARGE};
+
+/// The most bytes of an answer: its head, a body in chunks of a few bytes, and interim responses, of which hyper reads any number.
+const MAX_ANSWER: usize = 2 * MAX_BODY;
+
 /// A connection to a server, with the time of its last byte.
 pub(crate) struct WatchedStream {
     inner: net::Stream,
     last_received: LastReceived,
+    /// The number of bytes since something was last sent to the server.
+    received: usize,
 }
 
 impl WatchedStream {
     pub(crate) fn new(inner: net::Stream) -> (Self, LastReceived) {
         let last_received = LastReceived::new();
-        (Self { inner, last_received: last_received.clone() }, last_received)
+        (Self { inner, last_received: last_received.clone(), received: 0 }, last_received)
     }
 }
 
@@ -29,8 +36,13 @@ impl AsyncRead for WatchedStream {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         // The end of the stream is no byte.
-        if buffer.filled().len() > before {
+        let received = buffer.filled().len() - before;
+        if received > 0 {
             self.last_received.update();
+        }
+        self.received += received;
+        if self.received > MAX_ANSWER {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::FileTooLarge, TOO_LARGE)));
         }
         Poll::Ready(Ok(()))
     }
@@ -42,6 +54,7 @@ impl AsyncWrite for WatchedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.received = 0;
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }
 
@@ -58,6 +71,7 @@ impl AsyncWrite for WatchedStream {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.received = 0;
         Pin::new(&mut self.inner).poll_write_vectored(context, buffers)
     }
 

@@ -4,6 +4,7 @@
 
 mod peer;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -239,22 +240,34 @@ async fn a_truncated_response_is_a_failure() {
     );
 }
 
-#[tokio::test]
-async fn an_endless_response_is_a_failure() {
-    let peer = Peer::start(|_, mut peer| async move {
+/// The line of a request whose answer begins with `head` and repeats `part` without end, with the address of the server.
+async fn failure_of_endless(head: &'static str, part: &'static [u8]) -> (String, SocketAddr) {
+    let peer = Peer::start(move |_, mut peer| async move {
         peer.request().await;
-        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-        let chunk = [b"1000\r\n".as_slice(), &[b'x'; 0x1000], b"\r\n"].concat();
-        let mut is_open = peer.respond(head).await;
+        let many = part.repeat(0x1000 / part.len());
+        let mut is_open = peer.respond(head.as_bytes()).await;
         while is_open {
-            is_open = peer.respond(&chunk).await;
+            is_open = peer.respond(&many).await;
         }
     })
     .await;
     let client = client(peer.address);
     let line = timeout(Duration::from_secs(30), failure(&client, Method::GET));
-    let expected = format!("request: the server's answer is too large ({})", peer.address);
-    assert_eq!(line.await.expect("an end"), expected);
+    (line.await.expect("an end"), peer.address)
+}
+
+#[tokio::test]
+async fn an_endless_response_is_a_failure() {
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (head, part) in [
+        (chunked, b"10\r\n0123456789abcdef\r\n".as_slice()),
+        (chunked, b"1\r\nx\r\n"),
+        ("", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ("", b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n"),
+    ] {
+        let (line, server) = failure_of_endless(head, part).await;
+        assert_eq!(line, format!("request: the server's answer is too large ({server})"));
+    }
 }
 
 #[tokio::test]

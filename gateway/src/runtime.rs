@@ -18,6 +18,9 @@ const WORKERS: usize = 8;
 /// How often the workers are examined. A task that blocks delays the others by at most two intervals.
 const INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long an idle thread for blocking work exists. Such work is done about once a second, by all idle threads in turn, so that tokio's 10 s would keep ten of them.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
 /// More threads than a start needs: the workers, and those of the supervisor, the log, the admin listener and the reading of files.
 const START_THREADS: usize = WORKERS + 8;
 
@@ -41,6 +44,7 @@ pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
     let of_workers = activity.clone();
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKERS)
+        .thread_keep_alive(KEEP_ALIVE)
         .on_thread_unpark(move || of_workers.worker_unparked())
         .enable_all()
         .build()?;
@@ -107,7 +111,8 @@ impl Activity {
 /// A worker that is woken for an empty task waits for I/O and timers before it is parked again.
 fn supervise(runtime: &Handle, activity: &Activity) {
     let metrics = runtime.metrics();
-    let mut reserve: Vec<Sender<Infallible>> = Vec::with_capacity(WORKERS);
+    // A worker that never runs a check keeps a small stack.
+    let mut reserve: Vec<_> = (1..WORKERS).map(|_| hold_worker(runtime)).collect();
     let mut last_counts = [0; WORKERS];
     while !activity.has_ended.load(Ordering::SeqCst) {
         let unparked = activity.unparked.load(Ordering::SeqCst);

@@ -68,13 +68,17 @@ fn lines(check: &ProbedCheck<'_>, style: Style) -> Vec<TableRow> {
         is_working: check.result.is_working(),
     };
     let is_working = line.is_working;
+    let durations = &check.state.durations;
+    // While a check runs on after a timeout, the time of its result is that of the report, which does not wait for it again.
+    let is_earlier = durations.iter().any(|(_, time)| *time > check.result.response_time);
+    let note = if is_earlier { " (of the last complete run)" } else { "" };
     let step = |(step, time): &(&'static str, Duration)| TableRow {
         cells: [String::new(), String::new(), seconds(*time)],
-        last: format!("  {step}"),
+        last: format!("  {step}{note}"),
         color: "2",
         is_working,
     };
-    let steps = check.state.durations.iter().map(step);
+    let steps = durations.iter().map(step);
     let steps: Vec<_> = if style.verbose { steps.collect() } else { Vec::new() };
     std::iter::once(line).chain(steps).collect()
 }

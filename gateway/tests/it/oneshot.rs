@@ -280,6 +280,24 @@ fn a_run_waits_until_every_selected_check_works() {
 }
 
 #[test]
+fn steps_that_took_longer_than_the_report_are_those_of_the_last_complete_run() {
+    // The kernel accepts connections, and nothing answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = format!("{FILE}timeout = \"500ms\"\noverdue_wait = \"1ms\"\n");
+    let file = file(silent.local_addr().unwrap().port()).replace(FILE, &settings);
+    let folder = folder(&[("tests.toml", &file)]);
+    let arguments = ["--watch=1s", "--verbose", "--only", "redis"];
+    let (mut run, out, _errors) = start(folder.path(), &arguments);
+    let mut lines = out.map(|line| line.unwrap());
+    for expected in ["    handshake", "    handshake (of the last complete run)"] {
+        let table: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        assert!(table.last().unwrap().ends_with(expected), "{table:?}");
+    }
+    kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
+    run.wait().unwrap();
+}
+
+#[test]
 fn a_watch_ends_when_its_output_is_closed() {
     let folder = folder(&[("tests.toml", &file(1))]);
     let (mut run, mut out, mut errors) =

@@ -142,9 +142,14 @@ impl History {
             MAX_RESULTS,
         );
         history.day.add(is_failing, now);
+        // The step in which the run ended counts on until its task is noticed to have ended.
+        let last = outcome.failed_step.or(steps.last().map(|(step, _)| *step));
         history.steps = array::from_fn(|at| {
-            let (step, duration) = steps.get(at)?;
-            Some((StepId::of(step), microseconds(*duration)))
+            let (step, mut duration) = *steps.get(at)?;
+            if Some(step) == last {
+                duration = duration.min(outcome.response_time);
+            }
+            Some((StepId::of(step), microseconds(duration)))
         });
         transition
     }
@@ -389,6 +394,23 @@ pub(crate) mod tests {
         assert!(short.len() <= MAX_LINE && short.len() > MAX_LINE - 8, "{short}");
         assert!(short.starts_with("query: ö") && short.ends_with("ö (db:5432)"), "{short}");
         assert_eq!(shorten("query: no (db:5432)"), "query: no (db:5432)");
+    }
+
+    #[test]
+    fn the_step_in_which_a_run_ended_takes_no_longer_than_the_run() {
+        let ms = Duration::from_millis;
+        for (failure, steps, expected) in [
+            (Some("no"), [("connect", ms(1)), ("ask", ms(3))], [1, 2]),
+            (Some("no"), [("ask", ms(3)), ("connect", ms(1))], [2, 1]),
+            (None, [("connect", ms(1)), ("write", ms(3))], [1, 2]),
+            (None, [("wait for a turn", ms(9)), ("write", ms(1))], [9, 1]),
+        ] {
+            let mut history = None;
+            History::add(&mut history, &outcome(failure), &steps, Moment::at(1));
+            let history = history.expect("a result");
+            let durations: Vec<_> = history.steps().map(|(_, duration)| duration).collect();
+            assert_eq!(durations, expected.map(ms), "{steps:?}");
+        }
     }
 
     #[test]

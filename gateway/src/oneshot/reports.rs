@@ -153,6 +153,17 @@ impl Reports {
     }
 }
 
+impl Meaning {
+    /// What precedes the status of a failure that is not critical.
+    pub(super) fn prefix(self) -> &'static str {
+        match self {
+            Self::Working | Self::Critical => "",
+            Self::Warning => "warning: ",
+            Self::Maintenance => "in maintenance: ",
+        }
+    }
+}
+
 impl ProbedCheck<'_> {
     /// Its name, after that of its namespace if there are several.
     pub(super) fn name(&self) -> String {

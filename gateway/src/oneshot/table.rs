@@ -59,7 +59,7 @@ fn lines(check: &ProbedCheck<'_>, style: Style) -> Vec<TableRow> {
             escape(&check.state.name),
             seconds(check.result.response_time),
         ],
-        last: escape(&check.result.status),
+        last: escape(&(check.meaning().prefix().to_owned() + &check.result.status)),
         color: match check.meaning() {
             Meaning::Working => "32",
             Meaning::Maintenance | Meaning::Warning => "33",

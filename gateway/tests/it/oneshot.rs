@@ -159,6 +159,19 @@ fn file_with_failures(port: u16) -> String {
 const REFUSED: &str = "connect: connection refused (127.0.0.1:1)";
 
 #[test]
+fn the_table_names_warnings_and_maintenance() {
+    let redis = Redis::start(&[]).unwrap();
+    let folder = folder(&[("tests.toml", &file_with_failures(redis.port()))]);
+    let table = printed(folder.path(), &["--color", "never"], 1);
+    let time = Regex::new(r" \d\.\d{6}  ").unwrap();
+    let statuses: Vec<_> =
+        table.lines().skip(1).map(|line| time.splitn(line, 2).nth(1).unwrap()).collect();
+    let expected =
+        ["working", REFUSED, &format!("warning: {REFUSED}"), &format!("in maintenance: {REFUSED}")];
+    assert_eq!(statuses, expected);
+}
+
+#[test]
 fn the_format_of_nagios_distinguishes_warnings_and_maintenance_from_critical_failures() {
     let redis = Redis::start(&[]).unwrap();
     let folder = folder(&[("tests.toml", &file_with_failures(redis.port()))]);

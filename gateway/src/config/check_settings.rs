@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use probe::config::{Fields, FromNode, Node, ValueError};
+use probe::config::{Fields, FromNode, Node, Value, ValueError};
 
 /// The shortest interval, so that a mistake does not run a check continuously.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
@@ -84,9 +84,15 @@ impl Severity {
 
 impl FromNode for Severity {
     fn from_node(node: &Node) -> Result<Self, ValueError> {
-        let word = String::from_node(node)?;
-        let found = Self::WORDS.into_iter().find(|severity| severity.as_str() == word);
-        found.ok_or_else(|| "expected `critical` or `warning`".to_owned().into())
+        const EXPECTED: &str = "`critical` or `warning`";
+        match &node.value {
+            Value::String(word) => Self::WORDS
+                .into_iter()
+                .find(|severity| severity.as_str() == word)
+                .ok_or_else(|| format!("expected {EXPECTED}").into()),
+            Value::Unknown(failure) => Err(ValueError::Unknown(failure.clone())),
+            other => Err(ValueError::expected(EXPECTED, other)),
+        }
     }
 }
 

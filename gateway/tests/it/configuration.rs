@@ -244,6 +244,10 @@ fn an_unknown_severity_is_an_error() {
         &format!("{GOOD}{redis}severity = \"fatal\"\n"),
         &["production.toml:5: redis.severity: expected `critical` or `warning`"],
     );
+    check(
+        &format!("{GOOD}{redis}severity = 1\n"),
+        &["production.toml:5: redis.severity: expected `critical` or `warning`, found an integer"],
+    );
     let group = "[cache]\nseverity = \"warning\"\na = \"redis://h\"\nb = \"redis://h\"\n\
                  [cache.checks.b]\nseverity = \"critical\"\n";
     let configuration = read(&format!("{GOOD}{group}{redis}")).expect("the file is valid");

@@ -80,6 +80,14 @@ mod tests {
             "its section links to that"
         );
         assert_eq!(meaning("cache", "no such step"), None);
+        for (kind, step) in [
+            ("celery", "select"),
+            ("celery", "virtual host"),
+            ("history", "list"),
+            ("cloud_front", "request"),
+        ] {
+            assert!(meaning(kind, step).is_some(), "{step} of a client that {kind} uses");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gateway::config::REPORT_ORDER;
 use gateway::kinds::KINDS;
 use gateway::metrics::{Family, families};
 use regex_lite::Regex;
@@ -31,7 +32,7 @@ fn every_component_and_every_alert_has_a_section_in_the_runbook() {
     let rules = fs::read_to_string(stack::workspace().join(RULES)).unwrap();
     let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
     let kinds = KINDS.iter().map(|kind| kind.name);
-    for name in alerts.clone().chain(kinds) {
+    for name in alerts.clone().chain(kinds).chain(REPORT_ORDER.iter().copied()) {
         assert!(page.mentions(&format!("### `{name}`")), "docs/runbook.md has no section `{name}`");
     }
     assert_eq!(rules.matches("runbook_url:").count(), alerts.count());

@@ -12,6 +12,9 @@ const LIGHT: View = View { width: 1400, dark: false, scripts: true, media: "scre
 const DARK: View = View { dark: true, ..LIGHT };
 const NARROW: View = View { width: 320, ..DARK };
 
+/// The name of a check that is wider than the screen of a phone.
+const LONG: &str = "sessions_of_the_shop_that_the_application_works_without";
+
 /// A Redis with three checks, and one that always fails, so that the page is polled every second.
 fn file(redis: &Redis) -> String {
     let port = redis.port();
@@ -19,7 +22,7 @@ fn file(redis: &Redis) -> String {
         "{FILE}timeout = \"1s\"\n\
          [redis]\nurl = \"redis://127.0.0.1:{port}\"\n\
          [cache]\ndata = \"redis://127.0.0.1:{port}/1\"\npages = \"redis://127.0.0.1:{port}/2\"\n\
-         [redis2]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:1\"\nseverity = \"warning\"\n"
+         [{LONG}]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:1\"\nseverity = \"warning\"\n"
     )
 }
 
@@ -84,7 +87,7 @@ fn a_browser_shows_failures_at_once_and_every_reader_can_use_the_page() {
     let plain = View { scripts: false, ..LIGHT };
     let without = browser.open(&format!("{address}?state=failing&refresh=5"), plain).unwrap();
     let listed = "[...document.querySelectorAll('tbody tr')].map(it => it.id).join()";
-    assert_eq!(browser.evaluate(&without, listed).unwrap(), "check-redis2");
+    assert_eq!(browser.evaluate(&without, listed).unwrap(), format!("check-{LONG}"));
     let link = "document.querySelector('noscript a').href";
     let link = browser.evaluate(&without, link).unwrap();
     assert!(text(&link).ends_with("?state=failing"), "{link}");

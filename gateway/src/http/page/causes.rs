@@ -8,12 +8,12 @@ use super::view::{Row, View};
 pub(super) fn causes(view: &View<'_>) -> Markup {
     html! {
         @for rows in groups(view) {
-            @let (mark, _, class) = rows[0].rank.mark();
+            @let (mark, word, class) = rows[0].rank.mark();
             section .cause .(class) {
                 h2 {
                     span aria-hidden="true" { (mark) " " }
                     @match rows.len() {
-                        1 => { (rows[0].name) " is not working" },
+                        1 => { (rows[0].name) " is " (word) },
                         count => { "One cause for " (count) " checks" },
                     }
                     @if let Some(since) = rows.iter().filter_map(|row| row.since()).min() {

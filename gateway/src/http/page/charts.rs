@@ -19,7 +19,8 @@ pub(super) fn strip(history: &History) -> Markup {
     let (count, empty) = (results.len(), MAX_RESULTS - results.len());
     let failed = results.clone().filter(|result| result.is_failure()).count();
     let bars = results.map(|result| if result.is_failure() { HEIGHT } else { LOW });
-    let title = format!("{count} results, {failed} of them failed");
+    let count = probe::count(count as u64, "result", "results");
+    let title = format!("{count}, {failed} of them failed");
     bars_chart(&title, MAX_RESULTS, empty, bars)
 }
 
@@ -70,7 +71,8 @@ pub(super) fn sparkline(history: &History) -> Markup {
     let longest = results.clone().map(PastResult::duration).max().unwrap_or_default();
     let scale = longest.as_secs_f64().max(f64::MIN_POSITIVE);
     let mut points = String::new();
-    for (at, result) in results.enumerate() {
+    // The last one is repeated at the edge, so that a single result is a line as well.
+    for (at, result) in results.clone().chain(results.last()).enumerate() {
         let (x, share) = ((empty + at) * BAR, result.duration().as_secs_f64() / scale);
         let y = f64::from(HEIGHT) - share * f64::from(HEIGHT - 2) - 1.0;
         let _infallible = write!(points, "{x},{y:.0} ");

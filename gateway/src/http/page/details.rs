@@ -92,7 +92,10 @@ fn observed(observation: &Observation, now: Moment) -> (String, Markup) {
             let at = Duration::try_from_secs_f64(value).unwrap_or_default();
             time(SystemTime::UNIX_EPOCH + at, now)
         }
-        Some("_seconds") => html! { (value) (NBSP) "s" },
+        Some("_seconds") => {
+            let took = Duration::try_from_secs_f64(value).unwrap_or_default();
+            html! { (duration(took)) }
+        }
         Some(_) => html! { (value) (NBSP) "bytes" },
         None => html! { (value) },
     };

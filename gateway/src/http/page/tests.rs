@@ -99,6 +99,9 @@ fn warnings_and_maintenance_come_after_critical_failures_and_have_their_own_icon
     let order = ["c", "a", "b"].map(|name| position(&page, &format!("id=\"check-{name}\"")));
     assert!(order.is_sorted(), "{page}");
     position(&page, "01:00:00</time>: b.");
+    let other = check("d", &[(10, Some("read: no (redis:6379)"))]);
+    let warning_of_its_own = CheckOverview { severity: Severity::Warning, ..other };
+    position(&page_of(&overview(vec![warning_of_its_own]), ""), "d is not working (warning)");
     let page = page_of(&overview(vec![warning, maintenance]), "");
     position(&page, "<title>! 2 of 2 not working");
     position(&page, "No critical check fails");
@@ -118,15 +121,18 @@ fn the_details_of_a_check_name_steps_settings_observations_and_what_to_try() {
     check.observations = vec![
         Observation::QueueMessages("high".into(), 3),
         Observation::CertificateExpiry(SystemTime::UNIX_EPOCH),
+        Observation::HistoryStage("arrive", Duration::from_micros(107_381)),
     ];
     let page = page_of(&overview(vec![check]), "");
     for text in [
         "<span class=\"step\">connect 0.4\u{a0}ms</span>, <span class=\"step\">ask 1.0\u{a0}ms</span>",
         "every 30\u{a0}s",
         "<dt>queue messages of high</dt><dd>3</dd>",
+        "<dt>history stage of arrive</dt><dd>107\u{a0}ms</dd>",
         "<dt>certificate expiry</dt><dd><time datetime=\"1970-01-01T00:00:00Z\">",
         "Try first: the server's process and port",
-        "1 results, 1 of them failed",
+        "<title>1 result, 1 of them failed</title>",
+        "<polyline points=\"236,1 240,1\">",
     ] {
         position(&page, text);
     }

@@ -68,6 +68,18 @@ impl Gateway {
         Ok(())
     }
 
+    /// Lets it run for this time; it is an error if it exits before, or is interrupted.
+    pub(crate) fn run_for(&mut self, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            if !self.is_running()? {
+                return Err(Error::new("interrupted"));
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        Ok(())
+    }
+
     fn wait_until_it_listens(&mut self) -> Result<()> {
         while TcpStream::connect(self.listen).is_err() {
             if !self.is_running()? {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use stack::chromium::{Chromium, View};
@@ -39,13 +38,13 @@ pub(crate) fn run() -> Result<()> {
     let free_address =
         || Ok::<_, Error>(SocketAddr::from((Ipv4Addr::LOCALHOST, stack::free_port()?)));
     let listen = free_address()?;
-    let gateway = Gateway::start(&config, listen, free_address()?)?;
+    let mut gateway = Gateway::start(&config, listen, free_address()?)?;
     let path = format!("/api/health/{}/", stack::access_token()?);
     gateway.get(&path)?;
     eprintln!("the checks run for {RUNNING:?}");
-    thread::sleep(RUNNING);
+    gateway.run_for(RUNNING)?;
     redis.server.stop();
-    thread::sleep(FAILING);
+    gateway.run_for(FAILING)?;
     let mut browser = Chromium::start()?;
     let images = stack::workspace().join("docs/images");
     for (name, view) in PICTURES {

@@ -168,15 +168,26 @@ impl CheckSettings {
         if self.interval < MIN_INTERVAL && own.interval {
             fields.error("interval", "expected an interval of at least `1s`, or `0s` for none");
         } else if self.interval < self.limits.max_age {
+            let (interval, max_age) = (in_file(self.interval), in_file(self.limits.max_age));
             if own.interval {
-                let message = "expected an interval that is at least as long as `max_age`";
+                let message =
+                    format!("expected at least `{max_age}`, the `max_age` that applies here");
                 fields.error("interval", message);
             } else if own.max_age {
-                let message =
-                    "expected at most the `interval` of this check, or a longer `interval` here";
+                let message = format!(
+                    "expected at most `{interval}`, the `interval` that applies here, or a longer `interval` beside it"
+                );
                 fields.error("max_age", message);
             }
         }
+    }
+}
+
+/// A duration as it is written in a file.
+fn in_file(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
     }
 }
 

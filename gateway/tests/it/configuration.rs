@@ -175,7 +175,7 @@ region = "eu-central-1"
 #[test]
 fn an_interval_shorter_than_max_age_is_an_error_where_either_is_set() {
     let redis = "[redis]\nurl = \"redis://h\"\n";
-    let too_short = "interval: expected an interval that is at least as long as `max_age`";
+    let too_short = "interval: expected at least `10s`, the `max_age` that applies here";
     check(
         &format!("{GOOD}max_age = \"10s\"\ninterval = \"5s\"\n{redis}"),
         &[&format!("production.toml:4: {too_short}")],
@@ -185,9 +185,9 @@ fn an_interval_shorter_than_max_age_is_an_error_where_either_is_set() {
         &[&format!("production.toml:6: redis.{too_short}")],
     );
     check(
-        &format!("{GOOD}interval = \"5s\"\n{redis}max_age = \"10s\"\n"),
+        &format!("{GOOD}interval = \"1500ms\"\n{redis}max_age = \"10s\"\n"),
         &[
-            "production.toml:6: redis.max_age: expected at most the `interval` of this check, or a longer `interval` here",
+            "production.toml:6: redis.max_age: expected at most `1500ms`, the `interval` that applies here, or a longer `interval` beside it",
         ],
     );
     check(

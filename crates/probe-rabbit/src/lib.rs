@@ -98,7 +98,7 @@ impl Check for RabbitCheck {
             if self.queues.is_empty() {
                 return Ok(());
             }
-            let infos = self.infos(steps).await?;
+            let infos = Box::pin(self.infos(steps)).await?;
             let names: Vec<_> = self.queues.iter().map(Queue::name).collect();
             let depths = steps.run("queues", connection.depths(&names)).await?;
             queues::observe(steps, &self.queues, &depths, &infos);

@@ -162,15 +162,19 @@ impl<C: Connect> CachedConnection<C> {
         F: Future<Output = Result<T, Failure>> + Send,
     {
         let (connection, fresh) = self.open(steps, None).await?;
+        // Boxed are those parts that are large and rarely needed, so that the future of a usual run is small.
         let (result, fresh) = if hedged && !fresh {
             self.use_hedged(connection, steps, &work).await
         } else {
-            (self.use_once(connection, &work).await, fresh)
+            (Box::pin(self.use_once(connection, &work)).await, fresh)
         };
         match result {
             Err(failure) if failure.cause().is_connection_lost() && !fresh => {
-                let (connection, _) = self.open(steps, None).await?;
-                self.use_once(connection, &work).await
+                let again = async {
+                    let (connection, _) = self.open(steps, None).await?;
+                    self.use_once(connection, &work).await
+                };
+                Box::pin(again).await
             }
             decided => decided,
         }
@@ -203,7 +207,6 @@ impl<C: Connect> CachedConnection<C> {
 
     async fn connect(&self, steps: &Steps) -> Result<C::Connection, Failure> {
         steps.begin(step::CONNECT);
-        // Boxed, because it is large and rarely needed.
         Box::pin(self.logins.attempt(self.connector.connect(steps))).await
     }
 
@@ -297,10 +300,26 @@ impl<C: Connect> CachedConnection<C> {
         steps: &Steps,
         silent: Option<&Weak<C::Connection>>,
     ) -> Result<(Arc<C::Connection>, bool), Failure> {
-        let usable = || self.current(steps).filter(|current| !is_same(current, silent));
-        if let Some(connection) = usable() {
-            return Ok((connection, false));
+        match self.usable(steps, silent) {
+            Some(connection) => Ok((connection, false)),
+            None => Box::pin(self.open_new(steps, silent)).await,
         }
+    }
+
+    fn usable(
+        &self,
+        steps: &Steps,
+        silent: Option<&Weak<C::Connection>>,
+    ) -> Option<Arc<C::Connection>> {
+        self.current(steps).filter(|current| !is_same(current, silent))
+    }
+
+    /// A new connection, or the one that another run opens meanwhile.
+    async fn open_new(
+        &self,
+        steps: &Steps,
+        silent: Option<&Weak<C::Connection>>,
+    ) -> Result<(Arc<C::Connection>, bool), Failure> {
         let attempts_before = self.attempts.load(Ordering::SeqCst);
         let free = self.opening.try_lock().ok();
         let waited = free.is_none();
@@ -310,7 +329,7 @@ impl<C: Connect> CachedConnection<C> {
             steps.follow(self.opening_steps.clone());
             self.opening.lock().await
         };
-        if let Some(connection) = usable() {
+        if let Some(connection) = self.usable(steps, silent) {
             return Ok((connection, false));
         }
         // The failure of an attempt that began after this run did is current; an older one may be outdated.

@@ -327,15 +327,19 @@ impl CachedCheck {
         shared: Option<(Arc<SharedCheck>, Arc<Demand>)>,
     ) {
         let Some((share, demand)) = shared else {
-            return self.run(run, steps, cancelled, publish, None).await;
+            return self.run_check(run, steps, cancelled, publish, None).await;
         };
-        match self.take_turn(&share, &demand, &steps).await {
-            Turn::Taken(outcome) => {
-                self.state.lock().forget(&run);
-                publish.send_replace(Some(outcome));
+        // Boxed, because it is large and most checks are not shared.
+        Box::pin(async {
+            match self.take_turn(&share, &demand, &steps).await {
+                Turn::Taken(outcome) => {
+                    self.state.lock().forget(&run);
+                    publish.send_replace(Some(outcome));
+                }
+                Turn::Run(lease) => self.run_leased(run, steps, cancelled, publish, lease).await,
             }
-            Turn::Run(lease) => self.run(run, steps, cancelled, publish, lease).await,
-        }
+        })
+        .await;
     }
 
     /// Waits for the result of another replica, or until this one has to run the check: because it has the lease, because the store is unavailable, or because the others take too long.
@@ -391,16 +395,16 @@ impl CachedCheck {
         is_new.then(|| last.clone())
     }
 
-    /// Runs the check once a permit is available, and publishes its outcome, with the `lease` to the other replicas as well.
-    async fn run(
-        self: Arc<Self>,
+    /// Runs the check, and publishes its outcome to the other replicas as well, if there is a `lease`.
+    async fn run_leased(
+        &self,
         run: Weak<Run>,
         steps: Arc<Steps>,
         cancelled: CancellationToken,
         publish: watch::Sender<Option<Outcome>>,
         lease: Option<Lease>,
     ) {
-        let work = self.clone().run_check(run, steps, cancelled, publish, lease.as_ref());
+        let work = self.run_check(run, steps, cancelled, publish, lease.as_ref());
         let Some(lease) = &lease else { return work.await };
         let mut work = pin!(work);
         tokio::select! {
@@ -409,8 +413,9 @@ impl CachedCheck {
         }
     }
 
+    /// Runs the check once a permit is available, and publishes its outcome.
     async fn run_check(
-        self: Arc<Self>,
+        &self,
         run: Weak<Run>,
         steps: Arc<Steps>,
         cancelled: CancellationToken,
@@ -433,7 +438,8 @@ impl CachedCheck {
                 drop(permit.take());
             }
             if let Some(lease) = lease {
-                lease.publish(&outcome, &steps.durations(), &steps.observations()).await;
+                let (durations, observations) = (steps.durations(), steps.observations());
+                Box::pin(lease.publish(&outcome, &durations, &observations)).await;
             }
         }
         if let Some(outcome) = handle.blocked().await {

@@ -15,10 +15,10 @@ use tokio::runtime::{Builder, Handle};
 /// One more than the number of tasks that may block at the same time without stopping the others.
 const WORKERS: usize = 8;
 
-/// How often the workers are examined. A task that blocks delays the others by at most two intervals.
+/// How often the workers are examined while one that is not in reserve is active. A task that blocks delays the others by at most two intervals.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long an idle thread for blocking work exists. Such work is done about once a second, by all idle threads in turn, so that tokio's 10 s would keep ten of them.
+/// How long an idle thread for blocking work exists. Such work is done about once a second, and idle threads take it in turn: with tokio's default of 10 s, ten of them would stay alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 /// More threads than a start needs: the workers, and those of the supervisor, the log, the admin listener and the reading of files.
@@ -52,13 +52,24 @@ pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
     thread::Builder::new()
         .name("supervisor".to_owned())
         .spawn(move || supervise(&handle, &of_supervisor))?;
+    // Dropped before the runtime, even if `work` panics: the runtime would wait for the workers in reserve.
+    let supervised = EndOnDrop(activity);
     let output = runtime.block_on(work);
-    activity.end();
+    drop(supervised);
     runtime.shutdown_background();
     Ok(output)
 }
 
-/// What the supervisor waits for while no worker has anything to do.
+/// Ends the supervisor when it is dropped.
+struct EndOnDrop(Arc<Activity>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// What the supervisor waits for while no worker but those in reserve is active.
 #[derive(Default)]
 struct Activity {
     /// How often a worker was unparked.
@@ -115,6 +126,7 @@ fn supervise(runtime: &Handle, activity: &Activity) {
     let mut reserve: Vec<_> = (1..WORKERS).map(|_| hold_worker(runtime)).collect();
     let mut last_counts = [0; WORKERS];
     while !activity.has_ended.load(Ordering::SeqCst) {
+        thread::sleep(INTERVAL);
         let unparked = activity.unparked.load(Ordering::SeqCst);
         let counts = array::from_fn(|worker| metrics.worker_park_unpark_count(worker));
         // An odd count means that the worker is parked, or waits for I/O and timers.
@@ -129,7 +141,6 @@ fn supervise(runtime: &Handle, activity: &Activity) {
             activity.wait(unparked);
         }
         last_counts = counts;
-        thread::sleep(INTERVAL);
     }
 }
 
@@ -146,6 +157,7 @@ fn hold_worker(runtime: &Handle) -> Sender<Infallible> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{catch_unwind, resume_unwind};
     use std::time::Instant;
 
     use tokio::task::JoinHandle;
@@ -206,6 +218,13 @@ mod tests {
     fn the_reserve_is_released_while_all_workers_but_one_are_blocked() {
         // By then all workers but one are in reserve.
         assert_timers_fire_beside_blocked_workers(INTERVAL * 20);
+    }
+
+    #[test]
+    fn a_panic_ends_the_runtime() {
+        let panicking = async { resume_unwind(Box::new("a panic")) };
+        let ended = catch_unwind(|| run::<_>(panicking).map(|never: ()| never));
+        assert!(ended.is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A stream that records when the server last sent something, and limits how much it sends.
+//! A stream that records when the server last sent something, and limits the size of an answer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{MAX_BODY, TOO_LARGE};
 
-/// The most bytes of an answer: its head, a body in chunks of a few bytes, and interim responses, of which hyper reads any number.
+/// The most bytes that a server may send for one request: interim responses, of which hyper reads any number, the head, and the body with the overhead of its chunks.
 const MAX_ANSWER: usize = 2 * MAX_BODY;
 
 /// A connection to a server, with the time of its last byte.
@@ -54,8 +54,9 @@ impl AsyncWrite for WatchedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
         self.received = 0;
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -71,8 +72,9 @@ impl AsyncWrite for WatchedStream {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, buffers))?;
         self.received = 0;
-        Pin::new(&mut self.inner).poll_write_vectored(context, buffers)
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

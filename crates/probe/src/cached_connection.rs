@@ -65,7 +65,7 @@ pub struct CachedConnection<C: Connect> {
     retired: Mutex<Vec<Weak<C::Connection>>>,
     // Held while a connection is opened. Runs that waited for it find the connection in `current`, or the failure here.
     opening: tokio::sync::Mutex<Option<FailedAttempt>>,
-    /// Follows the latest attempt. The runs that wait for it follow this, since another of them may make the next attempt meanwhile.
+    /// The step of the latest attempt. Runs that wait follow this and not one attempt: if that is cancelled, one of them makes the next.
     opening_steps: Arc<Steps>,
     attempts: AtomicU64,
 }
@@ -162,7 +162,7 @@ impl<C: Connect> CachedConnection<C> {
         F: Future<Output = Result<T, Failure>> + Send,
     {
         let (connection, fresh) = self.open(steps, None).await?;
-        // Boxed are those parts that are large and rarely needed, so that the future of a usual run is small.
+        // Parts that a hedged run on an open connection does not need are boxed, so that its future is small.
         let (result, fresh) = if hedged && !fresh {
             self.use_hedged(connection, steps, &work).await
         } else {
@@ -354,7 +354,7 @@ impl<C: Connect> CachedConnection<C> {
 
     /// Opens a connection in place of the `old` one, and also returns what was observed meanwhile.
     ///
-    /// If the run `waited` for an attempt that was cancelled, it first stays in the step of that attempt, as do the others that wait: all may time out together.
+    /// If the run `waited` for an attempt that was cancelled, it first stays in the step of that attempt, as do the other runs that wait: all of them may time out at the same time.
     async fn attempt(
         &self,
         steps: &Steps,
@@ -372,8 +372,8 @@ impl<C: Connect> CachedConnection<C> {
             steps.observe_again(&observations);
             return result.map(|connection| (connection, observations));
         }
-        self.opening_steps.follow_instead(own.clone());
         steps.follow(own.clone());
+        self.opening_steps.follow_instead(own.clone());
         attempt.await.map(|connection| (connection, own.observations()))
     }
 

@@ -140,14 +140,13 @@ impl Steps {
         self.proceed_with(other, Some(context.into()));
     }
 
-    /// Follows `other` in place of what was followed before, of which nothing is kept.
+    /// Follows `other` from now on, and forgets what was followed before.
     pub(crate) fn follow_instead(&self, other: Arc<Self>) {
         let mut state = self.state();
         state.observations.clear();
         state.durations.clear();
-        state.position = Position::begun(START);
-        drop(state);
-        self.follow(other);
+        state.since = Instant::now();
+        state.position = Position::Following { steps: other, context: None };
     }
 
     /// The shared work has the timeout of the latest run that follows it.
@@ -313,6 +312,21 @@ mod tests {
         steps.begin("ping");
         other.observe(consumers(2));
         assert_eq!(steps.observations(), [consumers(1)]);
+    }
+
+    #[test]
+    fn steps_that_follow_others_instead_forget_what_they_followed() {
+        let (steps, latest) = (Steps::new(), Arc::new(Steps::new()));
+        steps.follow(latest.clone());
+        for step in ["connect", "tls"] {
+            let other = Arc::new(Steps::new());
+            other.begin(step);
+            latest.follow_instead(other.clone());
+            assert_eq!((steps.current(), latest.observations()), (step, Vec::new()));
+            other.observe(Observation::QueueConsumers(step.into(), 1));
+            assert_eq!(latest.observations().len(), 1);
+        }
+        assert_eq!(steps.observations(), [Observation::QueueConsumers("tls".into(), 1)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::reports::{Meaning, ProbedCheck, Reports};
 use super::terminal::{Screen, Style, escape};
 use crate::http::seconds;
+use crate::runner::WAITS;
 
 const BOLD: &str = "1";
 
@@ -70,7 +71,10 @@ fn lines(check: &ProbedCheck<'_>, style: Style) -> Vec<TableRow> {
     let is_working = line.is_working;
     let durations = &check.state.durations;
     // While a check runs on after a timeout, the time of its result is that of the report, which does not wait for it again.
-    let is_earlier = durations.iter().any(|(_, time)| *time > check.result.response_time);
+    let is_longer = |(step, time): &(&str, Duration)| {
+        !WAITS.contains(step) && *time > check.result.response_time
+    };
+    let is_earlier = durations.iter().any(is_longer);
     let note = if is_earlier { " (of the last complete run)" } else { "" };
     let step = |(step, time): &(&'static str, Duration)| TableRow {
         cells: [String::new(), String::new(), seconds(*time)],

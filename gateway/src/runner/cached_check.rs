@@ -27,6 +27,8 @@ use crate::timestamp::rfc3339;
 const WAIT_FOR_A_TURN: &str = "wait for a turn";
 /// The step of a run that waits for that of another replica.
 const WAIT_FOR_A_REPLICA: &str = "wait for the run of another replica";
+/// The steps before the run of a check, which its response time does not include.
+pub(crate) const WAITS: [&str; 2] = [WAIT_FOR_A_TURN, WAIT_FOR_A_REPLICA];
 /// The step of a run before the first step of its check, as in [`Steps::new`].
 const START: &str = "start";
 
@@ -395,7 +397,7 @@ impl CachedCheck {
         is_new.then(|| last.clone())
     }
 
-    /// Runs the check, and publishes its outcome to the other replicas as well, if there is a `lease`.
+    /// Runs the check as [`Self::run_check`] does. If there is a `lease`, it is renewed meanwhile, and the outcome is published to the other replicas.
     async fn run_leased(
         &self,
         run: Weak<Run>,

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use probe::{Checks, Observation, Secret};
 
+pub(crate) use self::cached_check::WAITS;
 use self::cached_check::{CachedCheck, LastOutcome};
 pub use self::concurrency_limit::ConcurrencyLimit;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
-use http_client::{Client, Repeatable};
+use http_client::{Client, MAX_BODY, Repeatable};
 use probe::{Failure, Steps};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -268,6 +268,24 @@ async fn an_endless_response_is_a_failure() {
         let (line, server) = failure_of_endless(head, part).await;
         assert_eq!(line, format!("request: the server's answer is too large ({server})"));
     }
+}
+
+#[tokio::test]
+async fn the_limit_is_that_of_one_answer() {
+    let peer = Peer::start(|_, mut peer| async move {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {MAX_BODY}\r\n\r\n");
+        let response = [head.into_bytes(), vec![b'x'; MAX_BODY]].concat();
+        while peer.request().await.is_some() {
+            peer.respond(&response).await;
+        }
+    })
+    .await;
+    let client = client(peer.address);
+    for _ in 0..3 {
+        let body = send(&client, Method::GET).await.expect("a response");
+        assert_eq!(body.len(), MAX_BODY);
+    }
+    assert_eq!(peer.connections(), 1);
 }
 
 #[tokio::test]

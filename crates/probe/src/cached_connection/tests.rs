@@ -217,6 +217,10 @@ async fn a_run_that_waits_for_the_attempt_of_another_reports_its_step() {
     assert_eq!(current(), ["authenticate"; 3]);
     assert!(timeout(TAKEOVER, others.as_mut()).await.is_err());
     assert_eq!(current()[1..], ["connect"; 2]);
+    // The time that it waited counts for the step of the attempt that was cancelled.
+    let durations = steps[1].durations();
+    let longest = durations.iter().max_by_key(|(_, duration)| *duration);
+    assert_eq!(longest.map(|(step, _)| *step), Some("authenticate"), "{durations:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 pub(crate) use self::moment::Moment;
 pub(crate) use self::step_id::{StepId, intern};
+use super::WAITS;
 use super::run::Outcome;
 
 /// How many results are kept.
@@ -142,11 +143,10 @@ impl History {
             MAX_RESULTS,
         );
         history.day.add(is_failing, now);
-        // The step in which the run ended counts on until its task is noticed to have ended.
-        let last = outcome.failed_step.or(steps.last().map(|(step, _)| *step));
         history.steps = array::from_fn(|at| {
             let (step, mut duration) = *steps.get(at)?;
-            if Some(step) == last {
+            // A step counts on until the task of its run is noticed to have ended.
+            if !WAITS.contains(&step) {
                 duration = duration.min(outcome.response_time);
             }
             Some((StepId::of(step), microseconds(duration)))
@@ -404,6 +404,7 @@ pub(crate) mod tests {
             (Some("no"), [("ask", ms(3)), ("connect", ms(1))], [2, 1]),
             (None, [("connect", ms(1)), ("write", ms(3))], [1, 2]),
             (None, [("wait for a turn", ms(9)), ("write", ms(1))], [9, 1]),
+            (None, [("ping", ms(3)), ("connect", ms(1))], [2, 1]),
         ] {
             let mut history = None;
             History::add(&mut history, &outcome(failure), &steps, Moment::at(1));

@@ -46,9 +46,10 @@ impl CallError {
         Self { failure: map(self.failure), ..self }
     }
 
-    /// Converts the SDK's error of a call that is made in `step` and needs `permission`.
+    /// Converts the SDK's error of a call that is made to `region` in `step` and needs `permission`.
     pub(crate) fn from_sdk<E>(
         step: &'static str,
+        region: &str,
         permission: &str,
         error: SdkError<E, HttpResponse>,
     ) -> Self
@@ -65,10 +66,7 @@ impl CallError {
         let service = error.as_service_error();
         let code = service.and_then(|service| service.code()).map(ToOwned::to_owned);
         let message = service.and_then(|service| service.message()).unwrap_or_default();
-        let failure = match &code {
-            Some(code) => response.failure(step, permission, code, message),
-            None => Failure::msg(step, format!("not an AWS response: status {}", response.status)),
-        };
+        let failure = response.failure(step, region, permission, code.as_deref(), message);
         let retryable =
             RetryableError::from_response(response.status, code.as_deref().unwrap_or_default());
         Self { code, failure, retryable }

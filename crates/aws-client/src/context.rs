@@ -80,7 +80,8 @@ impl AwsContext {
             steps.follow(call.steps.clone());
             let result = call.scope(Box::pin(send())).await;
             steps.begin(step);
-            let result = result.map_err(|error| CallError::from_sdk(step, permission, error));
+            let result =
+                result.map_err(|error| CallError::from_sdk(step, &self.region, permission, error));
             let error = match call.end_login(result) {
                 Ok(output) => return Ok(output),
                 Err(error) => error,

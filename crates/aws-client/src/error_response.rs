@@ -22,21 +22,32 @@ pub(crate) struct ErrorResponse {
 impl ErrorResponse {
     pub(crate) fn new(response: &HttpResponse) -> Self {
         let header = |name| response.headers().get(name);
+        let body = response.body().bytes().and_then(|body| str::from_utf8(body).ok());
+        let region = header("x-amz-bucket-region").or_else(|| region_element(body?));
         Self {
             status: response.status().as_u16(),
-            region: header("x-amz-bucket-region").map(ToOwned::to_owned),
+            region: region.map(ToOwned::to_owned),
             clock_skew: clock_skew::describe(SystemTime::now(), header("date")),
         }
     }
 
-    /// The failure of a call that is made in `step` and needs `permission`.
+    /// The failure of a call that is made to `region` in `step` and needs `permission`. Without a body, there is no `code`.
     pub(crate) fn failure(
         &self,
         step: &'static str,
+        region: &str,
         permission: &str,
-        code: &str,
+        code: Option<&str>,
         message: &str,
     ) -> Failure {
+        let status = self.status;
+        let Some(code) = code else {
+            let text = match self.wrong_region(region, &format!("status {status}")) {
+                Some(text) if matches!(status, 301 | 302 | 307 | 400) => text,
+                _ => format!("not an AWS response: status {status}"),
+            };
+            return Failure::msg(step, text);
+        };
         let bad_credentials = BAD_CREDENTIALS.iter().find(|(known, _)| *known == code);
         // Some services report a wrong clock as a wrong signature.
         if CLOCK_SKEW.contains(&code) || (bad_credentials.is_some() && self.clock_skew.is_some()) {
@@ -52,21 +63,27 @@ impl ErrorResponse {
             access_denied(permission, message)
         } else if THROTTLED.contains(&code) {
             format!("throttled by the server ({code})")
-        } else if WRONG_REGION.contains(&code) {
-            self.wrong_region(code, message)
+        } else if let Some(text) =
+            self.wrong_region(region, code).filter(|_| WRONG_REGION.contains(&code))
+        {
+            text
         } else if message.is_empty() {
-            format!("{code} (status {})", self.status)
+            format!("{code} (status {status})")
         } else {
             format!("{code}: {message}")
         };
         Failure::msg(step, text)
     }
 
-    fn wrong_region(&self, code: &str, message: &str) -> String {
-        match self.region.as_deref().or_else(|| expected_region(message)) {
-            Some(region) => format!("wrong region, expected `{region}` ({code})"),
-            None => format!("wrong region or endpoint ({code})"),
-        }
+    /// The text about a call that was made to `region`, if the service names the region of the bucket.
+    fn wrong_region(&self, region: &str, reason: &str) -> Option<String> {
+        let actual = self.region.as_deref()?;
+        let right = if actual == region {
+            "`endpoint_url` to an endpoint of this region"
+        } else {
+            "`region`"
+        };
+        Some(format!("the bucket is in the region `{actual}`: set {right} ({reason})"))
     }
 }
 
@@ -97,10 +114,10 @@ fn denied_action(message: &str) -> Option<&str> {
     rest.split_whitespace().next().map(|word| word.trim_end_matches([',', '.']))
 }
 
-/// The region in `...; the region 'us-east-1' is wrong; expecting 'eu-west-1'`.
-fn expected_region(message: &str) -> Option<&str> {
-    let (_, rest) = message.split_once("expecting '")?;
-    rest.split_once('\'').map(|(region, _)| region)
+/// The element of an error's body with the region of the bucket.
+fn region_element(body: &str) -> Option<&str> {
+    let (_, rest) = body.split_once("<Region>")?;
+    rest.split_once("</Region>").map(|(region, _)| region)
 }
 
 #[cfg(test)]
@@ -109,7 +126,9 @@ mod tests {
 
     fn check(response: &ErrorResponse, code: &str, message: &str, expected: &str) {
         assert_eq!(
-            response.failure("list", "`s3:ListBucket` on a bucket", code, message).render(""),
+            response
+                .failure("list", "r", "`s3:ListBucket` on a bucket", Some(code), message)
+                .render(""),
             expected
         );
     }
@@ -186,24 +205,6 @@ mod tests {
             "AllAccessDisabled",
             "All access to this object has been disabled",
             "list: access denied, `s3:ListBucket` on a bucket: All access to this object has been disabled",
-        );
-    }
-
-    #[test]
-    fn the_expected_region_is_reported() {
-        let header = ErrorResponse { region: Some("eu-west-1".to_owned()), ..response() };
-        check(
-            &header,
-            "PermanentRedirect",
-            "",
-            "list: wrong region, expected `eu-west-1` (PermanentRedirect)",
-        );
-        let message = "the region 'us-east-1' is wrong; expecting 'eu-west-3'";
-        check(
-            &response(),
-            "AuthorizationHeaderMalformed",
-            message,
-            "list: wrong region, expected `eu-west-3` (AuthorizationHeaderMalformed)",
         );
     }
 

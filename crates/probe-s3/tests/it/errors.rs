@@ -9,7 +9,7 @@ use probe_testkit::{RunOutcome, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::{check, connection_settings, outcome};
+use crate::{REGION, check, connection_settings, outcome};
 
 /// A server that sends this response to every request.
 async fn impostor(status: &str, headers: &str, body: &str) -> SocketAddr {
@@ -96,22 +96,47 @@ async fn a_clock_skew_is_reported_with_its_size() {
 
 #[tokio::test]
 async fn a_wrong_region_is_reported_with_the_expected_one() {
-    assert_line(
-        "301 Moved Permanently",
-        "x-amz-bucket-region: us-west-2\r\n",
-        "PermanentRedirect",
-        "The bucket you are attempting to access must be addressed using the specified endpoint.",
-        "list: wrong region, expected `us-west-2` (PermanentRedirect)",
-    )
-    .await;
-    assert_line(
-        "400 Bad Request",
-        "",
-        "AuthorizationHeaderMalformed",
-        "The authorization header is malformed; the region 'eu-central-1' is wrong; expecting 'us-east-1'",
-        "list: wrong region, expected `us-east-1` (AuthorizationHeaderMalformed)",
-    )
-    .await;
+    const MOVED: &str = "301 Moved Permanently";
+    const BAD: &str = "400 Bad Request";
+    let header = |region| format!("x-amz-bucket-region: {region}\r\n");
+    let error = |code, more| {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>the message</Message>{more}<RequestId>1</RequestId></Error>"
+        )
+    };
+    let region = "<Region>us-west-2</Region>";
+    let expected =
+        |reason| format!("list: the bucket is in the region `us-west-2`: set `region` ({reason})");
+    let (moved, malformed) = ("PermanentRedirect", "AuthorizationHeaderMalformed");
+    let here = format!(
+        "list: the bucket is in the region `{REGION}`: set `endpoint_url` to an endpoint of this region (PermanentRedirect)"
+    );
+    for (status, headers, body, expected) in [
+        (MOVED, header("us-west-2"), error(moved, ""), expected(moved)),
+        (MOVED, String::new(), error(moved, region), expected(moved)),
+        (BAD, String::new(), error(malformed, region), expected(malformed)),
+        (BAD, header("us-west-2"), error(malformed, ""), expected(malformed)),
+        (
+            "307 Temporary Redirect",
+            header("us-west-2"),
+            error("TemporaryRedirect", ""),
+            expected("TemporaryRedirect"),
+        ),
+        (MOVED, header("us-west-2"), String::new(), expected("status 301")),
+        (BAD, header("us-west-2"), String::new(), expected("status 400")),
+        (MOVED, header(REGION), error(moved, ""), here),
+        (MOVED, String::new(), error(moved, ""), format!("list: {moved}: the message")),
+        (MOVED, String::new(), String::new(), "list: not an AWS response: status 301".to_owned()),
+        (
+            "404 Not Found",
+            header("us-west-2"),
+            error("NoSuchBucket", ""),
+            "list: there is no bucket `files`".to_owned(),
+        ),
+    ] {
+        let address = impostor(status, &headers, &body).await;
+        assert_line_at(address, &expected).await;
+    }
 }
 
 #[tokio::test]

@@ -148,6 +148,8 @@ impl Server {
         // Other clients default to this user as well.
         let (username, password) = match (url.username(), url.password()) {
             ("", None) => ("guest".to_owned(), Secret::new("guest")),
+            // kombu takes `guest`, and others the empty name.
+            ("", Some(_)) => return Err("expected a user before the password".to_owned()),
             (username, password) => {
                 (username.to_owned(), password.cloned().unwrap_or_else(|| Secret::new("")))
             }
@@ -213,6 +215,8 @@ mod tests {
         check_virtual_host("amqp://h/app", "app");
         check_virtual_host("amqp://h/%2Fapp%20one", "/app one");
         check_virtual_host("amqp://h/a%2Fb", "a/b");
+        check_virtual_host("amqp://h/..", "..");
+        check_virtual_host("amqp://h/a%40b", "a@b");
         for text in ["amqp://h/a/b", "amqp://h/a/", "amqp://h//a", "amqp://h/%2f/messages"] {
             let url = Url::parse(text).expect("a URL");
             let error = virtual_host(&url).expect_err(text);

@@ -23,6 +23,7 @@ pub const PARAMETERS: &ParameterRules = &[
     ("port", Honoured),
     ("targetServerType", Honoured),
     ("target_session_attrs", Honoured),
+    ("unix_sock", Refused(SOCKET)),
     ("user", Honoured),
     // TLS. The names with a hyphen are those of sqlx.
     ("ssl", Honoured),
@@ -145,6 +146,7 @@ pub const PARAMETERS: &ParameterRules = &[
     ("query_timeout", Ignored),
     ("statement-cache-capacity", Ignored),
     ("statement_cache_capacity", Ignored),
+    ("statement_cache_mode", Ignored),
     ("supa", Ignored),
     ("topology_keys", Ignored),
     ("uselibpqcompat", Ignored),
@@ -203,7 +205,8 @@ pub const PARAMETERS: &ParameterRules = &[
     ("xmlFactoryFactory", Ignored),
     ("authenticationPluginClassName", Refused("`password`")),
     ("localSocketAddress", Refused("")),
-    ("socketFactory", Refused("")),
+    ("cloudSqlInstance", Refused(SOCKET)),
+    ("socketFactory", Refused(SOCKET)),
     ("socketFactoryArg", Refused("")),
     ("sslpasswordcallback", Refused("a private key that is not encrypted")),
     // Settings of a session
@@ -216,6 +219,8 @@ pub const PARAMETERS: &ParameterRules = &[
     ("statement_timeout", Ignored),
     ("timezone", Ignored),
 ];
+
+const SOCKET: &str = "the server's address, or `host` with the folder of its Unix socket,";
 
 /// Ignored parameters that decide in which schema the application finds a table.
 const SCHEMAS: [&str; 4] = ["schema", "schema_search_path", "currentSchema", "search_path"];
@@ -246,7 +251,7 @@ pub(crate) fn parse_ssl(value: &str, is_jdbc: bool) -> Result<Option<SslMode>, S
         "false" | "0" | "off" => Ok(None),
         mode => match SslMode::parse(mode) {
             Some(mode) => Ok(Some(mode)),
-            None => Err("expected another value for `ssl`".to_owned()),
+            None => Err("expected `ssl` to be `true`, `false` or a value of `sslmode`".to_owned()),
         },
     }
 }

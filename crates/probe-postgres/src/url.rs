@@ -121,12 +121,10 @@ fn parse(url: &str) -> Result<ConnectParams, String> {
     if url.contains('#') {
         return Err("expected every `#` to be written as `%23`".to_owned());
     }
-    if parts.path.contains('@') {
-        return Err("expected every `@` before the parameters to be written as `%40`, and `/`, `?` and `#` in the user or the password as `%2F`, `%3F` and `%23`".to_owned());
-    }
+    parts.expect_no_at_in_path()?;
     let parameters = parts.query.split('&').filter(|parameter| !parameter.is_empty());
-    let has_user = |parameter: &str| parameter.starts_with("user=") && parameter != "user=";
-    if parts.username.is_empty() && !parameters.clone().any(has_user) {
+    let user = parameters.clone().filter_map(|parameter| parameter.strip_prefix("user=")).last();
+    if user.unwrap_or(parts.username).is_empty() {
         let mut message = "expected a user, as in `postgres://user@host`".to_owned();
         // What looks like the host may be the beginning of a user-info whose password has a `?`.
         if parts.query.contains('@') {
@@ -134,6 +132,15 @@ fn parse(url: &str) -> Result<ConnectParams, String> {
                 ", and `/`, `?` and `#` in the password to be written as `%2F`, `%3F` and `%23`";
         }
         return Err(message);
+    }
+    match dialect {
+        Dialect::Jdbc if !parts.username.is_empty() || parts.password.is_some() => {
+            return Err("expected the user and the password as parameters after `jdbc:`, as in `?user=app&password=...`".to_owned());
+        }
+        Dialect::SqlAlchemy if parts.hosts.contains(',') => {
+            return Err("expected several hosts of SQLAlchemy as parameters, as in `postgresql+psycopg2://user@/database?host=a:5432&host=b:5432`".to_owned());
+        }
+        _ => {}
     }
     let mut settings = Settings::from_parts(&parts, dialect)?;
     for parameter in parameters {
@@ -326,7 +333,7 @@ impl Settings {
             text => text
                 .parse()
                 .map(Some)
-                .map_err(|_| "expected another value for `hostaddr`".to_owned()),
+                .map_err(|_| "expected `hostaddr` to be an IP address without a zone".to_owned()),
         };
         self.addresses.iter().map(parse).collect()
     }
@@ -360,7 +367,7 @@ impl Settings {
                     .parse()
                     .ok()
                     .filter(|port| *port != 0)
-                    .ok_or("expected another value for `port`")?,
+                    .ok_or("expected a port from 1 to 65535")?,
             };
             let address = addresses.get(index).copied().flatten();
             Ok(match address {
@@ -389,11 +396,16 @@ const UNSUPPORTED_PARAMETER: &str = "it has a parameter that is not supported he
 
 /// Explains an error of the library without quoting the URL.
 fn explain(error: &tokio_postgres::Error) -> String {
-    const OPTIONS: [&str; 3] = ["connect_timeout", "channel_binding", "sslnegotiation"];
+    const OPTIONS: [(&str, &str); 3] = [
+        ("connect_timeout", "a number of seconds"),
+        ("channel_binding", "`disable`, `prefer` or `require`"),
+        ("sslnegotiation", "`postgres` or `direct`"),
+    ];
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
-    let is_about = |option: &&str| cause == format!("invalid value for option `{option}`");
-    if let Some(option) = OPTIONS.into_iter().find(is_about) {
-        return format!("expected another value for `{option}`");
+    for (option, expected) in OPTIONS {
+        if cause == format!("invalid value for option `{option}`") {
+            return format!("expected `{option}` to be {expected}");
+        }
     }
     UNSUPPORTED_PARAMETER.to_owned()
 }
@@ -502,7 +514,7 @@ mod tests {
             "host=db password=hunter2",
             "expected a URL that begins with `postgres://` or `postgresql://`",
         );
-        check_error("postgres://u:hunter2@db:port", "expected another value for `port`");
+        check_error("postgres://u:hunter2@db:port", "expected a port from 1 to 65535");
         check_error(
             "postgres://u:hunter2@db?hunter2",
             "expected every parameter to be written as `name=value`",
@@ -512,22 +524,24 @@ mod tests {
             "expected every `@` but the one before the host to be written as `%40`",
         );
         check_error(
-            "postgres://u:hun?ter2@db",
+            "postgres://u:1?ter2@db",
             "expected a user, as in `postgres://user@host`, and `/`, `?` and `#` in the password to be written as `%2F`, `%3F` and `%23`",
         );
         check_error(
-            "postgres://u:hun/ter2@db",
+            "postgres://u:1/ter2@db",
             "expected every `@` before the parameters to be written as `%40`, and `/`, `?` and `#` in the user or the password as `%2F`, `%3F` and `%23`",
         );
         check_error(
             "postgres://u@db?channel_binding=hunter2",
-            "expected another value for `channel_binding`",
+            "expected `channel_binding` to be `disable`, `prefer` or `require`",
         );
         check_error(
             "postgres://u@db?hunter2=1",
             "it has a parameter that is not supported here; certificates are set with `ca`, `certificate` and `private_key`",
         );
-        check_error("postgres://db", "expected a user, as in `postgres://user@host`");
+        for url in ["postgres://db", "postgres://u@db?user=", "postgres://db?user=u&user="] {
+            check_error(url, "expected a user, as in `postgres://user@host`");
+        }
         check_error("postgres://u@/app", "expected a host, as in `postgres://user@host`");
         check_error(
             "postgres://u@a,b?port=1,2,3",
@@ -537,7 +551,10 @@ mod tests {
             "postgres://u@db?sslnegotiation=direct",
             "with `sslnegotiation=direct`, expected `sslmode=require`, `verify-ca` or `verify-full`",
         );
-        check_error("postgres://u@db?hostaddr=a", "expected another value for `hostaddr`");
+        check_error(
+            "postgres://u@db?hostaddr=a",
+            "expected `hostaddr` to be an IP address without a zone",
+        );
         check_error("postgres://u@a,b?hostaddr=::1", "expected one `hostaddr` for each host");
         check_error("postgres://u@/app?hostaddr=", "expected a host, as in `postgres://user@host`");
     }
@@ -584,7 +601,10 @@ mod tests {
             let message = parse(&format!("postgres://u@db?{parameter}")).err().expect("an error");
             assert!(message.contains(name), "{message}");
         }
-        check_error("postgres://u@db?ssl=hunter2", "expected another value for `ssl`");
+        check_error(
+            "postgres://u@db?ssl=hunter2",
+            "expected `ssl` to be `true`, `false` or a value of `sslmode`",
+        );
         let params = parse("postgres://u@db?schema=app&max=1").expect("a URL");
         assert_eq!((params.schema, params.ignored), (Some("schema"), vec!["schema", "max"]));
     }
@@ -599,7 +619,6 @@ mod tests {
             "postgis",
             "pgsql",
             "ecto",
-            "jdbc:postgresql",
         ] {
             check(&format!("{scheme}://u:p@db/app"), &["db:5432"], SslMode::Prefer);
         }
@@ -609,6 +628,14 @@ mod tests {
         }
         let sqlalchemy = "postgresql+psycopg2://u:p@/app?host=a:1&host=b&host=/run/pg";
         check(sqlalchemy, &["a:1", "b:5432", "/run/pg/.s.PGSQL.5432"], SslMode::Prefer);
+        check_error(
+            "postgresql+psycopg2://u:p@a,b/app",
+            "expected several hosts of SQLAlchemy as parameters, as in `postgresql+psycopg2://user@/database?host=a:5432&host=b:5432`",
+        );
+        check_error(
+            "jdbc:postgresql://u:hunter2@db/app",
+            "expected the user and the password as parameters after `jdbc:`, as in `?user=app&password=...`",
+        );
         let jdbc = "jdbc:postgresql://db/app?user=u&password=p&ssl=true&targetServerType=primary";
         check(jdbc, &["db:5432"], SslMode::VerifyFull);
         let attrs = parse(jdbc).expect("a URL").session_attrs;
@@ -651,7 +678,7 @@ mod tests {
         for url in [
             "postgres://u@db/app#x",
             "postgres://u@db/app?password=pass#word",
-            "postgres://u:pass#word@db/app",
+            "postgres://u:1#word@db/app",
         ] {
             check_error(url, "expected every `#` to be written as `%23`");
         }

@@ -114,12 +114,15 @@ fn parse(
     sentinel: &SentinelSettings,
     has_setting: &dyn Fn(&str) -> bool,
 ) -> Result<Parsed, String> {
+    let expected_scheme = || format!("expected a URL that begins with {SCHEMES}");
+    let (kind, is_tls) = scheme_of(text).ok_or_else(expected_scheme)?;
     let texts = split_urls(text);
     let urls: Vec<_> = texts.iter().map(|url| UrlParts::split(url)).collect::<Result<_, _>>()?;
-    let expected_scheme = || format!("expected a URL that begins with {SCHEMES}");
-    let (kind, is_tls) = scheme(urls[0].scheme).ok_or_else(expected_scheme)?;
     if urls.iter().any(|url| scheme(url.scheme) != Some((kind, is_tls))) {
         return Err("expected the same scheme in all URLs".to_owned());
+    }
+    if kind != Kind::Socket {
+        urls.iter().try_for_each(UrlParts::expect_no_at_in_path)?;
     }
     let query = urls.iter().map(UrlParts::parameters).collect::<Result<Vec<_>, _>>()?.concat();
     let mut parameters = Parameters::read(&query, has_setting)?;
@@ -152,14 +155,13 @@ fn parse(
     })
 }
 
-/// The value that all URLs have in common; those that are empty may be missing in some of them.
-fn same<'a>(values: impl Iterator<Item = &'a str>) -> Result<&'a str, String> {
-    let mut values = values.filter(|value| !value.is_empty());
+/// The value of the first URL, which is that of all in kombu; the others have the same or none.
+fn same<'a>(mut values: impl Iterator<Item = &'a str>) -> Result<&'a str, String> {
     let first = values.next().unwrap_or_default();
-    if values.all(|value| value == first) {
+    if values.all(|value| value.is_empty() || value == first) {
         return Ok(first);
     }
-    Err("expected URLs that differ only in their hosts".to_owned())
+    Err("expected URLs that differ only in their hosts, with the user, the password and the database in the first".to_owned())
 }
 
 fn layout(
@@ -243,9 +245,12 @@ fn database(path: &str, parameter: Option<&str>) -> Result<u16, String> {
 fn credentials(urls: &[UrlParts<'_>], parameters: &Parameters<'_>) -> Result<Credentials, String> {
     let decode = |text: &str| percent_decode(text, "user-info");
     let username = decode(same(urls.iter().map(|url| url.username))?)?;
-    let password = same(urls.iter().filter_map(|url| url.password))?;
-    let has_password = urls.iter().any(|url| url.password.is_some());
-    let password = has_password.then(|| decode(password)).transpose()?.map(Secret::new);
+    same(urls.iter().map(|url| url.password.unwrap_or_default()))?;
+    let password = urls[0].password.map(decode).transpose()?.map(Secret::new);
+    if !username.is_empty() && password.is_none() && parameters.password.is_none() {
+        let message = "expected `user:password@`, `user:@` or `:password@` before the host: a single word is the user for some clients, and the password for others";
+        return Err(message.to_owned());
+    }
     let other = |known: Option<&str>, parameter: Option<&str>| {
         known.is_some_and(|known| parameter.is_some_and(|parameter| parameter != known))
     };
@@ -341,7 +346,7 @@ mod tests {
             ("redis+socket:///run/redis.sock?virtual_host=4", ("/run/redis.sock", 4, None)),
             ("redis-cluster://a:1,b:2?node=c:3", ("a:1 b:2 c:3", 0, None)),
             ("redis-sentinel://a,b:2/1?sentinelServiceName=m", ("a:26379 b:2 ", 1, None)),
-            ("sentinel://a;sentinel://b/1#m", ("a:26379 b:26379", 1, None)),
+            ("sentinel://a/1;sentinel://b; sentinel://c/1#m", ("a:26379 b:26379 c:26379", 1, None)),
         ] {
             let (servers, database, verification) = expected;
             check(text, (servers.trim(), database, verification));
@@ -405,6 +410,8 @@ mod tests {
 
     #[test]
     fn an_invalid_url_is_an_error_that_names_the_valid_form() {
+        const HOSTS: &str = "expected URLs that differ only in their hosts, with the user, the password and the database in the first";
+        const WORD: &str = "expected `user:password@`, `user:@` or `:password@` before the host: a single word is the user for some clients, and the password for others";
         let (one, tls) = ("expected one server: ", "expected `rediss://` with parameters for TLS");
         for text in ["redis://a,b", "redis://a;redis://b", "redis://a?node=b:1"] {
             assert!(read(text).expect_err(text).starts_with(one), "{text}");
@@ -444,7 +451,11 @@ mod tests {
                 "redis://a?sentinelServiceName=m",
                 "expected `redis-sentinel://` with parameters of Sentinel",
             ),
-            ("sentinel://u@a;sentinel://v@b#m", "expected URLs that differ only in their hosts"),
+            ("sentinel://u:p@a;sentinel://v:p@b#m", HOSTS),
+            ("sentinel://a;sentinel://b/1#m", HOSTS),
+            ("sentinel://a;sentinel://:p@b#m", HOSTS),
+            ("redis://hunter2@a", WORD),
+            ("redis://hunter2@a/1?db=1", WORD),
             (
                 "unix://run/redis.sock",
                 "expected the path of a socket, such as `unix:///run/redis.sock`",
@@ -453,7 +464,11 @@ mod tests {
                 "redis://u:p@a?username=v",
                 "expected the user and the password before the host or as parameters, but not two of one",
             ),
-            ("redis:///1", "expected a URL such as `scheme://host:port`: it has no host"),
+            ("redis:///1", "expected a host before the path, as in `scheme://host:port/path`"),
+            (
+                "redis://u:12/hunter2@h",
+                "expected every `@` before the parameters to be written as `%40`, and `/`, `?` and `#` in the user or the password as `%2F`, `%3F` and `%23`",
+            ),
         ] {
             check_error(text, expected);
         }

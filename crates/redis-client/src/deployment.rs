@@ -46,8 +46,6 @@ pub(crate) struct Node {
 pub(crate) struct Credentials {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Secret>,
-    // Never read. A single word before the `@` may be meant as the password, as in Lettuce.
-    _word: Option<Secret>,
 }
 
 impl Deployment {
@@ -110,9 +108,8 @@ impl Credentials {
     /// A user without a password gets an empty one. Without `AUTH`, the server would assign the connection to its default user.
     pub(crate) fn new(username: &str, password: Option<Secret>) -> Self {
         let username = Some(username.to_owned()).filter(|name| !name.is_empty());
-        let word = username.as_ref().filter(|_| password.is_none()).map(Secret::new);
         let password = password.or_else(|| username.is_some().then(|| Secret::new("")));
-        Self { username, password, _word: word }
+        Self { username, password }
     }
 
     /// The step of the server's first reply.
@@ -135,7 +132,5 @@ mod tests {
         let credentials = Credentials::new("me", None);
         assert_eq!(credentials.password.expect("a password").expose(), "");
         assert!(Credentials::new("", None).password.is_none());
-        let _credentials = Credentials::new("hunter2-as-user", None);
-        assert_eq!(probe::scrub("sent hunter2-as-user"), "sent ***");
     }
 }

@@ -73,6 +73,7 @@ pub const PARAMETERS: &ParameterRules = &[
     ("ssl_validate_ocsp_stapled", Refused("no verification by OCSP")),
     // What would change which keys or servers are checked.
     ("auth", Refused("`password`")),
+    ("auth[]", Refused("a user and a password before the host")),
     ("credential_provider", Refused("a user and a password")),
     ("global_keyprefix", Refused(KEY_PREFIX)),
     ("is_master", Refused(SENTINEL)),

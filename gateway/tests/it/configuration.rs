@@ -82,7 +82,7 @@ url = "redis://db"
             "production.toml:2: authorization: expected `optional` or `required` or `ignored`",
             "production.toml:3: max_age: expected a duration such as `250ms`, `3s`, `5m` or `1h`",
             "production.toml:4: overdue_wait: expected a duration such as `250ms`, `3s`, `5m` or `1h`",
-            "production.toml:7: postgres.url: expected another value for `port`",
+            "production.toml:7: postgres.url: expected a port from 1 to 65535",
             "production.toml:8: postgres.timeout: expected a timeout of at least `1ms`",
             "production.toml:9: postgres: unknown key `colour`",
             "production.toml:12: redis.url: the environment variable `NONE` is not set",

@@ -417,7 +417,7 @@ fn an_invalid_file_is_reported_as_by_check_config() {
 fn several_namespaces_are_printed_together() {
     let section = |name: &str, section: &str| {
         format!(
-            "namespace = \"{name}\"\naccess_token = \"{name}\"\n[{section}]\nkind = \"redis\"\nurl = \"redis://me@cache/1\"\n"
+            "namespace = \"{name}\"\naccess_token = \"{name}\"\n[{section}]\nkind = \"redis\"\nurl = \"redis://me:@cache/1\"\n"
         )
     };
     let folder = folder(&[("a.toml", &section("a", "x")), ("b.toml", &section("b", "y"))]);

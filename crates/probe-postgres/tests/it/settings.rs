@@ -26,7 +26,7 @@ fn the_url_is_required_and_all_errors_are_recorded() {
 fn an_invalid_url_is_not_quoted() {
     check_diagnostics(
         "url = 'postgres://me:hunter2@db:54x2/app'",
-        &["1: postgres.url: expected another value for `port`"],
+        &["1: postgres.url: expected a port from 1 to 65535"],
     );
 }
 

@@ -9,7 +9,7 @@ fn all_diagnostics_are_reported_and_quote_no_value() {
         "url = 'vault:8200'\ntoken = 'hunter2'\nstandby = 'maybe'\nmin_ttl = '5'\nmargin = '5m'\n";
     let reported = diagnostics(&KIND, "vault", toml);
     let expected = [
-        "1: vault.url: expected a URL such as `scheme://host:port`: it has no host",
+        "1: vault.url: expected a URL such as `scheme://host:port`",
         "3: vault.standby: expected `refuse` or `accept`",
         "4: vault.min_ttl: expected a duration such as `250ms`, `3s`, `5m` or `1h`",
         "5: vault: unknown key `margin`",

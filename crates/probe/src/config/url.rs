@@ -57,6 +57,11 @@ pub struct UrlParts<'a> {
 impl<'a> UrlParts<'a> {
     /// Splits `text`. The error says what would be right and quotes nothing.
     pub fn split(text: &'a str) -> Result<Self, String> {
+        // Some clients leave them out, and others take them as a part of a name.
+        if text.contains(char::is_control) || text.trim() != text {
+            let message = "expected a URL without line ends and other control characters, and without a space at either end";
+            return Err(message.to_owned());
+        }
         let (scheme, rest) = text
             .split_once("://")
             .filter(|(scheme, _)| is_scheme(scheme))
@@ -72,6 +77,10 @@ impl<'a> UrlParts<'a> {
                 );
             }
             Some((user_info, hosts)) => (user_info, hosts),
+            // What looks like a host and a port may be a user and the beginning of a password with a `/`, `?` or `#`.
+            None if rest.contains('@') && !authority.split(',').all(has_valid_port) => {
+                return Err("expected `/`, `?`, `#` and `@` in the user or the password to be written as `%2F`, `%3F`, `%23` and `%40`".to_owned());
+            }
             None => ("", authority),
         };
         let (username, password) = match user_info.split_once(':') {
@@ -81,6 +90,14 @@ impl<'a> UrlParts<'a> {
         let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         Ok(Self { scheme, username, password, hosts, path, query })
+    }
+
+    /// Refuses an `@` in the path: what looks like host, port and path may be a user and a password with a `/`.
+    pub fn expect_no_at_in_path(&self) -> Result<(), String> {
+        if !self.path.contains('@') {
+            return Ok(());
+        }
+        Err("expected every `@` before the parameters to be written as `%40`, and `/`, `?` and `#` in the user or the password as `%2F`, `%3F` and `%23`".to_owned())
     }
 
     /// The parameters of the query, decoded and in order. The decoded values of secret parameters are registered for scrubbing.
@@ -95,6 +112,12 @@ impl fmt::Debug for UrlParts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://***", self.scheme)
     }
+}
+
+/// Whether the port of `host`, if it has one, is a number.
+fn has_valid_port(host: &str) -> bool {
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    host.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -131,9 +154,10 @@ pub fn split_urls(text: &str) -> Vec<&str> {
     let mut urls = Vec::new();
     let mut start = 0;
     for (at, _) in text.match_indices([';', ',']) {
-        if begins_url(&text[at + 1..]) {
+        let rest = text[at + 1..].trim_start();
+        if begins_url(rest) {
             urls.push(&text[start..at]);
-            start = at + 1;
+            start = text.len() - rest.len();
         }
     }
     urls.push(&text[start..]);
@@ -184,11 +208,23 @@ fn is_secret(name: &str) -> bool {
 
 /// Decodes a parameter as HTML forms encode it, like every URL library: `+` is a space.
 fn decode_parameter(text: &str) -> Result<String, String> {
-    percent_decode(&text.replace('+', " "), "parameters")
+    decode(&text.replace('+', " "), "parameters")
 }
 
 /// Decodes percent-encoded `text`. The error names it as a `part` of a URL and quotes nothing.
+///
+/// A `%` that is not encoded is an error: some clients keep it, others refuse it, and before two digits all decode it.
 pub fn percent_decode(text: &str, part: &str) -> Result<String, String> {
+    let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    let is_code =
+        |rest: &str| rest.as_bytes().get(..2).is_some_and(is_hex) && !rest.starts_with("00");
+    if text.split('%').skip(1).all(is_code) {
+        return decode(text, part);
+    }
+    Err(format!("expected a URL with `%25` for every `%` in {part}, and without `%00`"))
+}
+
+fn decode(text: &str, part: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text).decode_utf8().map(Cow::into_owned);
     decoded.map_err(|_| format!("expected a URL with {part} in percent-encoded UTF-8"))
 }
@@ -207,6 +243,7 @@ pub fn basic_auth(username: &str, password: &str) -> Secret {
 pub struct Url {
     text: Secret,
     parsed: url::Url,
+    path: String,
     username: String,
     password: Option<Secret>,
     parameters: Vec<Parameter>,
@@ -217,21 +254,29 @@ pub struct Url {
 impl Url {
     /// Parses a URL. The error says what is wrong and quotes nothing.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let parts = UrlParts::split(text)?;
+        // In a URL of the web, the parser skips further slashes and takes what follows as the host.
+        if parts.hosts.is_empty() {
+            return Err(
+                "expected a host before the path, as in `scheme://host:port/path`".to_owned()
+            );
+        }
         let parsed = url::Url::parse(text)
             .map_err(|error| format!("expected a URL such as `scheme://host:port`: {error}"))?;
-        if !parsed.has_host() || parsed.host_str().is_some_and(str::is_empty) {
-            return Err("expected a URL such as `scheme://host:port`: it has no host".to_owned());
-        }
-        let parts = UrlParts::split(text)?;
         let is_web = matches!(parsed.scheme(), "http" | "https" | "ws" | "wss");
-        // The parser ends the authority at a backslash, in place of a port or anywhere in a URL of the web, and shows what follows as a path: it may be the rest of a password.
+        // The parser ends the authority at a backslash, in place of a port or anywhere in a URL of the web, and shows what follows as a path: it may be the rest of a password. In the path of the web, it takes a backslash as a slash.
         let has_backslash = |part: &str| part.contains('\\');
         if has_backslash(parts.hosts)
             || is_web
-                && (has_backslash(parts.username) || parts.password.is_some_and(has_backslash))
+                && (has_backslash(parts.username)
+                    || parts.password.is_some_and(has_backslash)
+                    || has_backslash(parts.path))
         {
-            let message = "expected no `\\` in the host, and `%5C` in a user or a password";
+            let message = "expected no `\\` in the host, and `%5C` in its place elsewhere";
             return Err(message.to_owned());
+        }
+        if !is_web {
+            parts.expect_no_at_in_path()?;
         }
         if !parsed.host_str().is_some_and(is_host) {
             return Err(EXPECTED_HOST.to_owned());
@@ -254,6 +299,7 @@ impl Url {
             // The path of a web page may be a secret.
             text: if is_web { Secret::new(text) } else { Secret::unmasked(text) },
             parameters: parts.parameters()?,
+            path: if is_web { parsed.path() } else { parts.path }.to_owned(),
             parsed,
             username,
             password,
@@ -300,19 +346,14 @@ impl Url {
         Some(basic_auth(&self.username, password))
     }
 
-    /// The path as written, percent-encoded.
+    /// The path, percent-encoded: as written, but without `.` and `..` in a URL of the web.
     pub fn path(&self) -> &str {
-        self.parsed.path()
+        &self.path
     }
 
     /// The path and the query as in a request line, percent-encoded. The query may contain a secret.
     pub fn path_and_query(&self) -> &str {
         &self.parsed[url::Position::BeforePath..url::Position::AfterQuery]
-    }
-
-    /// The path, decoded. The error says what is wrong and quotes nothing.
-    pub fn decoded_path(&self) -> Result<String, String> {
-        percent_decode(self.path(), "a path")
     }
 
     /// The parameters of the query, decoded and in order.
@@ -420,17 +461,72 @@ mod tests {
     #[test]
     fn a_backslash_does_not_end_the_authority() {
         for text in [
-            "redis://u:5\\x/hunter2@h",
-            "redis://ws:\\/hunter2@h",
+            "redis://u:5\\x/hunter2",
+            "redis://ws:\\/hunter2",
             "https://u\\:hunter2@h:8443/",
             "wss://u:\\hunter2@h/socket",
             "http://hunter2\\@h/",
+            "http://h/a\\b",
         ] {
             let error = Url::parse(text).expect_err("a backslash in the authority");
-            assert_eq!(error, "expected no `\\` in the host, and `%5C` in a user or a password");
+            assert_eq!(error, "expected no `\\` in the host, and `%5C` in its place elsewhere");
         }
         let url = Url::parse("amqp://u:a\\b@h").expect("a URL");
         assert_eq!(url.password().map(Secret::expose), Some("a\\b"));
+    }
+
+    #[test]
+    fn a_url_that_the_parser_would_repair_is_refused() {
+        let no_host = "expected a host before the path, as in `scheme://host:port/path`";
+        for scheme in ["http", "https", "ws", "wss", "redis", "amqp"] {
+            for rest in ["", "/", "/h", "//h", "/u:hunter2@h", "///u:hunter2@h/x", "u:hunter2@/h"] {
+                let error = Url::parse(&format!("{scheme}://{rest}")).expect_err(rest);
+                assert_eq!(error, no_host, "{scheme}://{rest}");
+            }
+            for text in ["h", ":h", ":/u:hunter2@h", ":u:hunter2@h", ":\\\\h", ":/\\h"] {
+                let error = Url::parse(&format!("{scheme}{text}")).expect_err(text);
+                assert_eq!(error, "expected a URL such as `scheme://host:port`", "{scheme}{text}");
+            }
+        }
+        for text in [" http://h", "http://h ", "http://h\n", "redis://ho\tst/1", "amqp://h/app\n"] {
+            let error = Url::parse(text).expect_err(text);
+            assert!(error.starts_with("expected a URL without line ends"), "{error}");
+        }
+        assert_eq!(Url::parse("amqp://h/a/../b").expect("a URL").path(), "/a/../b");
+        assert!(Url::parse("https://h//x").is_ok());
+    }
+
+    #[test]
+    fn a_password_that_ends_the_authority_is_no_port_and_path() {
+        let error = Url::parse("amqp://u:12/hunter2@h").expect_err("a password");
+        assert!(error.starts_with("expected every `@` before the parameters"), "{error}");
+        for rest in ["/x@h", "?x@h", "#x@h", "/@h/y"] {
+            for scheme in ["http", "amqp", "redis", "postgres"] {
+                let text = format!("{scheme}://u:hunter2{rest}");
+                let error = UrlParts::split(&text).expect_err("a password");
+                assert!(error.starts_with("expected `/`, `?`, `#` and `@` in"), "{error}");
+            }
+        }
+        for text in ["https://h/@app", "https://[::1]/@app", "https://h:8443/@app", "a://a:1,b/x@y"]
+        {
+            assert!(UrlParts::split(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_percent_sign_is_encoded() {
+        for text in ["100%", "%zz", "%", "a%2", "%00"] {
+            assert!(percent_decode(text, "a path").is_err(), "{text}");
+            assert!(Url::parse(&format!("amqp://u:{text}@h")).is_err(), "{text}");
+        }
+        assert_eq!(percent_decode("100%25%e2%82%ac", "a path").as_deref(), Ok("100%€"));
+        assert!(Url::parse("https://h/x?share=100%").is_ok());
+    }
+
+    #[test]
+    fn urls_are_separated_by_commas_and_semicolons() {
+        let urls = split_urls("a://x,y; b://u:p;w@z,c://v");
+        assert_eq!(urls, ["a://x,y", "b://u:p;w@z", "c://v"]);
     }
 
     #[test]

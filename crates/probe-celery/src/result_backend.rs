@@ -24,6 +24,7 @@ const KEY_PREFIX: &str = "celery-task-meta-";
 const OTHER_OPTIONS: &[&str] = &[
     "health_check_interval",
     "min_other_sentinels",
+    "result_chord_ordered",
     "retry_policy",
     "socket_connect_timeout",
     "socket_keepalive",

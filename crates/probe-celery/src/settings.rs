@@ -183,7 +183,7 @@ impl FromNode for ResultBackendUrl {
         if redis_client::has_scheme(text.expose()) {
             return Ok(Self::Redis(text));
         }
-        let expected = "expected `rpc://`, or a URL that begins with `redis://` or `rediss://`";
+        let expected = "expected `rpc://`, or a URL that begins with `redis://`, `rediss://`, `redis-sentinel://`, `rediss-sentinel://` or `unix://`; only the canary of a queue needs it";
         Err(expected.to_owned().into())
     }
 }

@@ -94,6 +94,9 @@ impl Management {
         if url.text().expose().contains(['?', '#']) {
             fields.error(KEY, "expected a URL without query and fragment");
         }
+        if url.path().trim_end_matches('/').ends_with("/api") {
+            fields.error(KEY, "expected a URL without `/api`, which is added to it");
+        }
         let (broker, virtual_host, tls) = (broker?, virtual_host?, tls?);
         let user = [&url, broker].into_iter().find(|url| !url.username().is_empty());
         let username = user.map_or("guest", Url::username).to_owned();

@@ -55,12 +55,19 @@ impl Settings {
 
 fn url(fields: &mut Fields<'_>) -> Option<Url> {
     let url = fields.url("url", &["http", "https"])?;
-    let plain =
-        url.username().is_empty() && url.password().is_none() && url.parameters().is_empty();
-    if !plain {
-        fields.error("url", "expected a URL without user-info and query");
+    let is_plain = url.username().is_empty()
+        && url.password().is_none()
+        && !url.text().expose().contains(['?', '#']);
+    if !is_plain {
+        fields.error("url", "expected a URL without user-info, query and fragment");
+        return None;
     }
-    plain.then_some(url)
+    if url.path().split('/').any(|part| matches!(part, "v1" | "ui")) {
+        fields
+            .error("url", "expected a URL without `/v1`, which is added to it, and without `/ui`");
+        return None;
+    }
+    Some(url)
 }
 
 /// Reads the login, and returns its settings as a part of the identity.
@@ -110,10 +117,11 @@ fn reject_keys_of_other_methods(fields: &mut Fields<'_>, method: Option<&str>) {
     }
 }
 
-/// The mount of an auth method: `approle` or, for instance, `teams/health`.
+/// The mount of an auth method: `approle` or, for instance, `teams/health`, also with the `auth/` of Vault Agent.
 fn mount(fields: &mut Fields<'_>, default: &str) -> Option<String> {
     let mount: String = fields.with_default("mount", default.to_owned());
     let mount = mount.trim_matches('/');
+    let mount = mount.strip_prefix("auth/").unwrap_or(mount);
     if mount.is_empty() {
         fields.error("mount", "expected the path of an auth method, such as `approle`");
     }

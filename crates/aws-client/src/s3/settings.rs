@@ -21,7 +21,7 @@ impl Bucket {
             let is_valid = is_bucket_name(name);
             if !is_valid {
                 let message =
-                    "expected a name of 3 to 63 lower-case letters, digits, dots and dashes";
+                    "expected a name of 3 to 63 lower-case letters, digits, dots and dashes, or the alias of an access point, but no ARN, path or URL";
                 fields.error("bucket", message);
             }
             is_valid

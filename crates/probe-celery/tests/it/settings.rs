@@ -19,7 +19,7 @@ fn all_errors_of_a_section_are_reported_together() {
         [
             "1: celery.broker: expected a URL that begins with `amqp://`, `amqps://`, `redis://`, `rediss://`, `redis-sentinel://`, `rediss-sentinel://` or `unix://`",
             "2: celery.workers: expected at least 1 without a queue that has a canary",
-            "3: celery.result_backend: expected `rpc://`, or a URL that begins with `redis://` or `rediss://`",
+            "3: celery.result_backend: expected `rpc://`, or a URL that begins with `redis://`, `rediss://`, `redis-sentinel://`, `rediss-sentinel://` or `unix://`; only the canary of a queue needs it",
             "4: celery.queues: expected each name once",
         ]
     );

@@ -22,7 +22,7 @@ fn bucket_region_and_access_are_required() {
     assert_diagnostics(
         "bucket = 'App_Files'\nregion = 'Frankfurt'\naccess = ['list', 'raed']\nprefix = ''\n",
         &[
-            "2: s3.files.bucket: expected a name of 3 to 63 lower-case letters, digits, dots and dashes",
+            "2: s3.files.bucket: expected a name of 3 to 63 lower-case letters, digits, dots and dashes, or the alias of an access point, but no ARN, path or URL",
             "3: s3.files.region: expected a region such as `eu-central-1`",
             "4: s3.files.access: expected one or more of `list`, `read`, `write` and `delete`",
             "5: s3.files.prefix: expected 1 to 900 bytes without control characters",

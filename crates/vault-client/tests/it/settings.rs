@@ -24,7 +24,7 @@ fn missing_keys_of_a_login_and_keys_of_other_logins_are_errors() {
     assert_eq!(
         diagnostics(&format!("{url}role_id = 'a'\nsecret_id = 'b'\n")),
         [
-            "1: vault.url: expected a URL without user-info and query",
+            "1: vault.url: expected a URL without user-info, query and fragment",
             "1: vault: missing `token`",
             "2: vault.role_id: expected only with `login = \"approle\"`",
             "3: vault.secret_id: expected only with `login = \"approle\"`",
@@ -71,6 +71,11 @@ fn only_equal_settings_share_a_session() {
     for settings in different {
         assert!(!Arc::ptr_eq(&first, &shared_session(&shared, &settings)), "{settings}");
     }
+    let mount = |path: &str| {
+        let login = "url = 'http://vault'\nlogin = 'approle'\nrole_id = 's.abc'\n";
+        shared_session(&shared, &format!("{login}mount = '{path}'\n"))
+    };
+    assert!(Arc::ptr_eq(&mount("teams/approle"), &mount("auth/teams/approle/")));
 }
 
 #[test]

@@ -66,6 +66,9 @@ impl Entry {
             ("redis", _) => format!("[redis]\nurl = '{url}'\n"),
             ("rabbitmq", _) => format!("[rabbit]\nurl = '{url}'\n"),
             ("celery", _) => format!("[celery]\nbroker = 'redis://cache'\n{written}\n"),
+            ("aws", "s3.files.bucket") => format!(
+                "[s3.files]\nbucket = '{written}'\nregion = 'eu-central-1'\naccess = ['write']\n"
+            ),
             ("aws", _) => format!(
                 "[s3.files]\nbucket = 'app-files'\nregion = 'auto'\naccess = ['write']\n{written}\n"
             ),
@@ -74,6 +77,9 @@ impl Entry {
             ("http", "vault.url") => {
                 format!("[vault]\nurl = '{written}'\ntoken = 'longer-token'\n")
             }
+            ("http", "vault") => format!(
+                "[vault]\nurl = 'https://vault'\nlogin = 'kubernetes'\nrole = 'longer-role'\n{written}\n"
+            ),
             ("http", "history.clickhouse.url") => {
                 format!("[history.clickhouse]\nurl = '{written}'\ntable = 'events'\n")
             }

@@ -35,6 +35,12 @@ impl BrokerUrls {
     /// Parses one or more URLs. The error says what is wrong and quotes nothing.
     pub fn parse(text: &str) -> Result<Self, String> {
         let urls = split_urls(text).into_iter().map(|text| {
+            // kombu begins another URL with it, and pika ends the path.
+            if text.contains(';') {
+                return Err(
+                    "expected every `;` that is not before a URL to be written as `%3B`".to_owned()
+                );
+            }
             let url = Url::parse(text)?;
             if SCHEMES.contains(&url.scheme()) {
                 return Ok(url);
@@ -146,13 +152,17 @@ impl Server {
     fn read(url: &Url, tls: &net::TlsSettings) -> Result<Self, String> {
         let encrypted = is_encrypted(url);
         // Other clients default to this user as well.
-        let (username, password) = match (url.username(), url.password()) {
+        let password = url.password().filter(|password| !password.expose().is_empty());
+        let (username, password) = match (url.username(), password) {
+            // Other clients default to this user as well.
             ("", None) => ("guest".to_owned(), Secret::new("guest")),
-            // kombu takes `guest`, and others the empty name.
-            ("", Some(_)) => return Err("expected a user before the password".to_owned()),
-            (username, password) => {
-                (username.to_owned(), password.cloned().unwrap_or_else(|| Secret::new("")))
+            // Without one of the two, some clients take `guest` for it, and others nothing.
+            (_, None) | ("", _) => {
+                return Err(
+                    "expected a user and a password before the host, or none of the two".to_owned()
+                );
             }
+            (username, Some(password)) => (username.to_owned(), password.clone()),
         };
         Ok(Self {
             host: url.host().to_owned(),
@@ -225,11 +235,32 @@ mod tests {
     }
 
     #[test]
+    fn a_user_has_a_password() {
+        let login = |text: &str| {
+            let url = Url::parse(text).expect("a URL");
+            let server = Server::read(&url, &net::TlsSettings::default())?;
+            Ok((server.username, server.password.expose().to_owned()))
+        };
+        let user = |name: &str, password: &str| Ok((name.to_owned(), password.to_owned()));
+        assert_eq!(login("amqp://u:p%3Bq@h"), user("u", "p;q"));
+        assert_eq!(login("amqp://h"), user("guest", "guest"));
+        assert_eq!(login("amqp://:@h"), user("guest", "guest"));
+        for text in ["amqp://u@h", "amqp://u:@h", "amqp://:p@h"] {
+            let error = "expected a user and a password before the host, or none of the two";
+            assert_eq!(login(text), Err(error.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
     fn several_urls_are_separated_by_semicolons() {
         let urls = BrokerUrls::parse("amqp://u:p@a/v;pyamqp://b:7/w;amqps://c").expect("URLs");
         let servers: Vec<_> = urls.iter().map(|url| url.authority(5672)).collect();
         assert_eq!(servers, ["a:5672", "b:7", "c:5672"]);
         assert!(urls.is_encrypted());
+        for text in ["amqp://a/v;w", "amqp://u:p;q@a", "amqp://a;b"] {
+            let error = BrokerUrls::parse(text).expect_err(text);
+            assert_eq!(error, "expected every `;` that is not before a URL to be written as `%3B`");
+        }
         for text in ["amqp://a;redis://b", "redis://a", "py-amqp://a"] {
             let error = BrokerUrls::parse(text).expect_err(text);
             assert_eq!(error, "expected a URL that begins with `amqp://` or `amqps://`");

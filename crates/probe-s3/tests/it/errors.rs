@@ -137,6 +137,13 @@ async fn a_wrong_region_is_reported_with_the_expected_one() {
         let address = impostor(status, &headers, &body).await;
         assert_line_at(address, &expected).await;
     }
+    // The SDK streams the body of an object.
+    let address = impostor(MOVED, "", &error(moved, region)).await;
+    let settings = connection_settings(address);
+    let lines = format!("bucket = 'files'\naccess = ['read']\nobject = 'a'\n{settings}");
+    let expected =
+        "read: the bucket is in the region `us-west-2`: set `region` (PermanentRedirect)";
+    assert_eq!(outcome(&lines).await.line(), format!("{expected} ({address})"));
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ fn parse(url: &str) -> Result<ConnectParams, String> {
     }
     parts.expect_no_at_in_path()?;
     let parameters = parts.query.split('&').filter(|parameter| !parameter.is_empty());
-    let user = parameters.clone().filter_map(|parameter| parameter.strip_prefix("user=")).last();
+    let user = parameters.clone().rev().find_map(|parameter| parameter.strip_prefix("user="));
     if user.unwrap_or(parts.username).is_empty() {
         let mut message = "expected a user, as in `postgres://user@host`".to_owned();
         // What looks like the host may be the beginning of a user-info whose password has a `?`.

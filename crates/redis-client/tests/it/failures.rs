@@ -64,7 +64,7 @@ async fn refused_credentials_are_reported_with_the_server_s_reply() {
     let server = Redis::start(&["requirepass right-password"]).unwrap();
     let port = server.port();
     let wrong = "authenticate: WRONGPASS invalid username-password pair or user is disabled";
-    for user_info in [":wrong-password@", "unknown:right-password@", "unknown@"] {
+    for user_info in [":wrong-password@", "unknown:right-password@", "unknown:@"] {
         let line = failure(&format!("url = 'redis://{user_info}127.0.0.1:{port}'")).await;
         assert_eq!(line, format!("{wrong} (127.0.0.1:{port})"));
     }

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use probe::config::{Fields, FromNode, Node, Url, UrlText, ValueError, percent_decode, split_urls};
+use probe::config::{
+    Fields, FromNode, Node, Url, UrlParts, UrlText, ValueError, percent_decode, split_urls,
+};
 use probe::{Reconnect, Secret};
 
 use crate::parameters;
@@ -40,6 +42,9 @@ impl BrokerUrls {
                 return Err(
                     "expected every `;` that is not before a URL to be written as `%3B`".to_owned()
                 );
+            }
+            if UrlParts::split(text)?.hosts.contains(',') {
+                return Err("expected a whole URL for each of several servers, as in `amqp://a/app;amqp://b/app`".to_owned());
             }
             let url = Url::parse(text)?;
             if SCHEMES.contains(&url.scheme()) {
@@ -260,6 +265,13 @@ mod tests {
         for text in ["amqp://a/v;w", "amqp://u:p;q@a", "amqp://a;b"] {
             let error = BrokerUrls::parse(text).expect_err(text);
             assert_eq!(error, "expected every `;` that is not before a URL to be written as `%3B`");
+        }
+        for text in ["amqp://a,b", "amqp://u:p@a:1,b:2/v"] {
+            let error = BrokerUrls::parse(text).expect_err(text);
+            assert!(
+                error.starts_with("expected a whole URL for each of several servers"),
+                "{error}"
+            );
         }
         for text in ["amqp://a;redis://b", "redis://a", "py-amqp://a"] {
             let error = BrokerUrls::parse(text).expect_err(text);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::TryFutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use http::header::DATE;
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -24,6 +25,7 @@ use tower::{BoxError, Service};
 
 use super::ServerLimits;
 use super::activity::{Activity, Phase, TrackedStream};
+use super::date::date;
 use super::statistics::ServerStatistics;
 use super::target::Target;
 
@@ -99,10 +101,12 @@ pub(super) async fn serve_connection<S, B>(
         let arrival = Arrival::new(peer, std::mem::take(&mut head.uri));
         head.extensions.insert(arrival);
         let statistics = statistics.clone();
-        let response = app.lock().call(Request::from_parts(head, ())).map_ok(move |response| {
-            statistics.count_answer(response.status());
-            response
-        });
+        let response =
+            app.lock().call(Request::from_parts(head, ())).map_ok(move |mut response| {
+                statistics.count_answer(response.status());
+                response.headers_mut().insert(DATE, date());
+                response
+            });
         respond(response, body, answering.clone())
     });
     // Reports are small: copying one behind its head costs less than a vectored write.

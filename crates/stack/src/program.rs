@@ -20,7 +20,7 @@ use crate::error::{Context, Error, Result};
 use crate::process::{POLL_INTERVAL, Process};
 
 /// Longer than any server has taken to start on a busy machine.
-const READY_TIMEOUT: Duration = Duration::from_mins(1);
+const READY_TIMEOUT: Duration = Duration::from_mins(2);
 /// Enough of a log to explain why a server did not start.
 const LOG_LINES: usize = 12;
 

@@ -156,17 +156,12 @@ impl ConnectParams {
 impl Server {
     fn read(url: &Url, tls: &net::TlsSettings) -> Result<Self, String> {
         let encrypted = is_encrypted(url);
-        // Other clients default to this user as well.
         let password = url.password().filter(|password| !password.expose().is_empty());
+        // kombu and the clients in Java and Go default to this user and this password as well.
         let (username, password) = match (url.username(), password) {
-            // Other clients default to this user as well.
             ("", None) => ("guest".to_owned(), Secret::new("guest")),
-            // Without one of the two, some clients take `guest` for it, and others nothing.
-            (_, None) | ("", _) => {
-                return Err(
-                    "expected a user and a password before the host, or none of the two".to_owned()
-                );
-            }
+            (username, None) => (username.to_owned(), Secret::new("guest")),
+            ("", Some(_)) => return Err("expected a user before the password".to_owned()),
             (username, Some(password)) => (username.to_owned(), password.clone()),
         };
         Ok(Self {
@@ -240,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_a_password() {
+    fn what_is_missing_of_a_login_is_guest() {
         let login = |text: &str| {
             let url = Url::parse(text).expect("a URL");
             let server = Server::read(&url, &net::TlsSettings::default())?;
@@ -250,10 +245,11 @@ mod tests {
         assert_eq!(login("amqp://u:p%3Bq@h"), user("u", "p;q"));
         assert_eq!(login("amqp://h"), user("guest", "guest"));
         assert_eq!(login("amqp://:@h"), user("guest", "guest"));
-        for text in ["amqp://u@h", "amqp://u:@h", "amqp://:p@h"] {
-            let error = "expected a user and a password before the host, or none of the two";
-            assert_eq!(login(text), Err(error.to_owned()), "{text}");
+        assert_eq!(login("pyamqp://guest@localhost//"), user("guest", "guest"));
+        for text in ["amqp://u@h", "amqp://u:@h"] {
+            assert_eq!(login(text), user("u", "guest"), "{text}");
         }
+        assert_eq!(login("amqp://:p@h"), Err("expected a user before the password".to_owned()));
     }
 
     #[test]

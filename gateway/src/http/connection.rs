@@ -25,7 +25,7 @@ use tower::{BoxError, Service};
 
 use super::ServerLimits;
 use super::activity::{Activity, Phase, TrackedStream};
-use super::date::date;
+use super::date::date_if_set_back;
 use super::statistics::ServerStatistics;
 use super::target::Target;
 
@@ -104,7 +104,9 @@ pub(super) async fn serve_connection<S, B>(
         let response =
             app.lock().call(Request::from_parts(head, ())).map_ok(move |mut response| {
                 statistics.count_answer(response.status());
-                response.headers_mut().insert(DATE, date());
+                if let Some(date) = date_if_set_back() {
+                    response.headers_mut().insert(DATE, date);
+                }
                 response
             });
         respond(response, body, answering.clone())

@@ -240,7 +240,7 @@ async fn a_truncated_response_is_a_failure() {
     );
 }
 
-/// The line of a request whose answer begins with `head` and repeats `part` without end, with the address of the server.
+/// The line of a request to a server that answers with `head` and then `part` without end, with the server's address.
 async fn failure_of_endless(head: &'static str, part: &'static [u8]) -> (String, SocketAddr) {
     let peer = Peer::start(move |_, mut peer| async move {
         peer.request().await;

@@ -5,20 +5,21 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use probe::Secret;
-use sha2::{Digest as _, Sha256};
+use siphasher::sip128::SipHasher24;
 use subtle::{Choice, ConstantTimeEq as _};
 
-/// A keyed hash of a token.
+/// A keyed hash of a token: SipHash-2-4 with 128 bits, see <https://www.aumasson.jp/siphash/siphash.pdf>.
 ///
-/// Its length is fixed and its value unpredictable for a caller, so that comparing it reveals nothing about the token.
+/// Its length is fixed and its value unpredictable for a caller, so that comparing it reveals nothing about the token, and no other token has the same one except by a chance of 1 in 2^128.
 #[derive(Clone, Copy)]
-pub(crate) struct Digest([u8; 32]);
+pub(crate) struct Digest([u8; 16]);
 
 impl Digest {
     /// The digest of `token`, under a random key of this process.
     pub(crate) fn of(token: &[u8]) -> Self {
-        static KEY: LazyLock<[u8; 32]> = LazyLock::new(rand::random);
-        Self(Sha256::new().chain_update(*KEY).chain_update(token).finalize().into())
+        static HASHER: LazyLock<SipHasher24> =
+            LazyLock::new(|| SipHasher24::new_with_key(&rand::random()));
+        Self(HASHER.hash(token).as_bytes())
     }
 }
 

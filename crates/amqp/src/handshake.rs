@@ -16,8 +16,8 @@ use crate::error::{ACCESS_REFUSED, CloseReason, connection_closed, unexpected};
 use crate::frames::{FrameDecoder, MAX_FRAME, encode};
 use crate::message::short_string;
 
-/// The longest heartbeat timeout, in seconds.
-const MAX_HEARTBEAT: u16 = 10;
+/// The longest heartbeat timeout, in seconds: as long as an idle connection is usually kept. A run notices a lost broker by its own timeout.
+const MAX_HEARTBEAT: u16 = 30;
 
 /// An open connection, before its I/O loop starts.
 pub(crate) struct OpenConnection {

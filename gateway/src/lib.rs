@@ -6,6 +6,7 @@ pub mod admin;
 mod blocking;
 pub mod config;
 pub mod config_report;
+mod file_events;
 pub mod http;
 pub mod kinds;
 pub mod log;

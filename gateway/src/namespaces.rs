@@ -16,6 +16,7 @@ use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
 use crate::blocking;
 use crate::config::{ConfigError, list_followed, load_all};
+use crate::file_events::{FileEvents, WATCHED_INTERVAL};
 use crate::maybe_ready::MaybeReady;
 use crate::namespace::Namespace;
 use crate::rate_limit::RateLimit;
@@ -24,7 +25,7 @@ use crate::runner::ConcurrencyLimit;
 use crate::throttle::Throttle;
 use crate::tokens::Digest;
 
-/// How often folders are listed.
+/// How often folders are listed of which a change may not be reported.
 const FOLDER_INTERVAL: Duration = Duration::from_secs(2);
 /// How often the keys of connections that are no longer used are removed, and secrets that are no longer masked are wiped.
 const UNUSED_INTERVAL: Duration = Duration::from_secs(30);
@@ -64,12 +65,12 @@ impl Namespaces {
     ///
     /// Blocks on file I/O. Must be called within a runtime, on which a task for each namespace is spawned.
     pub fn open(paths: &[PathBuf]) -> Result<Arc<Self>, Vec<ConfigError>> {
-        Self::open_with(paths, ReloadContext::default())
+        Self::open_with(paths, ReloadContext::new(false))
     }
 
     /// The same without shared results, so that every check runs in this process.
     pub fn open_alone(paths: &[PathBuf]) -> Result<Arc<Self>, Vec<ConfigError>> {
-        Self::open_with(paths, ReloadContext { is_alone: true, ..ReloadContext::default() })
+        Self::open_with(paths, ReloadContext::new(true))
     }
 
     fn open_with(paths: &[PathBuf], context: ReloadContext) -> Result<Arc<Self>, Vec<ConfigError>> {
@@ -93,8 +94,8 @@ impl Namespaces {
         tokio::spawn(remove_unused(Arc::downgrade(&namespaces)));
         let folders: BTreeSet<_> = paths.iter().filter(|path| path.is_dir()).collect();
         for folder in folders {
-            let list = namespaces.list_folders.clone();
-            tokio::spawn(follow_folder(Arc::downgrade(&namespaces), list, folder.clone()));
+            let (list, events) = (namespaces.list_folders.clone(), context.file_events.clone());
+            tokio::spawn(follow_folder(Arc::downgrade(&namespaces), list, events, folder.clone()));
         }
         Ok(namespaces)
     }
@@ -172,6 +173,11 @@ impl Namespaces {
         self.refused_tokens.load(Ordering::Relaxed)
     }
 
+    /// Waits until other checks than before may have to run without a caller.
+    pub(crate) async fn schedules_changed(&self) {
+        self.context.schedules_changed.notified().await;
+    }
+
     /// The limit on concurrent runs in all namespaces.
     pub(crate) fn concurrency(&self) -> &ConcurrencyLimit {
         &self.context.limit
@@ -209,6 +215,7 @@ impl Namespaces {
         }
         let opened = Reloader::open(loaded, &self.context)?;
         start(&mut self.lock(), file.to_owned(), opened);
+        self.context.schedules_changed.notify_one();
         Ok(())
     }
 
@@ -315,17 +322,27 @@ async fn remove_unused(namespaces: Weak<Namespaces>) {
 /// Opens the files that are added to `folder`, and closes those that are removed, until `namespaces` is dropped.
 ///
 /// Each folder has its own task, so that a mount that does not respond delays no other.
-async fn follow_folder(namespaces: Weak<Namespaces>, list: Arc<Notify>, folder: PathBuf) {
+async fn follow_folder(
+    namespaces: Weak<Namespaces>,
+    list: Arc<Notify>,
+    events: FileEvents,
+    folder: PathBuf,
+) {
+    let mut changes = events.subscribe();
     let mut rejected = BTreeMap::new();
     let mut unreadable = None;
+    let mut interval = FOLDER_INTERVAL;
     loop {
         tokio::select! {
-            () = sleep(FOLDER_INTERVAL) => {}
+            () = sleep(interval) => {}
+            Ok(()) = changes.changed() => {}
             () = list.notified() => {}
         }
-        let path = folder.clone();
-        let files = match blocking::run(move || list_followed(&path)).await {
-            Ok(files) => files,
+        interval = FOLDER_INTERVAL;
+        let (path, events) = (folder.clone(), events.clone());
+        let listed = blocking::run(move || list_followed(&path, events)).await;
+        let (files, is_watched) = match listed {
+            Ok(listed) => listed,
             // The files of a folder that cannot be listed at the moment are not missing.
             Err(error) => {
                 if unreadable.as_ref() != Some(&error) {
@@ -342,5 +359,9 @@ async fn follow_folder(namespaces: Weak<Namespaces>, list: Arc<Notify>, folder: 
         let missing = namespaces.missing(&folder, &files);
         namespaces.add_new(&files, &missing, &mut rejected).await;
         namespaces.remove_missing(&missing).await;
+        // A rejected file may be accepted after changes outside of the folder: of a file that it refers to, or of another namespace.
+        if is_watched && rejected.is_empty() {
+            interval = WATCHED_INTERVAL;
+        }
     }
 }

@@ -1,24 +1,27 @@
 //! Reloads a namespace when its configuration file, a referenced file or a secret changes.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use probe::{Failure, SharedResources, Steps};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, sleep_until, timeout};
 use vault_client::{Session, Values};
 
 use crate::blocking::{self, READ_TIMEOUT};
 use crate::config::{ConfigError, Configuration, Document, LoadContext, SecretCache, read_bounded};
+use crate::file_events::{FileEvents, WATCHED_INTERVAL};
 use crate::namespace::Namespace;
 use crate::refresh::RefreshHandle;
 use crate::registry::Registry;
 use crate::runner::ConcurrencyLimit;
 
-/// How often files are compared.
+/// How often files are compared of which a change may not be reported.
 const FILE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often secrets are read.
 const SECRET_INTERVAL: Duration = Duration::from_secs(30);
@@ -40,7 +43,9 @@ pub(crate) struct Reloader {
     /// Why the active file cannot be used with the current secrets.
     rejected_secrets: Option<String>,
     /// A comparison of files that did not end in time.
-    overdue: Option<JoinHandle<FileState>>,
+    overdue: Option<JoinHandle<Comparison>>,
+    /// Whether every change of the files that were compared last is reported.
+    is_watched: bool,
     refresh: RefreshHandle,
     context: ReloadContext,
 }
@@ -49,16 +54,31 @@ pub(crate) struct Reloader {
 pub(crate) type SharedPath = Arc<Mutex<PathBuf>>;
 
 /// What the reloaders of all namespaces share.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct ReloadContext {
     pub(crate) registry: Arc<Registry>,
     pub(crate) limit: ConcurrencyLimit,
     pub(crate) shared: Arc<SharedResources>,
+    pub(crate) file_events: FileEvents,
+    /// Notified when other checks than before may have to run without a caller.
+    pub(crate) schedules_changed: Arc<Notify>,
     /// Whether the checks run without regard to other replicas.
     pub(crate) is_alone: bool,
 }
 
 impl ReloadContext {
+    /// Must be called within a runtime.
+    pub(crate) fn new(is_alone: bool) -> Self {
+        Self {
+            registry: Arc::default(),
+            limit: ConcurrencyLimit::default(),
+            shared: Arc::default(),
+            file_events: FileEvents::start(),
+            schedules_changed: Arc::default(),
+            is_alone,
+        }
+    }
+
     fn build(&self, source: &Source) -> Result<Configuration, ConfigError> {
         let mut configuration = source.build(&self.shared)?;
         if self.is_alone {
@@ -129,6 +149,7 @@ impl Reloader {
             rejected: None,
             rejected_secrets: None,
             overdue: None,
+            is_watched: false,
             refresh,
             context: context.clone(),
         };
@@ -145,18 +166,21 @@ impl Reloader {
         self.delay_login(&namespace).await;
         let mut began = Instant::now();
         self.refresh_secrets(&namespace, began, RETRY_INTERVAL / 2).await;
+        let mut changes = self.context.file_events.subscribe();
         loop {
             let is_rejected = self.rejected.is_some() || self.rejected_secrets.is_some();
             namespace.record_reload(is_rejected, self.active.unreadable.len());
             let all_readable = self.active.secrets.values().all(Result::is_ok);
             let interval = if all_readable { SECRET_INTERVAL } else { RETRY_INTERVAL };
+            let file_interval = if self.is_watched { WATCHED_INTERVAL } else { FILE_INTERVAL };
             let accepted_age = tokio::select! {
                 () = self.refresh.requested() => {
                     sleep_until((began + MIN_REFRESH_INTERVAL).into()).await;
                     Some(Duration::ZERO)
                 }
                 () = sleep_until((began + interval).into()) => Some(interval / 2),
-                () = sleep(FILE_INTERVAL) => None,
+                Ok(()) = changes.changed() => None,
+                () = sleep(file_interval) => None,
             };
             if let Some(age) = accepted_age {
                 began = Instant::now();
@@ -198,6 +222,8 @@ impl Reloader {
             self.rejected_secrets = rejected;
         }
         self.refresh.complete(began);
+        // The checks of a namespace run for the first time when its secrets have been read.
+        self.context.schedules_changed.notify_one();
         if let Some(rejected) = &mut self.rejected
             && Arc::make_mut(&mut rejected.source).read_secrets(since).await
         {
@@ -226,13 +252,23 @@ impl Reloader {
         let mut comparison = self.overdue.take().unwrap_or_else(|| {
             let (file, active) = (self.file.lock().clone(), self.active.clone());
             let rejected = self.rejected.as_ref().map(|rejected| rejected.source.clone());
-            let shared = self.context.shared.clone();
-            spawn_blocking(move || file_state(&file, &active, rejected.as_deref(), &shared))
+            let ReloadContext { shared, file_events, .. } = self.context.clone();
+            spawn_blocking(move || {
+                // Watched first, so that no change after the comparison is missed.
+                let is_watched = watch_files(&file_events, &file, &active, rejected.as_deref());
+                let state = file_state(&file, &active, rejected.as_deref(), &shared);
+                // The files of a new source are not watched yet.
+                let is_watched = is_watched && !matches!(state, FileState::Changed(_));
+                (state, is_watched)
+            })
         });
         let limit = if was_overdue { Duration::ZERO } else { READ_TIMEOUT };
-        if let Ok(state) = timeout(limit, &mut comparison).await {
+        self.is_watched = false;
+        if let Ok(compared) = timeout(limit, &mut comparison).await {
             // After a panic, which has been logged, the comparison is retried.
-            return state.ok();
+            let (state, is_watched) = compared.ok()?;
+            self.is_watched = is_watched;
+            return Some(state);
         }
         if !was_overdue {
             tracing::warn!(namespace = namespace.name(), "reading config files timed out");
@@ -271,6 +307,7 @@ impl Reloader {
     fn install(&self, namespace: &Namespace, configuration: Configuration, changed: &str) {
         log_notes(&configuration);
         namespace.install(configuration, &self.context.limit);
+        self.context.schedules_changed.notify_one();
         tracing::info!(namespace = namespace.name(), changed, "config reloaded");
     }
 }
@@ -279,6 +316,26 @@ fn log_notes(configuration: &Configuration) {
     for note in &configuration.notes {
         tracing::warn!(namespace = configuration.namespace, %note, "config note");
     }
+}
+
+/// How the files compare, and whether every later change of them is reported.
+type Comparison = (FileState, bool);
+
+/// Watches the files of the sources, and returns whether every change of them will be reported.
+fn watch_files(
+    events: &FileEvents,
+    file: &Path,
+    active: &Source,
+    rejected: Option<&Source>,
+) -> bool {
+    let sources = iter::once(active).chain(rejected);
+    let references = sources.flat_map(|source| source.document.references().files.keys());
+    // All of them, even if one cannot be watched.
+    let mut is_watched = events.watch(file);
+    for reference in references {
+        is_watched &= events.watch(reference);
+    }
+    is_watched
 }
 
 /// Compares the files on disk with the sources. A file that cannot be read at the moment counts as unchanged.

@@ -9,6 +9,7 @@ use probe::{Cause, SharedResources};
 use zeroize::Zeroizing;
 
 use crate::blocking::READ_TIMEOUT;
+use crate::file_events::FileEvents;
 use crate::registry::Registry;
 
 use super::{ConfigError, Configuration, Document, LoadContext, SecretCache};
@@ -94,12 +95,20 @@ pub(crate) fn list_files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     .map_err(|error| ConfigError::of_file(path, format!("cannot list the folder: {error}")))
 }
 
-/// Returns every `*.toml` in a followed folder, or none if the folder is gone. Blocks for at most [`READ_TIMEOUT`].
-pub(crate) fn list_followed(path: &Path) -> Result<Vec<PathBuf>, String> {
+/// Returns every `*.toml` in a followed folder, or none if the folder is gone, and whether every later change of them is reported. Blocks for at most [`READ_TIMEOUT`].
+pub(crate) fn list_followed(
+    path: &Path,
+    events: FileEvents,
+) -> Result<(Vec<PathBuf>, bool), String> {
     let folder = path.to_owned();
-    read_within(READ_TIMEOUT, path, move || match folder.try_exists() {
-        Ok(false) => Ok(Vec::new()),
-        _ => list_folder(&folder),
+    read_within(READ_TIMEOUT, path, move || {
+        // Watched first, so that no change after the listing is missed.
+        let is_watched = events.watch(&folder);
+        let files = match folder.try_exists() {
+            Ok(false) => Vec::new(),
+            _ => list_folder(&folder)?,
+        };
+        Ok((files, is_watched))
     })
 }
 

@@ -37,7 +37,7 @@ const SHOWN: &[&str] = &[
 #[derive(Default)]
 pub(crate) struct References {
     /// Each file that a reference names.
-    pub(super) files: FileContents,
+    pub(crate) files: FileContents,
     /// Each path in Vault that a reference names.
     pub(crate) vault_paths: BTreeSet<String>,
 }

@@ -38,7 +38,9 @@ impl FloorConnection for Celery {
         let queue = self.amqp.queue().to_owned();
         let (method, opened) = match self.requests {
             // A reply with its queues also shows that the worker is alive.
-            Requests::OfGateway => ("active_queues", [self.amqp.channel(), self.amqp.channel()]),
+            Requests::OfGateway | Requests::OfFirstRun => {
+                ("active_queues", [self.amqp.channel(), self.amqp.channel()])
+            }
             Requests::Smallest => ("ping", [(CHANNEL, Vec::new()), (CHANNEL, Vec::new())]),
         };
         let [(to_workers, open), (to_queues, open_other)] = opened;

@@ -23,6 +23,8 @@ use crate::error::{Context, Error, Result};
 pub(crate) enum Requests {
     /// The requests of the gateway, which verify the conditions of `working`.
     OfGateway,
+    /// The same as in the first run after a start, in which PostgreSQL also has to commit.
+    OfFirstRun,
     /// The smallest requests of each protocol, which verify less: `SELECT 1`, `PING`, a passive declaration, Celery's `ping`.
     Smallest,
 }

@@ -9,15 +9,25 @@ use super::socket::{Endpoint, Socket, random_hex};
 use super::{FloorConnection, Requests};
 use crate::error::unexpected;
 
-/// The gateway's query, and the smallest one.
+/// The gateway's query in each run.
 const STATE: &str =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
+
+/// Its queries before a commit.
+const PRIVILEGES: &str = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'), pg_catalog.has_function_privilege('pg_catalog.pg_logical_emit_message(boolean, text, text)', 'EXECUTE'), pg_catalog.current_setting('wal_level')";
+const ACTIVITY: &str = "SELECT wait_event_type, wait_event FROM pg_catalog.pg_stat_activity WHERE usename = SESSION_USER AND datname = pg_catalog.current_database() AND state = 'active' AND pid <> pg_catalog.pg_backend_pid() AND query LIKE '/* health-gateway: commit */%'";
+
+/// What it commits.
+const WRITE: &str = "/* health-gateway: commit */ SET LOCAL temp_tablespaces = ''; CREATE TEMPORARY TABLE health_gateway ON COMMIT DROP AS SELECT pg_catalog.repeat('x', 100) AS row FROM pg_catalog.generate_series(1, 72)";
+
+/// The smallest query.
 const ONE: &str = "SELECT 1";
 
-/// A connection with a query.
+/// A connection with queries, of which the first returns one row.
 pub(super) struct Postgres {
     socket: Socket,
-    query_message: Vec<u8>,
+    query_messages: Vec<u8>,
+    queries: usize,
 }
 
 impl Postgres {
@@ -29,11 +39,14 @@ impl Postgres {
         let mut socket = Socket::over(stream, server)?;
         socket.send(&startup())?;
         log_in(&mut socket)?;
-        let query = match requests {
-            Requests::OfGateway => STATE,
-            Requests::Smallest => ONE,
+        let queries: &[&str] = match requests {
+            Requests::OfGateway => &[STATE],
+            Requests::OfFirstRun => &[STATE, PRIVILEGES, ACTIVITY, WRITE],
+            Requests::Smallest => &[ONE],
         };
-        let mut opened = Self { socket, query_message: message(b'Q', &[query.as_bytes(), &[0]]) };
+        let messages = queries.iter().map(|query| message(b'Q', &[query.as_bytes(), &[0]]));
+        let query_messages = messages.collect::<Vec<_>>().concat();
+        let mut opened = Self { socket, query_messages, queries: queries.len() };
         opened.until_ready()?;
         Ok(opened)
     }
@@ -54,14 +67,18 @@ impl Postgres {
 
 impl FloorConnection for Postgres {
     fn send_requests(&mut self) -> io::Result<()> {
-        self.socket.send(&self.query_message)
+        self.socket.send(&self.query_messages)
     }
 
     fn read_responses(&mut self) -> io::Result<()> {
-        match self.until_ready()? {
-            1 => Ok(()),
-            rows => Err(unexpected(format!("{rows} rows"))),
+        let rows = self.until_ready()?;
+        if rows != 1 {
+            return Err(unexpected(format!("{rows} rows")));
         }
+        for _ in 1..self.queries {
+            self.until_ready()?;
+        }
+        Ok(())
     }
 }
 

@@ -24,7 +24,7 @@ impl Commands {
     /// Returns the commands for a server that must be writable.
     pub(super) fn for_server(requests: Requests) -> Self {
         match requests {
-            Requests::OfGateway => Self::Write,
+            Requests::OfGateway | Requests::OfFirstRun => Self::Write,
             Requests::Smallest => Self::Ping,
         }
     }

@@ -1,6 +1,7 @@
 //! Latency and CPU of fresh runs for one client, against the floor and the peer.
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::backends::Backends;
 use crate::error::{Error, Result};
@@ -24,6 +25,8 @@ const DEFAULT_REQUESTS: usize = 2;
 pub(super) struct Contender {
     request: Box<dyn FnMut() -> Result<f64>>,
     count: usize,
+    /// The pause before each request, which does not count as its time.
+    pause: Duration,
     measured: Cpu,
     times: Blocks,
     /// CPU time for each request in milliseconds, block by block.
@@ -60,11 +63,23 @@ impl Contender {
     }
 
     fn new(request: Box<dyn FnMut() -> Result<f64>>, count: usize, measured: Cpu) -> Self {
-        Self { request, count, measured, times: Blocks::default(), cpu: Vec::new() }
+        let (pause, times) = (Duration::ZERO, Blocks::default());
+        Self { request, count, pause, measured, times, cpu: Vec::new() }
+    }
+
+    /// The same with a pause before each request.
+    pub(super) fn with_pause(self, pause: Duration) -> Self {
+        Self { pause, ..self }
     }
 
     pub(super) fn run_block(&mut self) -> Result<()> {
-        let times = || (0..self.count).map(|_| (self.request)()).collect();
+        let mut request = || {
+            if !self.pause.is_zero() {
+                thread::sleep(self.pause);
+            }
+            (self.request)()
+        };
+        let times = || (0..self.count).map(|_| request()).collect();
         let (times, used) = self.measured.during(times)?;
         self.times.push(times);
         self.cpu.push(ms(used) / number(self.count));

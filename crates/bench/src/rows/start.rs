@@ -52,7 +52,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
 
 /// Runs the floor: connects, sends the requests once, and closes the connections.
 pub(crate) fn floor() -> Result<()> {
-    Floor::connect(&Backends::default(), Requests::OfGateway)?.run()
+    Floor::connect(&Backends::default(), Requests::OfFirstRun)?.run()
 }
 
 /// Returns the milliseconds until the gateway responds with a report in which every check is working.

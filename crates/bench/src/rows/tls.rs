@@ -1,5 +1,7 @@
 //! A fresh run with every backend over TLS, and the renewal of all connections, against the floor.
 
+use std::time::Duration;
+
 use crate::encrypted::EncryptedServers;
 use crate::error::Result;
 use crate::figure::{Bound, Figure};
@@ -11,23 +13,28 @@ use crate::rows::Bench;
 use crate::rows::fresh::{BLOCKS, Contender, REQUESTS, cpu_against_floor};
 
 /// Each of them opens every connection.
-const RENEWALS: usize = 30;
+const RENEWALS: usize = 20;
+
+/// How long the gateway trusts a connection: longer than a run, in which several checks share one, and shorter than the pause between two runs.
+const RECONNECT: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(120);
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Figure>> {
     let servers = EncryptedServers::start()?;
     let backends = servers.backends();
     let gateway = Gateway::start(bench.gateway(), "", &backends.sections())?;
-    // A connection is then too old for the next run.
-    let renewing = backends.sections_with("reconnect = \"1ms\"\n");
+    let reconnect = format!("reconnect = \"{}ms\"\n", RECONNECT.as_millis());
+    let renewing = backends.sections_with(&reconnect);
     let renewing_gateway = Gateway::start(bench.gateway(), "", &renewing)?;
 
     let mut ours = Contender::gateway(&gateway, REQUESTS)?;
     let mut floor = Contender::floor(backends, Requests::OfGateway)?;
-    let mut renewing = Contender::gateway(&renewing_gateway, RENEWALS)?;
+    let mut renewing = Contender::gateway(&renewing_gateway, RENEWALS)?.with_pause(PAUSE);
     let to_open = backends.clone();
     let mut opening = Contender::in_this_process(RENEWALS, move || {
         Floor::connect(&to_open, Requests::OfGateway)?.run()
-    });
+    })
+    .with_pause(PAUSE);
     for _ in 0..BLOCKS {
         for contender in [&mut floor, &mut ours, &mut opening, &mut renewing] {
             contender.run_block()?;

@@ -1,6 +1,7 @@
 //! The tokio runtime, in which tasks that block their workers do not stop the others.
 
 use std::array;
+use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,10 +42,11 @@ pub fn check_threads() -> io::Result<()> {
 /// Runs `work` to completion on a new runtime, without waiting for tasks that still block their threads at the end.
 pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
     let activity = Arc::new(Activity::default());
-    let of_workers = activity.clone();
+    let (of_threads, of_workers) = (activity.clone(), activity.clone());
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_keep_alive(KEEP_ALIVE)
+        .on_thread_start(move || of_threads.enter())
         .on_thread_unpark(move || of_workers.worker_unparked())
         .enable_all()
         .build()?;
@@ -58,6 +60,20 @@ pub fn run<F: Future>(work: F) -> io::Result<F::Output> {
     drop(supervised);
     runtime.shutdown_background();
     Ok(output)
+}
+
+thread_local! {
+    /// The activity of the runtime that this thread belongs to.
+    static ACTIVITY: OnceCell<Arc<Activity>> = const { OnceCell::new() };
+}
+
+/// Records that the tasks on this worker take turns. A worker that does nothing else for long, but records this, is busy and not blocked.
+pub(crate) fn record_progress() {
+    ACTIVITY.with(|activity| {
+        if let Some(activity) = activity.get() {
+            activity.progress.fetch_add(1, Ordering::Relaxed);
+        }
+    });
 }
 
 /// Ends the supervisor when it is dropped.
@@ -74,6 +90,8 @@ impl Drop for EndOnDrop {
 struct Activity {
     /// How often a worker was unparked.
     unparked: AtomicU64,
+    /// How often [`record_progress`] was called.
+    progress: AtomicU64,
     /// Whether the supervisor waits until a worker is unparked.
     is_awaited: AtomicBool,
     has_ended: AtomicBool,
@@ -81,6 +99,12 @@ struct Activity {
 }
 
 impl Activity {
+    fn enter(self: &Arc<Self>) {
+        ACTIVITY.with(|activity| {
+            activity.get_or_init(|| self.clone());
+        });
+    }
+
     fn worker_unparked(&self) {
         self.unparked.fetch_add(1, Ordering::SeqCst);
         self.wake_supervisor();
@@ -115,7 +139,7 @@ impl Activity {
 /// Holds all workers but one in reserve while that one keeps up, until the end of the runtime.
 ///
 /// One worker costs the least, since handing a task from thread to thread takes longer than most of its polls.
-/// The reserve is released if no worker has been parked for an interval.
+/// The reserve is released if for an interval no worker has been parked, and none has recorded progress: several workers would contend for the memory of thousands of checks, and take twice the processor time for them.
 ///
 /// One worker waits for I/O and timers on behalf of all.
 /// If a task that it then runs blocks, tokio wakes no parked worker to wait in its place: `Builder::enable_eager_driver_handoff` would, but is unstable in tokio 1.54.
@@ -124,14 +148,15 @@ fn supervise(runtime: &Handle, activity: &Activity) {
     let metrics = runtime.metrics();
     // A worker that never runs a check keeps a small stack.
     let mut reserve: Vec<_> = (1..WORKERS).map(|_| hold_worker(runtime)).collect();
-    let mut last_counts = [0; WORKERS];
+    let (mut last_counts, mut last_progress) = ([0; WORKERS], 0);
     while !activity.has_ended.load(Ordering::SeqCst) {
         thread::sleep(INTERVAL);
         let unparked = activity.unparked.load(Ordering::SeqCst);
         let counts = array::from_fn(|worker| metrics.worker_park_unpark_count(worker));
         // An odd count means that the worker is parked, or waits for I/O and timers.
         let busy = counts.iter().filter(|count| count.is_multiple_of(2)).count();
-        if busy == WORKERS && counts == last_counts {
+        let progress = activity.progress.load(Ordering::Relaxed);
+        if busy == WORKERS && counts == last_counts && progress == last_progress {
             reserve.clear();
         } else if busy > reserve.len() {
             runtime.spawn(async {});
@@ -140,7 +165,7 @@ fn supervise(runtime: &Handle, activity: &Activity) {
         } else if busy == reserve.len() {
             activity.wait(unparked);
         }
-        last_counts = counts;
+        (last_counts, last_progress) = (counts, progress);
     }
 }
 
@@ -218,6 +243,27 @@ mod tests {
     fn the_reserve_is_released_while_all_workers_but_one_are_blocked() {
         // By then all workers but one are in reserve.
         assert_timers_fire_beside_blocked_workers(INTERVAL * 20);
+    }
+
+    #[test]
+    fn progress_is_recorded_for_the_runtime_of_the_thread() {
+        let recorded = || {
+            ACTIVITY.with(|it| it.get().map(|activity| activity.progress.load(Ordering::Relaxed)))
+        };
+        let record = move || {
+            record_progress();
+            recorded()
+        };
+        let output = run(async move {
+            let mut counts = Vec::new();
+            for _ in 0..3 {
+                counts.push(tokio::spawn(async move { record() }).await.unwrap());
+            }
+            counts
+        });
+        assert_eq!(output.unwrap(), [Some(1), Some(2), Some(3)]);
+        // Outside of a runtime, nothing is recorded.
+        assert_eq!(record(), None);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::statistics::Statistics;
 use super::subscriber::{Fallback, PendingResult, ReportedResult, Subscriber};
 use crate::config::{CheckLimits, Severity};
 use crate::overview::{CheckOverview, LastRun};
+use crate::runtime::record_progress;
 use crate::share::{Acquired, LEASE, Lease, Listener, SharedCheck, SharedRun};
 use crate::timestamp::rfc3339;
 
@@ -328,6 +329,7 @@ impl CachedCheck {
         publish: watch::Sender<Option<Outcome>>,
         shared: Option<(Arc<SharedCheck>, Arc<Demand>)>,
     ) {
+        record_progress();
         let Some((share, demand)) = shared else {
             return self.run_check(run, steps, cancelled, publish, None).await;
         };
@@ -474,6 +476,7 @@ impl CachedCheck {
         finished: bool,
         fence: u64,
     ) {
+        record_progress();
         let (observations, durations) = (steps.observations(), steps.durations());
         let mut state = self.state.lock();
         state.fence = state.fence.max(fence);

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use probe::{Checks, Observation, Secret};
+use tokio::task::yield_now;
 
 pub(crate) use self::cached_check::WAITS;
 use self::cached_check::{CachedCheck, LastOutcome};
@@ -39,6 +40,9 @@ use crate::config::{Component, ConfiguredCheck, Severity};
 use crate::overview::CheckOverview;
 use crate::report::{CheckResult, Components, Report};
 use crate::share::{Identity, SharedCheck, Store};
+
+/// How many checks a report starts at a time. They run before further ones are started, which then take over their memory and delay no other task.
+const BATCH: usize = 128;
 
 /// The age at which a result says nothing about the present any more, unless the interval of its check is long.
 const STALE_AFTER: Duration = Duration::from_mins(5);
@@ -201,8 +205,13 @@ impl Runner {
     /// The same, for a caller that [`Self::cached`] has no report for.
     pub(crate) async fn run_checks(&self, options: RunOptions) -> RunReport {
         let limit = options.wait_limit();
-        let mut pending: Vec<_> =
-            self.checks().map(|check| check.cached.request(options.fresh, limit)).collect();
+        let mut pending = Vec::new();
+        for (number, check) in (1..).zip(self.checks()) {
+            pending.push(check.cached.request(options.fresh, limit));
+            if number % BATCH == 0 {
+                yield_now().await;
+            }
+        }
         let mut results = Vec::with_capacity(pending.len());
         // The check that was started last usually ends last. Awaiting it first avoids a wakeup for each of the others.
         while let Some(last) = pending.pop() {

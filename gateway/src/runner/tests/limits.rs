@@ -21,7 +21,7 @@ async fn running(check: &Arc<FakeCheck>) -> Arc<Runner> {
     while check.runs() == 0 {
         let status = status(&runner, no_wait()).await;
         assert!(status.ends_with("not finished within the 0s that the caller waits (fake:1)"));
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     runner
 }
@@ -45,7 +45,7 @@ async fn at_the_deadline_the_report_names_the_step_and_the_run_continues() {
     // The run ends without a caller, and the next one gets its result.
     let cached = async {
         while status(&runner, at_deadline()).await != "working" {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         runner.run(PLAIN).await.report
     };
@@ -88,7 +88,7 @@ async fn a_report_at_its_deadline_keeps_its_shape() {
     assert_eq!(names, ["group.slow", "group.fast", "it"]);
     let in_time = async {
         while statuses(&runner.run(at_deadline()).await) != [AT_DEADLINE, "working", AT_DEADLINE] {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
     };
     timeout(SOON, in_time).await.expect("a check that is done has its result");
@@ -104,7 +104,7 @@ async fn at_the_deadline_a_check_that_waits_for_its_turn_reports_that_step() {
     let expected = "wait for a turn: not finished within the 10s that an answer may take (fake:1)";
     let waiting = async {
         while status(&runner, at_deadline()).await != expected {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
     };
     timeout(SOON, waiting).await.unwrap();

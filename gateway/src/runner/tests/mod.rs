@@ -76,7 +76,7 @@ async fn callers_at_the_same_time_share_one_run() {
         .collect();
     // All callers have joined the run before it can end.
     while Arc::strong_count(&runner) < 201 || check.runs() == 0 {
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     check.behavior.send_replace(Behavior::Work);
     for caller in callers {
@@ -199,7 +199,7 @@ async fn checks_that_block_on_their_first_run_delay_no_other_check() {
     let blocks = "ask: no answer within 200ms, the check blocks its thread (fake:1)";
     while status(&runner, FRESH).await != blocks {
         assert!(blocking.iter().all(|check| check.runs() == 1), "none is started twice");
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
 }
 
@@ -227,7 +227,7 @@ fn checks_that_begin_to_block_delay_no_other_check() {
                 check.behavior.send_replace(Behavior::Fail);
             }
             while result(&runner.run(FRESH).await, "it").status.contains("no answer") {
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
         }
     })
@@ -245,7 +245,7 @@ async fn a_run_is_cancelled_when_its_last_caller_disconnects() {
         })
         .collect();
     while Arc::strong_count(&runner) < 3 || check.runs() == 0 {
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     for caller in callers {
         caller.abort();

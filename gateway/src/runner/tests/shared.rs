@@ -139,7 +139,7 @@ async fn one_replica_runs_and_the_others_serve_its_result_with_its_age() {
     let fleet = join_all((0..20).map(|_| replica(&redis, Behavior::Wait))).await;
     let begun = async {
         while fleet.iter().all(|replica| replica.check.runs() == 0) {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         for replica in &fleet {
             replica.check.behavior.send_replace(Behavior::Work);
@@ -174,7 +174,7 @@ async fn a_result_reaches_the_others_without_a_caller_and_names_the_replica_that
     assert_eq!(first.status(FRESH).await, "ask: wrong answer (fake:1)");
     let received = async {
         while other.status(PLAIN).await != own_failure(host()) {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
     };
     timeout(SOON, received).await.expect("it is published");
@@ -217,7 +217,7 @@ async fn a_caller_that_stops_waiting_gets_the_step_of_the_wait_for_another_repli
     let expected = "wait for the run of another replica: not finished within the 0s that the caller waits (fake:1)";
     let reported = async {
         while other.status(no_wait).await != expected {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
     };
     timeout(SOON, reported).await.expect("it waits");
@@ -414,7 +414,7 @@ async fn replicas_share_again_whatever_was_written_into_the_store_once() {
         let is_shared = async {
             let third = replica(&redis, Behavior::Work).await;
             while third.status(PLAIN).await != own_failure(host()) {
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
             assert_eq!(third.check.runs(), 0, "{poison:?}");
         };
@@ -500,7 +500,7 @@ async fn assert_shared(url: &str) {
     assert_eq!(fleet[0].status(PLAIN).await, "working");
     let received = async {
         while fleet.iter().any(|replica| replica.sample().last.is_none()) {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
     };
     timeout(SOON, received).await.expect("it is published");

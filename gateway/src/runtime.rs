@@ -19,7 +19,7 @@ const WORKERS: usize = 8;
 /// How often the workers are examined while one that is not in reserve is active. A task that blocks delays the others by at most two intervals.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long an idle thread for blocking work exists. Such work is done about once a second, and idle threads take it in turn: with tokio's default of 10 s, ten of them would stay alive.
+/// How long an idle thread for blocking work exists. The first run of each check has one: with tokio's default, they would exist for 10 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 /// More threads than a start needs: the workers, and those of the supervisor, the log, the admin listener and the reading of files.

@@ -21,6 +21,7 @@ mod reconnect;
 mod secret;
 mod shared_resources;
 mod steps;
+mod yield_now;
 
 pub use cached_connection::{CachedConnection, Connect};
 pub use check::{Check, DynCheck};
@@ -39,3 +40,4 @@ pub use reconnect::Reconnect;
 pub use secret::{Fingerprint, Secret, append_secret, scrub, wipe_dropped_secrets};
 pub use shared_resources::SharedResources;
 pub use steps::{Steps, step};
+pub use yield_now::yield_now;

@@ -153,15 +153,15 @@ impl CachedCheck {
         self.state.lock().share = share;
     }
 
-    /// The result for one caller: that of the last outcome if it may be served, or else that of a run.
+    /// The result for a caller that asked at `requested`: that of the last outcome if it may be served, or else that of a run.
     ///
-    /// The run has been started when this returns, so that all checks of a report run at the same time.
+    /// The run has been started when this returns, so that the checks of a report run at the same time.
     pub(super) fn request(
         self: &Arc<Self>,
         fresh: bool,
         limit: Option<WaitLimit>,
+        requested: Instant,
     ) -> PendingResult {
-        let requested = Instant::now();
         let fresh = fresh && !self.is_rate_limited();
         let mut state = self.state.lock();
         if !fresh && let Some(last) = self.unexpired(&state) {

@@ -1,4 +1,4 @@
-//! Runs the checks of a namespace: all at once, each within its own timeout.
+//! Runs the checks of a namespace at the same time, each within its own timeout.
 
 mod cached_check;
 mod concurrency_limit;
@@ -18,8 +18,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use probe::{Checks, Observation, Secret};
-use tokio::task::yield_now;
+use probe::{Checks, Observation, Secret, yield_now};
 
 pub(crate) use self::cached_check::WAITS;
 use self::cached_check::{CachedCheck, LastOutcome};
@@ -41,7 +40,7 @@ use crate::overview::CheckOverview;
 use crate::report::{CheckResult, Components, Report};
 use crate::share::{Identity, SharedCheck, Store};
 
-/// How many checks a report starts at a time. They run before further ones are started, which then take over their memory and delay no other task.
+/// How many checks a report starts at a time. Other tasks take their turn before it starts further ones, and runs that have ended by then leave them their memory.
 const BATCH: usize = 128;
 
 /// The age at which a result says nothing about the present any more, unless the interval of its check is long.
@@ -205,10 +204,10 @@ impl Runner {
     /// The same, for a caller that [`Self::cached`] has no report for.
     pub(crate) async fn run_checks(&self, options: RunOptions) -> RunReport {
         let limit = options.wait_limit();
-        let mut pending = Vec::new();
+        let (requested, mut pending) = (Instant::now(), Vec::new());
         for (number, check) in (1..).zip(self.checks()) {
-            pending.push(check.cached.request(options.fresh, limit));
-            if number % BATCH == 0 {
+            pending.push(check.cached.request(options.fresh, limit, requested));
+            if number % BATCH == 0 && limit.is_none_or(|limit| Instant::now() < limit.at) {
                 yield_now().await;
             }
         }

@@ -203,14 +203,23 @@ async fn checks_that_block_on_their_first_run_delay_no_other_check() {
     }
 }
 
-/// Until then they run on the workers of the runtime.
 #[test]
 fn checks_that_begin_to_block_delay_no_other_check() {
+    assert_checks_that_begin_to_block_delay_no_others(1);
+}
+
+#[test]
+fn checks_that_begin_to_block_while_others_are_started_delay_none_of_them() {
+    assert_checks_that_begin_to_block_delay_no_others(BATCH * 3);
+}
+
+/// Until then they run on the workers of the runtime.
+fn assert_checks_that_begin_to_block_delay_no_others(others: usize) {
     crate::runtime::run(async {
         let turning: Vec<_> = (0..3).map(|_| FakeCheck::new(Behavior::Work)).collect();
-        let working = FakeCheck::new(Behavior::Work);
+        let working: Vec<_> = (0..others).map(|_| FakeCheck::new(Behavior::Work)).collect();
         let mut checks: Vec<_> = turning.iter().map(|check| ("it", check)).collect();
-        checks.push(("other", &working));
+        checks.extend(working.iter().map(|check| ("other", check)));
         let limits = CheckLimits { timeout: LIMITS.timeout * 5, ..LIMITS };
         let runner = runner(&checks, limits);
         for _ in 0..2 {
@@ -218,9 +227,12 @@ fn checks_that_begin_to_block_delay_no_other_check() {
         }
         for _ in 0..2 {
             for check in &turning {
-                check.behavior.send_replace(Behavior::Block(limits.timeout * 3));
+                check.behavior.send_replace(Behavior::Block(limits.timeout * 4));
             }
-            let run = timeout(SOON, runner.run(FRESH)).await.unwrap();
+            // On a worker, as the tasks of connections are.
+            let reporting = runner.clone();
+            let reporting = tokio::spawn(async move { reporting.run(FRESH).await });
+            let run = timeout(limits.timeout * 3, reporting).await.unwrap().unwrap();
             assert_eq!(result(&run, "it").status, "ask: no answer within 1s (fake:1)");
             assert_eq!(result(&run, "other").status, "working");
             for check in &turning {
@@ -232,6 +244,23 @@ fn checks_that_begin_to_block_delay_no_other_check() {
         }
     })
     .unwrap();
+}
+
+#[tokio::test]
+async fn the_results_of_hundreds_of_checks_are_in_the_order_of_the_checks() {
+    let names: Vec<_> = (0..=BATCH * 2).map(|number| format!("check-{number}")).collect();
+    let fails = |number: usize| number.is_multiple_of(7);
+    let checks: Vec<_> = (0..names.len())
+        .map(|number| FakeCheck::new(if fails(number) { Behavior::Fail } else { Behavior::Work }))
+        .collect();
+    let named: Vec<_> = names.iter().map(String::as_str).zip(&checks).collect();
+    let runner = runner(&named, CheckLimits { timeout: SOON, ..LIMITS });
+    let run = runner.run(FRESH).await;
+    let reported: Vec<_> = run.report.components.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(reported, names);
+    for (number, name) in names.iter().enumerate() {
+        assert_eq!(result(&run, name).status != "working", fails(number), "{name}");
+    }
 }
 
 #[tokio::test]

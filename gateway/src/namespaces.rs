@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, join_all};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
@@ -48,8 +48,8 @@ pub struct Namespaces {
     wrong_token_lines: Mutex<RateLimit>,
     refused_tokens: AtomicU64,
     context: ReloadContext,
-    /// Notified when folders are to be listed at once.
-    list_folders: Arc<Notify>,
+    /// Changes when folders are to be listed at once.
+    list_folders: watch::Sender<()>,
 }
 
 /// A namespace and the task that reloads it.
@@ -81,7 +81,7 @@ impl Namespaces {
             wrong_token_lines: Mutex::new(RateLimit::new(Instant::now())),
             refused_tokens: AtomicU64::new(0),
             context,
-            list_folders: Arc::default(),
+            list_folders: watch::Sender::default(),
         });
         let context = &namespaces.context;
         let load = |file: &Path| {
@@ -94,7 +94,7 @@ impl Namespaces {
         tokio::spawn(remove_unused(Arc::downgrade(&namespaces)));
         let folders: BTreeSet<_> = paths.iter().filter(|path| path.is_dir()).collect();
         for folder in folders {
-            let (list, events) = (namespaces.list_folders.clone(), context.file_events.clone());
+            let (list, events) = (namespaces.list_folders.subscribe(), context.file_events.clone());
             tokio::spawn(follow_folder(Arc::downgrade(&namespaces), list, events, folder.clone()));
         }
         Ok(namespaces)
@@ -200,7 +200,7 @@ impl Namespaces {
 
     /// Requests that all secrets, files and folders be read again.
     pub fn reload(&self) {
-        self.list_folders.notify_waiters();
+        self.list_folders.send_replace(());
         self.all().iter().for_each(|namespace| namespace.reload());
     }
 
@@ -324,7 +324,7 @@ async fn remove_unused(namespaces: Weak<Namespaces>) {
 /// Each folder has its own task, so that a mount that does not respond delays no other.
 async fn follow_folder(
     namespaces: Weak<Namespaces>,
-    list: Arc<Notify>,
+    mut list: watch::Receiver<()>,
     events: FileEvents,
     folder: PathBuf,
 ) {
@@ -336,7 +336,7 @@ async fn follow_folder(
         tokio::select! {
             () = sleep(interval) => {}
             Ok(()) = changes.changed() => {}
-            () = list.notified() => {}
+            Ok(()) = list.changed() => {}
         }
         interval = FOLDER_INTERVAL;
         let (path, events) = (folder.clone(), events.clone());
@@ -359,6 +359,7 @@ async fn follow_folder(
         let missing = namespaces.missing(&folder, &files);
         namespaces.add_new(&files, &missing, &mut rejected).await;
         namespaces.remove_missing(&missing).await;
+        rejected.retain(|file, _| files.binary_search(file).is_ok());
         // A rejected file may be accepted after changes outside of the folder: of a file that it refers to, or of another namespace.
         if is_watched && rejected.is_empty() {
             interval = WATCHED_INTERVAL;

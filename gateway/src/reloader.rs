@@ -221,9 +221,12 @@ impl Reloader {
             }
             self.rejected_secrets = rejected;
         }
+        let is_first = !self.refresh.is_complete();
         self.refresh.complete(began);
-        // The checks of a namespace run for the first time when its secrets have been read.
-        self.context.schedules_changed.notify_one();
+        if is_first {
+            // No check runs before.
+            self.context.schedules_changed.notify_one();
+        }
         if let Some(rejected) = &mut self.rejected
             && Arc::make_mut(&mut rejected.source).read_secrets(since).await
         {

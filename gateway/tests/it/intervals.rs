@@ -70,6 +70,14 @@ fn a_check_runs_without_a_caller_as_its_current_interval_says() {
 }
 
 #[test]
+fn the_first_interval_of_a_configuration_takes_effect() {
+    let closing = Closing::start();
+    let gateway = Gateway::start(&format!("{FILE}{}", closing.section("a", "")));
+    gateway.write("tests.toml", &format!("{FILE}{}", closing.section("a", EVERY_SECOND)));
+    closing.wait_for(1);
+}
+
+#[test]
 fn a_draining_gateway_starts_no_run_and_cancels_its_own() {
     let (silent, closing) = (TcpListener::bind("127.0.0.1:0").unwrap(), Closing::start());
     let port = silent.local_addr().unwrap().port();

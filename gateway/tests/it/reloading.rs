@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
@@ -39,6 +40,26 @@ fn a_changed_file_takes_effect_and_an_invalid_one_does_not() {
     assert!(!gateway.log().contains("hunter2"), "{}", gateway.log());
     gateway.write("tests.toml", &format!("{FILE}{REDIS2}"));
     wait_for_names(&gateway, &["redis2"]);
+}
+
+#[test]
+fn a_watched_file_is_read_when_it_changes() {
+    let gateway = Gateway::start(&format!("{FILE}{REDIS}"));
+    let folder = format!("/proc/{}/fdinfo", gateway.server.pid().unwrap());
+    wait_for("watched files", || {
+        let files = fs::read_dir(&folder).unwrap().flatten();
+        let texts: String = files.flat_map(|file| fs::read_to_string(file.path())).collect();
+        // The file and its folder, which the kernel reports once each.
+        match texts.matches("inotify wd:").count() {
+            2.. => Ok(()),
+            count => Err(format!("{count} watches")),
+        }
+    });
+    let begun = Instant::now();
+    gateway.write("tests.toml", &format!("{FILE}{REDIS2}"));
+    wait_for_names(&gateway, &["redis2"]);
+    // Unchanged files are read each 30 s.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The floor's PostgreSQL connection: a SCRAM login, then one simple query.
+//! The floor's PostgreSQL connection: a SCRAM login, then simple queries.
 
 use std::io::{self, Read, Write};
 

@@ -71,11 +71,14 @@ mod slow {
         (reads.map_or(0, |it| it.parse().unwrap()), tokens)
     }
 
+    /// That of all threads, also of those that have ended.
     fn processor_time(pid: i32) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-        let stats =
-            tasks.filter_map(|it| fs::read_to_string(it.ok()?.path().join("schedstat")).ok());
-        Duration::from_nanos(stats.filter_map(|it| it.split(' ').next()?.parse::<u64>().ok()).sum())
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // The second field is the name in parentheses; `utime` and `stime` are the fields 14 and 15.
+        let (_, after_name) = stat.rsplit_once(") ").unwrap();
+        let ticks: u64 =
+            after_name.split(' ').skip(11).take(2).map(|it| it.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
     fn resident_kilobytes(pid: i32) -> u64 {

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than the servers take to start on a busy machine.
@@ -45,9 +46,10 @@ fn folder_of(gateway: &Path) -> Option<PathBuf> {
 
 fn interrupt(signal: Signal) {
     let own = tempfile::tempdir().unwrap();
-    // A gateway that never listens.
-    let gateway = own.path().join("gateway");
-    fs::write(&gateway, "#!/bin/sh\nsleep 1000 & wait\n").unwrap();
+    // A gateway that never listens. It starts no process, as the real one: a child that is started while the process is ended would be left over.
+    let (gateway, pipe) = (own.path().join("gateway"), own.path().join("pipe"));
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    fs::write(&gateway, format!("#!/bin/sh\nread -r line <> '{}'\n", pipe.display())).unwrap();
     fs::set_permissions(&gateway, fs::Permissions::from_mode(0o755)).unwrap();
     let mut bench = Command::new(env!("CARGO_BIN_EXE_bench"))
         .args(["fleet", "--replicas", "3", "--minutes", "1", "--gateway"])
@@ -57,17 +59,17 @@ fn interrupt(signal: Signal) {
         .unwrap();
     let deadline = Instant::now() + TIMEOUT;
     let folder = loop {
-        if let Some(folder) = folder_of(&gateway) {
-            break folder;
+        let folder = folder_of(&gateway);
+        let running = folder.as_deref().map(processes_in).unwrap_or_default();
+        // A process that is starting another program has no command line for a moment.
+        let runs = |name: &str| running.iter().any(|line| line.contains(name));
+        if ["redis-server", "bin/postgres", "serve --listen"].into_iter().all(runs) {
+            break folder.unwrap();
         }
-        assert!(Instant::now() < deadline, "it has started no gateway");
+        assert!(Instant::now() < deadline, "not all of its servers run: {running:?}");
         assert!(bench.try_wait().unwrap().is_none(), "it has exited");
         sleep(POLL_INTERVAL);
     };
-    let running = processes_in(&folder);
-    for name in ["redis-server", "bin/postgres", "serve --listen"] {
-        assert!(running.iter().any(|line| line.contains(name)), "{name}: {running:?}");
-    }
     kill_process(Pid::from_child(&bench), signal).unwrap();
     assert_eq!(wait(&mut bench, deadline), Some(130));
     assert_eq!(processes_in(&folder), [""; 0]);

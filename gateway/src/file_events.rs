@@ -1,7 +1,6 @@
 //! Changes of files as the kernel reports them (inotify), so that files that stay the same are rarely read.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ const MAX_LINKS: usize = 40;
 /// The size of the buffer for events, with names, in bytes.
 const BUFFER: usize = 4096;
 
-/// How often files are compared whose changes are reported, in case a change is not: a folder above theirs is moved, something is mounted in their place, or a writer keeps them open.
+/// How often watched files are compared, in case a change is not reported: a folder above theirs is moved, another file is mounted in their place, or a program writes into them without closing them.
 pub(crate) const WATCHED_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What happens to a file, or to a folder or one of its files. A file that is being written has not changed until it is closed.
@@ -36,7 +35,7 @@ const CHANGES: WatchMask = WatchMask::ATTRIB
     .union(WatchMask::MOVE)
     .union(WatchMask::MOVE_SELF);
 
-/// The file systems (`f_type` of statfs(2)) whose files change only through this kernel, which therefore reports every change: btrfs, ext, F2FS, overlayfs, ramfs, tmpfs, XFS and ZFS.
+/// The file systems (`f_type` of statfs(2)) with files that change only through this kernel, so that it reports every change: btrfs, ext, F2FS, overlayfs, ramfs, tmpfs, XFS and ZFS.
 const LOCAL: [FsWord; 8] = [
     0x9123_683e,
     0xef53,
@@ -51,7 +50,7 @@ const LOCAL: [FsWord; 8] = [
 /// The changes of all files that are watched.
 ///
 /// They are not told apart: comparing files costs little, and changes are rare.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct FileEvents {
     /// `None` if this user has as many instances of inotify as the kernel allows.
     watches: Option<Watches>,
@@ -89,12 +88,6 @@ impl FileEvents {
     /// Returns a receiver of all later changes.
     pub(crate) fn subscribe(&self) -> Receiver<()> {
         self.changes.clone()
-    }
-}
-
-impl fmt::Debug for FileEvents {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileEvents").finish_non_exhaustive()
     }
 }
 
@@ -222,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_whose_changes_are_not_reported_are_not_watched() {
+    async fn files_with_changes_that_are_not_reported_are_not_watched() {
         let events = FileEvents::start();
         // The kernel changes the files of procfs without an event.
         assert!(!events.watch(Path::new("/proc/self/status")));

@@ -4,6 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How often a condition is polled.
@@ -40,6 +41,12 @@ impl Process {
 
     pub(crate) fn id(self) -> i32 {
         self.pid.as_raw_pid()
+    }
+
+    /// Returns the processor time of all its threads, also of those that have ended, without its descendants.
+    pub(crate) fn processor_time(self) -> Option<Duration> {
+        let ticks = Stat::of(self.pid)?.ticks;
+        Some(Duration::from_millis(ticks * 1000 / clock_ticks_per_second()))
     }
 
     /// Whether the process runs; a zombie does not.
@@ -140,6 +147,8 @@ fn all_processes() -> Vec<(Pid, Stat)> {
 struct Stat {
     state: char,
     parent: i32,
+    /// The processor time in user mode and in the kernel.
+    ticks: u64,
     started: u64,
 }
 
@@ -153,8 +162,10 @@ impl Stat {
         let mut fields = line.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
-        let started = fields.nth(17)?.parse().ok()?;
-        Some(Self { state, parent, started })
+        let user: u64 = fields.nth(9)?.parse().ok()?;
+        let system: u64 = fields.next()?.parse().ok()?;
+        let started = fields.nth(6)?.parse().ok()?;
+        Some(Self { state, parent, ticks: user + system, started })
     }
 }
 
@@ -169,6 +180,7 @@ mod tests {
         let line = "7 (a) b) S 3 7 7 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4242 99";
         let stat = Stat::parse(line).unwrap();
         assert_eq!((stat.state, stat.parent, stat.started), ('S', 3, 4242));
+        assert_eq!(stat.ticks, 9 + 10);
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl Server {
         self.running.as_ref().map(|(process, _)| process.id())
     }
 
+    /// Returns the processor time of its main process, if it runs.
+    pub fn processor_time(&self) -> Option<Duration> {
+        self.running.as_ref()?.0.processor_time()
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some((process, _)) = &self.running {
             signal_all(&process.tree(), signal);

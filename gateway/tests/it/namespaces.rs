@@ -71,16 +71,6 @@ mod slow {
         (reads.map_or(0, |it| it.parse().unwrap()), tokens)
     }
 
-    /// That of all threads, also of those that have ended.
-    fn processor_time(pid: i32) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        // The second field is the name in parentheses; `utime` and `stime` are the fields 14 and 15.
-        let (_, after_name) = stat.rsplit_once(") ").unwrap();
-        let ticks: u64 =
-            after_name.split(' ').skip(11).take(2).map(|it| it.parse::<u64>().unwrap()).sum();
-        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
-    }
-
     fn resident_kilobytes(pid: i32) -> u64 {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -119,7 +109,7 @@ mod slow {
             let reloaded = gateway.log().matches("config reloaded").count();
             if reloaded == count { Ok(()) } else { Err(reloaded.to_string()) }
         });
-        let start = (processor_time(pid), begun.elapsed());
+        let start = (gateway.server.processor_time().unwrap(), begun.elapsed());
         let after = counts(vault);
         assert_eq!(after.1 - before.1, 1, "one session with Vault");
         let reads = usize::try_from(after.0 - before.0).unwrap();
@@ -147,9 +137,9 @@ mod slow {
             if report.contains("renamed") { Ok(()) } else { Err(report) }
         });
         let reload = begun.elapsed();
-        let before = processor_time(pid);
+        let before = gateway.server.processor_time().unwrap();
         std::thread::sleep(Duration::from_secs(10));
-        let rest = processor_time(pid).checked_sub(before).unwrap();
+        let rest = gateway.server.processor_time().unwrap().checked_sub(before).unwrap();
         Costs { start, resident_kilobytes, rest, reload, fresh, cached }
     }
 

@@ -74,9 +74,7 @@ impl Contender {
 
     pub(super) fn run_block(&mut self) -> Result<()> {
         let mut request = || {
-            if !self.pause.is_zero() {
-                thread::sleep(self.pause);
-            }
+            thread::sleep(self.pause);
             (self.request)()
         };
         let times = || (0..self.count).map(|_| request()).collect();

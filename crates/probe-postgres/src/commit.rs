@@ -120,9 +120,9 @@ impl CommitProof {
             return Ok(());
         }
         steps.follow(self.steps.clone());
-        match self.statement(&session).await.map_err(|cause| Failure::new(STEP, cause))? {
-            Ok(statement) => {
-                self.wait_for_earlier_writes(&session).await?;
+        match self.prepare(&session).await.map_err(|cause| Failure::new(STEP, cause))? {
+            Ok((statement, activity)) => {
+                self.wait_for_earlier_writes(&session, activity).await?;
                 self.commit(server, session, statement, state).await
             }
             Err(reason) => {
@@ -141,12 +141,18 @@ impl CommitProof {
         self.state.clone().lock_owned().await
     }
 
-    /// The statement that writes, or the reason why this user cannot write to this server.
-    async fn statement(&self, session: &Session) -> Result<Result<&'static str, String>, Cause> {
+    /// The statement that writes and the activity before it, or the reason why this user cannot write to this server.
+    async fn prepare(
+        &self,
+        session: &Session,
+    ) -> Result<Result<(&'static str, Activity), String>, Cause> {
         if session.product() != Product::PostgreSql {
             return Ok(Err("the server is not PostgreSQL 9.6 or newer".to_owned()));
         }
-        let rows = match session.query(PRIVILEGES_QUERY).await {
+        // Neither query depends on the response to the other, so both take one round trip.
+        let (rows, activity) =
+            tokio::join!(session.query(PRIVILEGES_QUERY), query_activity(session));
+        let rows = match rows {
             Ok(rows) => rows,
             Err(cause) if cause.is_connection_lost() => return Err(cause),
             Err(cause) => return Ok(Err(cause.text().to_owned())),
@@ -155,7 +161,7 @@ impl CommitProof {
         let value = |column| row.try_get(column).ok().flatten();
         let (table, message) = (value(0) == Some("t"), value(1) == Some("t"));
         let is_decoded = value(2) == Some("logical");
-        Ok(match self.writes.write {
+        let statement = match self.writes.write {
             Write::Table if table => Ok(WRITE_TABLE),
             Write::Table if message && !is_decoded => Ok(WRITE_MESSAGE),
             Write::Table => {
@@ -163,17 +169,23 @@ impl CommitProof {
             }
             Write::Message if message => Ok(WRITE_MESSAGE),
             Write::Message => Err("the user may not execute pg_logical_emit_message".to_owned()),
-        })
+        };
+        Ok(statement.map(|statement| (statement, activity)))
     }
 
     /// Waits until no write is under way that another process began, or this one without being able to cancel it.
-    async fn wait_for_earlier_writes(&self, session: &Session) -> Result<(), Failure> {
+    async fn wait_for_earlier_writes(
+        &self,
+        session: &Session,
+        mut activity: Activity,
+    ) -> Result<(), Failure> {
         loop {
-            match activity(session).await {
+            match activity {
                 Ok(Some(wait)) => {
                     let known = wait.unwrap_or("an earlier commit is under way");
                     self.steps.begin_with(STEP, NO_ANSWER, known);
                     sleep(POLL_INTERVAL).await;
+                    activity = query_activity(session).await;
                 }
                 Err(cause) if cause.is_connection_lost() => return Err(Failure::new(STEP, cause)),
                 // The user may not read the activity of the server.
@@ -207,7 +219,7 @@ impl CommitProof {
     /// Looks for the reason of a slow commit on a second connection, for the failure of a run that times out.
     async fn explain(&self, server: &CachedConnection<Server>, busy: Arc<Session>) -> Infallible {
         let look = |session: Arc<Session>| async move {
-            activity(&session).await.map_err(|cause| Failure::new(STEP, cause))
+            query_activity(&session).await.map_err(|cause| Failure::new(STEP, cause))
         };
         sleep(SLOW).await;
         loop {
@@ -238,7 +250,9 @@ impl State {
 }
 
 /// What the write that is under way waits for, if there is one and that is known.
-async fn activity(session: &Session) -> Result<Option<Option<&'static str>>, Cause> {
+type Activity = Result<Option<Option<&'static str>>, Cause>;
+
+async fn query_activity(session: &Session) -> Activity {
     let rows = session.query(ACTIVITY_QUERY).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let value = |column| row.try_get(column).ok().flatten();

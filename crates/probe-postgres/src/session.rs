@@ -79,16 +79,16 @@ impl Session {
         Ok(Self { client, peer, product, last_received, connections, ended, _dropped: alive })
     }
 
-    /// Queries the state of the server, and then the number of its connections, once for each session.
+    /// Queries the state of the server, and once for each session also the number of its connections.
     pub(crate) async fn query_state(&self, steps: &Steps) -> Result<ServerState, Failure> {
         let query = async {
-            let rows = self.query(STATE_QUERY).await?;
-            self.count_connections().await;
+            // Neither query depends on the response to the other, so both take one round trip.
+            let (rows, ()) = tokio::join!(self.query(STATE_QUERY), self.count_connections());
             if let Some((count, max)) = self.connections.get().copied().flatten() {
                 steps.observe(Observation::PostgresConnections(count));
                 steps.observe(Observation::PostgresConnectionsMax(max));
             }
-            rows.first().and_then(parse_state).ok_or_else(error::unexpected_answer)
+            rows?.first().and_then(parse_state).ok_or_else(error::unexpected_answer)
         };
         steps.run("query", query).await
     }

@@ -13,6 +13,9 @@ use crate::error::unexpected;
 const STATE: &str =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
 
+/// Its query for each new connection.
+const CONNECTIONS: &str = "SELECT pg_catalog.sum(numbackends), pg_catalog.current_setting('max_connections') FROM pg_catalog.pg_stat_database";
+
 /// Its queries before a commit.
 const PRIVILEGES: &str = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'), pg_catalog.has_function_privilege('pg_catalog.pg_logical_emit_message(boolean, text, text)', 'EXECUTE'), pg_catalog.current_setting('wal_level')";
 const ACTIVITY: &str = "SELECT wait_event_type, wait_event FROM pg_catalog.pg_stat_activity WHERE usename = SESSION_USER AND datname = pg_catalog.current_database() AND state = 'active' AND pid <> pg_catalog.pg_backend_pid() AND query LIKE '/* health-gateway: commit */%'";
@@ -41,7 +44,7 @@ impl Postgres {
         log_in(&mut socket)?;
         let queries: &[&str] = match requests {
             Requests::OfGateway => &[STATE],
-            Requests::OfFirstRun => &[STATE, PRIVILEGES, ACTIVITY, WRITE],
+            Requests::OfFirstRun => &[STATE, CONNECTIONS, PRIVILEGES, ACTIVITY, WRITE],
             Requests::Smallest => &[ONE],
         };
         let messages = queries.iter().map(|query| message(b'Q', &[query.as_bytes(), &[0]]));

@@ -90,6 +90,8 @@ pub(crate) struct LastOutcome {
 
 #[derive(Default)]
 struct State {
+    /// The name of the namespace, which a new configuration may change.
+    namespace: Arc<str>,
     last: Option<Outcome>,
     /// What the last run observed.
     observations: Vec<Observation>,
@@ -146,6 +148,11 @@ impl CachedCheck {
             created: Instant::now(),
             shared_result: Notify::new(),
         }
+    }
+
+    /// Names the namespace that the log shows.
+    pub(super) fn set_namespace(&self, namespace: Arc<str>) {
+        self.state.lock().namespace = namespace;
     }
 
     /// Shares its results with other replicas from now on, or runs it without regard to them.
@@ -508,23 +515,40 @@ impl CachedCheck {
         state.observations.clear();
         state.observations.extend(observations);
         self.outcomes.fetch_add(1, Ordering::Release);
+        let Some(transition) = transition else { return };
+        let namespace = state.namespace.clone();
         drop(state);
-        if let Some(transition) = transition {
-            self.log_change(transition, outcome, now);
-        }
+        self.log_change(&namespace, transition, outcome, now);
     }
 
     /// Logs that the check has begun to fail or to work again, with the time that it had worked or failed before.
-    fn log_change(&self, transition: Transition, outcome: &Outcome, now: Moment) {
-        let Transition { since, step } = transition;
+    fn log_change(&self, namespace: &str, change: Transition, outcome: &Outcome, now: Moment) {
+        let Transition { since, step } = change;
         let duration_seconds = since.map(|since| now.since(since).as_secs());
         let since = since.map(|since| rfc3339(since.wall()));
         let check = &*self.name;
         let shared = outcome.seen_by.as_ref().map(|_| true);
         if let Some(status) = outcome.failure.as_deref() {
-            tracing::warn!(check, status, step, since, duration_seconds, shared, "check failed");
+            tracing::warn!(
+                namespace,
+                check,
+                status,
+                step,
+                since,
+                duration_seconds,
+                shared,
+                "check failed"
+            );
         } else {
-            tracing::info!(check, step, since, duration_seconds, shared, "check recovered");
+            tracing::info!(
+                namespace,
+                check,
+                step,
+                since,
+                duration_seconds,
+                shared,
+                "check recovered"
+            );
         }
     }
 }

@@ -98,6 +98,7 @@ impl Runner {
         limit: &ConcurrencyLimit,
         previous: Option<&Self>,
     ) -> Self {
+        let namespace: Arc<str> = namespace.into();
         let by_name: HashMap<_, _> = previous
             .into_iter()
             .flat_map(Self::checks)
@@ -110,7 +111,7 @@ impl Runner {
                 *entry.name == *component.name && entry.identity == component.identity
             };
             let known = previous.and_then(|runner| runner.entries.iter().find(is_same));
-            RunnerEntry::new(namespace, component, limit, known, &history, &outcomes)
+            RunnerEntry::new(&namespace, component, limit, known, &history, &outcomes)
         };
         let entries = components.into_iter().map(entry).collect();
         Self { entries, cached: Mutex::default(), outcomes }
@@ -285,7 +286,7 @@ impl Runner {
 impl RunnerEntry {
     /// An entry for `component`. If it is `known`, its checks stay, and only their other settings change.
     fn new(
-        namespace: &str,
+        namespace: &Arc<str>,
         component: Component,
         limit: &ConcurrencyLimit,
         known: Option<&Self>,
@@ -307,6 +308,7 @@ impl RunnerEntry {
                 let outcomes = outcomes.clone();
                 Arc::new(CachedCheck::new(name, check, limits, limit, history, outcomes))
             };
+            cached.set_namespace(namespace.clone());
             let (severity, maintenance_until) = (settings.severity, settings.maintenance_until);
             RunnerCheck { cached, schedule, severity, maintenance_until, is_shared }
         });

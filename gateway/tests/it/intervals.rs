@@ -78,6 +78,15 @@ fn the_first_interval_of_a_configuration_takes_effect() {
 }
 
 #[test]
+fn the_log_names_the_namespace_of_a_check_that_fails() {
+    let redis = format!("[redis]\nurl = \"redis://127.0.0.1:1\"\n{EVERY_SECOND}\n");
+    let gateway = Gateway::start(&format!("{FILE}{redis}"));
+    gateway.wait_for_log("check failed");
+    let log = gateway.log();
+    assert!(log.contains("\"namespace\":\"tests\",\"check\":\"redis\""), "{log}");
+}
+
+#[test]
 fn a_draining_gateway_starts_no_run_and_cancels_its_own() {
     let (silent, closing) = (TcpListener::bind("127.0.0.1:0").unwrap(), Closing::start());
     let port = silent.local_addr().unwrap().port();

@@ -12,9 +12,11 @@ use regex_lite::Regex;
 use super::page::{Page, in_code};
 
 const RULES: &str = "deploy/prometheus/rules.yml";
+/// The names of the steps that have the same meaning in every probe.
+const STEPS: &str = "crates/probe/src/steps.rs";
 
 #[test]
-fn every_step_of_a_check_is_in_the_runbook() {
+fn the_runbook_has_every_step_of_a_check_and_no_other() {
     let page = Page::read("docs/runbook.md");
     let tables = page.tables(&["step", "what the failure means", "what to try first"]);
     let rows = tables.iter().flat_map(|table| &table.rows);
@@ -24,6 +26,14 @@ fn every_step_of_a_check_is_in_the_runbook() {
     assert!(steps.len() > 40, "only {steps:?} were found");
     let missing: Vec<_> = steps.difference(&documented).collect();
     assert!(missing.is_empty(), "docs/runbook.md has no row for {missing:?}");
+    let sources: String = sources().iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let shared = fs::read_to_string(stack::workspace().join(STEPS)).unwrap();
+    let is_named = |step: &&String| {
+        let literal = format!("\"{step}\"");
+        sources.contains(&literal) || shared.contains(&literal)
+    };
+    let unknown: Vec<_> = documented.iter().filter(|step| !is_named(step)).collect();
+    assert!(unknown.is_empty(), "no check has the steps {unknown:?} of docs/runbook.md");
 }
 
 #[test]
@@ -55,7 +65,7 @@ fn steps() -> BTreeSet<String> {
     );
     let constant = Regex::new(r#"const ([A-Z_]+): &str = "([^"]+)";"#).unwrap();
     let (used, mut steps) = (used.unwrap(), BTreeSet::new());
-    let shared = fs::read_to_string(stack::workspace().join("crates/probe/src/steps.rs")).unwrap();
+    let shared = fs::read_to_string(stack::workspace().join(STEPS)).unwrap();
     for file in sources() {
         let text = fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
@@ -78,7 +88,7 @@ fn sources() -> Vec<PathBuf> {
         !["bench", "probe", "probe-testkit", "stack"].iter().any(|other| path.ends_with(other))
     });
     let mut folders: Vec<_> = crates.map(|path| path.join("src")).collect();
-    folders.push(stack::workspace().join("gateway/src/runner"));
+    folders.extend(["runner", "share"].map(|it| stack::workspace().join("gateway/src").join(it)));
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {

@@ -531,16 +531,9 @@ fn a_commit_that_hangs_is_cancelled_and_one_that_is_not_proven_is_a_warning() {
     assert_eq!(server.sql("postgres", waiting).unwrap(), "0");
 
     server.configure(&["synchronous_standby_names = ''"]).unwrap();
-    let function = "pg_logical_emit_message(boolean, text, text)";
-    for (database, revoke) in [
-        (
-            "postgres",
-            format!("REVOKE TEMPORARY ON DATABASE {POSTGRES_DATABASE} FROM {HEALTH_USER}"),
-        ),
-        (POSTGRES_DATABASE, format!("REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")),
-    ] {
-        server.sql(database, &revoke).unwrap();
-    }
+    let revoke = format!("REVOKE TEMPORARY ON DATABASE {POSTGRES_DATABASE} FROM {HEALTH_USER}");
+    server.sql("postgres", &revoke).unwrap();
+    server.forbid_messages(POSTGRES_DATABASE).unwrap();
     for (arguments, warnings) in [(&[][..], 0), (&["--verbose"], 1)] {
         let output = probe(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(0));

@@ -515,6 +515,26 @@ fn runs_that_are_stopped_or_killed_leave_nothing_on_a_broker() {
 }
 
 #[test]
+fn a_password_from_a_reference_may_have_any_character_in_a_url() {
+    let server = Postgres::start(&[]).unwrap();
+    let password = "+a b%25&c#d=e/f?g@h:ü";
+    let sql = format!("ALTER ROLE {HEALTH_USER} PASSWORD '{password}'");
+    server.sql("postgres", &sql).unwrap();
+    let at = format!("127.0.0.1:{}/{POSTGRES_DATABASE}", server.port());
+    let parameters = format!("{at}?user={HEALTH_USER}&password=${{file:password}}");
+    let urls = [
+        format!("postgres://{HEALTH_USER}:${{file:password}}@{at}"),
+        format!("postgres://{parameters}"),
+        format!("postgresql+psycopg2://{parameters}"),
+        format!("jdbc:postgresql://{parameters}&ApplicationName=app"),
+    ];
+    for url in urls {
+        let file = format!("{FILE}[postgres]\nurl = \"{url}\"\n");
+        printed(folder(&[("tests.toml", &file), ("password", password)]).path(), &[], 0);
+    }
+}
+
+#[test]
 fn a_commit_that_hangs_is_cancelled_and_one_that_is_not_proven_is_a_warning() {
     let mut server = Postgres::start(&[]).unwrap();
     server.configure(&["synchronous_standby_names = 'lost'"]).unwrap();

@@ -35,7 +35,10 @@ const WRITE_TABLE: &str = "/* health-gateway: commit */ SET LOCAL temp_tablespac
 /// Writes a record into the write-ahead log.
 const WRITE_MESSAGE: &str = "/* health-gateway: commit */ SELECT pg_catalog.pg_logical_emit_message(true, 'health-gateway', '')";
 
-const PRIVILEGES_QUERY: &str = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'), pg_catalog.has_function_privilege('pg_catalog.pg_logical_emit_message(boolean, text, text)', 'EXECUTE'), pg_catalog.current_setting('wal_level')";
+/// Whether this user may write a table and a message, and whether clients may decode messages.
+///
+/// PostgreSQL 17 added a parameter to `pg_logical_emit_message(boolean, text, text)`. Its OID is 3577 in all versions.
+const PRIVILEGES_QUERY: &str = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'), pg_catalog.has_function_privilege(3577, 'EXECUTE'), pg_catalog.current_setting('wal_level')";
 
 /// The writes of this user that are under way in this database. Each user may read the activity of its own sessions.
 const ACTIVITY_QUERY: &str = "SELECT wait_event_type, wait_event FROM pg_catalog.pg_stat_activity WHERE usename = SESSION_USER AND datname = pg_catalog.current_database() AND state = 'active' AND pid <> pg_catalog.pg_backend_pid() AND query LIKE '/* health-gateway: commit */%'";
@@ -154,8 +157,11 @@ impl CommitProof {
             tokio::join!(session.query(PRIVILEGES_QUERY), query_activity(session));
         let rows = match rows {
             Ok(rows) => rows,
-            Err(cause) if cause.is_connection_lost() => return Err(cause),
-            Err(cause) => return Ok(Err(cause.text().to_owned())),
+            // The user may not read its own privileges.
+            Err(cause) if error::is_permission_denied(&cause) => {
+                return Ok(Err(cause.text().to_owned()));
+            }
+            Err(cause) => return Err(cause),
         };
         let row = rows.first().ok_or_else(error::unexpected_answer)?;
         let value = |column| row.try_get(column).ok().flatten();

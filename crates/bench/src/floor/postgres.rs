@@ -17,7 +17,7 @@ const STATE: &str =
 const CONNECTIONS: &str = "SELECT pg_catalog.sum(numbackends), pg_catalog.current_setting('max_connections') FROM pg_catalog.pg_stat_database";
 
 /// Its queries before a commit.
-const PRIVILEGES: &str = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'), pg_catalog.has_function_privilege('pg_catalog.pg_logical_emit_message(boolean, text, text)', 'EXECUTE'), pg_catalog.current_setting('wal_level')";
+const PRIVILEGES: &str = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'), pg_catalog.has_function_privilege(3577, 'EXECUTE'), pg_catalog.current_setting('wal_level')";
 const ACTIVITY: &str = "SELECT wait_event_type, wait_event FROM pg_catalog.pg_stat_activity WHERE usename = SESSION_USER AND datname = pg_catalog.current_database() AND state = 'active' AND pid <> pg_catalog.pg_backend_pid() AND query LIKE '/* health-gateway: commit */%'";
 
 /// What it commits.

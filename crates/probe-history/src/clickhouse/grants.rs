@@ -11,7 +11,7 @@ use super::{ClickhouseTable, sql};
 /// The tables and columns of the database `system` that the query of [`Writes`](super::writes::Writes) reads.
 const SYSTEM_COLUMNS: [(&str, &[&str]); 9] = [
     ("columns", &["database", "table", "name"]),
-    ("disks", &["name", "free_space", "keep_free_space"]),
+    ("disks", &["name", "free_space"]),
     ("merge_tree_settings", &["name", "value"]),
     ("mutations", &["database", "table", "create_time", "is_done"]),
     ("parts", &["database", "table", "partition", "active", "bytes_on_disk"]),

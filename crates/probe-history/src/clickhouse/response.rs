@@ -8,6 +8,9 @@ use probe::{Cause, Failure};
 /// The codes for an unknown user, a wrong password and a missing password, and the one that replaces all three in newer versions.
 const AUTHENTICATION_CODES: &[u32] = &[192, 193, 194, 516];
 
+/// The codes for an unknown column and an unknown table.
+const UNKNOWN_NAME_CODES: &[u32] = &[47, 60];
+
 /// The row of the response, if it has one.
 pub(crate) fn row(
     step: &'static str,
@@ -16,7 +19,7 @@ pub(crate) fn row(
     let (status, body) = (response.status(), String::from_utf8_lossy(response.body()));
     // The server may report an exception after it has sent the status.
     if let Some(exception) = Exception::in_body(&body) {
-        let cause = Cause::msg(format!("{} (code {})", exception.message, exception.code));
+        let cause = Cause::msg(format!("{}{}", exception.message, suffix(exception.code)));
         return Err(if AUTHENTICATION_CODES.contains(&exception.code) {
             Failure::new(AUTHENTICATE, cause.login_refused())
         } else {
@@ -32,6 +35,17 @@ pub(crate) fn row(
         )),
         (status, _) => Err(not_clickhouse(step, status)),
     }
+}
+
+/// How the cause ends if it is an exception of the server.
+fn suffix(code: u32) -> String {
+    format!(" (code {code})")
+}
+
+/// Whether the server does not know a table or a column of a query, as opposed to one that the user may not read.
+pub(super) fn is_unknown_name(failure: &Failure) -> bool {
+    let text = failure.cause().text();
+    UNKNOWN_NAME_CODES.iter().any(|code| text.ends_with(&suffix(*code)))
 }
 
 /// The failure for the answer of another server.
@@ -97,6 +111,28 @@ mod tests {
             "1\nCode: 241. DB::Exception: Memory limit (total) exceeded. (MEMORY_LIMIT_EXCEEDED) (version 24.8.4.13)\nmore",
             "query: Memory limit (total) exceeded. (MEMORY_LIMIT_EXCEEDED) (code 241)",
         );
+    }
+
+    #[test]
+    fn an_unknown_name_and_a_missing_grant_are_distinguished() {
+        let is_unknown = |exception: &'static str| {
+            let response =
+                Response::builder().status(500).body(Bytes::from_static(exception.as_bytes()));
+            let failure = row("query", &response.expect("a response")).expect_err("an exception");
+            is_unknown_name(&failure)
+        };
+        for exception in [
+            "Code: 60, e.displayText() = DB::Exception: Table system.disks doesn't exist., e.what() = DB::Exception",
+            "Code: 47, e.displayText() = DB::Exception: Unknown identifier: storage_policy, e.what() = DB::Exception",
+        ] {
+            assert!(is_unknown(exception), "{exception}");
+        }
+        for exception in [
+            "Code: 497. DB::Exception: health: Not enough privileges. To execute this query, it's necessary to have the grant SELECT(name, free_space) ON system.disks. (ACCESS_DENIED) (version 24.8.4.13 (official build))",
+            "Code: 291, e.displayText() = DB::Exception: Access denied to database system, e.what() = DB::Exception",
+        ] {
+            assert!(!is_unknown(exception), "{exception}");
+        }
     }
 
     #[test]

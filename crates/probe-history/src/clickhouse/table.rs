@@ -108,7 +108,7 @@ impl ClickhouseTable {
         let is_old = self.without_disks.lock().is_some_and(|at| at.elapsed() < RETRY_DISKS);
         if !is_old {
             match self.row(steps, writes::STEP, &query(true)).await {
-                Err(failure) if is_about_disks(&failure) => {
+                Err(failure) if response::is_unknown_name(&failure) => {
                     *self.without_disks.lock() = Some(Instant::now());
                 }
                 result => return result.map(Option::unwrap_or_default),
@@ -171,12 +171,6 @@ impl ClickhouseTable {
     pub(super) fn full_name(&self) -> String {
         format!("{}.{}", sql::name(&self.database), sql::name(&self.name))
     }
-}
-
-/// Whether the query failed because the database `system` of an old server has no disks or storage policies.
-fn is_about_disks(failure: &Failure) -> bool {
-    let text = failure.cause().text();
-    text.contains("system.disks") || text.contains("storage_polic")
 }
 
 /// The name under `key`, or `default`.

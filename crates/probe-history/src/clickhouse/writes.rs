@@ -11,7 +11,10 @@ use super::sql;
 pub(super) const STEP: &str = "writes";
 
 /// An insert reserves at least this many bytes: <https://github.com/ClickHouse/ClickHouse/blob/master/src/Storages/MergeTree/MergeTreeData.h>.
-const MIN_FREE: i64 = 1024 * 1024;
+const MIN_FREE: u64 = 1024 * 1024;
+
+/// The largest free space among disks, without what `keep_free_space_bytes` reserves. That of an object storage is the largest integer, and so is that of no disks.
+const MAX_FREE_SPACE: &str = "if(count() = 0, 18446744073709551615, max(free_space))";
 
 /// Partitions with larger parts may have any number of them (`max_avg_part_size_for_too_many_parts`).
 const MAX_AVERAGE_PART: u64 = 1024 * 1024 * 1024;
@@ -77,10 +80,8 @@ impl Writes {
             let disks = format!(
                 "SELECT arrayJoin(disks) FROM system.storage_policies WHERE policy_name IN ({policy})"
             );
-            facts.push(format!(
-                "SELECT if(count() = 0, {}, max(toInt64(free_space) - toInt64(keep_free_space))) FROM system.disks WHERE name IN ({disks})",
-                i64::MAX
-            ));
+            facts
+                .push(format!("SELECT {MAX_FREE_SPACE} FROM system.disks WHERE name IN ({disks})"));
         }
         format!("SELECT ({})", facts.join("), ("))
     }
@@ -114,7 +115,7 @@ impl Writes {
                 count(parts.unsigned_abs(), "active part", "active parts")
             ));
         }
-        if let Some(free) = facts.get(8).and_then(|free| free.parse::<i64>().ok())
+        if let Some(free) = facts.get(8).and_then(|free| free.parse::<u64>().ok())
             && free < MIN_FREE
         {
             return fail("has no space left on its disks".to_owned());
@@ -185,12 +186,32 @@ mod tests {
         );
         check(7, "id", "writes: the table a.b has no column `it's`");
         check(8, "1000", "writes: the table a.b has no space left on its disks");
-        check(8, "-1000", "writes: the table a.b has no space left on its disks");
+        check(8, "0", "writes: the table a.b has no space left on its disks");
+        check(8, "18446744073709551615", "");
         check(6, "2", "writes: the table a.b has 2 mutations not done after 3600s");
         check(
             4,
             "1",
             "writes: the table a.b has 1 failing entry in its replication queue for 3600s:",
+        );
+    }
+
+    /// The server of the tests may be too old to list its disks.
+    #[test]
+    fn the_space_of_an_object_storage_is_unlimited() {
+        let port = stack::clickhouse::shared().expect("a server").port();
+        let largest = |disks: &str| {
+            let query = format!("SELECT {MAX_FREE_SPACE} FROM ({disks})");
+            stack::clickhouse::sql(port, &query).expect("an answer")
+        };
+        let disk = |space: &str| format!("SELECT toUInt64('{space}') AS free_space");
+        let (full, object_storage) = (disk("0"), disk("18446744073709551615"));
+        assert_eq!(largest(&full), "0");
+        assert_eq!(largest(&object_storage), u64::MAX.to_string());
+        assert_eq!(largest(&format!("{full} UNION ALL {object_storage}")), u64::MAX.to_string());
+        assert_eq!(
+            largest(&format!("SELECT * FROM ({full}) WHERE free_space > 0")),
+            u64::MAX.to_string()
         );
     }
 

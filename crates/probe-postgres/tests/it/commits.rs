@@ -10,7 +10,7 @@ use stack::pgbouncer::PgBouncer;
 use stack::pgpool::Pgpool;
 use stack::postgres::Postgres;
 
-use crate::{DEADLINE, check, private, run, url};
+use crate::{DEADLINE, check, check_line, private, run, url};
 
 /// Long enough to see what a commit waits for.
 const SLOW_DEADLINE: Duration = Duration::from_secs(1);
@@ -96,10 +96,11 @@ async fn a_server_without_transaction_ids_cannot_commit() {
     let check = check(&url(server.port()), "write_every = '0s'");
     run(&check).await.expect_working();
     server.use_up_transaction_ids().unwrap();
-    let expected =
-        "commit: database is not accepting commands to avoid wraparound data loss in database";
     let outcome = run(&check).await;
-    assert!(outcome.line().starts_with(expected), "{outcome:?}");
+    let line = outcome.line();
+    // Since PostgreSQL 17, the text says that these are commands "that assign new transaction IDs".
+    assert!(line.starts_with("commit: database is not accepting commands "), "{line}");
+    assert!(line.contains(" to avoid wraparound data loss in database "), "{line}");
     run(&crate::check(&url(server.port()), "write = 'off'")).await.expect_working();
     server.sql("postgres", "SELECT pg_drop_replication_slot('hold')").unwrap();
     let begun = Instant::now();
@@ -159,7 +160,17 @@ async fn concurrent_checks_share_one_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_privilege_to_write_a_table_a_message_is_written() {
-    let mut server = private(&[]);
+    check_privileges(private(&[])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_18_commits_what_the_privileges_permit() {
+    let server = Postgres::start_18(&[]).unwrap();
+    assert!(server.sql("postgres", "SHOW server_version").unwrap().starts_with("18."));
+    check_privileges(server).await;
+}
+
+async fn check_privileges(mut server: Postgres) {
     server.sql("postgres", "REVOKE TEMPORARY ON DATABASE app FROM health").unwrap();
     lose_standby(&server);
     let line = |toml: &str| check(&url(server.port()), toml);
@@ -170,12 +181,27 @@ async fn without_the_privilege_to_write_a_table_a_message_is_written() {
     // A message would be visible to clients that decode the write-ahead log, so commits are not proven.
     run(&check(&url(server.port()), "")).await.expect_working();
     check_lost(&check(&url(server.port()), "write = 'message'"), server.port()).await;
-    let revoke =
-        "REVOKE EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) FROM PUBLIC";
     heal(&server);
-    server.sql("app", revoke).unwrap();
+    server.forbid_messages("app").unwrap();
     lose_standby(&server);
     run(&check(&url(server.port()), "write = 'message'")).await.expect_working();
+    heal(&server);
+    server.sql("postgres", "GRANT TEMPORARY ON DATABASE app TO health").unwrap();
+    lose_standby(&server);
+    check_lost(&check(&url(server.port()), ""), server.port()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_tell_the_privileges_is_a_failure() {
+    let server = private(&[]);
+    let each = || check(&url(server.port()), "write_every = '0s'");
+    // Nothing is proven for a user that may not read its privileges, which is no failure.
+    let function = "FUNCTION has_database_privilege(text, text)";
+    server.sql("app", &format!("REVOKE EXECUTE ON {function} FROM PUBLIC")).unwrap();
+    run(&each()).await.expect_working();
+    server.sql("app", &format!("ALTER {function} RENAME TO other")).unwrap();
+    let expected = "commit: function pg_catalog.has_database_privilege(name, unknown) does not exist, SQLSTATE 42883 (127.0.0.1:PORT)";
+    check_line(server.port(), &url(server.port()), "", expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

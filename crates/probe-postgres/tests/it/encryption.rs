@@ -1,6 +1,7 @@
 //! `sslmode`, `ca` and client certificates with a real TLS server.
 
 use stack::postgres::{Postgres, shared};
+use tokio::task::JoinSet;
 
 use crate::{check, check_line, private, run, url};
 use probe_testkit::{Authority, Identity};
@@ -201,6 +202,14 @@ async fn certificates_are_read_from_the_files_of_the_url() {
     std::fs::write(&certificate, &identity.certificate).unwrap();
     std::fs::write(&key, &identity.key).unwrap();
     run(&check).await.expect_working();
+    let mut runs = JoinSet::new();
+    for index in 0..20 {
+        let check = crate::check(&format!("{url}&application_name={index}"), "role = 'any'");
+        runs.spawn(async move { run(&check).await });
+    }
+    for outcome in runs.join_all().await {
+        outcome.expect_working();
+    }
     let expected = "authenticate: connection requires a valid client certificate, SQLSTATE 28000 (127.0.0.1:PORT)";
     check_line(port, &format!("{url}&sslcertmode=disable"), "", expected).await;
     std::fs::write(&authorities, Authority::new("theirs").pem).unwrap();

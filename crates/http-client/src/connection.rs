@@ -27,7 +27,7 @@ const MAX_HEAD: usize = 64 * 1024;
 const CLOSED: &str = "the server closed the connection without a complete answer";
 
 /// Opens connections to one server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Connector {
     host: String,
     port: u16,

@@ -3,10 +3,12 @@
 
 mod canaries;
 mod chain;
+mod concurrency;
 mod errors;
 mod missing;
 mod permissions;
 mod promises;
+mod proxy;
 mod settings;
 
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! Sends requests to one server, each on a connection that has no other request in flight.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, USER_AGENT};
@@ -17,6 +18,21 @@ pub const MAX_BODY: usize = 1024 * 1024;
 /// A request extension that allows a request to be sent again after a lost connection, even if its method is not idempotent.
 #[derive(Clone, Copy, Debug)]
 pub struct Repeatable;
+
+/// A request extension for a request that must not overtake itself: it is not sent on a second connection while the first one is silent. It counts how often the request was sent.
+#[derive(Clone, Debug, Default)]
+pub struct Unhedged(Arc<AtomicUsize>);
+
+impl Unhedged {
+    /// How often the request may have reached the server.
+    pub fn sent(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// A client for one server.
 ///
@@ -52,7 +68,7 @@ impl Client {
     /// If the cached connection proves to be closed, a request that was not sent is sent on a new connection.
     /// If the request was sent and got no response, the server may have processed it.
     /// It is then sent again only if its method is idempotent or it is [`Repeatable`].
-    /// Such a request is also sent on a second connection if the cached one is silent.
+    /// Such a request is also sent on a second connection if the cached one is silent, unless it is [`Unhedged`].
     pub async fn send(
         &self,
         steps: &Steps,
@@ -69,7 +85,8 @@ impl Client {
         let exchange = |connection: Arc<Connection>| async move {
             steps.run(step, connection.exchange(request.clone())).await
         };
-        if is_repeatable(request) {
+        let is_unhedged = request.extensions().get::<Unhedged>().is_some();
+        if is_repeatable(request) && !is_unhedged {
             connection.run(steps, exchange).await
         } else {
             connection.run_unhedged(steps, exchange).await

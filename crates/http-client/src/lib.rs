@@ -9,7 +9,7 @@ mod pool;
 mod secret_header;
 mod stream;
 
-pub use client::{Client, MAX_BODY, Repeatable};
+pub use client::{Client, MAX_BODY, Repeatable, Unhedged};
 pub use secret_header::secret_header;
 
 /// The cause of a failure when the server sends more than an answer may have.

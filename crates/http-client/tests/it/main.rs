@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Method, Request};
-use http_client::{Client, MAX_BODY, Repeatable};
+use http_client::{Client, MAX_BODY, Repeatable, Unhedged};
 use probe::{Failure, Steps};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
@@ -164,6 +164,19 @@ async fn a_repeatable_request_is_sent_again_whatever_its_method() {
         assert_eq!(response.expect("a response").body(), "ok");
     }
     assert_eq!((peer.connections(), peer.requests()), (2, 3));
+}
+
+#[tokio::test]
+async fn an_unhedged_request_counts_how_often_it_was_sent() {
+    let peer = closes_after_one_response().await;
+    let client = client(peer.address);
+    for sent in [1, 2] {
+        let unhedged = Unhedged::default();
+        let request = Request::put("/path").extension(unhedged.clone()).body(Bytes::new());
+        let response = client.send(&Steps::new(), "request", request.expect("a request")).await;
+        assert_eq!(response.expect("a response").body(), "ok");
+        assert_eq!(unhedged.sent(), sent);
+    }
 }
 
 #[tokio::test]

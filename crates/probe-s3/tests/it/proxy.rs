@@ -20,6 +20,8 @@ pub(crate) enum Action {
     Pass,
     /// Forwards it after the release, even if the client has disconnected by then.
     Hold,
+    /// The same, and sends a response with the status 503 at once.
+    Refuse,
 }
 
 /// A proxy between the check and a server.
@@ -63,6 +65,11 @@ impl Proxy {
         proxy
     }
 
+    /// The number of requests so far with a head that begins like this.
+    pub(crate) fn count(&self, beginning: &str) -> usize {
+        self.heads.borrow().iter().filter(|head| head.starts_with(beginning)).count()
+    }
+
     /// Waits for a request with a head that begins like this.
     pub(crate) async fn wait_for(&self, beginning: &str) {
         let mut heads = self.heads.subscribe();
@@ -99,12 +106,31 @@ async fn relay(
         match action {
             Action::Pass => {}
             Action::Hold => drop(released.wait_for(|released| *released).await.unwrap()),
+            Action::Refuse => {
+                tokio::spawn(send_when_released(upstream, request, released.clone()));
+                let unavailable = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+                to_client.write_all(unavailable).await.unwrap();
+                continue;
+            }
         }
         to_server.write_all(&request).await.unwrap();
         if !forward_response(&mut from_server, &mut to_client, &mut from_client).await {
             return;
         }
     }
+}
+
+/// Sends a request without its client.
+async fn send_when_released(
+    upstream: SocketAddr,
+    request: Vec<u8>,
+    mut released: watch::Receiver<bool>,
+) {
+    drop(released.wait_for(|released| *released).await.unwrap());
+    let mut server = TcpStream::connect(upstream).await.unwrap();
+    server.write_all(&request).await.unwrap();
+    // The end of the connection would cancel the request.
+    let _length = server.read_to_end(&mut Vec::new()).await;
 }
 
 /// The head of the next request, and all of its bytes.

@@ -3,6 +3,7 @@
 
 mod canaries;
 mod chain;
+mod checksums;
 mod concurrency;
 mod errors;
 mod missing;

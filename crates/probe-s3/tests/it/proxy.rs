@@ -65,6 +65,11 @@ impl Proxy {
         proxy
     }
 
+    /// The heads of the requests so far.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.borrow().clone()
+    }
+
     /// The number of requests so far with a head that begins like this.
     pub(crate) fn count(&self, beginning: &str) -> usize {
         self.heads.borrow().iter().filter(|head| head.starts_with(beginning)).count()

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use aws_credential_types::Credentials;
+use http_client::Unhedged;
 use probe::{Failure, LoginAttempt, LoginBackoff, Secret, Steps};
 
 use crate::call_error::CallError;
@@ -19,6 +20,8 @@ pub(crate) struct CallContext {
     pub(crate) step: &'static str,
     /// Set once the request is signed with credentials of the default chain.
     pub(crate) used: Arc<OnceLock<UsedCredentials>>,
+    /// Counts how often an object was sent. It is not sent twice at a time, since the second could arrive after its deletion.
+    pub(crate) put: Unhedged,
     /// The refused logins with the credentials of the call.
     logins: Arc<LoginBackoff>,
     /// Set once the request is signed.
@@ -35,7 +38,8 @@ impl CallContext {
     pub(crate) fn with_logins(step: &'static str, logins: Arc<LoginBackoff>) -> Self {
         let steps = Arc::new(Steps::new());
         steps.begin(step);
-        Self { steps, step, used: Arc::default(), logins, attempt: Arc::default() }
+        let (used, put, attempt) = Default::default();
+        Self { steps, step, used, put, logins, attempt }
     }
 
     /// Begins an attempt with these credentials, or fails if they were refused a short time ago. The SDK may request credentials twice in one call, which is one attempt.

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Uri};
+use http::{Method, Request, Uri};
 use http_body_util::BodyExt;
 use http_client::{Client, Repeatable};
 use parking_lot::Mutex;
@@ -60,6 +60,9 @@ impl ClientPool {
         head.uri = path(&head.uri);
         // A request is repeatable even if it writes: the second write stores the same object or event.
         head.extensions.insert(Repeatable);
+        if head.method == Method::PUT {
+            head.extensions.insert(call.put);
+        }
         // HTTP/1.1 implies this header, but localstack closes the connection without it.
         head.headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
         let body = body.collect().await.map_err(ConnectorError::user)?.to_bytes();

@@ -1,15 +1,16 @@
-//! Sends requests to one server, one at a time, on one cached connection.
+//! Sends requests to one server, each on a connection that has no other request in flight.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use probe::config::Url;
-use probe::{CachedConnection, Failure, Reconnect, Steps};
-use tokio::sync::Mutex;
+use probe::{Failure, Steps};
 
 use crate::connection::{Connection, Connector};
+use crate::pool::Pool;
 
 /// The largest body of a response. A larger one is a failure.
 pub const MAX_BODY: usize = 1024 * 1024;
@@ -18,17 +19,30 @@ pub const MAX_BODY: usize = 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Repeatable;
 
+/// A request extension for a request that must not overtake itself: it is not sent on a second connection while the first one is silent. It counts how often the request was sent.
+#[derive(Clone, Debug, Default)]
+pub struct Unhedged(Arc<AtomicUsize>);
+
+impl Unhedged {
+    /// How often the request may have reached the server.
+    pub fn sent(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// A client for one server.
 ///
-/// One request is in flight at a time, since an HTTP/1.1 server answers requests in order.
-/// A request that is dropped in flight closes the connection, and the next request opens a new one.
+/// An HTTP/1.1 server answers the requests on a connection in order, so one that waits for a slow one is sent on another connection.
+/// A request that is dropped in flight closes its connection.
 #[derive(Debug)]
 pub struct Client {
     target: String,
     host: Option<HeaderValue>,
-    cached: CachedConnection<Connector>,
-    /// Locked while a request is in flight. The value is true if the previous request was dropped in flight.
-    in_flight: Mutex<bool>,
+    pool: Pool,
 }
 
 impl Client {
@@ -41,8 +55,7 @@ impl Client {
         let host = if port == if encrypted { 443 } else { 80 } { url.host() } else { &target };
         let host = HeaderValue::from_str(host).ok();
         let connector = Connector::new(url.host(), port, encrypted.then_some(tls));
-        let cached = CachedConnection::new(connector, Reconnect::default());
-        Self { target, host, cached, in_flight: Mutex::new(false) }
+        Self { target, host, pool: Pool::new(connector) }
     }
 
     /// `host:port`.
@@ -55,7 +68,7 @@ impl Client {
     /// If the cached connection proves to be closed, a request that was not sent is sent on a new connection.
     /// If the request was sent and got no response, the server may have processed it.
     /// It is then sent again only if its method is idempotent or it is [`Repeatable`].
-    /// Such a request is also sent on a second connection if the cached one is silent.
+    /// Such a request is also sent on a second connection if the cached one is silent, unless it is [`Unhedged`].
     pub async fn send(
         &self,
         steps: &Steps,
@@ -68,29 +81,16 @@ impl Client {
         let name = HeaderValue::from_static("health-gateway");
         request.headers_mut().entry(USER_AGENT).or_insert(name);
         let request = &request;
-        let discarded = Steps::new();
-        let (mut dropped_in_flight, steps) = if let Ok(guard) = self.in_flight.try_lock() {
-            (guard, steps)
-        } else {
-            // A wait for the request in flight is a wait for the server's response to it.
-            steps.begin(step);
-            let guard = self.in_flight.lock().await;
-            // If that request timed out, this one usually has the same deadline.
-            // The timeout must then not be reported for the step `connect`, which has only just begun.
-            let steps = if *guard { &discarded } else { steps };
-            (guard, steps)
-        };
-        *dropped_in_flight = true;
+        let connection = self.pool.acquire(steps, step).await;
         let exchange = |connection: Arc<Connection>| async move {
             steps.run(step, connection.exchange(request.clone())).await
         };
-        let response = if is_repeatable(request) {
-            self.cached.run(steps, exchange).await
+        let is_unhedged = request.extensions().get::<Unhedged>().is_some();
+        if is_repeatable(request) && !is_unhedged {
+            connection.run(steps, exchange).await
         } else {
-            self.cached.run_unhedged(steps, exchange).await
-        };
-        *dropped_in_flight = false;
-        response
+            connection.run_unhedged(steps, exchange).await
+        }
     }
 }
 

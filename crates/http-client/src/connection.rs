@@ -17,7 +17,7 @@ use tokio::sync::SetOnce;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::client::is_repeatable;
+use crate::client::{Unhedged, is_repeatable};
 use crate::stream::WatchedStream;
 use crate::{MAX_BODY, TOO_LARGE};
 
@@ -27,7 +27,7 @@ const MAX_HEAD: usize = 64 * 1024;
 const CLOSED: &str = "the server closed the connection without a complete answer";
 
 /// Opens connections to one server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Connector {
     host: String,
     port: u16,
@@ -97,6 +97,9 @@ impl Connection {
         let repeatable = is_repeatable(&request);
         if poll_fn(|context| self.sender.lock().poll_ready(context)).await.is_err() {
             return Err(self.not_sent().await);
+        }
+        if let Some(unhedged) = request.extensions().get::<Unhedged>() {
+            unhedged.count();
         }
         let sending = self.sender.lock().try_send_request(request.map(Full::new));
         let response = match sending.await {

@@ -23,7 +23,7 @@ const ARRIVE: &str = "arrive";
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// The timeout of the first query; it doubles after each timeout. A slow query would otherwise block the check of the table, which shares the connection.
+/// The timeout of the first query; it doubles after each timeout, so that one query that hangs does not decide the result.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The attributes of the event, and the columns in which it is found.

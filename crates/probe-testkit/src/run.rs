@@ -1,5 +1,6 @@
 //! Builds a component from TOML and runs a check as the gateway does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,7 +126,8 @@ pub fn without_known_keys(line: &str) -> &str {
 pub fn notes(kind: &Kind, section: &str, toml: &str) -> Vec<String> {
     let diagnostics = Diagnostics::default();
     let node = Node::parse(toml).unwrap_or_else(|errors| panic!("invalid TOML: {errors:?}"));
-    let built = kind.read(section, &node, &SharedResources::default(), &diagnostics);
+    let shared = SharedResources::default();
+    let built = kind.read(section, &node, &shared, &BTreeSet::new(), &diagnostics);
     let notes = diagnostics.take_notes().iter().map(ToString::to_string).collect();
     assert!(built.is_some(), "`{section}` is invalid: {:?}", diagnostics.into_diagnostics());
     notes

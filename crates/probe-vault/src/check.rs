@@ -1,5 +1,6 @@
 //! The check: server health, a lookup of the token, and reads of the secrets.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,6 +14,8 @@ pub(crate) struct VaultCheck {
     rules: Rules,
     /// The secrets that must be readable.
     paths: Vec<String>,
+    /// The secrets that the file of this check refers to. Files with equal settings share the session.
+    references: BTreeSet<String>,
     /// How long a login is trusted.
     reconnect: Reconnect,
 }
@@ -22,9 +25,10 @@ impl VaultCheck {
         session: Arc<Session>,
         rules: Rules,
         paths: Vec<String>,
+        references: BTreeSet<String>,
         reconnect: Reconnect,
     ) -> Self {
-        Self { session, rules, paths, reconnect }
+        Self { session, rules, paths, references, reconnect }
     }
 }
 
@@ -42,7 +46,7 @@ impl Check for VaultCheck {
         }
         self.rules.check_token(&token).map_err(|reason| Failure::msg("lookup", reason))?;
         self.session.prove_login(steps, self.reconnect).await?;
-        let stale = self.session.stale_secrets();
+        let stale = self.session.stale_secrets(&self.references);
         if !stale.is_empty() {
             return Err(Failure::msg("read secret", stale.join("; ")));
         }

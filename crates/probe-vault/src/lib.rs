@@ -34,7 +34,8 @@ fn build(section: &Section<'_>) -> Option<DynChecks> {
     }
     fields.single(|| {
         let rules = Rules { accept_standby: standby?, min_ttl };
-        Some(VaultCheck::new(session?, rules, paths, reconnect?))
+        let references = section.secret_paths().clone();
+        Some(VaultCheck::new(session?, rules, paths, references, reconnect?))
     })
 }
 

@@ -1,5 +1,7 @@
 //! A kind of probe, which builds checks from a section of the configuration.
 
+use std::collections::BTreeSet;
+
 use crate::config::{Diagnostic, Diagnostics, Fields, Node, Value};
 use crate::{Check, CheckName, Checks, DynChecks, SharedResources};
 
@@ -26,7 +28,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Builds the checks of the section `name`, or returns everything that is wrong with it in the order of its lines.
+    /// Builds the checks of the section `name` of a file without references to secrets, or returns everything that is wrong with it in the order of its lines.
     pub fn checks(
         &self,
         name: &str,
@@ -34,19 +36,22 @@ impl Kind {
         shared: &SharedResources,
     ) -> Result<DynChecks, Vec<Diagnostic>> {
         let diagnostics = Diagnostics::default();
-        self.read(name, node, shared, &diagnostics).ok_or_else(|| diagnostics.into_diagnostics())
+        let built = self.read(name, node, shared, &BTreeSet::new(), &diagnostics);
+        built.ok_or_else(|| diagnostics.into_diagnostics())
     }
 
-    /// The same for a section of a file, which collects its `diagnostics`. Returns `None` if there are any for this section.
+    /// The same for a section of a file that refers to the secrets at `secret_paths` and collects its `diagnostics`. Returns `None` if there are any for this section.
     pub fn read(
         &self,
         name: &str,
         node: &Node,
         shared: &SharedResources,
+        secret_paths: &BTreeSet<String>,
         diagnostics: &Diagnostics,
     ) -> Option<DynChecks> {
         let own = Diagnostics::default();
-        let built = (self.build)(&Section { name, node, shared, diagnostics: &own });
+        let section = Section { name, node, shared, secret_paths, diagnostics: &own };
+        let built = (self.build)(&section);
         let built = built.filter(|_| own.is_clean());
         if built.is_none() && own.is_clean() {
             let message = format!("the kind `{}` builds no check from this section", self.name);
@@ -63,6 +68,7 @@ pub struct Section<'a> {
     name: &'a str,
     node: &'a Node,
     shared: &'a SharedResources,
+    secret_paths: &'a BTreeSet<String>,
     diagnostics: &'a Diagnostics,
 }
 
@@ -75,6 +81,11 @@ impl<'a> Section<'a> {
     /// The resources that checks share.
     pub fn shared(&self) -> &'a SharedResources {
         self.shared
+    }
+
+    /// The paths of the secrets in Vault that the file of this section refers to.
+    pub fn secret_paths(&self) -> &'a BTreeSet<String> {
+        self.secret_paths
     }
 
     /// Reads the section as one table.
@@ -276,7 +287,8 @@ mod tests {
         let key_usages = |kind: &Kind, toml: &str| {
             let (node, diagnostics) =
                 (Node::parse(toml).expect("this is TOML"), Diagnostics::default());
-            kind.read("it", &node, &SharedResources::default(), &diagnostics);
+            let shared = SharedResources::default();
+            kind.read("it", &node, &shared, &BTreeSet::new(), &diagnostics);
             let key_usages = diagnostics.into_key_usages().into_iter();
             key_usages.map(|one| (one.table, one.key, one.requirement)).collect::<Vec<_>>()
         };

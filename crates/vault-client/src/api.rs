@@ -1,5 +1,6 @@
 //! Requests to Vault's HTTP API and its responses, without logins.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use probe::config::Url;
 use probe::{Failure, Steps};
 use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// The timeout of background work. A check has a timeout of its own.
@@ -42,9 +45,9 @@ impl ApiClient {
         self.namespace.as_ref().and_then(|namespace| namespace.to_str().ok()).unwrap_or_default()
     }
 
-    /// Sends a request in the step `step`: `PUT` with a body, as Vault's own client does, else `GET`. The HTTP client may repeat both if the cached connection turns out to be closed.
+    /// Sends a request in the step `step`: `GET` without a body, else `PUT`, as Vault's own client does. The HTTP client may send both twice, since repeating a renewal or a revocation changes nothing.
     ///
-    /// Repeating a renewal or a revocation changes nothing; repeating a login leaves at worst an unused token until it expires.
+    /// A request with a body and without a token is a login. It is sent by `POST`, so that the HTTP client sends it once: each login makes a token and may use up a secret ID.
     pub(crate) async fn call(
         &self,
         steps: &Steps,
@@ -53,7 +56,11 @@ impl ApiClient {
         token: Option<&HeaderValue>,
         body: Option<&Value>,
     ) -> Result<ApiResponse, Failure> {
-        let method = if body.is_some() { Method::PUT } else { Method::GET };
+        let method = match (body, token) {
+            (None, _) => Method::GET,
+            (Some(_), Some(_)) => Method::PUT,
+            (Some(_), None) => Method::POST,
+        };
         let body = body.map_or_else(Bytes::new, |body| {
             Bytes::from_owner(Zeroizing::new(body.to_string().into_bytes()))
         });
@@ -165,11 +172,40 @@ pub(crate) async fn with_background_timeout<T>(
     steps: &Steps,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let timed_out = |_| {
-        let reason = format!("no answer within {} s", BACKGROUND_TIMEOUT.as_secs());
-        Err(Failure::msg(steps.current(), reason))
+    timeout(BACKGROUND_TIMEOUT, work).await.unwrap_or_else(|_| Err(timed_out(steps)))
+}
+
+/// Runs `work` with its own steps in a task. If the caller is cancelled, the task continues for at most the timeout of background work.
+pub(crate) async fn run_to_its_end<T, F>(
+    steps: &Steps,
+    step: &'static str,
+    work: impl FnOnce(Arc<Steps>) -> F,
+) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Failure>> + Send + 'static,
+{
+    let own = Arc::new(Steps::new());
+    own.begin(step);
+    steps.follow(own.clone());
+    let work = work(own.clone());
+    let (_caller, dropped) = oneshot::channel::<()>();
+    let cancelled = async {
+        drop(dropped.await);
+        sleep(BACKGROUND_TIMEOUT).await;
     };
-    tokio::time::timeout(BACKGROUND_TIMEOUT, work).await.unwrap_or_else(timed_out)
+    let task = tokio::spawn(async move {
+        tokio::select! {
+            result = work => result,
+            () = cancelled => Err(timed_out(&own)),
+        }
+    });
+    task.await.unwrap_or_else(|error| Err(Failure::msg(step, error.to_string())))
+}
+
+fn timed_out(steps: &Steps) -> Failure {
+    let reason = format!("no answer within {} s", BACKGROUND_TIMEOUT.as_secs());
+    Failure::msg(steps.current(), reason)
 }
 
 /// Describes a body that is not JSON. A short plain text is often the reason itself, for instance that TLS is expected.

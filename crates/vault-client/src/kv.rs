@@ -1,6 +1,7 @@
 //! Reads secrets from Vault's key-value stores, versions 1 and 2.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -30,7 +31,7 @@ pub(crate) enum KvVersion {
 
 /// Reads the secret at `path`, in the form that `vault kv get` takes: with the mount, without the `data/` of version 2.
 pub(crate) async fn read(
-    tokens: &TokenManager,
+    tokens: &Arc<TokenManager>,
     mounts: &Mounts,
     steps: &Steps,
     path: &str,
@@ -55,7 +56,7 @@ pub(crate) async fn read(
 ///
 /// Its mount is assumed to be the first segment of the path. Version 2 is more common, so it is tried first; both attempts only read.
 async fn read_undiscovered(
-    tokens: &TokenManager,
+    tokens: &Arc<TokenManager>,
     steps: &Steps,
     path: &str,
 ) -> Result<BTreeMap<String, Secret>, Failure> {
@@ -74,7 +75,7 @@ async fn read_undiscovered(
 
 /// Requests the mount and the version of the store of `path`, as `vault kv get` does. Returns `None` if the token may not discover them.
 async fn discover_mount(
-    tokens: &TokenManager,
+    tokens: &Arc<TokenManager>,
     mounts: &Mounts,
     steps: &Steps,
     path: &str,
@@ -98,7 +99,7 @@ async fn discover_mount(
 }
 
 async fn get(
-    tokens: &TokenManager,
+    tokens: &Arc<TokenManager>,
     steps: &Steps,
     path: &str,
     mount: &str,

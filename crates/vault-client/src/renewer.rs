@@ -31,7 +31,7 @@ pub(crate) async fn revoke(tokens: &TokenManager) {
     }
 }
 
-async fn renew_forever(tokens: &TokenManager) {
+async fn renew_forever(tokens: &Arc<TokenManager>) {
     let mut retry_delay = FIRST_RETRY_DELAY;
     let mut not_before = Instant::now();
     loop {

@@ -1,5 +1,6 @@
 //! A session: one Vault, one login and one connection, shared by all users with equal settings.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -77,9 +78,9 @@ impl Session {
         kv::read(&self.tokens, &self.mounts, steps, path).await.map(drop)
     }
 
-    /// Describes the secrets that [`Session::read`] returned before and can no longer read.
-    pub fn stale_secrets(&self) -> Vec<String> {
-        self.stale_secrets.describe()
+    /// Describes those of the secrets at `paths` that [`Session::read`] returned before and can no longer read.
+    pub fn stale_secrets(&self, paths: &BTreeSet<String>) -> Vec<String> {
+        self.stale_secrets.describe(paths)
     }
 
     /// Requests the health of the server.

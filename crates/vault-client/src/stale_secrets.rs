@@ -1,6 +1,6 @@
 //! The secrets that can no longer be read, although their last values are still in use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -50,16 +50,16 @@ impl StaleSecrets {
         }
     }
 
-    /// Describes the secrets that could not be read the last time.
-    pub(crate) fn describe(&self) -> Vec<String> {
-        let mut paths = self.0.lock();
-        paths.sweep(Instant::now());
+    /// Describes the secrets at `paths` that could not be read the last time.
+    pub(crate) fn describe(&self, paths: &BTreeSet<String>) -> Vec<String> {
+        let mut known = self.0.lock();
+        known.sweep(Instant::now());
         let describe = |reads: &Reads| {
             let cause = reads.failure.as_ref()?.cause();
             let age = in_short(reads.last_success.elapsed().as_secs());
             Some(format!("{}, the value of {age} ago is in use", cause.text()))
         };
-        paths.by_path.values().filter_map(describe).collect()
+        paths.iter().filter_map(|path| known.by_path.get(path)).filter_map(describe).collect()
     }
 }
 
@@ -87,20 +87,24 @@ mod tests {
         Err(Failure::msg("read", DENIED))
     }
 
+    fn described(secrets: &StaleSecrets) -> Vec<String> {
+        secrets.describe(&["a".to_owned()].into())
+    }
+
     #[test]
     fn only_a_secret_that_was_read_before_is_stale() {
         let secrets = StaleSecrets::default();
         secrets.record("a", &denied());
-        assert_eq!(secrets.describe(), [""; 0]);
+        assert_eq!(described(&secrets), [""; 0]);
         secrets.record("a", &Ok(()));
-        assert_eq!(secrets.describe(), [""; 0]);
+        assert_eq!(described(&secrets), [""; 0]);
         secrets.record("a", &denied());
-        assert_eq!(secrets.describe(), [format!("{DENIED}, the value of 0s ago is in use")]);
+        assert_eq!(described(&secrets), [format!("{DENIED}, the value of 0s ago is in use")]);
         secrets.record("a", &Err::<(), _>(Failure::msg("read", "no answer within 5s")));
-        assert_eq!(secrets.describe().len(), 1, "still not readable");
+        assert_eq!(described(&secrets).len(), 1, "still not readable");
         secrets.record("a", &Ok(()));
         secrets.record("a", &Err::<(), _>(Failure::msg("connect", "connection refused")));
-        assert_eq!(secrets.describe(), [""; 0]);
+        assert_eq!(described(&secrets), [""; 0]);
     }
 
     #[test]
@@ -110,7 +114,7 @@ mod tests {
         secrets.record("a", &denied());
         let long_ago = Instant::now().checked_sub(FORGET_AFTER).unwrap();
         secrets.0.lock().by_path.get_mut("a").unwrap().last = long_ago;
-        assert_eq!(secrets.describe(), [""; 0]);
+        assert_eq!(described(&secrets), [""; 0]);
     }
 
     #[test]

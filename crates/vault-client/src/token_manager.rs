@@ -1,5 +1,6 @@
 //! The session's token: obtained on first use, replaced when Vault rejects it, renewed before it expires.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -7,7 +8,7 @@ use parking_lot::Mutex;
 use probe::{Failure, LoginBackoff, Steps};
 use tokio::sync::Notify;
 
-use crate::api::{ApiClient, ApiResponse};
+use crate::api::{ApiClient, ApiResponse, run_to_its_end};
 use crate::login::Login;
 use crate::token::{Lease, Token, TokenState};
 
@@ -29,8 +30,8 @@ pub(crate) struct TokenManager {
     pub(crate) login: Login,
     logins: LoginBackoff,
     state: Mutex<State>,
-    /// Held during a login, so that concurrent callers share one.
-    login_lock: tokio::sync::Mutex<()>,
+    /// Held during a login, so that concurrent callers share one, and until the replaced token is revoked.
+    login_lock: Arc<tokio::sync::Mutex<()>>,
     /// Wakes the renewer when there is a new token or a new lease.
     pub(crate) changed: Notify,
 }
@@ -57,7 +58,7 @@ impl TokenManager {
 
     /// Sends a `GET` request with the token. A token that Vault has lost is replaced by a new login, once.
     pub(crate) async fn get(
-        &self,
+        self: &Arc<Self>,
         steps: &Steps,
         step: &'static str,
         path: &str,
@@ -67,7 +68,10 @@ impl TokenManager {
     }
 
     /// Looks up the token itself.
-    pub(crate) async fn lookup_self(&self, steps: &Steps) -> Result<TokenState, Failure> {
+    pub(crate) async fn lookup_self(
+        self: &Arc<Self>,
+        steps: &Steps,
+    ) -> Result<TokenState, Failure> {
         const STEP: &str = "lookup";
         let token = self.token(steps).await?;
         let requested_at = Instant::now();
@@ -109,7 +113,7 @@ impl TokenManager {
 
     /// Returns the response and the token that it belongs to: `token` or its replacement.
     async fn get_with(
-        &self,
+        self: &Arc<Self>,
         token: Token,
         steps: &Steps,
         step: &'static str,
@@ -131,7 +135,7 @@ impl TokenManager {
 
     /// Returns a replacement for a token that got a 403 response, if Vault rejects the token itself rather than the request.
     async fn replacement(
-        &self,
+        self: &Arc<Self>,
         steps: &Steps,
         step: &'static str,
         rejected: &Token,
@@ -152,18 +156,25 @@ impl TokenManager {
     }
 
     /// Returns the current token, or logs in.
-    async fn token(&self, steps: &Steps) -> Result<Token, Failure> {
+    async fn token(self: &Arc<Self>, steps: &Steps) -> Result<Token, Failure> {
         match self.current().filter(Token::is_usable) {
             Some(token) => Ok(token),
             None => self.log_in(steps, None).await,
         }
     }
 
-    /// Logs in, unless a concurrent login has already replaced `old`.
-    async fn log_in(&self, steps: &Steps, old: Option<&Token>) -> Result<Token, Failure> {
-        steps.begin("login");
+    /// Logs in and revokes `old`, unless a concurrent login has already replaced it.
+    ///
+    /// If the caller is cancelled, the login and the revocation continue, so that no token is left behind.
+    async fn log_in(
+        self: &Arc<Self>,
+        steps: &Steps,
+        old: Option<&Token>,
+    ) -> Result<Token, Failure> {
+        const STEP: &str = "login";
+        steps.begin(STEP);
         let count_before = self.state.lock().login_count;
-        let _guard = self.login_lock.lock().await;
+        let guard = self.login_lock.clone().lock_owned().await;
         let is_new = |token: &Token| old.is_none_or(|old| old.header != token.header);
         if let Some(token) = self.current().filter(Token::is_usable).filter(is_new) {
             return Ok(token);
@@ -171,6 +182,20 @@ impl TokenManager {
         if let Some(failure) = self.login_error_since(count_before) {
             return Err(failure);
         }
+        let (this, old) = (self.clone(), old.cloned());
+        run_to_its_end(steps, STEP, |steps| async move {
+            let _guard = guard;
+            let token = this.replace_token(&steps).await?;
+            if let Some(old) = old.filter(Token::needs_revocation) {
+                this.revoke_replaced(&steps, &old).await;
+            }
+            Ok(token)
+        })
+        .await
+    }
+
+    /// Logs in and stores the new token.
+    async fn replace_token(&self, steps: &Steps) -> Result<Token, Failure> {
         let result = self.login.log_in(&self.api, &self.logins, steps).await;
         let mut state = self.state.lock();
         state.login_count += 1;

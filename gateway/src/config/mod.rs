@@ -177,7 +177,7 @@ fn build(
     let defaults = CheckSettings::of_namespace(&mut fields, store.is_some());
     let answer_timeout = answer_timeout(&mut fields);
     fields.finish();
-    let components = sections::components(&sections, defaults, shared, diagnostics);
+    let components = sections::components(&sections, defaults, shared, &vault_paths, diagnostics);
     let share = store.as_ref().and_then(|node| share::read(node, shared, diagnostics));
     settings.wipe();
     for section in sections.iter_mut().map(|(_, section)| section).chain(&mut store) {

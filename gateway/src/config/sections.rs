@@ -1,6 +1,6 @@
 //! Turns each section of a file into a component of the report.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use probe::config::{Diagnostic, Diagnostics, Fields, Node, Value};
 use probe::{CheckName, Checks, DynCheck, GATEWAY_KEYS, SharedResources};
 use sha2::{Digest as _, Sha256};
 
-use super::{CheckLimits, CheckSettings};
+use super::{CheckLimits, CheckSettings, VAULT};
 use crate::kinds::{self, KINDS};
 
 /// The order of the components in a report. Components of other names follow in the order of the file.
@@ -39,7 +39,7 @@ pub struct Component {
     pub kind: &'static str,
     /// Its checks.
     pub checks: Checks<ConfiguredCheck>,
-    /// A digest of what its probe reads of its section, values of references included, and of the limits of its checks.
+    /// A digest of what its probe reads, values of references included, and of the limits of its checks.
     pub(crate) identity: [u8; 32],
 }
 
@@ -63,6 +63,7 @@ pub(super) fn components(
     sections: &[(String, Node)],
     defaults: CheckSettings,
     shared: &SharedResources,
+    secret_paths: &BTreeSet<String>,
     diagnostics: &Diagnostics,
 ) -> Vec<Component> {
     let position = |name: &str| {
@@ -70,7 +71,9 @@ pub(super) fn components(
     };
     let mut components: Vec<_> = sections
         .iter()
-        .filter_map(|(name, node)| component(name, node, defaults, shared, diagnostics))
+        .filter_map(|(name, node)| {
+            component(name, node, defaults, shared, secret_paths, diagnostics)
+        })
         .collect();
     components.sort_by_key(|component| position(&component.name));
     components
@@ -88,6 +91,7 @@ fn component(
     node: &Node,
     defaults: CheckSettings,
     shared: &SharedResources,
+    secret_paths: &BTreeSet<String>,
     diagnostics: &Diagnostics,
 ) -> Option<Component> {
     let is_own = |(key, _): &&(String, Node)| GATEWAY_KEYS.contains(&key.as_str());
@@ -117,7 +121,7 @@ fn component(
         diagnostics.push(Diagnostic { line: node.line, key: name.to_owned(), message });
         return None;
     };
-    let checks = match kind.read(name, node, shared, diagnostics)? {
+    let checks = match kind.read(name, node, shared, secret_paths, diagnostics)? {
         Checks::Single(check) => {
             if fields.has("checks") {
                 fields.error(
@@ -156,6 +160,10 @@ fn component(
     for (key, value) in node.entries().iter().filter(|entry| !is_own(entry)) {
         digest_key(key, &mut digest);
         digest_node(value, &mut digest);
+    }
+    // The check of Vault reports these secrets.
+    for path in secret_paths.iter().filter(|_| kind.name == VAULT) {
+        digest_key(path, &mut digest);
     }
     for ConfiguredCheck { settings, .. } in checks.iter() {
         digest_limits(settings.limits, &mut digest);
@@ -224,5 +232,33 @@ fn digest_limits(limits: CheckLimits, digest: &mut Sha256) {
     let CheckLimits { timeout, max_age, overdue_wait } = limits;
     for limit in [timeout, max_age, overdue_wait] {
         digest.update(Duration::as_nanos(&limit).to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use probe::SharedResources;
+
+    use crate::config::{Configuration, LoadContext, SecretCache};
+
+    /// The identities of the components of a file with these settings.
+    fn identities(settings: &str) -> Vec<[u8; 32]> {
+        let (vault, shared) = (SecretCache::new(), SharedResources::default());
+        let context = LoadContext { env: &|_: &str| None, vault: &vault, shared: &shared };
+        let sections = "[vault]\nurl = 'http://vault'\ntoken = 'longer-token'\n[websocket]\nurl = 'ws://app'\n";
+        let text = format!("namespace = 'app'\n{settings}\n{sections}");
+        let read = Configuration::read(Path::new("app.toml"), &text, context);
+        let components = read.expect("a configuration").components;
+        components.iter().map(|component| component.identity).collect()
+    }
+
+    #[test]
+    fn another_reference_replaces_the_check_of_vault_alone() {
+        let before = identities("access_token = '${vault:secret/one#token}'");
+        let after = identities("access_token = '${vault:secret/two#token}'");
+        assert_ne!(before[0], after[0], "vault");
+        assert_eq!(before[1], after[1], "websocket");
     }
 }

@@ -1,4 +1,41 @@
-//! Many namespaces in one process, with their tokens in a real Vault.
+//! Several and many namespaces in one process, with their tokens in a real Vault.
+
+use serde_json::{Value, json};
+use stack::vault::{ROOT_TOKEN, Vault};
+
+use crate::running::{Gateway, get, wait_for};
+
+#[test]
+fn a_lost_secret_of_one_namespace_fails_no_check_of_another() {
+    let vault = Vault::start().unwrap();
+    let section =
+        format!("[vault]\nurl = \"http://127.0.0.1:{}\"\ntoken = \"{ROOT_TOKEN}\"\n", vault.port());
+    let token = |name| format!("token-of-the-namespace-{name}");
+    let files = ["one", "two"].map(|name| {
+        let value = json!({"data": {"access_token": token(name)}});
+        vault.api("POST", &format!("secret/data/{name}/health"), &value).unwrap();
+        (format!("{name}.toml"), format!("namespace = \"{name}\"\nmax_age = \"0s\"\n{section}"))
+    });
+    let gateway = Gateway::start_with(&files.each_ref().map(|(name, text)| (&**name, &**text)));
+    for name in ["one", "two"] {
+        wait_for("the access tokens", || match get(gateway.address, &token(name), &[]).status {
+            200 => Ok(()),
+            status => Err(status.to_string()),
+        });
+    }
+    vault.api("DELETE", "secret/data/one/health", &Value::Null).unwrap();
+    let vault_of = |name| gateway.report_with(&token(name), &[])["vault"].to_string();
+    let deleted =
+        "read secret: the latest version of `secret/one/health` was deleted, the value of ";
+    wait_for("the deleted secret", || {
+        // The secrets are read again after a wrong token.
+        get(gateway.address, "a-wrong-token", &[]);
+        let report = vault_of("one");
+        if report.contains(deleted) { Ok(()) } else { Err(report) }
+    });
+    let report = vault_of("two");
+    assert!(report.contains("\"working\"") && !report.contains("secret/one"), "{report}");
+}
 
 /// Takes a minute, since hundreds of namespaces are started twice.
 mod slow {

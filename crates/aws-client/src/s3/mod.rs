@@ -2,6 +2,7 @@
 
 mod bucket;
 mod canary;
+mod checksums;
 mod grants;
 mod operations;
 mod pending_deletes;

@@ -1,5 +1,7 @@
 //! The S3 operations of a check, and what their errors mean.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use aws_sdk_s3::operation::delete_object::builders::DeleteObjectFluentBuilder;
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
@@ -10,6 +12,7 @@ use probe::{Failure, Steps};
 use super::bucket::{Bucket, ReadSource};
 use super::canary;
 use crate::CallError;
+use crate::call_context::CallContext;
 
 /// How many keys one sweep lists.
 const SWEEP_LIMIT: i32 = 20;
@@ -60,21 +63,27 @@ impl Bucket {
         }
     }
 
-    pub(super) async fn write(&self, steps: &Steps, key: &str) -> Result<(), Failure> {
-        let request = || {
+    /// Writes a canary, and returns whether the request was sent once.
+    pub(super) async fn write(&self, steps: &Steps, key: &str) -> Result<bool, Failure> {
+        let sent = AtomicUsize::new(0);
+        let request = || async {
             let body = ByteStream::from_static(canary::CONTENT);
             let request = self.put_object().key(key).body(body);
-            request
+            let result = request
                 .content_type("text/plain; charset=utf-8")
                 .set_server_side_encryption(self.requests.server_side_encryption.clone())
                 .set_ssekms_key_id(self.requests.ssekms_key_id.clone())
                 .send()
+                .await;
+            sent.fetch_add(CallContext::current().put.sent(), Ordering::Relaxed);
+            result
         };
         let permission = self.permission("s3:PutObject");
         let result = self.aws.call(steps, "write", &permission, request).await;
-        result.map(drop).map_err(|error| {
+        let is_sent_once = sent.into_inner() <= 1;
+        result.map(|_| is_sent_once).map_err(|error| {
             // Without a response, or after an internal error, the object may have been written.
-            if !matches!(error.code(), "" | "InternalError") {
+            if is_sent_once && !matches!(error.code(), "" | "InternalError") {
                 self.pending_deletes.remove(key);
             }
             self.failure("write", error)
@@ -104,9 +113,7 @@ impl Bucket {
         let request = || self.delete_object().key(key).send();
         let permission = self.permission("s3:DeleteObject");
         let result = self.aws.call(steps, "delete", &permission, request).await;
-        result.map_err(|error| self.failure("delete", error))?;
-        self.pending_deletes.remove(key);
-        Ok(())
+        result.map(drop).map_err(|error| self.failure("delete", error))
     }
 
     /// Deletes stale canaries of other processes. An error is ignored, since it recurs in the steps that follow.

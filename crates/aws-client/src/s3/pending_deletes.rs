@@ -97,6 +97,7 @@ impl PendingDeletes {
             if bucket.delete(&Steps::new(), &key).await.is_err() {
                 return;
             }
+            self.remove(&key);
         }
     }
 
@@ -109,7 +110,7 @@ impl PendingDeletes {
 
     /// Returns the keys to delete.
     ///
-    /// If there are any, an earlier run was cancelled or failed. Its write may still arrive after the deletion, so a later sweep is scheduled.
+    /// If there are any, an earlier run was cancelled, failed or wrote twice. Its write may still arrive after the deletion, so a later sweep is scheduled.
     pub(super) fn keys(&self) -> Vec<String> {
         let mut state = self.0.lock();
         if !state.keys.is_empty() {

@@ -6,6 +6,7 @@ use probe::config::{Fields, Url};
 use probe::{Secret, SharedResources};
 
 use super::bucket::{Access, Bucket, ReadSource};
+use super::checksums::Checksums;
 use super::pending_deletes::PendingDeletes;
 use super::request_settings::RequestSettings;
 use crate::AwsContext;
@@ -14,7 +15,7 @@ use crate::AwsContext;
 const MAX_KEY: usize = 900;
 
 impl Bucket {
-    /// Reads `bucket`, `access`, `prefix`, `object`, `path_style`, the settings of requests, and those of [`AwsContext::read`]. Errors are reported in `fields`.
+    /// Reads `bucket`, `access`, `prefix`, `object`, `path_style`, the settings of requests and checksums, and those of [`AwsContext::read`]. Errors are reported in `fields`.
     pub fn read(fields: &mut Fields<'_>, shared: &SharedResources) -> Option<Self> {
         let bucket = fields.required::<String>("bucket");
         let bucket = bucket.filter(|name| {
@@ -35,9 +36,10 @@ impl Bucket {
             .and_then(|(access, object)| read_source(fields, access, object.clone()));
         let requests = RequestSettings::read(fields, access.as_deref());
         let path_style = fields.with_default("path_style", false);
+        let checksums = Checksums::read(fields);
         let aws = AwsContext::read(fields, shared, None);
-        let (bucket, access, read_source, prefix, aws) =
-            (bucket?, access?, read_source?, prefix.ok()?, aws?);
+        let (bucket, access, read_source, prefix, checksums, aws) =
+            (bucket?, access?, read_source?, prefix.ok()?, checksums?, aws?);
         if let Some(url) = aws.endpoint.as_ref().filter(|url| names_bucket(url, &bucket)) {
             let hint = if url.path() == "/" {
                 ""
@@ -53,7 +55,7 @@ impl Bucket {
         // The identity excludes the credentials, which may be rotated before a canary is deleted.
         let identity = Secret::unmasked(format!("{target} {bucket} {prefix}"));
         Some(Self {
-            client: aws_sdk_s3::Client::from_conf(config.build()),
+            client: aws_sdk_s3::Client::from_conf(checksums.apply(config).build()),
             target,
             aws,
             name: bucket,

@@ -1,5 +1,6 @@
 //! URLs of backends with a planted secret, as the setting of every kind of probe.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use gateway::kinds::KINDS;
@@ -181,7 +182,8 @@ struct Outputs {
 fn outputs(kind: &Kind, section: &Node, url: &str) -> Outputs {
     let (section, diagnostics) = (with_url(section, url), Diagnostics::default());
     let Outputs { mut targets, mut messages } = Outputs::default();
-    let checks = kind.read(kind.name, &section, &SharedResources::default(), &diagnostics);
+    let shared = SharedResources::default();
+    let checks = kind.read(kind.name, &section, &shared, &BTreeSet::new(), &diagnostics);
     for check in checks.iter().flat_map(Checks::iter) {
         targets.extend(["\n", check.target()]);
         match check.grants() {

@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{Method, Request};
-use http_client::{Client, MAX_BODY, Repeatable};
+use http_client::{Client, MAX_BODY, Repeatable, Unhedged};
 use probe::{Failure, Steps};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use crate::peer::{OK, Peer, client};
@@ -42,6 +43,62 @@ async fn concurrent_requests_use_one_connection() {
         ("ok".into(), "ok".into())
     );
     assert_eq!(peer.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_delays_no_other() {
+    static RECEIVED: Notify = Notify::const_new();
+    let peer = Peer::start(|number, mut peer| async move {
+        while peer.request().await.is_some() {
+            if number == 1 {
+                RECEIVED.notify_one();
+                continue;
+            }
+            peer.respond(OK).await;
+        }
+    })
+    .await;
+    let client = client(peer.address);
+    let others = async {
+        RECEIVED.notified().await;
+        for _ in 0..20 {
+            assert_eq!(send(&client, Method::POST).await.expect("a response"), "ok");
+        }
+    };
+    tokio::select! {
+        response = send(&client, Method::POST) => panic!("the server sent none: {response:?}"),
+        done = timeout(Duration::from_secs(30), others) => done.expect("responses"),
+    }
+    assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_bounded() {
+    static ARRIVED: Semaphore = Semaphore::const_new(0);
+    static ANSWER: Semaphore = Semaphore::const_new(0);
+    let peer = Peer::start(|_, mut peer| async move {
+        while peer.request().await.is_some() {
+            ARRIVED.add_permits(1);
+            ANSWER.acquire().await.expect("an open semaphore").forget();
+            peer.respond(OK).await;
+        }
+    })
+    .await;
+    let client = client(peer.address);
+    let requests = join_all((0..40).map(|_| send(&client, Method::POST)));
+    let bounded = async {
+        ARRIVED.acquire_many(16).await.expect("an open semaphore").forget();
+        // Each answer lets one more request through.
+        for _ in 16..40 {
+            ANSWER.add_permits(1);
+            ARRIVED.acquire().await.expect("an open semaphore").forget();
+            assert_eq!(ARRIVED.available_permits(), 0);
+        }
+        ANSWER.add_permits(16);
+    };
+    let (responses, ()) = tokio::join!(requests, bounded);
+    assert!(responses.iter().all(Result::is_ok), "{responses:?}");
+    assert_eq!(peer.connections(), 16);
 }
 
 #[tokio::test]
@@ -107,6 +164,19 @@ async fn a_repeatable_request_is_sent_again_whatever_its_method() {
         assert_eq!(response.expect("a response").body(), "ok");
     }
     assert_eq!((peer.connections(), peer.requests()), (2, 3));
+}
+
+#[tokio::test]
+async fn an_unhedged_request_counts_how_often_it_was_sent() {
+    let peer = closes_after_one_response().await;
+    let client = client(peer.address);
+    for sent in [1, 2] {
+        let unhedged = Unhedged::default();
+        let request = Request::put("/path").extension(unhedged.clone()).body(Bytes::new());
+        let response = client.send(&Steps::new(), "request", request.expect("a request")).await;
+        assert_eq!(response.expect("a response").body(), "ok");
+        assert_eq!(unhedged.sent(), sent);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The objects that the check writes, and their deletion.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use probe_testkit::{checks, component_sharing, cut_at_random, run};
 use serde_json::json;
 use stack::aws::SECRET_ACCESS_KEY;
 use stack::localstack::{APP_BUCKET, Localstack};
+use tokio::time::timeout;
 
+use crate::proxy::{Action, Proxy};
 use crate::{TIMEOUT, check, connection_settings, outcome};
 
 const ALL: &str = "access = ['list', 'read', 'write', 'delete']";
@@ -64,6 +67,57 @@ async fn the_canary_of_a_cancelled_run_is_deleted_by_the_next_run_and_at_the_end
     cut_after_write(&server, &check).await;
     shared.cleanups().finish(TIMEOUT).await;
     assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0], "the end of the process deletes it");
+}
+
+/// Waits until there is an object.
+async fn wait_for_object(server: &Localstack) {
+    let wait = async {
+        while server.objects(APP_BUCKET).unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(TIMEOUT, wait).await.unwrap();
+}
+
+/// A check behind a proxy that does `action` with the first write.
+async fn with_first_write(server: &Localstack, action: Action) -> (Proxy, Arc<dyn DynCheck>) {
+    let mut is_first = true;
+    let rule = move |head: &str| {
+        let is_held = head.starts_with("PUT ") && mem::take(&mut is_first);
+        if is_held { action } else { Action::Pass }
+    };
+    let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into(), rule).await;
+    let settings = connection_settings(proxy.address);
+    let check = check(&format!("bucket = '{APP_BUCKET}'\n{ALL}\n{settings}"));
+    (proxy, check)
+}
+
+#[tokio::test]
+async fn a_slow_write_is_sent_once() {
+    let server = Localstack::start().unwrap();
+    let (proxy, check) = with_first_write(&server, Action::Hold).await;
+    // Other requests would be sent on a second connection after a quarter of this.
+    assert_eq!(run(&check, Duration::from_secs(2)).await.timed_out_step(), "write");
+    assert_eq!(proxy.count("PUT "), 1);
+    // The server receives it after its run has ended.
+    proxy.release();
+    wait_for_object(&server).await;
+    run(&check, TIMEOUT).await.expect_working();
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_write_that_was_sent_again_is_deleted_again() {
+    let server = Localstack::start().unwrap();
+    let (proxy, check) = with_first_write(&server, Action::Refuse).await;
+    run(&check, TIMEOUT).await.expect_working();
+    assert_eq!(proxy.count("PUT "), 2);
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
+    // The server processes the first request after the deletion.
+    proxy.release();
+    wait_for_object(&server).await;
+    run(&check, TIMEOUT).await.expect_working();
+    assert_eq!(server.objects(APP_BUCKET).unwrap(), [""; 0]);
 }
 
 #[tokio::test]

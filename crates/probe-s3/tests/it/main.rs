@@ -3,10 +3,13 @@
 
 mod canaries;
 mod chain;
+mod checksums;
+mod concurrency;
 mod errors;
 mod missing;
 mod permissions;
 mod promises;
+mod proxy;
 mod settings;
 
 use std::net::SocketAddr;

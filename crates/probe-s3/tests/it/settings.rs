@@ -124,6 +124,17 @@ fn settings_of_requests_have_the_values_of_the_sdks() {
 }
 
 #[test]
+fn settings_of_checksums_have_the_values_of_the_sdks() {
+    assert_diagnostics(
+        "bucket = 'files'\nregion = 'eu-central-1'\naccess = ['list']\nrequest_checksum_calculation = 'never'\nresponse_checksum_validation = 'WHEN_REQUIRED'\n",
+        &[
+            "5: s3.files.request_checksum_calculation: expected `when_supported` or `when_required`",
+            "6: s3.files.response_checksum_validation: expected `when_supported` or `when_required`",
+        ],
+    );
+}
+
+#[test]
 fn a_key_is_granted_if_it_is_named() {
     let grants = |key: &str| {
         let lines = "bucket = 'files'\nregion = 'eu-central-1'\naccess = ['read', 'write']\n";

@@ -1,10 +1,11 @@
 //! Secrets that must be readable, and secrets that can no longer be read.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use probe::config::{Diagnostics, Fields, Node};
-use probe::{SharedResources, Steps};
-use probe_testkit::{checks, component_sharing, diagnostics};
+use probe::{Checks, DynCheck, SharedResources, Steps};
+use probe_testkit::diagnostics;
 use probe_vault::KIND;
 use serde_json::json;
 use stack::vault::{Vault, api};
@@ -48,6 +49,14 @@ async fn the_configured_paths_must_be_readable() {
     assert_fails(&once(&missing).await, port, "read: no secret at `secret/app/mail`");
 }
 
+/// The check of a namespace that has these settings and refers to the secret at `path`.
+fn check_referring(toml: &str, path: &str, shared: &SharedResources) -> Arc<dyn DynCheck> {
+    let (node, errors) = (Node::parse(toml).unwrap(), Diagnostics::default());
+    let built = KIND.read("vault", &node, shared, &[path.to_owned()].into(), &errors);
+    let Some(Checks::Single(check)) = built else { panic!("{:?}", errors.into_diagnostics()) };
+    check
+}
+
 #[tokio::test]
 async fn a_secret_that_can_no_longer_be_read_is_reported_while_it_is_in_use() {
     let vault = Vault::start().unwrap();
@@ -57,8 +66,8 @@ async fn a_secret_that_can_no_longer_be_read_is_reported_while_it_is_in_use() {
     let token = new_token(port, &json!({"ttl": "1h", "policies": ["default", "app"]}));
     let toml = format!("url = 'http://127.0.0.1:{port}'\ntoken = '{token}'\n");
     let shared = SharedResources::default();
-    let component = component_sharing(&KIND, "vault", &toml, &shared);
-    let check = checks(&component).remove(0).1;
+    let check = check_referring(&toml, "secret/app/db", &shared);
+    let other = check_referring(&toml, "secret/other/db", &shared);
     let (node, errors) = (Node::parse(&toml).unwrap(), Diagnostics::default());
     let mut fields = Fields::new(String::new(), &node, &errors);
     let session = Session::read_settings(&mut fields, &shared).unwrap();
@@ -77,6 +86,8 @@ async fn a_secret_that_can_no_longer_be_read_is_reported_while_it_is_in_use() {
     let beginning = "read secret: permission denied for `secret/app/db`, the value of ";
     let end = format!("s ago is in use (127.0.0.1:{port})");
     assert!(line.starts_with(beginning) && line.ends_with(&end), "{line}");
+    // A namespace that shares the session and does not refer to the secret is not affected.
+    once(&other).await.expect_working();
 
     set_policy(port, &["secret/data/app/db"]);
     assert!(read().await);

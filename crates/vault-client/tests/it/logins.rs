@@ -1,10 +1,13 @@
 //! How sessions obtain, replace and revoke their tokens.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
-use probe::{SharedResources, Steps};
+use probe::{Reconnect, SharedResources, Steps};
 use probe_testkit::FaultProxy;
 use serde_json::{Value, json};
 use stack::vault::{ROOT_TOKEN, Vault};
+use tokio::time::timeout;
 
 use crate::fixtures::{RootApi, read, read_failure, session, shared_session, wait_until};
 
@@ -15,8 +18,7 @@ async fn concurrent_callers_share_one_login_and_one_connection() {
     let settings = vault.app_role(&json!({}));
     let before = vault.accessors().len();
     let proxy = FaultProxy::start(([127, 0, 0, 1], vault.port()).into());
-    let settings =
-        settings.replace(&format!("127.0.0.1:{}", vault.port()), &proxy.address().to_string());
+    let settings = through(&proxy, &vault, &settings);
     let shared = SharedResources::default();
     let sessions: Vec<_> = (0..10).map(|_| shared_session(&shared, &settings)).collect();
     for secret in join_all(sessions.iter().map(|session| read(session, "secret/app"))).await {
@@ -187,4 +189,74 @@ async fn a_wrong_secret_id_does_not_lock_the_role() {
         assert!(!log_in(&vault, &settings, "wrong"));
     }
     assert!(!log_in(&vault, &settings, right), "the server does not lock a role");
+}
+
+/// The settings of `vault` with the address of `proxy`.
+fn through(proxy: &FaultProxy, vault: &Vault, settings: &str) -> String {
+    settings.replace(&format!("127.0.0.1:{}", vault.port()), &proxy.address().to_string())
+}
+
+#[tokio::test]
+async fn a_token_of_a_login_whose_caller_is_cancelled_is_used_and_revoked() {
+    let vault = Vault::start().unwrap();
+    let settings = vault.app_role(&json!({}));
+    let before = vault.accessors();
+    let proxy = FaultProxy::start(([127, 0, 0, 1], vault.port()).into());
+    let session = session(&through(&proxy, &vault, &settings));
+    proxy.delay(Duration::from_millis(500));
+    let steps = Steps::new();
+    tokio::select! {
+        state = session.lookup_self(&steps) => panic!("no login was in flight: {state:?}"),
+        () = wait_until("a token", || vault.accessors().len() == before.len() + 1) => {}
+    }
+    assert_eq!(steps.current(), "login", "its answer is awaited");
+    proxy.heal();
+    session.lookup_self(&Steps::new()).await.unwrap();
+    assert_eq!(vault.accessors().len(), before.len() + 1);
+    drop(session);
+    wait_until("the token to be revoked", || vault.accessors() == before).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_check_of_the_login_leaves_one_token() {
+    let vault = Vault::start().unwrap();
+    let settings = vault.app_role(&json!({}));
+    let before = vault.accessors();
+    let proxy = FaultProxy::start(([127, 0, 0, 1], vault.port()).into());
+    let session = session(&through(&proxy, &vault, &settings));
+    session.lookup_self(&Steps::new()).await.unwrap();
+    let first = vault.accessors();
+    proxy.delay(Duration::from_millis(500));
+    let (steps, short) = (Steps::new(), Reconnect::after(Duration::from_millis(1)));
+    tokio::select! {
+        result = session.prove_login(&steps, short) => panic!("no login: {result:?}"),
+        () = wait_until("another token", || vault.accessors().len() == before.len() + 2) => {}
+    }
+    proxy.heal();
+    wait_until("the end of the first token", || {
+        let now = vault.accessors();
+        now.len() == first.len() && now != first
+    })
+    .await;
+    session.close().await;
+    assert_eq!(vault.accessors(), before);
+}
+
+#[tokio::test]
+async fn a_slow_login_is_sent_once() {
+    let vault = Vault::start().unwrap();
+    let settings = vault.app_role(&json!({}));
+    let before = vault.accessors().len();
+    let proxy = FaultProxy::start(([127, 0, 0, 1], vault.port()).into());
+    let session = session(&through(&proxy, &vault, &settings));
+    session.health(&Steps::new()).await.unwrap();
+    proxy.swallow_open();
+    // Other requests would be sent on a second connection after a quarter of this.
+    let limit = Duration::from_millis(400);
+    let steps = Steps::within(limit);
+    assert!(timeout(limit, session.lookup_self(&steps)).await.is_err(), "sent twice");
+    assert_eq!((steps.current(), proxy.counts().accepted), ("login", 1));
+    proxy.heal();
+    session.lookup_self(&Steps::new()).await.unwrap();
+    assert_eq!(vault.accessors().len(), before + 1);
 }

@@ -66,6 +66,10 @@ impl Connect for Connector {
     fn has_received_since(connection: &Connection, since: Instant) -> bool {
         connection.last_received.is_after(since)
     }
+
+    fn request_release(connection: &Connection) {
+        connection.release.send_replace(true);
+    }
 }
 
 impl Connector {
@@ -101,6 +105,8 @@ pub struct Connection {
     state: watch::Receiver<ConnectionState>,
     dispatcher: Dispatcher,
     last_received: LastReceived,
+    /// Whether another connection is needed.
+    release: watch::Sender<bool>,
 }
 
 impl Connection {
@@ -131,6 +137,7 @@ impl Connection {
             state,
             dispatcher,
             last_received,
+            release: watch::Sender::default(),
         })
     }
 
@@ -146,6 +153,10 @@ impl Connection {
 
     pub(crate) fn dispatcher(&self) -> &Dispatcher {
         &self.dispatcher
+    }
+
+    pub(crate) fn release(&self) -> watch::Receiver<bool> {
+        self.release.subscribe()
     }
 
     pub(crate) fn bound_exchanges(&self) -> MutexGuard<'_, BTreeSet<String>> {

@@ -84,18 +84,20 @@ impl AmqpBroker {
         Err(Failure::new("ask", Cause::msg("connection closed").connection_lost()))
     }
 
-    /// Publishes the task to the default exchange, which routes it to the queue of this name.
+    /// Publishes the task to the default exchange, which routes it to the queue of this name. If it `listens`, returns the messages to this task's sender.
     pub(crate) async fn send(
         &self,
         steps: &Steps,
         queue: &str,
         task: &Task,
         lifetime: Duration,
-    ) -> Result<Deliveries, Failure> {
+        listens: bool,
+    ) -> Result<Option<Deliveries>, Failure> {
         let send = |connection: Arc<Connection>| async move {
             let id = task.id().to_owned();
-            let deliveries =
-                connection.listen(move |message| message.correlation_id() == Some(&id));
+            let is_result =
+                move |message: &amqp::Message| message.correlation_id() == Some(id.as_str());
+            let deliveries = listens.then(|| connection.listen(is_result));
             let publication = Publication {
                 routing_key: queue.to_owned(),
                 headers: task.headers(),

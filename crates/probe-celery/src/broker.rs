@@ -127,17 +127,18 @@ impl Broker {
         }
     }
 
-    /// Sends a task through a queue; on AMQP the message expires after `lifetime`.
+    /// Sends a task through a queue; on AMQP the message expires after `lifetime`, and `listens` is whether the result arrives there.
     pub(crate) async fn send(
         &self,
         steps: &Steps,
         queue: &str,
         task: &Task,
         lifetime: Duration,
+        listens: bool,
     ) -> Result<SentTask, Failure> {
         match self {
             Self::Amqp(broker) => {
-                broker.send(steps, queue, task, lifetime).await.map(SentTask::Amqp)
+                broker.send(steps, queue, task, lifetime, listens).await.map(SentTask::Amqp)
             }
             Self::Redis(broker) => broker
                 .send(steps, queue, task)
@@ -149,8 +150,8 @@ impl Broker {
 
 /// A task that has been sent.
 pub(crate) enum SentTask {
-    /// The messages to this task's sender, among them its result if the result backend is `rpc://`.
-    Amqp(amqp::Deliveries),
+    /// The messages to this task's sender if the result backend is `rpc://`. They keep the connection open.
+    Amqp(Option<amqp::Deliveries>),
     /// The message in the queue's list, by which it can be removed.
     Redis(Arc<RedisBroker>, String),
 }

@@ -1,7 +1,8 @@
 //! Sends a task through a queue and waits for its result.
 //!
 //! The result proves that a worker process takes work from the queue; a reply to a broadcast proves only that the worker's main process is alive.
-//! A canary outlives a check that is cut off. The next check sends another and waits for both, since the first may have been lost with its worker; there are never more than three in a queue.
+//! A canary outlives a check that is cut off. The next check sends another and waits for both, since the first may have been lost with its worker; there are never more than three at a time.
+//! A canary whose result arrives over AMQP keeps its connection open. If that is needed for a new connection, the canary is given up, and a check that waits for it sends another.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +58,16 @@ struct Canary {
     sent: bool,
 }
 
+/// How a canary ended.
+enum Ending {
+    /// It has returned or failed.
+    Outcome(Result<(), Failure>),
+    /// There was no result within its lifetime.
+    Expired,
+    /// The connection on which its result would arrive was needed for another one.
+    GivenUp,
+}
+
 impl QueueCanary {
     pub(crate) fn new(
         broker: Broker,
@@ -89,7 +100,7 @@ impl QueueCanary {
     async fn run_once(self: &Arc<Self>, steps: &Steps, known: &str) -> Result<(), Failure> {
         let mut state = self.state.subscribe();
         let outcomes_before = state.borrow().outcomes;
-        self.send_another();
+        self.send_another(|state| state.in_flight.len() < MAX_IN_FLIGHT);
         loop {
             {
                 let state = state.borrow_and_update();
@@ -100,16 +111,20 @@ impl QueueCanary {
                 }
                 state.describe(steps, known);
             }
+            // Another takes the place of the last one if that was given up.
+            self.send_another(|state| {
+                state.in_flight.is_empty() && state.outcomes == outcomes_before
+            });
             if state.changed().await.is_err() {
                 return Err(Failure::msg(STEP, "the canary was abandoned"));
             }
         }
     }
 
-    /// Sends a canary, unless too many are in flight.
-    fn send_another(self: &Arc<Self>) {
+    /// Sends a canary if `may_send` allows it.
+    fn send_another(self: &Arc<Self>, may_send: impl Fn(&State) -> bool) {
         self.state.send_if_modified(|state| {
-            if state.in_flight.len() >= MAX_IN_FLIGHT {
+            if !may_send(state) {
                 return false;
             }
             let (number, steps) = (rand::random(), Arc::new(Steps::new()));
@@ -120,25 +135,28 @@ impl QueueCanary {
         });
     }
 
-    /// Sends a canary and publishes its outcome. One that expires has no outcome while others are in flight.
+    /// Sends a canary and publishes its outcome. One that expires has no outcome while others are in flight, and one that is given up has none.
     async fn drive(self: Arc<Self>, number: u128, steps: Arc<Steps>) {
         let expired = std::mem::take(&mut *self.expired.lock());
         let still_expired = self.results.delete_late(expired).await;
         self.remember_expired(still_expired);
         let task = Task::new(LIFETIME);
-        let outcome = self.round_trip(&steps, number, &task).await;
-        if outcome.is_none() {
+        let ending = self.round_trip(&steps, number, &task).await;
+        if let Ending::Expired = ending {
             self.remember_expired(vec![task]);
         }
         self.state.send_modify(|state| {
             state.in_flight.retain(|canary| canary.number != number);
-            if outcome.is_some() || state.in_flight.is_empty() {
-                let expired = || {
-                    Failure::msg(STEP, format!("no task came back within {}", in_seconds(LIFETIME)))
-                };
-                state.latest_outcome = Some(outcome.unwrap_or_else(|| Err(expired())));
-                state.outcomes += 1;
-            }
+            let outcome = match ending {
+                Ending::Outcome(outcome) => outcome,
+                Ending::Expired if state.in_flight.is_empty() => {
+                    let silence = format!("no task came back within {}", in_seconds(LIFETIME));
+                    Err(Failure::msg(STEP, silence))
+                }
+                Ending::Expired | Ending::GivenUp => return,
+            };
+            state.latest_outcome = Some(outcome);
+            state.outcomes += 1;
         });
     }
 
@@ -149,18 +167,14 @@ impl QueueCanary {
         expired.drain(..excess);
     }
 
-    /// Sends the task and waits for its result; `None` if there is none within the task's lifetime.
-    async fn round_trip(
-        &self,
-        steps: &Steps,
-        number: u128,
-        task: &Task,
-    ) -> Option<Result<(), Failure>> {
-        let send = self.broker.send(steps, &self.queue, task, LIFETIME);
+    /// Sends the task and waits for its result.
+    async fn round_trip(&self, steps: &Steps, number: u128, task: &Task) -> Ending {
+        let listens = self.results.is_rpc();
+        let send = self.broker.send(steps, &self.queue, task, LIFETIME, listens);
         let mut sent = match timeout(SEND_TIMEOUT, send).await {
             Ok(Ok(sent)) => sent,
-            Ok(Err(failure)) => return Some(Err(failure)),
-            Err(_) => return Some(Err(steps.timed_out(SEND_TIMEOUT))),
+            Ok(Err(failure)) => return Ending::Outcome(Err(failure)),
+            Err(_) => return Ending::Outcome(Err(steps.timed_out(SEND_TIMEOUT))),
         };
         self.state.send_modify(|state| {
             let canary = state.in_flight.iter_mut().find(|canary| canary.number == number);
@@ -171,7 +185,7 @@ impl QueueCanary {
         let wait = timeout(LIFETIME, self.results.wait_for(task, &mut sent));
         tokio::select! {
             result = wait => if let Ok(result) = result {
-                return Some(result);
+                return result.map_or(Ending::GivenUp, Ending::Outcome);
             },
             () = self.cleanups.ending() => {}
         }
@@ -179,9 +193,10 @@ impl QueueCanary {
         let withdrawn = timeout(SEND_TIMEOUT, sent.withdraw(steps, &self.queue)).await;
         if let Ok(Ok(false)) = withdrawn {
             // A worker has just taken it.
-            return timeout(LATE_RESULT, self.results.wait_for(task, &mut sent)).await.ok();
+            let late = timeout(LATE_RESULT, self.results.wait_for(task, &mut sent)).await;
+            return late.ok().flatten().map_or(Ending::Expired, Ending::Outcome);
         }
-        None
+        Ending::Expired
     }
 }
 

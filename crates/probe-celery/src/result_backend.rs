@@ -96,13 +96,29 @@ impl ResultBackend {
         redis.grants(&commands, &[format!("~{}{PREFIX}*", literal_pattern(key_prefix))])
     }
 
-    /// Waits until the task is done, and deletes its result.
-    pub(crate) async fn wait_for(&self, task: &Task, sent: &mut SentTask) -> Result<(), Failure> {
+    /// Whether results are messages over AMQP.
+    pub(crate) fn is_rpc(&self) -> bool {
+        matches!(self, Self::Rpc)
+    }
+
+    /// Waits until the task is done, and deletes its result; `None` if the connection on which it would arrive is needed for another one.
+    pub(crate) async fn wait_for(
+        &self,
+        task: &Task,
+        sent: &mut SentTask,
+    ) -> Option<Result<(), Failure>> {
         match (self, sent) {
-            (Self::Redis(results), _) => results.wait_for(task).await,
-            (Self::Rpc, SentTask::Amqp(deliveries)) => from_deliveries(deliveries).await,
-            (Self::Rpc, SentTask::Redis(..)) => {
-                Err(Failure::msg(BACKEND, "`rpc://` needs a broker on AMQP"))
+            (Self::Redis(results), _) => Some(results.wait_for(task).await),
+            (Self::Rpc, SentTask::Amqp(Some(deliveries))) => {
+                let released = deliveries.release_requested();
+                tokio::select! {
+                    biased;
+                    outcome = from_deliveries(deliveries) => Some(outcome),
+                    () = released => None,
+                }
+            }
+            (Self::Rpc, SentTask::Amqp(None) | SentTask::Redis(..)) => {
+                Some(Err(Failure::msg(BACKEND, "`rpc://` needs a broker on AMQP")))
             }
         }
     }

@@ -113,16 +113,9 @@ impl Connection {
     async fn start(opened: OpenConnection, queue_prefix: &str) -> Result<Self, Cause> {
         let (commands, received) = mpsc::unbounded_channel();
         let (sender, state) = watch::channel(ConnectionState::default());
-        let (dispatcher, channel_ids) = (Dispatcher::default(), ChannelIds::default());
+        let (dispatcher, channel_ids) = (Dispatcher::default(), opened.channel_ids.clone());
         let last_received = LastReceived::new();
-        let io = IoLoop::new(
-            opened,
-            received,
-            sender,
-            dispatcher.clone(),
-            channel_ids.clone(),
-            last_received.clone(),
-        );
+        let io = IoLoop::new(opened, received, sender, dispatcher.clone(), last_received.clone());
         tokio::spawn(io.run());
         let mut reply_channel = Channel::open(&channel_ids, &commands, &state)?;
         let reply_queue = format!("{queue_prefix}health-gateway.{:032x}", rand::random::<u128>());

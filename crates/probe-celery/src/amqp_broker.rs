@@ -113,7 +113,7 @@ impl AmqpBroker {
             }
             Err(Failure::msg("canary", format!("{queue} does not exist")))
         };
-        self.amqp.run(steps, send).await
+        self.amqp.run_once(steps, send).await
     }
 
     /// Publishes the request, if there is one, and reads the backlogs of the queues while the workers reply.

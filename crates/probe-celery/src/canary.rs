@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::broker::Broker;
-use crate::result_backend::ResultBackend;
+use crate::result_backend::{BACKEND, ResultBackend};
 use crate::task::Task;
 
 /// The step in which a canary is sent and its result is awaited.
@@ -38,7 +38,7 @@ pub(crate) struct QueueCanary {
     queue: String,
     cleanups: Cleanups,
     state: watch::Sender<State>,
-    /// Tasks that have expired. Their results may still arrive.
+    /// Tasks that have expired or failed. Their results may still arrive.
     expired: Mutex<Vec<Task>>,
 }
 
@@ -66,6 +66,8 @@ struct Canary {
 enum Ending {
     /// It has returned or failed.
     Outcome(Result<(), Failure>),
+    /// It has failed, but the task may be in the queue, and its result may arrive.
+    Uncertain(Failure),
     /// There was no result within its lifetime.
     Expired,
     /// The connection on which its result would arrive was needed for another one.
@@ -146,13 +148,13 @@ impl QueueCanary {
         self.remember_expired(still_expired);
         let task = Task::new(LIFETIME);
         let ending = self.round_trip(&steps, number, &task).await;
-        if let Ending::Expired = ending {
-            self.remember_expired(vec![task]);
-        }
+        let is_uncertain = matches!(ending, Ending::Uncertain(_));
+        let has_result = !is_uncertain && !matches!(ending, Ending::Expired);
         self.state.send_modify(|state| {
             state.in_flight.retain(|canary| canary.number != number);
             let outcome = match ending {
                 Ending::Outcome(outcome) => outcome,
+                Ending::Uncertain(failure) => Err(failure),
                 Ending::Expired if state.in_flight.is_empty() => {
                     let hint =
                         if state.has_succeeded { String::new() } else { format!(" ({NEVER})") };
@@ -165,6 +167,14 @@ impl QueueCanary {
             state.latest_outcome = Some(outcome);
             state.outcomes += 1;
         });
+        if !has_result {
+            self.remember_expired(vec![task.clone()]);
+        }
+        if is_uncertain {
+            // Best effort: a worker discards a task that has expired.
+            let withdraw = self.broker.withdraw(&steps, &self.queue, &task);
+            drop(timeout(SEND_TIMEOUT, withdraw).await);
+        }
     }
 
     fn remember_expired(&self, tasks: Vec<Task>) {
@@ -178,10 +188,13 @@ impl QueueCanary {
     async fn round_trip(&self, steps: &Steps, number: u128, task: &Task) -> Ending {
         let listens = self.results.is_rpc();
         let send = self.broker.send(steps, &self.queue, task, LIFETIME, listens);
-        let mut sent = match timeout(SEND_TIMEOUT, send).await {
-            Ok(Ok(sent)) => sent,
+        let mut deliveries = match timeout(SEND_TIMEOUT, send).await {
+            Ok(Ok(deliveries)) => deliveries,
+            Ok(Err(failure)) if failure.cause().is_connection_lost() => {
+                return Ending::Uncertain(failure);
+            }
             Ok(Err(failure)) => return Ending::Outcome(Err(failure)),
-            Err(_) => return Ending::Outcome(Err(steps.timed_out(SEND_TIMEOUT))),
+            Err(_) => return Ending::Uncertain(steps.timed_out(SEND_TIMEOUT)),
         };
         self.state.send_modify(|state| {
             let canary = state.in_flight.iter_mut().find(|canary| canary.number == number);
@@ -189,18 +202,21 @@ impl QueueCanary {
                 canary.sent = true;
             }
         });
-        let wait = timeout(LIFETIME, self.results.wait_for(task, &mut sent));
+        let wait = timeout(LIFETIME, self.results.wait_for(task, &mut deliveries));
         tokio::select! {
             result = wait => if let Ok(result) = result {
-                return result.map_or(Ending::GivenUp, Ending::Outcome);
+                return match result {
+                    Some(Err(failure)) if failure.step() == BACKEND => Ending::Uncertain(failure),
+                    result => result.map_or(Ending::GivenUp, Ending::Outcome),
+                };
             },
             () = self.cleanups.ending() => {}
         }
         // Best effort: a worker discards a task that has expired.
-        let withdrawn = timeout(SEND_TIMEOUT, sent.withdraw(steps, &self.queue)).await;
+        let withdrawn = timeout(SEND_TIMEOUT, self.broker.withdraw(steps, &self.queue, task)).await;
         if let Ok(Ok(false)) = withdrawn {
             // A worker has just taken it.
-            let late = timeout(LATE_RESULT, self.results.wait_for(task, &mut sent)).await;
+            let late = timeout(LATE_RESULT, self.results.wait_for(task, &mut deliveries)).await;
             return late.ok().flatten().map_or(Ending::Expired, Ending::Outcome);
         }
         Ending::Expired

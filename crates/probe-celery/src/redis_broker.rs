@@ -119,13 +119,33 @@ impl RedisBroker {
         result.map(drop)
     }
 
-    /// Pushes the task to the queue's list; returns the message that was pushed.
+    /// Pushes the task to the queue's list.
     pub(crate) async fn send(
         &self,
         steps: &Steps,
         queue: &str,
         task: &Task,
-    ) -> Result<String, Failure> {
+    ) -> Result<(), Failure> {
+        let message = self.task_message(queue, task);
+        let push = Command::new("canary", "LPUSH", [&self.options.key(queue), &message]);
+        self.redis.execute_once(steps, &[push]).await.map(drop)
+    }
+
+    /// Removes the task from the queue's list; returns whether it was still there.
+    pub(crate) async fn withdraw(
+        &self,
+        steps: &Steps,
+        queue: &str,
+        task: &Task,
+    ) -> Result<bool, Failure> {
+        let message = self.task_message(queue, task);
+        let remove = Command::new("canary", "LREM", [&self.options.key(queue), "0", &message]);
+        let replies = self.redis.execute(steps, &[remove]).await?;
+        Ok(replies.first() != Some(&Reply::Number(0)))
+    }
+
+    /// The message of a task, which is always the same.
+    fn task_message(&self, queue: &str, task: &Task) -> String {
         let properties = json!({
             "correlation_id": task.id(),
             "reply_to": "",
@@ -135,23 +155,7 @@ impl RedisBroker {
             "body_encoding": "base64",
             "delivery_tag": task.id(),
         });
-        let message =
-            encode_message(self.serializer, &Task::content(), &task.headers(), &properties);
-        let push = Command::new("canary", "LPUSH", [&self.options.key(queue), &message]);
-        self.redis.execute(steps, &[push]).await?;
-        Ok(message)
-    }
-
-    /// Removes the message from the queue's list; returns whether it was still there.
-    pub(crate) async fn withdraw(
-        &self,
-        steps: &Steps,
-        queue: &str,
-        message: &str,
-    ) -> Result<bool, Failure> {
-        let remove = Command::new("canary", "LREM", [&self.options.key(queue), "1", message]);
-        let replies = self.redis.execute(steps, &[remove]).await?;
-        Ok(replies.first() != Some(&Reply::Number(0)))
+        encode_message(self.serializer, &Task::content(), &task.headers(), &properties)
     }
 
     /// The channels on which requests are published.
@@ -177,7 +181,7 @@ impl RedisBroker {
             .map(|name| (name.clone(), self.options.queue_lists(name, &separator)))
             .collect();
         let Some(request) = request else {
-            self.publish(steps, Vec::new(), &[], &queue_lists, findings).await?;
+            self.publish(steps, &[], &[], &queue_lists, findings).await?;
             return Ok(true);
         };
         let queue = reply_queue.insert(ReplyQueue::new(
@@ -192,10 +196,19 @@ impl RedisBroker {
             .iter()
             .map(|channel| Command::new("ask", "PUBLISH", [channel, &message]))
             .collect();
-        let (mut create, mut is_repeated) = (queue.create(), false);
+        let mut create = queue.create();
+        let (mut is_repeated, mut is_lost) = (false, false);
         loop {
-            let create = std::mem::take(&mut create);
-            let recipients = self.publish(steps, create, &publish, &queue_lists, findings).await?;
+            let published = self.publish(steps, &create, &publish, &queue_lists, findings).await;
+            let recipients = match published {
+                // The workers may have received the request.
+                Err(failure) if failure.cause().is_connection_lost() && !is_lost => {
+                    (is_lost, is_repeated) = (true, true);
+                    continue;
+                }
+                published => published?,
+            };
+            create.clear();
             if recipients == 0 || self.receive(request, queue, findings).await? {
                 // The workers reply to each repetition.
                 return Ok(!is_repeated);
@@ -240,18 +253,21 @@ impl RedisBroker {
     async fn publish(
         &self,
         steps: &Steps,
-        create: Vec<Command>,
+        create: &[Command],
         publish: &[Command],
         queue_lists: &[(String, Vec<String>)],
         findings: &FindingsSender,
     ) -> Result<u64, Failure> {
-        let before = create.len();
-        let mut commands = create;
-        commands.extend_from_slice(publish);
+        let mut commands = [create, publish].concat();
         let lists = queue_lists.iter().flat_map(|(_, lists)| lists);
         commands.extend(lists.map(|list| Command::new("queues", "LLEN", [list])));
-        let replies = self.redis.execute(steps, &commands).await?;
-        let mut numbers = replies.iter().skip(before).map(number);
+        // A second request would have second replies, which may arrive after the reply queue was removed.
+        let replies = if publish.is_empty() {
+            self.redis.execute(steps, &commands).await?
+        } else {
+            self.redis.execute_once(steps, &commands).await?
+        };
+        let mut numbers = replies.iter().skip(create.len()).map(number);
         let recipients = numbers.by_ref().take(publish.len()).sum();
         let known = (!publish.is_empty()).then_some(recipients);
         let backlogs = queue_lists.iter().map(|(queue, lists)| {

@@ -159,6 +159,16 @@ impl<C: Connect> CachedConnection<C> {
         self.run_reusing(steps, work, false).await
     }
 
+    /// The same for `work` that must be done at most once: a silent connection is waited for, and a lost one is a failure.
+    pub async fn run_once<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
+    where
+        W: Fn(Arc<C::Connection>) -> F + Send + Sync,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let (connection, _) = self.open(steps, None).await?;
+        self.use_once(connection, &work).await
+    }
+
     async fn run_reusing<T, W, F>(&self, steps: &Steps, work: W, hedged: bool) -> Result<T, Failure>
     where
         W: Fn(Arc<C::Connection>) -> F + Send + Sync,

@@ -115,6 +115,16 @@ async fn one_connection_serves_every_run() {
 }
 
 #[tokio::test]
+async fn work_that_is_done_at_most_once_is_not_repeated_after_a_loss() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    let work = |_| async { Err::<(), _>(lost()) };
+    assert!(cached.run_once(&Steps::new(), work).await.is_err());
+    assert_eq!(cached.connector().opened.load(Ordering::SeqCst), 1);
+    assert_eq!(connection_of_run(&cached).await, 2);
+}
+
+#[tokio::test]
 async fn a_reused_connection_that_is_lost_is_replaced_within_the_run() {
     let cached = cached();
     connection_of_run(&cached).await;

@@ -17,15 +17,19 @@ use crate::content::Serializer;
 use crate::findings::{Backlog, FindingsSender};
 use crate::inspect::{ControlExchanges, InspectReply, InspectRequest, REPEAT_INTERVAL};
 use crate::kombu::{Message, decode_message, encode_message};
-use crate::reply_queue::{ReplyQueue, list_pattern, own_bindings};
+use crate::reply_queue::{BATCH, ReplyQueue, binding_pattern, list_pattern, own_bindings};
 use crate::task::Task;
 use crate::transport::{Separator, TransportOptions};
 
 /// How many bindings of workers are read to learn their separator.
 const BINDINGS_SAMPLE: &str = "10";
+/// About how many bindings are read at a time.
+const BINDINGS_BATCH: &str = "1000";
 /// The interval between two reads of replies starts at the first value and doubles up to the second.
 const MIN_READ_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_READ_INTERVAL: Duration = Duration::from_millis(50);
+/// The cursor with which a scan begins, and which the server returns at its end.
+const FIRST_CURSOR: &str = "0";
 /// How long the removal of a reply queue may take.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the bindings that killed processes left behind are removed.
@@ -74,7 +78,7 @@ impl RedisBroker {
             "LRANGE",
             "SREM",
             "DEL",
-            "SMEMBERS",
+            "SSCAN",
             "PTTL",
         ];
         let commands: Vec<_> =
@@ -225,11 +229,15 @@ impl RedisBroker {
         findings: &FindingsSender,
     ) -> Result<bool, Failure> {
         let (begun, mut interval) = (Instant::now(), MIN_READ_INTERVAL);
-        while begun.elapsed() < REPEAT_INTERVAL || !findings.may_repeat() {
-            sleep(interval).await;
-            interval = (interval * 2).min(MAX_READ_INTERVAL);
+        let mut has_more = false;
+        while has_more || begun.elapsed() < REPEAT_INTERVAL || !findings.may_repeat() {
+            if !has_more {
+                sleep(interval).await;
+                interval = (interval * 2).min(MAX_READ_INTERVAL);
+            }
             let replies = self.redis.execute(&Steps::new(), &queue.read()).await?;
             let messages = replies.last().map(|reply| queue.messages(reply)).unwrap_or_default();
+            has_more = messages.len() == BATCH;
             let replies = messages.iter().filter_map(|message| reply(message, request.ticket()));
             for reply in replies {
                 if findings.replied(reply) {
@@ -311,10 +319,24 @@ impl RedisBroker {
     /// Removes the bindings of queues that killed processes left behind. Their lists have expired, or consist of late replies and never expire.
     async fn sweep(&self) -> Result<(), Failure> {
         let key = self.options.bindings_key(&self.exchanges.replies);
-        let members = Command::new("ask", "SMEMBERS", [&key]);
-        let replies = self.redis.execute(&Steps::new(), &[members]).await?;
-        let bindings = replies.first().map(texts).unwrap_or_default();
-        let own = own_bindings(&self.options, &bindings);
+        let (pattern, mut cursor) = (binding_pattern(), FIRST_CURSOR.to_owned());
+        loop {
+            let arguments = [&key, &cursor, "MATCH", &pattern, "COUNT", BINDINGS_BATCH];
+            let scan = Command::new("ask", "SSCAN", arguments);
+            let replies = self.redis.execute(&Steps::new(), &[scan]).await?;
+            let Some(Reply::List(parts)) = replies.first() else { return Ok(()) };
+            let [Reply::Text(next), bindings] = &parts[..] else { return Ok(()) };
+            self.remove_abandoned(&key, &texts(bindings)).await?;
+            if next == FIRST_CURSOR {
+                return Ok(());
+            }
+            cursor.clone_from(next);
+        }
+    }
+
+    /// Removes the bindings of the gateway among these whose lists do not exist, or never expire.
+    async fn remove_abandoned(&self, key: &str, bindings: &[&str]) -> Result<(), Failure> {
+        let own = own_bindings(&self.options, bindings);
         if own.is_empty() {
             return Ok(());
         }
@@ -325,7 +347,7 @@ impl RedisBroker {
         let abandoned = abandoned.filter(|(_, lifetime)| signed(lifetime) < 0);
         let commands: Vec<_> = abandoned
             .flat_map(|((binding, list), _)| {
-                let unbind = Command::new("ask", "SREM", [&key, binding]);
+                let unbind = Command::new("ask", "SREM", [key, binding]);
                 [unbind, Command::new("ask", "DEL", [list])]
             })
             .collect();

@@ -200,6 +200,37 @@ async fn a_canary_whose_sending_failed_is_withdrawn_and_its_result_is_deleted() 
     redis.wait_for(&["-n", "2", "EXISTS", &result], "0").unwrap();
 }
 
+/// The replies of a large fleet are larger together than the client accepts in one answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_number_of_replies_is_read() {
+    let fixture = Arc::new(Fixture::redis());
+    let _worker = fixture.worker("w1");
+    let broker = fixture.clone();
+    let fill = move |sent: &str| {
+        let list = sent.split("\r\n").find(|part| part.ends_with(".reply.celery.pidbox"));
+        let push = "for _ = 1, 3000 do redis.call('RPUSH', KEYS[1], string.rep('x', 1000)) end";
+        broker.server().command(&["-n", "1", "EVAL", push, "1", list.unwrap()]).unwrap();
+        Then::Continue
+    };
+    let (address, _) = relay(fixture.port(), "PUBLISH", fill).await;
+    run_all(&through(&fixture, address, 1), TIMEOUT).await.expect_working();
+}
+
+/// The bindings of many Celery clients are larger together than the client accepts in one answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandoned_queue_is_found_among_any_number_of_bindings() {
+    let fixture = Fixture::redis();
+    let (redis, table) = (fixture.server(), "_kombu.binding.reply.celery.pidbox");
+    let add = "for n = 1, 30000 do redis.call('SADD', KEYS[1], 'client-' .. n .. '\x06\x16\x06\x16list-of-the-client-' .. n) end";
+    redis.command(&["-n", "1", "EVAL", add, "1", table]).unwrap();
+    let abandoned = "health-gateway.a\x06\x16\x06\x16health-gateway.a.reply.celery.pidbox";
+    redis.command(&["-n", "1", "SADD", table, abandoned]).unwrap();
+    let outcomes = fixture.run("").await;
+    assert_eq!(outcomes.line("ping"), "ping: no worker is connected");
+    redis.wait_for(&["-n", "1", "SISMEMBER", table, abandoned], "0").unwrap();
+    assert_eq!(redis.command(&["-n", "1", "SCARD", table]).unwrap(), "30000");
+}
+
 /// A section with a canary that reaches its broker, this database, at `address`.
 fn through(fixture: &Fixture, address: SocketAddr, database: u16) -> DynChecks {
     let section = format!(

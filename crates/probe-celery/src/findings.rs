@@ -1,6 +1,6 @@
 //! The findings of a broadcast so far, which the checks watch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -239,7 +239,17 @@ impl FindingsSender {
     pub(crate) fn replied(&self, reply: InspectReply) -> bool {
         match reply {
             InspectReply::Worker(WorkerReply { worker, queues }) => {
-                self.known_workers.lock().insert(worker.clone(), queues.clone());
+                // If the broker does not report the number of recipients, no broadcast is complete.
+                let is_first = {
+                    let findings = self.findings.borrow();
+                    findings.recipients.is_none() && findings.workers.is_empty()
+                };
+                let mut known = self.known_workers.lock();
+                if is_first {
+                    known.clear();
+                }
+                known.insert(worker.clone(), queues.clone());
+                drop(known);
                 self.findings.send_modify(|findings| {
                     findings.workers.insert(worker, queues);
                 });
@@ -255,6 +265,27 @@ impl FindingsSender {
             self.known_workers.lock().retain(|worker, _| findings.workers.contains_key(worker));
         }
         is_complete
+    }
+
+    /// The workers that replied to earlier broadcasts and not to this one, unless none has.
+    pub(crate) fn absent_workers(&self) -> BTreeSet<String> {
+        let findings = self.findings.borrow();
+        if findings.workers.is_empty() {
+            return BTreeSet::new();
+        }
+        let known = findings.known_workers.keys();
+        known.filter(|worker| !findings.workers.contains_key(*worker)).cloned().collect()
+    }
+
+    /// Forgets workers that have ended.
+    pub(crate) fn forget(&self, ended: &BTreeSet<String>) {
+        if ended.is_empty() {
+            return;
+        }
+        self.known_workers.lock().retain(|worker, _| !ended.contains(worker));
+        self.findings.send_modify(|findings| {
+            findings.known_workers.retain(|worker, _| !ended.contains(worker));
+        });
     }
 
     /// Whether a request may be repeated: a worker has read one. One that does not accept its content writes an error to its log each time.
@@ -297,5 +328,49 @@ impl FindingsSender {
             () = unwatched => {}
             () = self.cleanups.ending() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The workers that are known after a broadcast to this many recipients, to which these workers replied.
+    fn broadcast(
+        known: &Arc<Mutex<WorkerQueues>>,
+        recipients: Option<u64>,
+        names: &[&str],
+    ) -> usize {
+        let (sender, _receiver) = FindingsSender::new(known.clone(), Cleanups::default());
+        sender.accepted(recipients, Vec::new());
+        for name in names {
+            let worker = (*name).to_owned();
+            sender.replied(InspectReply::Worker(WorkerReply { worker, queues: Vec::new() }));
+        }
+        known.lock().len()
+    }
+
+    #[test]
+    fn workers_of_earlier_broadcasts_are_forgotten_if_the_recipients_are_unknown() {
+        let known = Arc::default();
+        assert_eq!(broadcast(&known, None, &["a", "b"]), 2);
+        assert_eq!(broadcast(&known, None, &["c", "d"]), 2);
+        assert_eq!(broadcast(&known, None, &[]), 2, "workers have replied before");
+    }
+
+    #[test]
+    fn workers_that_have_ended_are_forgotten_beside_one_that_replies() {
+        let known = Arc::default();
+        broadcast(&known, Some(3), &["a", "b", "c"]);
+        let (sender, _receiver) = FindingsSender::new(known.clone(), Cleanups::default());
+        sender.accepted(Some(2), Vec::new());
+        assert!(sender.absent_workers().is_empty(), "no worker has replied");
+        let worker = "a".to_owned();
+        sender.replied(InspectReply::Worker(WorkerReply { worker, queues: Vec::new() }));
+        let absent = sender.absent_workers();
+        assert_eq!(absent, BTreeSet::from(["b".to_owned(), "c".to_owned()]));
+        sender.forget(&BTreeSet::from(["c".to_owned()]));
+        assert_eq!(known.lock().len(), 2);
+        assert_eq!(sender.absent_workers(), BTreeSet::from(["b".to_owned()]));
     }
 }

@@ -19,7 +19,7 @@ use crate::inspect::{ControlExchanges, InspectReply, InspectRequest, REPEAT_INTE
 use crate::kombu::{Message, decode_message, encode_message};
 use crate::reply_queue::{BATCH, ReplyQueue, binding_pattern, list_pattern, own_bindings};
 use crate::task::Task;
-use crate::transport::{Separator, TransportOptions};
+use crate::transport::{Separator, TransportOptions, own_queue};
 
 /// How many bindings of workers are read to learn their separator.
 const BINDINGS_SAMPLE: &str = "10";
@@ -229,7 +229,7 @@ impl RedisBroker {
         findings: &FindingsSender,
     ) -> Result<bool, Failure> {
         let (begun, mut interval) = (Instant::now(), MIN_READ_INTERVAL);
-        let mut has_more = false;
+        let (mut has_more, mut is_slow) = (false, false);
         while has_more || begun.elapsed() < REPEAT_INTERVAL || !findings.may_repeat() {
             if !has_more {
                 sleep(interval).await;
@@ -243,6 +243,10 @@ impl RedisBroker {
                 if findings.replied(reply) {
                     return Ok(true);
                 }
+            }
+            if interval == MAX_READ_INTERVAL && !std::mem::replace(&mut is_slow, true) {
+                // Best effort: otherwise they count as silent.
+                drop(self.forget_ended(findings).await);
             }
         }
         Ok(false)
@@ -319,19 +323,52 @@ impl RedisBroker {
     /// Removes the bindings of queues that killed processes left behind. Their lists have expired, or consist of late replies and never expire.
     async fn sweep(&self) -> Result<(), Failure> {
         let key = self.options.bindings_key(&self.exchanges.replies);
-        let (pattern, mut cursor) = (binding_pattern(), FIRST_CURSOR.to_owned());
-        loop {
-            let arguments = [&key, &cursor, "MATCH", &pattern, "COUNT", BINDINGS_BATCH];
-            let scan = Command::new("ask", "SSCAN", arguments);
-            let replies = self.redis.execute(&Steps::new(), &[scan]).await?;
-            let Some(Reply::List(parts)) = replies.first() else { return Ok(()) };
-            let [Reply::Text(next), bindings] = &parts[..] else { return Ok(()) };
-            self.remove_abandoned(&key, &texts(bindings)).await?;
-            if next == FIRST_CURSOR {
-                return Ok(());
-            }
-            cursor.clone_from(next);
+        let mut cursor = Some(FIRST_CURSOR.to_owned());
+        while let Some(begin) = cursor {
+            let (bindings, next) = self.scan(&key, &binding_pattern(), &begin).await?;
+            self.remove_abandoned(&key, &texts(&bindings)).await?;
+            cursor = next;
         }
+        Ok(())
+    }
+
+    /// Reads a part of the bindings that match `pattern`. Returns a list, and the cursor of the next part, if there is one.
+    async fn scan(
+        &self,
+        key: &str,
+        pattern: &str,
+        cursor: &str,
+    ) -> Result<(Reply, Option<String>), Failure> {
+        let arguments = [key, cursor, "MATCH", pattern, "COUNT", BINDINGS_BATCH];
+        let scan = Command::new("ask", "SSCAN", arguments);
+        let mut parts = match self.redis.execute(&Steps::new(), &[scan]).await?.pop() {
+            Some(Reply::List(parts)) => parts.into_iter(),
+            _ => Vec::new().into_iter(),
+        };
+        let next = match parts.next() {
+            Some(Reply::Text(next)) if next != FIRST_CURSOR => Some(next),
+            _ => None,
+        };
+        Ok((parts.next().unwrap_or(Reply::Nil), next))
+    }
+
+    /// Forgets the workers that have not replied and are no longer bound to the exchange of requests, since they have ended.
+    async fn forget_ended(&self, findings: &FindingsSender) -> Result<(), Failure> {
+        let mut absent = findings.absent_workers();
+        let (key, mut cursor) = (
+            self.options.bindings_key(&self.exchanges.requests),
+            (!absent.is_empty()).then(|| FIRST_CURSOR.to_owned()),
+        );
+        let suffix = format!(".{}", self.exchanges.requests);
+        while let Some(begin) = cursor {
+            let (bindings, next) = self.scan(&key, "*", &begin).await?;
+            for queue in texts(&bindings).into_iter().filter_map(own_queue) {
+                absent.remove(queue.strip_suffix(&suffix).unwrap_or(queue));
+            }
+            cursor = next;
+        }
+        findings.forget(&absent);
+        Ok(())
     }
 
     /// Removes the bindings of the gateway among these whose lists do not exist, or never expire.

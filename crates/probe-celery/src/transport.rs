@@ -300,6 +300,11 @@ fn separator_of(binding: &str) -> Option<&str> {
     separators.into_iter().next()
 }
 
+/// The queue in the binding of a worker's own queue.
+pub(crate) fn own_queue(binding: &str) -> Option<&str> {
+    binding.get(separator_of(binding)?.len() * 2..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,6 +349,10 @@ mod tests {
             assert_eq!(separator(&options, bindings).as_deref(), Ok(expected), "{bindings:?}");
         };
         check(&["\x06\x16\x06\x16w1@host.celery.pidbox"], "\x06\x16");
+        assert_eq!(
+            own_queue("\x06\x16\x06\x16w1@host.celery.pidbox"),
+            Some("w1@host.celery.pidbox")
+        );
         check(&["::w1@host.celery.pidbox", "::w2@host.celery.pidbox"], ":");
         check(&["::::w1@host.celery.pidbox"], "::");
         check(&["ééw1@host.celery.pidbox"], "é");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp::{Amqp, BrokerUrls, Connection, Deliveries, Publication};
+use amqp::{Amqp, BrokerUrls, Connection, Deliveries, Publication, QueueState};
 use probe::config::Fields;
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
 
@@ -147,13 +147,16 @@ impl AmqpBroker {
             Ok(routed)
         };
         let names: Vec<_> = queues.iter().map(String::as_str).collect();
-        let read_depths = async {
-            connection.depths(&names).await.map_err(|cause| Failure::new("queues", cause))
+        let read_states = async {
+            connection.queue_states(&names).await.map_err(|cause| Failure::new("queues", cause))
         };
         // The request is polled first, since the workers take longest.
-        let (routed, depths) = tokio::try_join!(biased; publish, read_depths)?;
-        let backlogs =
-            depths.into_iter().map(|depth| depth.map_or(Backlog::Missing, Backlog::Known));
+        let (routed, states) = tokio::try_join!(biased; publish, read_states)?;
+        let backlogs = states.into_iter().map(|state| match state {
+            QueueState::Known(depth) => Backlog::Known(depth),
+            QueueState::Missing => Backlog::Missing,
+            QueueState::Unavailable(reason) => Backlog::Unavailable(reason),
+        });
         let backlogs = queues.iter().cloned().zip(backlogs).collect();
         // The broker reports whether the request was routed to a queue at all, but not to how many.
         let other_server = connection.other_server().map(str::to_owned);

@@ -39,10 +39,12 @@ pub(crate) struct Findings {
 }
 
 /// What the broker reports about a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Backlog {
     /// The queue does not exist.
     Missing,
+    /// The broker cannot serve the queue, for this reason.
+    Unavailable(String),
     /// The waiting messages and the consumers, including those of stopped workers.
     Known(Depth),
     /// The waiting messages, on a broker that does not track consumers.
@@ -58,7 +60,7 @@ impl Findings {
     /// The backlog of a queue, once it is known.
     pub(crate) fn backlog_of(&self, queue: &str) -> Option<Backlog> {
         let mut backlogs = self.backlogs.iter().flatten();
-        backlogs.find(|(name, _)| name == queue).map(|(_, backlog)| *backlog)
+        backlogs.find(|(name, _)| name == queue).map(|(_, backlog)| backlog.clone())
     }
 
     /// The workers that replied and consume this queue.
@@ -70,7 +72,7 @@ impl Findings {
     }
 
     /// How many consumers of this queue have not replied, as far as it is known.
-    pub(crate) fn silent_consumers(&self, queue: &str, backlog: Backlog) -> u64 {
+    pub(crate) fn silent_consumers(&self, queue: &str, backlog: &Backlog) -> u64 {
         let replied = self.consumers_of(queue).count() as u64;
         if let Backlog::Known(depth) = backlog {
             return depth.consumers.saturating_sub(replied);
@@ -147,43 +149,45 @@ impl Findings {
 
 impl Backlog {
     /// The number of waiting messages.
-    pub(crate) fn messages(self) -> u64 {
+    pub(crate) fn messages(&self) -> u64 {
         match self {
-            Self::Missing => 0,
+            Self::Missing | Self::Unavailable(_) => 0,
             Self::Known(depth) => depth.messages,
-            Self::Waiting(messages) => messages,
+            Self::Waiting(messages) => *messages,
         }
     }
 
     /// Describes the backlog without the queue's name.
-    pub(crate) fn describe(self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Missing => "it does not exist".to_owned(),
+            Self::Unavailable(reason) => reason.clone(),
             Self::Known(Depth { messages, consumers }) => {
                 format!(
                     "{}, {} waiting",
-                    count(consumers, "consumer", "consumers"),
-                    count(messages, "message", "messages")
+                    count(*consumers, "consumer", "consumers"),
+                    count(*messages, "message", "messages")
                 )
             }
             Self::Waiting(messages) => {
-                format!("{} waiting", count(messages, "message", "messages"))
+                format!("{} waiting", count(*messages, "message", "messages"))
             }
         }
     }
 
-    fn describe_with_name(self, name: &str) -> String {
+    fn describe_with_name(&self, name: &str) -> String {
         match self {
             Self::Missing => format!("no queue {name}"),
+            Self::Unavailable(reason) => reason.clone(),
             Self::Known(Depth { messages, consumers }) => {
                 let (consumers, messages) = (
-                    count(consumers, "consumer", "consumers"),
-                    count(messages, "message", "messages"),
+                    count(*consumers, "consumer", "consumers"),
+                    count(*messages, "message", "messages"),
                 );
                 format!("{consumers} on {name}, {messages} waiting")
             }
             Self::Waiting(messages) => {
-                format!("{} waiting on {name}", count(messages, "message", "messages"))
+                format!("{} waiting on {name}", count(*messages, "message", "messages"))
             }
         }
     }

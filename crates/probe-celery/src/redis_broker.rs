@@ -21,8 +21,8 @@ use crate::reply_queue::{BATCH, ReplyQueue, binding_pattern, list_pattern, own_b
 use crate::task::Task;
 use crate::transport::{Separator, TransportOptions, own_queue};
 
-/// How many bindings of workers are read to learn their separator.
-const BINDINGS_SAMPLE: &str = "10";
+/// How many bindings of workers are read to learn their separator. Many of them may be of workers that were killed.
+const BINDINGS_SAMPLE: &str = "100";
 /// About how many bindings are read at a time.
 const BINDINGS_BATCH: &str = "1000";
 /// The interval between two reads of replies starts at the first value and doubles up to the second.
@@ -258,7 +258,7 @@ impl RedisBroker {
         let sample = Command::new("ask", "SRANDMEMBER", [&key, BINDINGS_SAMPLE]);
         let replies = self.redis.execute(steps, &[sample]).await?;
         let bindings = replies.first().map(texts).unwrap_or_default();
-        self.options.separator(&bindings).map_err(|reason| Failure::msg("ask", reason))
+        Ok(self.options.separator(&bindings))
     }
 
     /// Creates the reply queue, publishes the request and reads the lengths of the queues; returns the number of recipients.

@@ -120,11 +120,15 @@ async fn bindings_have_the_separator_of_the_workers() {
     fixture.app.expect_reply().unwrap();
     second.server.resume();
     run.await.unwrap().expect_working();
-    let wrong = "[transport_options]\nsep = '|'\n";
-    assert_eq!(
-        fixture.run(wrong).await.line("ping"),
-        "ask: the workers use the transport option `sep` \":\", expected \"|\""
-    );
+    // Bindings of workers that were killed before the option was changed.
+    let stale =
+        "for n = 1, 50 do redis.call('SADD', KEYS[1], '||w' .. n .. '@old.celery.pidbox') end";
+    redis.command(&["-n", "1", "EVAL", stale, "1", "_kombu.binding.celery.pidbox"]).unwrap();
+    for lines in ["workers = 2\n", "workers = 2\n[transport_options]\nsep = ':'\n"] {
+        fixture.run(lines).await.expect_working();
+        fixture.app.expect_reply().unwrap();
+    }
+    assert_eq!(own_keys_without_expiry(redis, "1"), [""; 0]);
 }
 
 /// After the bindings have been lost, the workers' separator is unknown.

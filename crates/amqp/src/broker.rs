@@ -58,18 +58,37 @@ impl Amqp {
         W: Fn(Arc<Connection>) -> F + Send + Sync,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let work = |connection: Arc<Connection>| {
-            let other = connection.other_server().map(str::to_owned);
-            steps.on_server(other.clone());
-            let work = work(connection);
-            async move {
-                work.await.map_err(|failure| match other {
-                    Some(server) => failure.in_context(server),
-                    None => failure,
-                })
-            }
-        };
-        self.cached.run(steps, work).await
+        self.cached.run(steps, |connection| name_server(connection, steps, &work)).await
+    }
+
+    /// The same for `work` that must be done at most once: a silent connection is waited for, and a lost one is a failure.
+    pub async fn run_once<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
+    where
+        W: Fn(Arc<Connection>) -> F + Send + Sync,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        self.cached.run_once(steps, |connection| name_server(connection, steps, &work)).await
+    }
+}
+
+/// Does `work`, and names the server in a failure unless it is the first one.
+fn name_server<T, W, F>(
+    connection: Arc<Connection>,
+    steps: &Steps,
+    work: &W,
+) -> impl Future<Output = Result<T, Failure>> + Send + use<T, W, F>
+where
+    W: Fn(Arc<Connection>) -> F,
+    F: Future<Output = Result<T, Failure>> + Send,
+{
+    let other = connection.other_server().map(str::to_owned);
+    steps.on_server(other.clone());
+    let work = work(connection);
+    async move {
+        work.await.map_err(|failure| match other {
+            Some(server) => failure.in_context(server),
+            None => failure,
+        })
     }
 }
 

@@ -21,6 +21,9 @@ use crate::message::short_string;
 use crate::reply_queue::{self, Dispatcher};
 use crate::{Publication, publish};
 
+/// What the text of `not-found` contains if the queue does not exist.
+const NO_QUEUE: &str = "no queue '";
+
 /// Opens connections to one broker.
 pub(crate) struct Connector(pub(crate) ConnectParams);
 
@@ -66,6 +69,10 @@ impl Connect for Connector {
     fn has_received_since(connection: &Connection, since: Instant) -> bool {
         connection.last_received.is_after(since)
     }
+
+    fn request_release(connection: &Connection) {
+        connection.release.send_replace(true);
+    }
 }
 
 impl Connector {
@@ -88,6 +95,17 @@ pub struct Depth {
     pub consumers: u64,
 }
 
+/// What the broker reports about a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueState {
+    /// The queue exists.
+    Known(Depth),
+    /// The queue does not exist.
+    Missing,
+    /// The broker cannot serve the queue, for instance because its node is down. The text is the broker's.
+    Unavailable(String),
+}
+
 /// An open connection. When it is dropped, its I/O loop closes the socket and ends.
 pub struct Connection {
     /// The `host:port` of the server, unless it is the first one of the broker.
@@ -101,22 +119,17 @@ pub struct Connection {
     state: watch::Receiver<ConnectionState>,
     dispatcher: Dispatcher,
     last_received: LastReceived,
+    /// Whether another connection is needed.
+    release: watch::Sender<bool>,
 }
 
 impl Connection {
     async fn start(opened: OpenConnection, queue_prefix: &str) -> Result<Self, Cause> {
         let (commands, received) = mpsc::unbounded_channel();
         let (sender, state) = watch::channel(ConnectionState::default());
-        let (dispatcher, channel_ids) = (Dispatcher::default(), ChannelIds::default());
+        let (dispatcher, channel_ids) = (Dispatcher::default(), opened.channel_ids.clone());
         let last_received = LastReceived::new();
-        let io = IoLoop::new(
-            opened,
-            received,
-            sender,
-            dispatcher.clone(),
-            channel_ids.clone(),
-            last_received.clone(),
-        );
+        let io = IoLoop::new(opened, received, sender, dispatcher.clone(), last_received.clone());
         tokio::spawn(io.run());
         let mut reply_channel = Channel::open(&channel_ids, &commands, &state)?;
         let reply_queue = format!("{queue_prefix}health-gateway.{:032x}", rand::random::<u128>());
@@ -131,6 +144,7 @@ impl Connection {
             state,
             dispatcher,
             last_received,
+            release: watch::Sender::default(),
         })
     }
 
@@ -146,6 +160,10 @@ impl Connection {
 
     pub(crate) fn dispatcher(&self) -> &Dispatcher {
         &self.dispatcher
+    }
+
+    pub(crate) fn release(&self) -> watch::Receiver<bool> {
+        self.release.subscribe()
     }
 
     pub(crate) fn bound_exchanges(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -164,26 +182,27 @@ impl Connection {
         }
     }
 
-    /// Returns the depth of each queue, or `None` if the queue does not exist.
-    pub async fn depths(&self, names: &[&str]) -> Result<Vec<Option<Depth>>, Cause> {
-        let mut depths = Vec::with_capacity(names.len());
-        while depths.len() < names.len() {
+    /// Returns the state of each queue.
+    pub async fn queue_states(&self, names: &[&str]) -> Result<Vec<QueueState>, Cause> {
+        let mut states = Vec::with_capacity(names.len());
+        while states.len() < names.len() {
             let mut channel = self.open_channel()?;
-            let remaining = &names[depths.len()..];
+            let remaining = &names[states.len()..];
             let remaining = &remaining[..remaining.len().min(MAX_PIPELINED)];
             let methods: Result<Vec<_>, _> =
                 remaining.iter().map(|name| passive_declare(name)).collect();
             channel.send(methods?);
             for _ in remaining {
-                let depth = read_depth(channel.next().await)?;
-                depths.push(depth);
+                let state = read_state(channel.next().await)?;
+                let is_known = matches!(state, QueueState::Known(_));
+                states.push(state);
                 // `not-found` closes the channel, so the methods after it are not answered.
-                if depth.is_none() {
+                if !is_known {
                     break;
                 }
             }
         }
-        Ok(depths)
+        Ok(states)
     }
 
     /// Waits until the broker blocks publishers, and returns the reason it gives.
@@ -232,15 +251,40 @@ fn passive_declare(name: &str) -> Result<AMQPClass, Cause> {
     Ok(AMQPClass::Queue(queue::AMQPMethod::Declare(declare)))
 }
 
-/// The depth in the answer to a passive declaration, or `None` for `not-found`.
-fn read_depth(answer: Result<AMQPClass, ChannelError>) -> Result<Option<Depth>, Cause> {
+/// The state in the answer to a passive declaration.
+fn read_state(answer: Result<AMQPClass, ChannelError>) -> Result<QueueState, Cause> {
     match answer {
         Ok(AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok))) => {
             let (messages, consumers) = (ok.message_count.into(), ok.consumer_count.into());
-            Ok(Some(Depth { messages, consumers }))
+            Ok(QueueState::Known(Depth { messages, consumers }))
         }
         Ok(_) => Err(unexpected("an answer")),
-        Err(ChannelError::Closed(reason)) if reason.code == NOT_FOUND => Ok(None),
+        // A durable queue whose node is down is not found either.
+        Err(ChannelError::Closed(reason)) if reason.code == NOT_FOUND => {
+            if reason.text.contains(NO_QUEUE) {
+                return Ok(QueueState::Missing);
+            }
+            Ok(QueueState::Unavailable(Cause::from(reason).text().to_owned()))
+        }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::CloseReason;
+
+    fn not_found(text: &str) -> QueueState {
+        let reason = CloseReason { code: NOT_FOUND, text: text.to_owned() };
+        read_state(Err(ChannelError::Closed(reason))).expect("a state")
+    }
+
+    #[test]
+    fn a_queue_on_a_node_that_is_down_exists() {
+        let missing = "NOT_FOUND - no queue 'orders' in vhost 'app'";
+        assert_eq!(not_found(missing), QueueState::Missing);
+        let down = "NOT_FOUND - home node 'rabbit@b' of durable queue 'orders' in vhost 'app' is down or inaccessible";
+        assert_eq!(not_found(down), QueueState::Unavailable(down.to_owned()));
     }
 }

@@ -30,6 +30,12 @@ impl Deliveries {
         self.messages.recv().await.map(|(message, _)| message)
     }
 
+    /// Waits until another connection is needed, so that a caller that outlives its run drops this.
+    pub fn release_requested(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut release = self.connection.release();
+        async move { drop(release.wait_for(|requested| *requested).await) }
+    }
+
     /// Marks `exchange` as bound to the reply queue because it delivered a reply. The next request does not bind it again.
     pub fn mark_bound(&self, exchange: &str) {
         self.connection.bound_exchanges().insert(exchange.to_owned());

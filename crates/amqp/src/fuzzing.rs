@@ -41,7 +41,7 @@ pub async fn connection(bytes: &[u8]) -> String {
     let (stream, _broker) = broker(bytes).await;
     let (commands, received) = mpsc::unbounded_channel();
     let (sender, state) = watch::channel(ConnectionState::default());
-    let (dispatcher, ids) = (Dispatcher::default(), ChannelIds::default());
+    let (dispatcher, channel_ids) = (Dispatcher::default(), ChannelIds::new(0));
     let seen = Arc::new(Mutex::new(String::new()));
     let log = seen.clone();
     let deliveries = dispatcher.add(move |message| {
@@ -53,15 +53,16 @@ pub async fn connection(bytes: &[u8]) -> String {
     });
     let mut events = Vec::new();
     for _ in 0..3 {
-        let channel = ids.allocate().expect("a channel");
+        let channel = channel_ids.allocate().expect("a channel");
         let (sender, receiver) = mpsc::channel(crate::channel::MAX_EVENTS);
         events.push(receiver);
         let open = Command::OpenChannel { channel, events: sender, frames: Vec::new() };
         commands.send(open).expect("the loop has not ended");
     }
     let decoder = FrameDecoder::default();
-    let opened = OpenConnection { stream, decoder, heartbeat: Duration::from_secs(10) };
-    let io = IoLoop::new(opened, received, sender, dispatcher, ids, LastReceived::default());
+    let heartbeat = Duration::from_secs(10);
+    let opened = OpenConnection { stream, decoder, heartbeat, channel_ids };
+    let io = IoLoop::new(opened, received, sender, dispatcher, LastReceived::default());
     io.run().await;
     for receiver in &mut events {
         while let Ok(method) = receiver.try_recv() {

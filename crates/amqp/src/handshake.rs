@@ -11,6 +11,7 @@ use probe::{Cause, Failure, Secret, Steps, step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
 
+use crate::channel_ids::ChannelIds;
 use crate::connect_params::Server;
 use crate::error::{ACCESS_REFUSED, CloseReason, connection_closed, unexpected};
 use crate::frames::{FrameDecoder, MAX_FRAME, encode};
@@ -25,6 +26,8 @@ pub(crate) struct OpenConnection {
     pub(crate) decoder: FrameDecoder,
     /// The negotiated heartbeat timeout.
     pub(crate) heartbeat: Duration,
+    /// The ids that the negotiated number of channels allows.
+    pub(crate) channel_ids: ChannelIds,
 }
 
 /// Connects, authenticates, and opens the virtual host.
@@ -44,8 +47,9 @@ pub(crate) async fn open_on(
     let tune = steps.run(step::AUTHENTICATE, handshake.authenticate(server)).await?;
     steps.run("virtual host", handshake.open_virtual_host(server, &tune)).await?;
     let heartbeat = Duration::from_secs(tune.heartbeat.into());
+    let channel_ids = ChannelIds::new(tune.channel_max);
     let Handshake { stream, decoder } = handshake;
-    Ok(OpenConnection { stream, decoder, heartbeat })
+    Ok(OpenConnection { stream, decoder, heartbeat, channel_ids })
 }
 
 /// A connection on which the client and the broker take turns to send methods.
@@ -87,15 +91,7 @@ impl Handshake {
         frame[start..end].copy_from_slice(response.expose().as_bytes());
         self.write(&frame).await?;
         match self.receive().await? {
-            AMQPMethod::Tune(tune) => {
-                // Zero means no heartbeats, and without them a lost broker is not detected.
-                let proposed = Some(tune.heartbeat).filter(|seconds| *seconds > 0);
-                Ok(connection::TuneOk {
-                    channel_max: tune.channel_max,
-                    frame_max: MAX_FRAME,
-                    heartbeat: proposed.unwrap_or(MAX_HEARTBEAT).min(MAX_HEARTBEAT),
-                })
-            }
+            AMQPMethod::Tune(tune) => Ok(negotiate(&tune)),
             AMQPMethod::Close(close) if close.reply_code == ACCESS_REFUSED => {
                 Err(refusal(AMQPMethod::Close(close)).login_refused())
             }
@@ -151,6 +147,18 @@ impl Handshake {
     }
 }
 
+/// The limits of the connection. The broker closes one with higher limits than it proposes, and zero means no limit.
+fn negotiate(proposed: &connection::Tune) -> connection::TuneOk {
+    let frame_max = Some(proposed.frame_max).filter(|bytes| *bytes > 0);
+    // Without heartbeats, a lost broker is not detected.
+    let heartbeat = Some(proposed.heartbeat).filter(|seconds| *seconds > 0);
+    connection::TuneOk {
+        channel_max: proposed.channel_max,
+        frame_max: frame_max.unwrap_or(MAX_FRAME).min(MAX_FRAME),
+        heartbeat: heartbeat.unwrap_or(MAX_HEARTBEAT).min(MAX_HEARTBEAT),
+    }
+}
+
 const LOCALE: &str = "en_US";
 
 /// The SASL mechanism with user and password in plain text, which almost every broker offers.
@@ -193,4 +201,21 @@ fn refusal(method: AMQPMethod) -> Cause {
 
 fn method(method: AMQPMethod) -> AMQPFrame {
     AMQPFrame::Method(0, AMQPClass::Connection(method))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_limit_is_higher_than_the_broker_s() {
+        let check = |(channel_max, frame_max, heartbeat), expected| {
+            let ok = negotiate(&connection::Tune { channel_max, frame_max, heartbeat });
+            assert_eq!((ok.channel_max, ok.frame_max, ok.heartbeat), expected);
+        };
+        check((2047, 131_072, 60), (2047, 131_072, 30));
+        check((8, 65_536, 5), (8, 65_536, 5));
+        check((0, 1_000_000, 10), (0, 131_072, 10));
+        check((0, 0, 0), (0, 131_072, 30));
+    }
 }

@@ -54,7 +54,6 @@ impl IoLoop {
         commands: mpsc::UnboundedReceiver<Command>,
         state: watch::Sender<ConnectionState>,
         dispatcher: Dispatcher,
-        channel_ids: ChannelIds,
         last_received: LastReceived,
     ) -> Self {
         let (reader, writer) = tokio::io::split(opened.stream);
@@ -66,7 +65,7 @@ impl IoLoop {
             commands,
             state,
             dispatcher,
-            channel_ids,
+            channel_ids: opened.channel_ids,
             assembler: MessageAssembler::default(),
             channels: HashMap::new(),
             heartbeat: opened.heartbeat,

@@ -30,6 +30,6 @@ mod reply_queue;
 
 pub use broker::Amqp;
 pub use connect_params::BrokerUrls;
-pub use connection::{Connection, Depth};
+pub use connection::{Connection, Depth, QueueState};
 pub use deliveries::Deliveries;
 pub use message::{Message, Publication};

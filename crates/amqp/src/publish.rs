@@ -36,6 +36,7 @@ pub(crate) async fn publish(
     };
     frames.push(AMQPFrame::Method(id, AMQPClass::Basic(basic::AMQPMethod::Publish(publish))));
     frames.push(AMQPFrame::Header(id, header));
+    // The checks' messages fit into the smallest frame that brokers may demand, which has 4 KiB.
     frames.push(AMQPFrame::Body(id, body));
     channel.published += 1;
     channel.send_frames(frames);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp::{Amqp, BrokerUrls, Connection, Deliveries, Publication};
+use amqp::{Amqp, BrokerUrls, Connection, Deliveries, Publication, QueueState};
 use probe::config::Fields;
 use probe::{Cause, Failure, Grant, SharedResources, Steps};
 
@@ -84,18 +84,20 @@ impl AmqpBroker {
         Err(Failure::new("ask", Cause::msg("connection closed").connection_lost()))
     }
 
-    /// Publishes the task to the default exchange, which routes it to the queue of this name.
+    /// Publishes the task to the default exchange, which routes it to the queue of this name. If it `listens`, returns the messages to this task's sender.
     pub(crate) async fn send(
         &self,
         steps: &Steps,
         queue: &str,
         task: &Task,
         lifetime: Duration,
-    ) -> Result<Deliveries, Failure> {
+        listens: bool,
+    ) -> Result<Option<Deliveries>, Failure> {
         let send = |connection: Arc<Connection>| async move {
             let id = task.id().to_owned();
-            let deliveries =
-                connection.listen(move |message| message.correlation_id() == Some(&id));
+            let is_result =
+                move |message: &amqp::Message| message.correlation_id() == Some(id.as_str());
+            let deliveries = listens.then(|| connection.listen(is_result));
             let publication = Publication {
                 routing_key: queue.to_owned(),
                 headers: task.headers(),
@@ -111,7 +113,7 @@ impl AmqpBroker {
             }
             Err(Failure::msg("canary", format!("{queue} does not exist")))
         };
-        self.amqp.run(steps, send).await
+        self.amqp.run_once(steps, send).await
     }
 
     /// Publishes the request, if there is one, and reads the backlogs of the queues while the workers reply.
@@ -145,13 +147,16 @@ impl AmqpBroker {
             Ok(routed)
         };
         let names: Vec<_> = queues.iter().map(String::as_str).collect();
-        let read_depths = async {
-            connection.depths(&names).await.map_err(|cause| Failure::new("queues", cause))
+        let read_states = async {
+            connection.queue_states(&names).await.map_err(|cause| Failure::new("queues", cause))
         };
         // The request is polled first, since the workers take longest.
-        let (routed, depths) = tokio::try_join!(biased; publish, read_depths)?;
-        let backlogs =
-            depths.into_iter().map(|depth| depth.map_or(Backlog::Missing, Backlog::Known));
+        let (routed, states) = tokio::try_join!(biased; publish, read_states)?;
+        let backlogs = states.into_iter().map(|state| match state {
+            QueueState::Known(depth) => Backlog::Known(depth),
+            QueueState::Missing => Backlog::Missing,
+            QueueState::Unavailable(reason) => Backlog::Unavailable(reason),
+        });
         let backlogs = queues.iter().cloned().zip(backlogs).collect();
         // The broker reports whether the request was routed to a queue at all, but not to how many.
         let other_server = connection.other_server().map(str::to_owned);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp::BrokerUrls;
+use amqp::{BrokerUrls, Deliveries};
 use probe::config::{Fields, FromNode, Node, UrlText, ValueError};
 use probe::{Failure, Grant, Reconnect, SharedResources, Steps};
 
@@ -127,40 +127,33 @@ impl Broker {
         }
     }
 
-    /// Sends a task through a queue; on AMQP the message expires after `lifetime`.
+    /// Sends a task through a queue; on AMQP the message expires after `lifetime`, and if the sender `listens` for the result there, returns the messages to it.
+    ///
+    /// After a lost connection or a timeout, the broker may have received the task.
     pub(crate) async fn send(
         &self,
         steps: &Steps,
         queue: &str,
         task: &Task,
         lifetime: Duration,
-    ) -> Result<SentTask, Failure> {
+        listens: bool,
+    ) -> Result<Option<Deliveries>, Failure> {
         match self {
-            Self::Amqp(broker) => {
-                broker.send(steps, queue, task, lifetime).await.map(SentTask::Amqp)
-            }
-            Self::Redis(broker) => broker
-                .send(steps, queue, task)
-                .await
-                .map(|message| SentTask::Redis(broker.clone(), message)),
+            Self::Amqp(broker) => broker.send(steps, queue, task, lifetime, listens).await,
+            Self::Redis(broker) => broker.send(steps, queue, task).await.map(|()| None),
         }
     }
-}
 
-/// A task that has been sent.
-pub(crate) enum SentTask {
-    /// The messages to this task's sender, among them its result if the result backend is `rpc://`.
-    Amqp(amqp::Deliveries),
-    /// The message in the queue's list, by which it can be removed.
-    Redis(Arc<RedisBroker>, String),
-}
-
-impl SentTask {
-    /// Removes the task from the queue; returns whether no worker had taken it. On AMQP the message expires in the broker.
-    pub(crate) async fn withdraw(&self, steps: &Steps, queue: &str) -> Result<bool, Failure> {
+    /// Removes a task from the queue; returns whether no worker had taken it. On AMQP the message expires in the broker.
+    pub(crate) async fn withdraw(
+        &self,
+        steps: &Steps,
+        queue: &str,
+        task: &Task,
+    ) -> Result<bool, Failure> {
         match self {
             Self::Amqp(_) => Ok(true),
-            Self::Redis(broker, message) => broker.withdraw(steps, queue, message).await,
+            Self::Redis(broker) => broker.withdraw(steps, queue, task).await,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Sends a task through a queue and waits for its result.
 //!
 //! The result proves that a worker process takes work from the queue; a reply to a broadcast proves only that the worker's main process is alive.
-//! A canary outlives a check that is cut off. The next check sends another and waits for both, since the first may have been lost with its worker; there are never more than three in a queue.
+//! A canary outlives a check that is cut off. The next check sends another and waits for both, since the first may have been lost with its worker; there are never more than three at a time.
+//! A canary whose result arrives over AMQP keeps its connection open. If that is needed for a new connection, the canary is given up, and a check that waits for it sends another.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::broker::Broker;
-use crate::result_backend::ResultBackend;
+use crate::result_backend::{BACKEND, ResultBackend};
 use crate::task::Task;
 
 /// The step in which a canary is sent and its result is awaited.
@@ -25,6 +26,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 const LATE_RESULT: Duration = Duration::from_secs(1);
 /// How many canaries of one queue may be in flight.
 const MAX_IN_FLIGHT: usize = 3;
+/// What is said of a canary that does not come back, while none ever has: with this setting, Celery 5.3 stores no result, whatever the message demands.
+const NEVER: &str = "none has ever succeeded, see `task_ignore_result`";
 /// How many expired tasks are remembered, so that their late results can be deleted.
 const MAX_EXPIRED: usize = 100;
 
@@ -35,7 +38,7 @@ pub(crate) struct QueueCanary {
     queue: String,
     cleanups: Cleanups,
     state: watch::Sender<State>,
-    /// Tasks that have expired. Their results may still arrive.
+    /// Tasks that have expired or failed. Their results may still arrive.
     expired: Mutex<Vec<Task>>,
 }
 
@@ -47,6 +50,8 @@ struct State {
     /// How many canaries have returned or failed.
     outcomes: u64,
     latest_outcome: Option<Result<(), Failure>>,
+    /// Whether a canary of the queue has ever come back.
+    has_succeeded: bool,
 }
 
 /// A canary in flight.
@@ -55,6 +60,18 @@ struct Canary {
     started: Instant,
     steps: Arc<Steps>,
     sent: bool,
+}
+
+/// How a canary ended.
+enum Ending {
+    /// It has returned or failed.
+    Outcome(Result<(), Failure>),
+    /// It has failed, but the task may be in the queue, and its result may arrive.
+    Uncertain(Failure),
+    /// There was no result within its lifetime.
+    Expired,
+    /// The connection on which its result would arrive was needed for another one.
+    GivenUp,
 }
 
 impl QueueCanary {
@@ -89,7 +106,7 @@ impl QueueCanary {
     async fn run_once(self: &Arc<Self>, steps: &Steps, known: &str) -> Result<(), Failure> {
         let mut state = self.state.subscribe();
         let outcomes_before = state.borrow().outcomes;
-        self.send_another();
+        self.send_another(|state| state.in_flight.len() < MAX_IN_FLIGHT);
         loop {
             {
                 let state = state.borrow_and_update();
@@ -100,16 +117,20 @@ impl QueueCanary {
                 }
                 state.describe(steps, known);
             }
+            // Another takes the place of the last one if that was given up.
+            self.send_another(|state| {
+                state.in_flight.is_empty() && state.outcomes == outcomes_before
+            });
             if state.changed().await.is_err() {
                 return Err(Failure::msg(STEP, "the canary was abandoned"));
             }
         }
     }
 
-    /// Sends a canary, unless too many are in flight.
-    fn send_another(self: &Arc<Self>) {
+    /// Sends a canary if `may_send` allows it.
+    fn send_another(self: &Arc<Self>, may_send: impl Fn(&State) -> bool) {
         self.state.send_if_modified(|state| {
-            if state.in_flight.len() >= MAX_IN_FLIGHT {
+            if !may_send(state) {
                 return false;
             }
             let (number, steps) = (rand::random(), Arc::new(Steps::new()));
@@ -120,26 +141,40 @@ impl QueueCanary {
         });
     }
 
-    /// Sends a canary and publishes its outcome. One that expires has no outcome while others are in flight.
+    /// Sends a canary and publishes its outcome. One that expires has no outcome while others are in flight, and one that is given up has none.
     async fn drive(self: Arc<Self>, number: u128, steps: Arc<Steps>) {
         let expired = std::mem::take(&mut *self.expired.lock());
         let still_expired = self.results.delete_late(expired).await;
         self.remember_expired(still_expired);
         let task = Task::new(LIFETIME);
-        let outcome = self.round_trip(&steps, number, &task).await;
-        if outcome.is_none() {
-            self.remember_expired(vec![task]);
-        }
+        let ending = self.round_trip(&steps, number, &task).await;
+        let is_uncertain = matches!(ending, Ending::Uncertain(_));
+        let has_result = !is_uncertain && !matches!(ending, Ending::Expired);
         self.state.send_modify(|state| {
             state.in_flight.retain(|canary| canary.number != number);
-            if outcome.is_some() || state.in_flight.is_empty() {
-                let expired = || {
-                    Failure::msg(STEP, format!("no task came back within {}", in_seconds(LIFETIME)))
-                };
-                state.latest_outcome = Some(outcome.unwrap_or_else(|| Err(expired())));
-                state.outcomes += 1;
-            }
+            let outcome = match ending {
+                Ending::Outcome(outcome) => outcome,
+                Ending::Uncertain(failure) => Err(failure),
+                Ending::Expired if state.in_flight.is_empty() => {
+                    let hint =
+                        if state.has_succeeded { String::new() } else { format!(" ({NEVER})") };
+                    let lifetime = in_seconds(LIFETIME);
+                    Err(Failure::msg(STEP, format!("no task came back within {lifetime}{hint}")))
+                }
+                Ending::Expired | Ending::GivenUp => return,
+            };
+            state.has_succeeded |= outcome.is_ok();
+            state.latest_outcome = Some(outcome);
+            state.outcomes += 1;
         });
+        if !has_result {
+            self.remember_expired(vec![task.clone()]);
+        }
+        if is_uncertain {
+            // Best effort: a worker discards a task that has expired.
+            let withdraw = self.broker.withdraw(&steps, &self.queue, &task);
+            drop(timeout(SEND_TIMEOUT, withdraw).await);
+        }
     }
 
     fn remember_expired(&self, tasks: Vec<Task>) {
@@ -149,18 +184,17 @@ impl QueueCanary {
         expired.drain(..excess);
     }
 
-    /// Sends the task and waits for its result; `None` if there is none within the task's lifetime.
-    async fn round_trip(
-        &self,
-        steps: &Steps,
-        number: u128,
-        task: &Task,
-    ) -> Option<Result<(), Failure>> {
-        let send = self.broker.send(steps, &self.queue, task, LIFETIME);
-        let mut sent = match timeout(SEND_TIMEOUT, send).await {
-            Ok(Ok(sent)) => sent,
-            Ok(Err(failure)) => return Some(Err(failure)),
-            Err(_) => return Some(Err(steps.timed_out(SEND_TIMEOUT))),
+    /// Sends the task and waits for its result.
+    async fn round_trip(&self, steps: &Steps, number: u128, task: &Task) -> Ending {
+        let listens = self.results.is_rpc();
+        let send = self.broker.send(steps, &self.queue, task, LIFETIME, listens);
+        let mut deliveries = match timeout(SEND_TIMEOUT, send).await {
+            Ok(Ok(deliveries)) => deliveries,
+            Ok(Err(failure)) if failure.cause().is_connection_lost() => {
+                return Ending::Uncertain(failure);
+            }
+            Ok(Err(failure)) => return Ending::Outcome(Err(failure)),
+            Err(_) => return Ending::Uncertain(steps.timed_out(SEND_TIMEOUT)),
         };
         self.state.send_modify(|state| {
             let canary = state.in_flight.iter_mut().find(|canary| canary.number == number);
@@ -168,20 +202,24 @@ impl QueueCanary {
                 canary.sent = true;
             }
         });
-        let wait = timeout(LIFETIME, self.results.wait_for(task, &mut sent));
+        let wait = timeout(LIFETIME, self.results.wait_for(task, &mut deliveries));
         tokio::select! {
             result = wait => if let Ok(result) = result {
-                return Some(result);
+                return match result {
+                    Some(Err(failure)) if failure.step() == BACKEND => Ending::Uncertain(failure),
+                    result => result.map_or(Ending::GivenUp, Ending::Outcome),
+                };
             },
             () = self.cleanups.ending() => {}
         }
         // Best effort: a worker discards a task that has expired.
-        let withdrawn = timeout(SEND_TIMEOUT, sent.withdraw(steps, &self.queue)).await;
+        let withdrawn = timeout(SEND_TIMEOUT, self.broker.withdraw(steps, &self.queue, task)).await;
         if let Ok(Ok(false)) = withdrawn {
             // A worker has just taken it.
-            return timeout(LATE_RESULT, self.results.wait_for(task, &mut sent)).await.ok();
+            let late = timeout(LATE_RESULT, self.results.wait_for(task, &mut deliveries)).await;
+            return late.ok().flatten().map_or(Ending::Expired, Ending::Outcome);
         }
-        None
+        Ending::Expired
     }
 }
 
@@ -199,6 +237,7 @@ impl State {
             }
             _ => "no task came back".to_owned(),
         };
-        steps.begin_with(STEP, silence, known);
+        let hint = if self.has_succeeded { String::new() } else { format!("; {NEVER}") };
+        steps.begin_with(STEP, silence, format!("{known}{hint}"));
     }
 }

@@ -1,6 +1,6 @@
 //! The findings of a broadcast so far, which the checks watch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,10 +39,12 @@ pub(crate) struct Findings {
 }
 
 /// What the broker reports about a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Backlog {
     /// The queue does not exist.
     Missing,
+    /// The broker cannot serve the queue, for this reason.
+    Unavailable(String),
     /// The waiting messages and the consumers, including those of stopped workers.
     Known(Depth),
     /// The waiting messages, on a broker that does not track consumers.
@@ -58,7 +60,7 @@ impl Findings {
     /// The backlog of a queue, once it is known.
     pub(crate) fn backlog_of(&self, queue: &str) -> Option<Backlog> {
         let mut backlogs = self.backlogs.iter().flatten();
-        backlogs.find(|(name, _)| name == queue).map(|(_, backlog)| *backlog)
+        backlogs.find(|(name, _)| name == queue).map(|(_, backlog)| backlog.clone())
     }
 
     /// The workers that replied and consume this queue.
@@ -70,7 +72,7 @@ impl Findings {
     }
 
     /// How many consumers of this queue have not replied, as far as it is known.
-    pub(crate) fn silent_consumers(&self, queue: &str, backlog: Backlog) -> u64 {
+    pub(crate) fn silent_consumers(&self, queue: &str, backlog: &Backlog) -> u64 {
         let replied = self.consumers_of(queue).count() as u64;
         if let Backlog::Known(depth) = backlog {
             return depth.consumers.saturating_sub(replied);
@@ -147,43 +149,45 @@ impl Findings {
 
 impl Backlog {
     /// The number of waiting messages.
-    pub(crate) fn messages(self) -> u64 {
+    pub(crate) fn messages(&self) -> u64 {
         match self {
-            Self::Missing => 0,
+            Self::Missing | Self::Unavailable(_) => 0,
             Self::Known(depth) => depth.messages,
-            Self::Waiting(messages) => messages,
+            Self::Waiting(messages) => *messages,
         }
     }
 
     /// Describes the backlog without the queue's name.
-    pub(crate) fn describe(self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Missing => "it does not exist".to_owned(),
+            Self::Unavailable(reason) => reason.clone(),
             Self::Known(Depth { messages, consumers }) => {
                 format!(
                     "{}, {} waiting",
-                    count(consumers, "consumer", "consumers"),
-                    count(messages, "message", "messages")
+                    count(*consumers, "consumer", "consumers"),
+                    count(*messages, "message", "messages")
                 )
             }
             Self::Waiting(messages) => {
-                format!("{} waiting", count(messages, "message", "messages"))
+                format!("{} waiting", count(*messages, "message", "messages"))
             }
         }
     }
 
-    fn describe_with_name(self, name: &str) -> String {
+    fn describe_with_name(&self, name: &str) -> String {
         match self {
             Self::Missing => format!("no queue {name}"),
+            Self::Unavailable(reason) => reason.clone(),
             Self::Known(Depth { messages, consumers }) => {
                 let (consumers, messages) = (
-                    count(consumers, "consumer", "consumers"),
-                    count(messages, "message", "messages"),
+                    count(*consumers, "consumer", "consumers"),
+                    count(*messages, "message", "messages"),
                 );
                 format!("{consumers} on {name}, {messages} waiting")
             }
             Self::Waiting(messages) => {
-                format!("{} waiting on {name}", count(messages, "message", "messages"))
+                format!("{} waiting on {name}", count(*messages, "message", "messages"))
             }
         }
     }
@@ -239,7 +243,17 @@ impl FindingsSender {
     pub(crate) fn replied(&self, reply: InspectReply) -> bool {
         match reply {
             InspectReply::Worker(WorkerReply { worker, queues }) => {
-                self.known_workers.lock().insert(worker.clone(), queues.clone());
+                // If the broker does not report the number of recipients, no broadcast is complete.
+                let is_first = {
+                    let findings = self.findings.borrow();
+                    findings.recipients.is_none() && findings.workers.is_empty()
+                };
+                let mut known = self.known_workers.lock();
+                if is_first {
+                    known.clear();
+                }
+                known.insert(worker.clone(), queues.clone());
+                drop(known);
                 self.findings.send_modify(|findings| {
                     findings.workers.insert(worker, queues);
                 });
@@ -255,6 +269,27 @@ impl FindingsSender {
             self.known_workers.lock().retain(|worker, _| findings.workers.contains_key(worker));
         }
         is_complete
+    }
+
+    /// The workers that replied to earlier broadcasts and not to this one, unless none has.
+    pub(crate) fn absent_workers(&self) -> BTreeSet<String> {
+        let findings = self.findings.borrow();
+        if findings.workers.is_empty() {
+            return BTreeSet::new();
+        }
+        let known = findings.known_workers.keys();
+        known.filter(|worker| !findings.workers.contains_key(*worker)).cloned().collect()
+    }
+
+    /// Forgets workers that have ended.
+    pub(crate) fn forget(&self, ended: &BTreeSet<String>) {
+        if ended.is_empty() {
+            return;
+        }
+        self.known_workers.lock().retain(|worker, _| !ended.contains(worker));
+        self.findings.send_modify(|findings| {
+            findings.known_workers.retain(|worker, _| !ended.contains(worker));
+        });
     }
 
     /// Whether a request may be repeated: a worker has read one. One that does not accept its content writes an error to its log each time.
@@ -297,5 +332,49 @@ impl FindingsSender {
             () = unwatched => {}
             () = self.cleanups.ending() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The workers that are known after a broadcast to this many recipients, to which these workers replied.
+    fn broadcast(
+        known: &Arc<Mutex<WorkerQueues>>,
+        recipients: Option<u64>,
+        names: &[&str],
+    ) -> usize {
+        let (sender, _receiver) = FindingsSender::new(known.clone(), Cleanups::default());
+        sender.accepted(recipients, Vec::new());
+        for name in names {
+            let worker = (*name).to_owned();
+            sender.replied(InspectReply::Worker(WorkerReply { worker, queues: Vec::new() }));
+        }
+        known.lock().len()
+    }
+
+    #[test]
+    fn workers_of_earlier_broadcasts_are_forgotten_if_the_recipients_are_unknown() {
+        let known = Arc::default();
+        assert_eq!(broadcast(&known, None, &["a", "b"]), 2);
+        assert_eq!(broadcast(&known, None, &["c", "d"]), 2);
+        assert_eq!(broadcast(&known, None, &[]), 2, "workers have replied before");
+    }
+
+    #[test]
+    fn workers_that_have_ended_are_forgotten_beside_one_that_replies() {
+        let known = Arc::default();
+        broadcast(&known, Some(3), &["a", "b", "c"]);
+        let (sender, _receiver) = FindingsSender::new(known.clone(), Cleanups::default());
+        sender.accepted(Some(2), Vec::new());
+        assert!(sender.absent_workers().is_empty(), "no worker has replied");
+        let worker = "a".to_owned();
+        sender.replied(InspectReply::Worker(WorkerReply { worker, queues: Vec::new() }));
+        let absent = sender.absent_workers();
+        assert_eq!(absent, BTreeSet::from(["b".to_owned(), "c".to_owned()]));
+        sender.forget(&BTreeSet::from(["c".to_owned()]));
+        assert_eq!(known.lock().len(), 2);
+        assert_eq!(sender.absent_workers(), BTreeSet::from(["b".to_owned()]));
     }
 }

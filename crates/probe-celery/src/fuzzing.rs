@@ -28,10 +28,6 @@ pub fn bindings(bytes: &[u8]) -> String {
     let bindings: Vec<_> = text.lines().collect();
     let options = TransportOptions::default();
     let own = reply_queue::own_bindings(&options, &bindings);
-    match options.separator(&bindings) {
-        Ok(separator) => {
-            format!("{} {} {own:?}", separator.is_known(), separator.binding("", "").len())
-        }
-        Err(reason) => format!("{reason} {own:?}"),
-    }
+    let separator = options.separator(&bindings);
+    format!("{} {} {own:?}", separator.is_known(), separator.binding("", "").len())
 }

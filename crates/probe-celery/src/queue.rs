@@ -79,12 +79,13 @@ impl QueueCheck {
         steps: &Steps,
     ) -> Option<Result<Backlog, Failure>> {
         let backlog = findings.backlog_of(&self.name)?;
-        self.observe(backlog, steps);
+        self.observe(&backlog, steps);
         let fail = |reason: String| Some(Err(Failure::msg(STEP, reason)));
-        match backlog {
+        match &backlog {
             Backlog::Missing => return fail(format!("{} does not exist", self.name)),
+            Backlog::Unavailable(reason) => return fail(reason.clone()),
             Backlog::Known(Depth { messages, consumers: 0 }) => {
-                let waiting = count(messages, "message", "messages");
+                let waiting = count(*messages, "message", "messages");
                 return fail(format!("{} has no consumer ({waiting} waiting)", self.name));
             }
             Backlog::Known(_) | Backlog::Waiting(_) => {}
@@ -99,13 +100,13 @@ impl QueueCheck {
         Some(Ok(backlog))
     }
 
-    fn observe(&self, backlog: Backlog, steps: &Steps) {
+    fn observe(&self, backlog: &Backlog, steps: &Steps) {
         let name = || self.name.as_str().into();
-        if backlog != Backlog::Missing {
+        if let Backlog::Known(_) | Backlog::Waiting(_) = backlog {
             steps.observe(Observation::QueueMessages(name(), backlog.messages()));
         }
         if let Backlog::Known(Depth { consumers, .. }) = backlog {
-            steps.observe(Observation::QueueConsumers(name(), consumers));
+            steps.observe(Observation::QueueConsumers(name(), *consumers));
         }
     }
 
@@ -133,7 +134,7 @@ impl QueueCheck {
         }
         let known = backlog.describe();
         let consumers = findings.consumers_of(&self.name).count() as u64;
-        let silent = findings.silent_consumers(&self.name, backlog);
+        let silent = findings.silent_consumers(&self.name, &backlog);
         if consumers > 0 && silent <= self.max_silent {
             return Some(Ok(()));
         }

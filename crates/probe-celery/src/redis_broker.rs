@@ -17,15 +17,19 @@ use crate::content::Serializer;
 use crate::findings::{Backlog, FindingsSender};
 use crate::inspect::{ControlExchanges, InspectReply, InspectRequest, REPEAT_INTERVAL};
 use crate::kombu::{Message, decode_message, encode_message};
-use crate::reply_queue::{ReplyQueue, list_pattern, own_bindings};
+use crate::reply_queue::{BATCH, ReplyQueue, binding_pattern, list_pattern, own_bindings};
 use crate::task::Task;
-use crate::transport::{Separator, TransportOptions};
+use crate::transport::{Separator, TransportOptions, own_queue};
 
-/// How many bindings of workers are read to learn their separator.
-const BINDINGS_SAMPLE: &str = "10";
+/// How many bindings of workers are read to learn their separator. Many of them may be of workers that were killed.
+const BINDINGS_SAMPLE: &str = "100";
+/// About how many bindings are read at a time.
+const BINDINGS_BATCH: &str = "1000";
 /// The interval between two reads of replies starts at the first value and doubles up to the second.
 const MIN_READ_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_READ_INTERVAL: Duration = Duration::from_millis(50);
+/// The cursor with which a scan begins, and which the server returns at its end.
+const FIRST_CURSOR: &str = "0";
 /// How long the removal of a reply queue may take.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the bindings that killed processes left behind are removed.
@@ -74,7 +78,7 @@ impl RedisBroker {
             "LRANGE",
             "SREM",
             "DEL",
-            "SMEMBERS",
+            "SSCAN",
             "PTTL",
         ];
         let commands: Vec<_> =
@@ -119,13 +123,33 @@ impl RedisBroker {
         result.map(drop)
     }
 
-    /// Pushes the task to the queue's list; returns the message that was pushed.
+    /// Pushes the task to the queue's list.
     pub(crate) async fn send(
         &self,
         steps: &Steps,
         queue: &str,
         task: &Task,
-    ) -> Result<String, Failure> {
+    ) -> Result<(), Failure> {
+        let message = self.task_message(queue, task);
+        let push = Command::new("canary", "LPUSH", [&self.options.key(queue), &message]);
+        self.redis.execute_once(steps, &[push]).await.map(drop)
+    }
+
+    /// Removes the task from the queue's list; returns whether it was still there.
+    pub(crate) async fn withdraw(
+        &self,
+        steps: &Steps,
+        queue: &str,
+        task: &Task,
+    ) -> Result<bool, Failure> {
+        let message = self.task_message(queue, task);
+        let remove = Command::new("canary", "LREM", [&self.options.key(queue), "0", &message]);
+        let replies = self.redis.execute(steps, &[remove]).await?;
+        Ok(replies.first() != Some(&Reply::Number(0)))
+    }
+
+    /// The message of a task, which is always the same.
+    fn task_message(&self, queue: &str, task: &Task) -> String {
         let properties = json!({
             "correlation_id": task.id(),
             "reply_to": "",
@@ -135,23 +159,7 @@ impl RedisBroker {
             "body_encoding": "base64",
             "delivery_tag": task.id(),
         });
-        let message =
-            encode_message(self.serializer, &Task::content(), &task.headers(), &properties);
-        let push = Command::new("canary", "LPUSH", [&self.options.key(queue), &message]);
-        self.redis.execute(steps, &[push]).await?;
-        Ok(message)
-    }
-
-    /// Removes the message from the queue's list; returns whether it was still there.
-    pub(crate) async fn withdraw(
-        &self,
-        steps: &Steps,
-        queue: &str,
-        message: &str,
-    ) -> Result<bool, Failure> {
-        let remove = Command::new("canary", "LREM", [&self.options.key(queue), "1", message]);
-        let replies = self.redis.execute(steps, &[remove]).await?;
-        Ok(replies.first() != Some(&Reply::Number(0)))
+        encode_message(self.serializer, &Task::content(), &task.headers(), &properties)
     }
 
     /// The channels on which requests are published.
@@ -177,7 +185,7 @@ impl RedisBroker {
             .map(|name| (name.clone(), self.options.queue_lists(name, &separator)))
             .collect();
         let Some(request) = request else {
-            self.publish(steps, Vec::new(), &[], &queue_lists, findings).await?;
+            self.publish(steps, &[], &[], &queue_lists, findings).await?;
             return Ok(true);
         };
         let queue = reply_queue.insert(ReplyQueue::new(
@@ -192,10 +200,19 @@ impl RedisBroker {
             .iter()
             .map(|channel| Command::new("ask", "PUBLISH", [channel, &message]))
             .collect();
-        let (mut create, mut is_repeated) = (queue.create(), false);
+        let mut create = queue.create();
+        let (mut is_repeated, mut is_lost) = (false, false);
         loop {
-            let create = std::mem::take(&mut create);
-            let recipients = self.publish(steps, create, &publish, &queue_lists, findings).await?;
+            let published = self.publish(steps, &create, &publish, &queue_lists, findings).await;
+            let recipients = match published {
+                // The workers may have received the request.
+                Err(failure) if failure.cause().is_connection_lost() && !is_lost => {
+                    (is_lost, is_repeated) = (true, true);
+                    continue;
+                }
+                published => published?,
+            };
+            create.clear();
             if recipients == 0 || self.receive(request, queue, findings).await? {
                 // The workers reply to each repetition.
                 return Ok(!is_repeated);
@@ -212,16 +229,24 @@ impl RedisBroker {
         findings: &FindingsSender,
     ) -> Result<bool, Failure> {
         let (begun, mut interval) = (Instant::now(), MIN_READ_INTERVAL);
-        while begun.elapsed() < REPEAT_INTERVAL || !findings.may_repeat() {
-            sleep(interval).await;
-            interval = (interval * 2).min(MAX_READ_INTERVAL);
+        let (mut has_more, mut is_slow) = (false, false);
+        while has_more || begun.elapsed() < REPEAT_INTERVAL || !findings.may_repeat() {
+            if !has_more {
+                sleep(interval).await;
+                interval = (interval * 2).min(MAX_READ_INTERVAL);
+            }
             let replies = self.redis.execute(&Steps::new(), &queue.read()).await?;
             let messages = replies.last().map(|reply| queue.messages(reply)).unwrap_or_default();
+            has_more = messages.len() == BATCH;
             let replies = messages.iter().filter_map(|message| reply(message, request.ticket()));
             for reply in replies {
                 if findings.replied(reply) {
                     return Ok(true);
                 }
+            }
+            if interval == MAX_READ_INTERVAL && !std::mem::replace(&mut is_slow, true) {
+                // Best effort: otherwise they count as silent.
+                drop(self.forget_ended(findings).await);
             }
         }
         Ok(false)
@@ -233,25 +258,28 @@ impl RedisBroker {
         let sample = Command::new("ask", "SRANDMEMBER", [&key, BINDINGS_SAMPLE]);
         let replies = self.redis.execute(steps, &[sample]).await?;
         let bindings = replies.first().map(texts).unwrap_or_default();
-        self.options.separator(&bindings).map_err(|reason| Failure::msg("ask", reason))
+        Ok(self.options.separator(&bindings))
     }
 
     /// Creates the reply queue, publishes the request and reads the lengths of the queues; returns the number of recipients.
     async fn publish(
         &self,
         steps: &Steps,
-        create: Vec<Command>,
+        create: &[Command],
         publish: &[Command],
         queue_lists: &[(String, Vec<String>)],
         findings: &FindingsSender,
     ) -> Result<u64, Failure> {
-        let before = create.len();
-        let mut commands = create;
-        commands.extend_from_slice(publish);
+        let mut commands = [create, publish].concat();
         let lists = queue_lists.iter().flat_map(|(_, lists)| lists);
         commands.extend(lists.map(|list| Command::new("queues", "LLEN", [list])));
-        let replies = self.redis.execute(steps, &commands).await?;
-        let mut numbers = replies.iter().skip(before).map(number);
+        // A second request would have second replies, which may arrive after the reply queue was removed.
+        let replies = if publish.is_empty() {
+            self.redis.execute(steps, &commands).await?
+        } else {
+            self.redis.execute_once(steps, &commands).await?
+        };
+        let mut numbers = replies.iter().skip(create.len()).map(number);
         let recipients = numbers.by_ref().take(publish.len()).sum();
         let known = (!publish.is_empty()).then_some(recipients);
         let backlogs = queue_lists.iter().map(|(queue, lists)| {
@@ -295,10 +323,57 @@ impl RedisBroker {
     /// Removes the bindings of queues that killed processes left behind. Their lists have expired, or consist of late replies and never expire.
     async fn sweep(&self) -> Result<(), Failure> {
         let key = self.options.bindings_key(&self.exchanges.replies);
-        let members = Command::new("ask", "SMEMBERS", [&key]);
-        let replies = self.redis.execute(&Steps::new(), &[members]).await?;
-        let bindings = replies.first().map(texts).unwrap_or_default();
-        let own = own_bindings(&self.options, &bindings);
+        let mut cursor = Some(FIRST_CURSOR.to_owned());
+        while let Some(begin) = cursor {
+            let (bindings, next) = self.scan(&key, &binding_pattern(), &begin).await?;
+            self.remove_abandoned(&key, &texts(&bindings)).await?;
+            cursor = next;
+        }
+        Ok(())
+    }
+
+    /// Reads a part of the bindings that match `pattern`. Returns a list, and the cursor of the next part, if there is one.
+    async fn scan(
+        &self,
+        key: &str,
+        pattern: &str,
+        cursor: &str,
+    ) -> Result<(Reply, Option<String>), Failure> {
+        let arguments = [key, cursor, "MATCH", pattern, "COUNT", BINDINGS_BATCH];
+        let scan = Command::new("ask", "SSCAN", arguments);
+        let mut parts = match self.redis.execute(&Steps::new(), &[scan]).await?.pop() {
+            Some(Reply::List(parts)) => parts.into_iter(),
+            _ => Vec::new().into_iter(),
+        };
+        let next = match parts.next() {
+            Some(Reply::Text(next)) if next != FIRST_CURSOR => Some(next),
+            _ => None,
+        };
+        Ok((parts.next().unwrap_or(Reply::Nil), next))
+    }
+
+    /// Forgets the workers that have not replied and are no longer bound to the exchange of requests, since they have ended.
+    async fn forget_ended(&self, findings: &FindingsSender) -> Result<(), Failure> {
+        let mut absent = findings.absent_workers();
+        let (key, mut cursor) = (
+            self.options.bindings_key(&self.exchanges.requests),
+            (!absent.is_empty()).then(|| FIRST_CURSOR.to_owned()),
+        );
+        let suffix = format!(".{}", self.exchanges.requests);
+        while let Some(begin) = cursor {
+            let (bindings, next) = self.scan(&key, "*", &begin).await?;
+            for queue in texts(&bindings).into_iter().filter_map(own_queue) {
+                absent.remove(queue.strip_suffix(&suffix).unwrap_or(queue));
+            }
+            cursor = next;
+        }
+        findings.forget(&absent);
+        Ok(())
+    }
+
+    /// Removes the bindings of the gateway among these whose lists do not exist, or never expire.
+    async fn remove_abandoned(&self, key: &str, bindings: &[&str]) -> Result<(), Failure> {
+        let own = own_bindings(&self.options, bindings);
         if own.is_empty() {
             return Ok(());
         }
@@ -309,7 +384,7 @@ impl RedisBroker {
         let abandoned = abandoned.filter(|(_, lifetime)| signed(lifetime) < 0);
         let commands: Vec<_> = abandoned
             .flat_map(|((binding, list), _)| {
-                let unbind = Command::new("ask", "SREM", [&key, binding]);
+                let unbind = Command::new("ask", "SREM", [key, binding]);
                 [unbind, Command::new("ask", "DEL", [list])]
             })
             .collect();

@@ -17,6 +17,9 @@ const LIFETIME: &str = "60000";
 /// The time to live of a list that is no longer bound, in milliseconds. A worker that has looked the binding up just before may still push.
 const UNBOUND_LIFETIME: &str = "5000";
 
+/// The number of replies that are read at a time. A worker's reply may have many kilobytes, and the client bounds the size of an answer.
+pub(crate) const BATCH: usize = 4;
+
 /// A list, and the binding by which workers find it.
 #[derive(Debug)]
 pub(crate) struct ReplyQueue {
@@ -72,12 +75,12 @@ impl ReplyQueue {
         commands
     }
 
-    /// Commands that read the replies that have arrived since the last read; the last of them returns the replies.
+    /// Commands that read the oldest replies that have not been read yet, at most [`BATCH`]; the last of them returns the replies.
     pub(crate) fn read(&self) -> [Command; 2] {
-        let end = format!("-{}", self.read + 2);
+        let (start, end) = (format!("-{}", self.read + 1 + BATCH), format!("-{}", self.read + 2));
         [
             Command::new(STEP, "PEXPIRE", [&self.list, LIFETIME]),
-            Command::new(STEP, "LRANGE", [&self.list, "0", &end]),
+            Command::new(STEP, "LRANGE", [&self.list, &start, &end]),
         ]
     }
 
@@ -107,6 +110,11 @@ impl ReplyQueue {
         let (key, binding) = self.binding.as_ref()?;
         Some(Command::new(STEP, command, [key, binding]))
     }
+}
+
+/// The pattern of the bindings of the gateway.
+pub(crate) fn binding_pattern() -> String {
+    format!("{}*", literal_pattern(PREFIX))
 }
 
 /// The key pattern of all lists of the gateway.

@@ -9,7 +9,6 @@ use probe::{Cause, Failure, Grant, Reconnect, SharedResources, Steps};
 use redis_client::{Command, Redis, Reply, SentinelSettings, literal_pattern};
 use serde_json::Value;
 
-use crate::broker::SentTask;
 use crate::content::Serializer;
 use crate::task::{PREFIX, Task};
 use crate::transport::read_sentinel;
@@ -17,7 +16,7 @@ use crate::transport::read_sentinel;
 /// The step in which a result is awaited and evaluated.
 const STEP: &str = "canary";
 /// The step of a failure of the result backend, which is a different server from the check's target.
-const BACKEND: &str = "result backend";
+pub(crate) const BACKEND: &str = "result backend";
 /// The prefix of the keys of results; the task's id follows.
 const KEY_PREFIX: &str = "celery-task-meta-";
 /// Options of Celery's Redis backend that change no name.
@@ -96,13 +95,29 @@ impl ResultBackend {
         redis.grants(&commands, &[format!("~{}{PREFIX}*", literal_pattern(key_prefix))])
     }
 
-    /// Waits until the task is done, and deletes its result.
-    pub(crate) async fn wait_for(&self, task: &Task, sent: &mut SentTask) -> Result<(), Failure> {
-        match (self, sent) {
-            (Self::Redis(results), _) => results.wait_for(task).await,
-            (Self::Rpc, SentTask::Amqp(deliveries)) => from_deliveries(deliveries).await,
-            (Self::Rpc, SentTask::Redis(..)) => {
-                Err(Failure::msg(BACKEND, "`rpc://` needs a broker on AMQP"))
+    /// Whether results are messages over AMQP.
+    pub(crate) fn is_rpc(&self) -> bool {
+        matches!(self, Self::Rpc)
+    }
+
+    /// Waits until the task is done, and deletes its result; `None` if the connection on which it would arrive is needed for another one.
+    pub(crate) async fn wait_for(
+        &self,
+        task: &Task,
+        deliveries: &mut Option<Deliveries>,
+    ) -> Option<Result<(), Failure>> {
+        match (self, deliveries) {
+            (Self::Redis(results), _) => Some(results.wait_for(task).await),
+            (Self::Rpc, Some(deliveries)) => {
+                let released = deliveries.release_requested();
+                tokio::select! {
+                    biased;
+                    outcome = from_deliveries(deliveries) => Some(outcome),
+                    () = released => None,
+                }
+            }
+            (Self::Rpc, None) => {
+                Some(Err(Failure::msg(BACKEND, "`rpc://` needs a broker on AMQP")))
             }
         }
     }

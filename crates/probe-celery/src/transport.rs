@@ -2,6 +2,7 @@
 //!
 //! The transport: `kombu/transport/redis.py` of kombu 5.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use probe::Secret;
@@ -159,25 +160,18 @@ impl TransportOptions {
         Separator { text, observed: false }
     }
 
-    /// The separator that the workers use, as `bindings` of theirs show it.
+    /// The separator that the workers use: the configured one, that of most `bindings` of theirs, or kombu's.
     ///
-    /// Without any, it is the configured one or kombu's. Returns what is wrong if they contradict each other or the option `sep`.
-    pub(crate) fn separator(&self, bindings: &[&str]) -> Result<Separator, String> {
-        let mut found: Vec<_> =
-            bindings.iter().filter_map(|binding| separator_of(binding)).collect();
-        found.sort_unstable();
-        found.dedup();
-        match (&self.sep, &found[..]) {
-            (_, []) => Ok(self.assumed_separator()),
-            (Some(sep), found) if found.contains(&sep.as_str()) => Ok(Separator::observed(sep)),
-            (Some(sep), [found, ..]) => Err(format!(
-                "the workers use the transport option `sep` {found:?}, expected {sep:?}"
-            )),
-            (None, [found]) => Ok(Separator::observed(found)),
-            (None, [first, second, ..]) => Err(format!(
-                "the workers use different values of the transport option `sep`, {first:?} and {second:?}: expected it among the settings"
-            )),
+    /// It is known only if all of these bindings have it: those of workers that were killed remain, also if the option `sep` of the others has changed.
+    pub(crate) fn separator(&self, bindings: &[&str]) -> Separator {
+        let mut found: BTreeMap<&str, usize> = BTreeMap::new();
+        for separator in bindings.iter().filter_map(|binding| separator_of(binding)) {
+            *found.entry(separator).or_default() += 1;
         }
+        let most = found.iter().max_by_key(|(_, count)| **count).map(|(separator, _)| *separator);
+        let Some(text) = self.sep.as_deref().or(most) else { return self.assumed_separator() };
+        let observed = found.len() == 1 && found.contains_key(text);
+        Separator { text: text.to_owned(), observed }
     }
 }
 
@@ -275,10 +269,6 @@ pub(crate) struct Separator {
 }
 
 impl Separator {
-    fn observed(text: &str) -> Self {
-        Self { text: text.to_owned(), observed: true }
-    }
-
     /// Whether the workers are known to use it, so that they can read a binding that contains it.
     pub(crate) fn is_known(&self) -> bool {
         self.observed
@@ -300,13 +290,14 @@ fn separator_of(binding: &str) -> Option<&str> {
     separators.into_iter().next()
 }
 
+/// The queue in the binding of a worker's own queue.
+pub(crate) fn own_queue(binding: &str) -> Option<&str> {
+    binding.get(separator_of(binding)?.len() * 2..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn separator(options: &TransportOptions, bindings: &[&str]) -> Result<String, String> {
-        options.separator(bindings).map(|separator| separator.text)
-    }
 
     #[test]
     fn names_have_kombu_s_format() {
@@ -341,9 +332,13 @@ mod tests {
     fn a_worker_s_binding_shows_the_separator() {
         let options = TransportOptions::default();
         let check = |bindings: &[&str], expected: &str| {
-            assert_eq!(separator(&options, bindings).as_deref(), Ok(expected), "{bindings:?}");
+            assert_eq!(options.separator(bindings).text, expected, "{bindings:?}");
         };
         check(&["\x06\x16\x06\x16w1@host.celery.pidbox"], "\x06\x16");
+        assert_eq!(
+            own_queue("\x06\x16\x06\x16w1@host.celery.pidbox"),
+            Some("w1@host.celery.pidbox")
+        );
         check(&["::w1@host.celery.pidbox", "::w2@host.celery.pidbox"], ":");
         check(&["::::w1@host.celery.pidbox"], "::");
         check(&["ééw1@host.celery.pidbox"], "é");
@@ -354,17 +349,20 @@ mod tests {
     }
 
     #[test]
-    fn contradicting_separators_are_an_error() {
+    fn nothing_is_known_from_contradicting_separators() {
         let mut options = TransportOptions::default();
-        let mixed = ["::w1@host.celery.pidbox", "||w2@host.celery.pidbox"];
-        assert!(separator(&options, &mixed).is_err());
-        options.sep = Some("|".to_owned());
-        assert_eq!(separator(&options, &mixed).as_deref(), Ok("|"));
-        assert_eq!(separator(&options, &[]).as_deref(), Ok("|"));
-        let wrong = separator(&options, &mixed[..1]);
-        assert_eq!(
-            wrong,
-            Err("the workers use the transport option `sep` \":\", expected \"|\"".to_owned())
-        );
+        let mixed =
+            ["::w1@host.celery.pidbox", "||w2@host.celery.pidbox", "||w3@host.celery.pidbox"];
+        let check = |options: &TransportOptions, bindings: &[&str], text: &str, observed| {
+            let expected = Separator { text: text.to_owned(), observed };
+            assert_eq!(options.separator(bindings), expected, "{bindings:?}");
+        };
+        check(&options, &mixed, "|", false);
+        check(&options, &mixed[..1], ":", true);
+        options.sep = Some(":".to_owned());
+        check(&options, &mixed, ":", false);
+        check(&options, &mixed[1..], ":", false);
+        check(&options, &mixed[..1], ":", true);
+        check(&options, &[], ":", false);
     }
 }

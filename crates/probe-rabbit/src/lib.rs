@@ -100,9 +100,9 @@ impl Check for RabbitCheck {
             }
             let infos = Box::pin(self.infos(steps)).await?;
             let names: Vec<_> = self.queues.iter().map(Queue::name).collect();
-            let depths = steps.run("queues", connection.depths(&names)).await?;
-            queues::observe(steps, &self.queues, &depths, &infos);
-            queues::verify(&self.queues, &depths, &infos)
+            let states = steps.run("queues", connection.queue_states(&names)).await?;
+            queues::observe(steps, &self.queues, &states, &infos);
+            queues::verify(&self.queues, &states, &infos)
         };
         self.broker.run(steps, work).await
     }

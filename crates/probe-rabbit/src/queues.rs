@@ -2,7 +2,7 @@
 
 use std::iter;
 
-use amqp::Depth;
+use amqp::{Depth, QueueState};
 use probe::config::Fields;
 use probe::{Failure, Observation, Steps, count};
 
@@ -25,10 +25,12 @@ impl Queue {
     }
 
     /// The violated expectation, if any. `info` is what the management plugin knows.
-    fn violation(&self, depth: Option<Depth>, info: Option<&QueueInfo>) -> Option<String> {
+    fn violation(&self, state: &QueueState, info: Option<&QueueInfo>) -> Option<String> {
         let name = &self.name;
-        let Some(Depth { messages, consumers }) = depth else {
-            return Some(format!("{name} does not exist"));
+        let Depth { messages, consumers } = match state {
+            QueueState::Known(depth) => *depth,
+            QueueState::Missing => return Some(format!("{name} does not exist")),
+            QueueState::Unavailable(reason) => return Some(format!("{name}: {reason}")),
         };
         if let Some(rejection) = info.and_then(|info| info.rejection(messages)) {
             return Some(format!("{name} {rejection}"));
@@ -125,12 +127,12 @@ const MAX_NAME: usize = 255;
 pub(crate) fn observe(
     steps: &Steps,
     queues: &[Queue],
-    depths: &[Option<Depth>],
+    states: &[QueueState],
     infos: &[Option<QueueInfo>],
 ) {
     let infos = infos.iter().map(Option::as_ref).chain(iter::repeat(None));
-    for ((Queue { name, is_stream, .. }, depth), info) in queues.iter().zip(depths).zip(infos) {
-        let Some(Depth { messages, consumers }) = *depth else { continue };
+    for ((Queue { name, is_stream, .. }, state), info) in queues.iter().zip(states).zip(infos) {
+        let QueueState::Known(Depth { messages, consumers }) = *state else { continue };
         steps.observe(Observation::QueueMessages(name.as_str().into(), messages));
         let is_stream = info.map_or(*is_stream, QueueInfo::is_stream);
         let of_stream = info.and_then(QueueInfo::stream_consumers);
@@ -156,13 +158,13 @@ pub(crate) fn verify_states(queues: &[Queue], infos: &[Option<QueueInfo>]) -> Re
 /// Fails with a list of all violated expectations. `infos` is empty without the management plugin.
 pub(crate) fn verify(
     queues: &[Queue],
-    depths: &[Option<Depth>],
+    states: &[QueueState],
     infos: &[Option<QueueInfo>],
 ) -> Result<(), Failure> {
     let infos = infos.iter().map(Option::as_ref).chain(iter::repeat(None));
-    let all = queues.iter().zip(depths).zip(infos);
+    let all = queues.iter().zip(states).zip(infos);
     let violation =
-        |((queue, depth), info): ((&Queue, &Option<Depth>), _)| queue.violation(*depth, info);
+        |((queue, state), info): ((&Queue, &QueueState), _)| queue.violation(state, info);
     fail_with(&all.filter_map(violation).collect::<Vec<_>>())
 }
 
@@ -186,8 +188,9 @@ mod tests {
         let name = "orders".to_owned();
         let queue =
             Queue { name, is_stream: false, min_consumers, max_messages, max_unacked: None };
-        let depth = depth.map(|(messages, consumers)| Depth { messages, consumers });
-        assert_eq!(queue.violation(depth, None).unwrap_or_default(), expected);
+        let known = |(messages, consumers)| QueueState::Known(Depth { messages, consumers });
+        let state = depth.map_or(QueueState::Missing, known);
+        assert_eq!(queue.violation(&state, None).unwrap_or_default(), expected);
     }
 
     #[test]

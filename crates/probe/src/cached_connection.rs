@@ -43,13 +43,16 @@ pub trait Connect: Send + Sync + 'static {
     fn has_received_since(_connection: &Self::Connection, _since: Instant) -> bool {
         true
     }
+
+    /// Asks what outlives its run on this connection, such as a listener, to drop the connection, since another one is needed.
+    fn request_release(_connection: &Self::Connection) {}
 }
 
 /// A connection that is opened when it is first needed and reused by later runs.
 ///
 /// * If a reused connection turns out to be lost, the run retries once on a new one: the server may be working.
 /// * If the server sends nothing on a reused connection for [`Steps::hedge_delay`], the run opens a new one beside it, does its work there as well, and continues with the one on which the server sends something first.
-/// * There are never more than two connections: a run that needs a third waits until one of them is closed.
+/// * There are never more than two connections: a run that needs a third waits until one of them is closed. What outlives its run on an old connection is asked to drop it, see [`Connect::request_release`].
 /// * The connection of a run that was cancelled is not reused: its state is unknown.
 /// * Concurrent runs share one connection, and one attempt to open it.
 /// * A run that finds a connection older than [`Reconnect`] opens a new one beside it, and fails if it cannot. The old one is then closed.
@@ -154,6 +157,16 @@ impl<C: Connect> CachedConnection<C> {
         F: Future<Output = Result<T, Failure>> + Send,
     {
         self.run_reusing(steps, work, false).await
+    }
+
+    /// The same for `work` that must be done at most once: a silent connection is waited for, and a lost one is a failure.
+    pub async fn run_once<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>
+    where
+        W: Fn(Arc<C::Connection>) -> F + Send + Sync,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let (connection, _) = self.open(steps, None).await?;
+        self.use_once(connection, &work).await
     }
 
     async fn run_reusing<T, W, F>(&self, steps: &Steps, work: W, hedged: bool) -> Result<T, Failure>
@@ -426,8 +439,15 @@ impl<C: Connect> CachedConnection<C> {
         }
         *old = None;
         while self.count() >= MAX_CONNECTIONS {
+            self.request_release();
             steps.begin_with(step::CONNECT, "no answer", "two connections are in use already");
             sleep(PLACE_INTERVAL).await;
+        }
+    }
+
+    fn request_release(&self) {
+        for connection in self.retired.lock().iter().filter_map(Weak::upgrade) {
+            C::request_release(&connection);
         }
     }
 

@@ -129,8 +129,9 @@ impl NodeConnection {
         let mut exchange = pin!(unconstrained(async {
             let select = self.select(database);
             let pipeline = pipeline(select.iter().chain(commands));
-            self.stream.expect_replies(pipeline.len() as u64);
-            library.send_packed_commands(&pipeline, 0, pipeline.len()).await
+            let expected = self.stream.expect_replies(pipeline.len() as u64);
+            let replies = library.send_packed_commands(&pipeline, 0, pipeline.len()).await;
+            replies.map_err(|_| self.stream.end_for(&expected))
         }));
         // The first poll puts the pipeline into the library's queue.
         // The lock keeps the pipelines there in the order in which `select` was called for them.
@@ -138,11 +139,10 @@ impl NodeConnection {
             let _order = self.order.lock();
             Poll::Ready(exchange.as_mut().poll(context))
         });
-        let replies = match polled.await {
+        match polled.await {
             Poll::Ready(replies) => replies,
             Poll::Pending => exchange.await,
-        };
-        replies.map_err(|_| self.stream.end().unwrap_or_else(error::closed))
+        }
     }
 
     /// The command that selects `database`, unless no other database has ever been selected.

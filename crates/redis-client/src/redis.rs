@@ -119,11 +119,17 @@ impl Redis {
         steps: &Steps,
         commands: &[Command],
     ) -> Result<Vec<Reply>, Failure> {
-        let execute = |connection: Arc<Connection>| async move {
-            steps.begin(commands.first().map_or(HANDSHAKE, |command| command.step));
-            connection.execute(steps, self.database, commands).await
-        };
-        self.run(steps, execute).await
+        self.run(steps, |connection| self.execute_on(connection, steps, commands)).await
+    }
+
+    /// The same for commands that must be executed at most once: a silent connection is waited for, and a lost one is a failure, after which the server may have executed them.
+    pub async fn execute_once(
+        &self,
+        steps: &Steps,
+        commands: &[Command],
+    ) -> Result<Vec<Reply>, Failure> {
+        let execute = |connection| self.execute_on(connection, steps, commands);
+        self.connection.run_once(steps, execute).await
     }
 
     /// Sends the `commands` for a canary in one round trip, and verifies their replies. In a cluster, each primary gets a canary of its own.
@@ -185,6 +191,16 @@ impl Redis {
         channels: &[String],
     ) -> Result<Subscription, Failure> {
         Subscription::open(self.connection.connector().deployment(), steps, channels).await
+    }
+
+    async fn execute_on(
+        &self,
+        connection: Arc<Connection>,
+        steps: &Steps,
+        commands: &[Command],
+    ) -> Result<Vec<Reply>, Failure> {
+        steps.begin(commands.first().map_or(HANDSHAKE, |command| command.step));
+        connection.execute(steps, self.database, commands).await
     }
 
     async fn run<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>

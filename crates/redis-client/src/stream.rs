@@ -1,6 +1,7 @@
 //! The stream between server and client library, which bounds what the server may send.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,21 +29,40 @@ pub(crate) struct BoundedStream {
 #[derive(Debug, Default)]
 pub(crate) struct StreamState {
     /// Why the stream ended, which the client library does not report to all of its callers.
-    end: Mutex<Option<Cause>>,
+    end: Mutex<Option<End>>,
     /// The number of commands that were sent, or more if some were dropped before.
     commands: AtomicU64,
     last_received: LastReceived,
 }
 
+/// Why a stream ended.
+#[derive(Debug)]
+struct End {
+    cause: Cause,
+    /// The number of the reply that is the cause, if one alone is.
+    reply: Option<u64>,
+}
+
 impl StreamState {
     /// Why the stream ended, or `None` if it has not ended.
     pub(crate) fn end(&self) -> Option<Cause> {
-        self.end.lock().clone()
+        self.end.lock().as_ref().map(|end| end.cause.clone())
     }
 
-    /// Allows the server to send this many more replies.
-    pub(crate) fn expect_replies(&self, count: u64) {
-        self.commands.fetch_add(count, Ordering::Relaxed);
+    /// Why the stream ended for a caller that waited for these replies. If another caller's reply is the cause, the connection was lost.
+    pub(crate) fn end_for(&self, replies: &Range<u64>) -> Cause {
+        match &*self.end.lock() {
+            Some(End { cause, reply }) if reply.is_none_or(|reply| replies.contains(&reply)) => {
+                cause.clone()
+            }
+            _ => error::closed(),
+        }
+    }
+
+    /// Allows the server to send this many more replies, and returns their numbers.
+    pub(crate) fn expect_replies(&self, count: u64) -> Range<u64> {
+        let first = self.commands.fetch_add(count, Ordering::Relaxed);
+        first..first + count
     }
 
     /// When the server last sent something.
@@ -50,8 +70,8 @@ impl StreamState {
         &self.last_received
     }
 
-    fn set_end(&self, cause: Cause) {
-        self.end.lock().get_or_insert(cause);
+    fn set_end(&self, end: End) {
+        self.end.lock().get_or_insert(end);
     }
 }
 
@@ -62,32 +82,40 @@ impl BoundedStream {
         (Self { stream, scanner, shared: shared.clone(), written: false, reader: None }, shared)
     }
 
-    fn scan(&mut self, bytes: &[u8]) -> Result<(), Cause> {
+    fn scan(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let of_all = |cause| End { cause, reply: None };
         if bytes.is_empty() {
-            return Err(error::closed());
+            return Err(of_all(error::closed()));
         }
         self.shared.last_received.update();
-        self.scanner.scan(bytes).map_err(|violation| match violation {
-            Violation::TooLarge => Cause::msg("the server's answer is too large"),
-            Violation::TooDeep => Cause::msg("the server's answer is nested too deeply"),
-            Violation::NotRedis => error::not_redis(),
-        })?;
+        if let Err(violation) = self.scanner.scan(bytes) {
+            // The replies before it are complete.
+            let of_one = |cause| End { cause, reply: Some(self.scanner.replies()) };
+            return Err(match violation {
+                Violation::TooLarge => of_one(Cause::msg("the server's answer is too large")),
+                Violation::TooDeep => {
+                    of_one(Cause::msg("the server's answer is nested too deeply"))
+                }
+                Violation::NotRedis => of_all(error::not_redis()),
+            });
+        }
         if self.scanner.replies() > self.shared.commands.load(Ordering::Relaxed) {
-            return Err(Cause::msg("the server sent an answer without a command"));
+            return Err(of_all(Cause::msg("the server sent an answer without a command")));
         }
         Ok(())
     }
 
     /// Records why the stream ended, and returns the error for the client library.
-    fn fail(&self, cause: Cause) -> io::Error {
-        self.shared.set_end(cause);
+    fn fail(&self, end: End) -> io::Error {
+        self.shared.set_end(end);
         io::ErrorKind::InvalidData.into()
     }
 
     fn record<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| {
             let kind = error.kind();
-            self.shared.set_end(net::cause(error).connection_lost());
+            let cause = net::cause(error).connection_lost();
+            self.shared.set_end(End { cause, reply: None });
             kind.into()
         })
     }
@@ -108,9 +136,9 @@ impl AsyncRead for BoundedStream {
         let before = buffer.filled().len();
         let result = ready!(Pin::new(&mut this.stream).poll_read(context, buffer));
         this.record(result)?;
-        if let Err(cause) = this.scan(&buffer.filled()[before..]) {
+        if let Err(end) = this.scan(&buffer.filled()[before..]) {
             buffer.set_filled(before);
-            return Poll::Ready(Err(this.fail(cause)));
+            return Poll::Ready(Err(this.fail(end)));
         }
         Poll::Ready(Ok(()))
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use probe_celery::KIND;
 use probe_testkit::component;
 use stack::RABBIT_VHOST;
+use stack::celery::Pool;
 use stack::rabbit::{self, ADMIN_PASSWORD, ADMIN_USER};
 use stack::redis::Redis;
 
@@ -63,6 +64,18 @@ async fn a_broker_without_workers_is_distinguished_from_one_that_is_down() {
         ("ping", "ping: no worker is connected (0 messages waiting on high_priority)"),
         ("queues.high_priority", "queue: no worker is connected (0 messages waiting)"),
     ]);
+}
+
+/// With 20 queues, the reply of a worker takes several of the smallest frames.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lowest_limits_of_a_broker_are_kept() {
+    let fixture =
+        Fixture::private_amqp_with(&["frame_max = 4096", "channel_max = 16", "heartbeat = 2"]);
+    let queues: Vec<_> = (0..20).map(|number| format!("queue_{number}")).collect();
+    let names: Vec<_> = queues.iter().map(String::as_str).collect();
+    let _worker = fixture.app.worker("w1", Pool::Prefork, &names).unwrap();
+    fixture.run(&format!("queues = {queues:?}\n")).await.expect_working();
+    fixture.run("canary = true\nqueues = ['queue_0']\n").await.expect_working();
 }
 
 /// The scenarios with one worker on a broker that is disturbed.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use probe::SharedResources;
 use probe_celery::KIND;
-use probe_testkit::component;
-use stack::celery::App;
+use probe_testkit::{FaultProxy, checks, component, component_sharing, run};
+use stack::celery::{App, Pool};
 use stack::redis::Redis;
 
 use crate::fixture::{Fixture, run_all};
@@ -147,4 +148,51 @@ async fn the_canary_decides_where_remote_control_is_off() {
         ("queues.high_priority", &format!("queue: {reason} (1 consumer, 0 messages waiting)")),
     ]);
     fixture.run(&format!("workers = 0\n{CANARY}")).await.expect_working();
+}
+
+/// The scenario of a queue that is jammed while the connection to the broker is replaced several times, with at most this many connections left open after each run.
+async fn a_jammed_queue_fails_no_other_check(result_backend: &str, max_connections: usize) {
+    let fixture = Fixture::amqp().await;
+    let app = App::new(&fixture.broker_url, result_backend).unwrap();
+    let worker = |name, queue| app.worker(name, Pool::Prefork, &[queue]).unwrap();
+    let _workers = [worker("w1", "high_priority"), worker("w2", "low_priority")];
+    let proxy = FaultProxy::start(([127, 0, 0, 1], fixture.port()).into());
+    let url = fixture
+        .broker_url
+        .replace(&format!(":{}/", fixture.port()), &format!(":{}/", proxy.address().port()));
+    let shared = SharedResources::default();
+    let section = format!(
+        "broker = '{url}'\nresult_backend = '{result_backend}'\nreconnect = '300ms'\n\
+         canary = true\nqueues = ['high_priority', 'low_priority']\n"
+    );
+    let celery = component_sharing(&KIND, "celery", &section, &shared);
+    let section = format!("url = '{url}'\nreconnect = '300ms'\n");
+    let rabbit = component_sharing(&probe_rabbit::KIND, "rabbit", &section, &shared);
+    let (_, rabbit) = checks(&rabbit).pop().unwrap();
+    run_all(&celery, TIMEOUT).await.expect_working();
+    let hold = app.hold("high_priority").unwrap();
+    while proxy.counts().accepted < 8 {
+        let outcomes = run_all(&celery, SHORT_TIMEOUT).await;
+        outcomes.expect(&[("ping", "working"), ("queues.low_priority", "working")]);
+        let line = outcomes.line("queues.high_priority");
+        assert!(line.starts_with("canary: no") && line.contains(" came back"), "{line}");
+        run(&rabbit, TIMEOUT).await.expect_working();
+        // A connection that was replaced is closed in the background.
+        proxy.wait_until("few connections", |counts| counts.open <= max_connections).await;
+    }
+    drop(hold);
+    run_all(&celery, TIMEOUT).await.expect_working();
+}
+
+/// A canary in flight keeps one connection open besides the current one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jammed_queue_fails_no_other_check_on_its_broker() {
+    a_jammed_queue_fails_no_other_check("rpc://", 2).await;
+}
+
+/// The connection to the broker is not needed for results in Redis.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jammed_queue_with_results_in_redis_keeps_no_old_connection() {
+    let redis = Redis::start(&[]).unwrap();
+    a_jammed_queue_fails_no_other_check(&format!("redis://127.0.0.1:{}/0", redis.port()), 1).await;
 }

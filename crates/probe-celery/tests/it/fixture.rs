@@ -71,7 +71,12 @@ impl Fixture {
 
     /// An application on a server of its own.
     pub(crate) fn private_amqp() -> Self {
-        let rabbit = Rabbit::start(&[]).unwrap();
+        Self::private_amqp_with(&[])
+    }
+
+    /// The same with further lines of `rabbitmq.conf`.
+    pub(crate) fn private_amqp_with(settings: &[&str]) -> Self {
+        let rabbit = Rabbit::start(settings).unwrap();
         let url = rabbit.admin_url();
         Self::new(Release::Current, Broker::Amqp(rabbit), url, "rpc://".to_owned(), "{}")
     }

@@ -9,6 +9,7 @@ mod old_release;
 mod options;
 mod permissions;
 mod promises;
+mod relay;
 mod serializers;
 mod settings;
 mod sharing;

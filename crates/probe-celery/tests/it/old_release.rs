@@ -3,8 +3,8 @@
 use stack::celery::Release;
 use stack::redis::Redis;
 
-use crate::TIMEOUT;
 use crate::fixture::{Broker, Fixture, run_all};
+use crate::{SHORT_TIMEOUT, TIMEOUT};
 
 /// The settings of the application, which the section repeats.
 const SETTINGS: &str = r#"{
@@ -50,4 +50,27 @@ async fn workers_of_celery_5_3_behind_sentinel_are_working() {
         outcomes.line("queues.high_priority"),
         "queue: 8 messages waiting on high_priority, expected at most 7"
     );
+}
+
+/// The message of a canary demands its result, which later releases store in spite of the setting.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_ignores_results_is_named() {
+    const CANARY: &str = "canary = true\nqueues = ['high_priority']\n";
+    let application = |release| {
+        let redis = Redis::start(&[]).unwrap();
+        let url = |database| format!("redis://127.0.0.1:{}/{database}", redis.port());
+        let (broker, results) = (url(1), url(2));
+        let settings = r#"{"task_ignore_result": true}"#;
+        Fixture::new(release, Broker::Redis(redis), broker, results, settings)
+    };
+    let (old, current) = (application(Release::Old), application(Release::Current));
+    let _workers = [old.worker("w1"), current.worker("w1")];
+    run_all(&old.celery(CANARY), SHORT_TIMEOUT).await.expect(&[
+        ("ping", "working"),
+        (
+            "queues.high_priority",
+            "canary: no task came back within 1s (0 messages waiting; none has ever succeeded, see `task_ignore_result`)",
+        ),
+    ]);
+    current.run(CANARY).await.expect_working();
 }

@@ -48,4 +48,4 @@ const ADMIN: &str = "user admin on >admin-password ~* &* +@all";
 const HEALTH: &str = "user health on >health-password \
      ~health-gateway.* ~_kombu.binding.celery.pidbox ~_kombu.binding.reply.celery.pidbox ~high_priority* ~low_priority* ~celery-task-meta-health-gateway-* \
      &/1.celery.pidbox \
-     -@all +select +srandmember +rpush +pexpire +sadd +publish +lrange +srem +del +smembers +pttl +llen +lpush +lrem +get";
+     -@all +select +srandmember +rpush +pexpire +sadd +publish +lrange +srem +del +sscan +pttl +llen +lpush +lrem +get";

@@ -281,3 +281,26 @@ async fn messages_of_every_priority_count_on_redis() {
         "queue: 8 messages waiting on high_priority, expected at most 7",
     )]);
 }
+
+/// While another worker is silent, the broker does not show whether the one that is missing has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_ended_is_not_expected_to_reply_on_redis() {
+    let fixture = Fixture::redis();
+    let start = |name, queue| fixture.app.worker(name, Pool::Prefork, &[queue]).unwrap();
+    let _first = start("w1", "high_priority");
+    let silent = start("w2", "low_priority");
+    let ended = start("w3", "high_priority");
+    let celery = fixture.celery("workers = 3\nqueues = ['high_priority']\n");
+    run_all(&celery, TIMEOUT).await.expect_working();
+    silent.server.pause();
+    ended.server.terminate();
+    let table = "_kombu.binding.celery.pidbox";
+    fixture.server().wait_for(&["-n", "1", "SCARD", table], "2").unwrap();
+    let outcomes = run_all(&celery, SHORT_TIMEOUT).await;
+    assert_eq!(outcomes.line("queues.high_priority"), "working");
+    assert_eq!(
+        outcomes.line("ping"),
+        "ping: 1 worker answered, 3 expected within 1s (0 messages waiting on high_priority)"
+    );
+    silent.server.resume();
+}

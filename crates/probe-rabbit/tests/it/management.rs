@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use probe::{Observation, Steps};
 use probe_testkit::run;
+use stack::celery::App;
 use stack::rabbit::{Management, Rabbit};
 use stack::{HEALTH_PASSWORD, HEALTH_USER, RABBIT_VHOST};
 
@@ -190,8 +191,19 @@ mod slow {
         broker.declare("orders", r#""x-queue-type": "quorum""#);
         let check = check(&broker.settings("queues = ['orders']"));
         run(&check, DEADLINE).await.expect_working();
+        // A classic queue is on one node.
+        App::new(&second.admin_url(), "rpc://").unwrap().send("high_priority", 1, 0).unwrap();
         second.server.stop();
         run(&check, DEADLINE).await.expect_working();
+        let url = broker.rabbit.admin_url();
+        let without =
+            outcome(&format!("url = '{url}'\nqueues = ['orders', 'high_priority']")).await;
+        assert!(
+            without.line().starts_with(
+                "queues: high_priority: NOT_FOUND - home node 'rabbit@127.0.0.3' of durable queue 'high_priority' in vhost 'app' is down or inaccessible"
+            ),
+            "{without:?}"
+        );
         third.server.stop();
         let expected = "queues: orders has no quorum: 1 of 3 members are online";
         assert_eq!(broker.line("queues = ['orders']").await, expected);

@@ -28,6 +28,8 @@ struct NumberedConnection {
     closed: AtomicBool,
     responded: AtomicBool,
     open: Arc<AtomicU64>,
+    /// Whether a listener is asked to drop the connection.
+    release: Notify,
 }
 
 impl Drop for NumberedConnection {
@@ -59,6 +61,7 @@ impl Connect for NumberedConnector {
             closed: AtomicBool::new(false),
             responded: AtomicBool::new(false),
             open: self.open.clone(),
+            release: Notify::new(),
         })
     }
 
@@ -68,6 +71,10 @@ impl Connect for NumberedConnector {
 
     fn has_received_since(connection: &NumberedConnection, _since: Instant) -> bool {
         connection.responded.load(Ordering::SeqCst)
+    }
+
+    fn request_release(connection: &NumberedConnection) {
+        connection.release.notify_one();
     }
 }
 
@@ -105,6 +112,16 @@ async fn connection_of_run(cached: &CachedConnection<NumberedConnector>) -> u64 
 async fn one_connection_serves_every_run() {
     let cached = cached();
     assert_eq!((connection_of_run(&cached).await, connection_of_run(&cached).await), (1, 1));
+}
+
+#[tokio::test]
+async fn work_that_is_done_at_most_once_is_not_repeated_after_a_loss() {
+    let cached = cached();
+    connection_of_run(&cached).await;
+    let work = |_| async { Err::<(), _>(lost()) };
+    assert!(cached.run_once(&Steps::new(), work).await.is_err());
+    assert_eq!(cached.connector().opened.load(Ordering::SeqCst), 1);
+    assert_eq!(connection_of_run(&cached).await, 2);
 }
 
 #[tokio::test]
@@ -472,6 +489,21 @@ async fn a_run_that_waits_until_one_of_two_connections_is_closed_reports_that() 
         steps.timed_out(TIMEOUT).render(""),
         "connect: no answer within 2s (two connections are in use already)"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn listeners_give_up_an_old_connection_when_another_is_needed() {
+    let cached = cached();
+    let mut listeners = JoinSet::new();
+    for number in 1..=5 {
+        let connection = run(&cached, |connection| async move { Ok(connection) }).await;
+        let connection = connection.expect("a connection");
+        assert_eq!(connection.number, number);
+        listeners.spawn(async move { connection.release.notified().await });
+        advance(PERIOD).await;
+    }
+    assert_eq!(cached.connector().most_open.load(Ordering::SeqCst), 2);
+    listeners.abort_all();
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,6 +43,22 @@ async fn checks_of_all_databases_share_one_connection() {
     assert_eq!(proxy.counts().accepted, 1);
 }
 
+/// An answer that is too large ends the shared connection, which is a failure of its own check only.
+#[tokio::test]
+async fn an_answer_that_is_too_large_fails_no_other_check() {
+    let server = Redis::start(&[]).unwrap();
+    server.command(&["SET", "where", "small"]).unwrap();
+    server.command(&["-n", "1", "SETRANGE", "where", "2000000", "large"]).unwrap();
+    let url = format!("redis://127.0.0.1:{}", server.port());
+    let checks =
+        checks(&component(&MANY, "redis", &format!("large = '{url}/1'\nsmall = '{url}/0'\n")));
+    let (large, small) = (&checks[0].1, &checks[1].1);
+    execute(small).await.expect_working();
+    let (large, small) = tokio::join!(execute(large), execute(small));
+    assert!(large.line().contains("the server's answer is too large"), "{large:?}");
+    small.expect_working();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_runs_in_many_databases_are_not_mixed_up() {
     let server = Redis::start(&[]).unwrap();

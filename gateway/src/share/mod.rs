@@ -21,7 +21,7 @@
 //! Every write sets the expiry of the key.
 //!
 //! The process that ran a check last has a connection to the backend, and knows what it has proven there, such as a commit.
-//! So within a minute after a result (`AT_HOME` in `check.rs`), others ask it to run the check again, by a message of the key, a newline, `?` and the process in its channel `<prefix>:<process>`, and run it themselves only if it does not react.
+//! So within a minute after a result (`AT_HOME` in `check.rs`), others ask it to run the check again, by a message of the key, a newline, `?` and the process in its channel `<prefix>:<process>`, and run it themselves only if it does not react, or if they know a higher number than that of its last lease, since they would ignore its result.
 //!
 //! A published result is also sent to the channel `<prefix>:<namespace>`, as the key, a newline and the record, so that no replica polls.
 //!

@@ -465,6 +465,40 @@ async fn results_are_received_from_a_server_that_has_lost_the_key_and_whose_cloc
 }
 
 #[tokio::test]
+async fn results_are_shared_with_a_new_replica_that_has_run_the_check_on_such_a_server() {
+    let redis = Redis::start(&[]).expect("a store");
+    let mut fleet =
+        vec![replica(&redis, Behavior::Work).await, replica(&redis, Behavior::Work).await];
+    assert_eq!(fleet[0].status(PLAIN).await, "working");
+    published(&redis).await;
+    redis.command(&["HINCRBY", &key(&redis), "fence", "3600000000"]).expect("it is changed");
+    assert_one_run_for_all(&fleet, Behavior::Fail).await;
+    redis.command(&["DEL", &key(&redis)]).expect("it is lost");
+    // The number of its lease is lower than the one that the others know.
+    let new = replica(&redis, Behavior::Work).await;
+    assert_eq!(new.status(PLAIN).await, "working");
+    published(&redis).await;
+    assert_eq!(new.check.runs(), 1);
+    fleet.push(new);
+    assert_one_run_for_all(&fleet, Behavior::Work).await;
+    assert_one_run_for_all(&fleet, Behavior::Fail).await;
+}
+
+#[tokio::test]
+async fn the_number_of_a_lease_is_greater_than_a_known_one_that_is_days_ahead_of_the_store() {
+    let redis = Redis::start(&[]).expect("a store");
+    let replica = replica(&redis, Behavior::Work).await;
+    let now = redis.command(&["TIME"]).expect("the time");
+    let seconds: u64 = now.lines().next().expect("the seconds").parse().expect("a number");
+    let known = (seconds + 2 * 24 * 3600) * 1_000_000;
+    let Acquired::Lease(lease) = shared_check(&replica, "it").acquire(Duration::ZERO, known).await
+    else {
+        panic!("a lease")
+    };
+    assert_eq!(lease.fence(), known + 1);
+}
+
+#[tokio::test]
 async fn the_store_may_be_valkey() {
     let valkey = Redis::start_valkey(&[]).expect("a store");
     assert!(valkey.command(&["INFO", "server"]).expect("a text").contains("server_name:valkey"));

@@ -613,6 +613,30 @@ async fn a_lease_is_renewed_while_its_run_lasts() {
 }
 
 #[tokio::test]
+async fn a_lease_is_renewed_after_the_store_has_refused_for_a_moment() {
+    let redis = Redis::start(&[]).expect("a store");
+    let first = replica(&redis, Behavior::Wait).await;
+    let no_wait = RunOptions { fresh: false, wait: Some(Duration::ZERO), deadline: None };
+    assert!(first.status(no_wait).await.contains("not finished"));
+    first.check.wait_for_run().await;
+    redis.command(&["ACL", "SETUSER", "default", "-evalsha", "-eval"]).expect("it refuses");
+    first.wait_until_store_is(false).await;
+    // So that the lease does not end meanwhile, however long that takes.
+    let key = key(&redis);
+    let until = redis.command(&["HINCRBY", &key, "until", "60000000"]).expect("it is changed");
+    redis.command(&["ACL", "SETUSER", "default", "+evalsha", "+eval"]).expect("it is granted");
+    let renewed = async {
+        while redis.command(&["HGET", &key, "until"]).expect("the end of the lease") == until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, renewed).await.expect("it is renewed");
+    first.check.behavior.send_replace(Behavior::Work);
+    assert_eq!(first.status(PLAIN).await, "working");
+    published(&redis).await;
+}
+
+#[tokio::test]
 async fn a_result_of_any_replica_postpones_the_next_run_of_all() {
     let redis = Redis::start(&[]).expect("a store");
     let interval = Duration::from_mins(10);

@@ -184,13 +184,24 @@ impl Redis {
         self.connection.run_unhedged(steps, run).await
     }
 
+    /// Replaces the cached connection before it is too old, see [`CachedConnection::renew`].
+    pub async fn renew(&self, steps: &Steps) -> Result<(), Failure> {
+        self.connection.renew(steps).await
+    }
+
+    /// How long the cached connection is trusted.
+    pub fn reconnect(&self) -> Reconnect {
+        self.connection.reconnect()
+    }
+
     /// Subscribes to `channels` on a connection of its own.
     pub async fn subscribe(
         &self,
         steps: &Steps,
         channels: &[String],
     ) -> Result<Subscription, Failure> {
-        Subscription::open(self.connection.connector().deployment(), steps, channels).await
+        let open = Subscription::open(self.connection.connector().deployment(), steps, channels);
+        self.connection.logins().attempt(open).await
     }
 
     async fn execute_on(

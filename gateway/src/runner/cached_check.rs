@@ -24,7 +24,7 @@ use crate::runtime::record_progress;
 use crate::share::{Acquired, LEASE, Lease, Listener, SharedCheck, SharedRun};
 use crate::timestamp::rfc3339;
 
-/// The step of a run that waits for a permit of the concurrency limit.
+/// The step of a run that waits for a permit of the concurrency limit, or until an earlier run has returned.
 const WAIT_FOR_A_TURN: &str = "wait for a turn";
 /// The step of a run that waits for that of another replica.
 const WAIT_FOR_A_REPLICA: &str = "wait for the run of another replica";
@@ -104,10 +104,14 @@ struct State {
     share: Option<Arc<SharedCheck>>,
     /// The highest number of a lease with a result that is known here.
     fence: u64,
+    /// Whether that is the lease of the last outcome, which may have had none.
+    is_leased: bool,
     /// The run in progress. Its subscribers own it, so that it ends with the last of them.
     run: Weak<Run>,
     /// The same run, if it continues without subscribers.
     detached: Option<Arc<Run>>,
+    /// The run that has begun last, until it has ended, and its outcome. It may be one that its subscribers have left.
+    begun: Option<(Weak<Run>, watch::Receiver<Option<Outcome>>)>,
 }
 
 impl State {
@@ -118,12 +122,13 @@ impl State {
         }
     }
 
-    /// Stops sharing `run`, so that the next request starts another one.
+    /// Stops sharing `run`, which has ended, so that the next request starts another one.
     fn forget(&mut self, run: &Weak<Run>) {
         if self.run.ptr_eq(run) {
             self.run = Weak::new();
             self.detached = None;
         }
+        self.begun.take_if(|(begun, _)| begun.ptr_eq(run));
     }
 }
 
@@ -337,6 +342,9 @@ impl CachedCheck {
         shared: Option<(Arc<SharedCheck>, Arc<Demand>)>,
     ) {
         record_progress();
+        if !self.begin(&run, &steps, &cancelled, &publish).await {
+            return;
+        }
         let Some((share, demand)) = shared else {
             return self.run_check(run, steps, cancelled, publish, None).await;
         };
@@ -351,6 +359,67 @@ impl CachedCheck {
             }
         })
         .await;
+    }
+
+    /// Begins a run. If its subscribers have left an earlier one that blocks its thread, that has to return before.
+    ///
+    /// Returns `false` if this run is cancelled before, or has the outcome of the earlier one.
+    async fn begin(
+        &self,
+        run: &Weak<Run>,
+        steps: &Steps,
+        cancelled: &CancellationToken,
+        publish: &watch::Sender<Option<Outcome>>,
+    ) -> bool {
+        while let Err(earlier) = self.try_begin(run, publish) {
+            steps.begin(WAIT_FOR_A_TURN);
+            if !Box::pin(self.follow(earlier, run, cancelled, publish)).await {
+                return false;
+            }
+            steps.begin(START);
+        }
+        true
+    }
+
+    /// Begins a run, or returns the outcome of an earlier one that has not returned yet.
+    fn try_begin(
+        &self,
+        run: &Weak<Run>,
+        publish: &watch::Sender<Option<Outcome>>,
+    ) -> Result<(), watch::Receiver<Option<Outcome>>> {
+        let mut state = self.state.lock();
+        match &state.begun {
+            // The channel is closed if a run was cancelled before its check has started.
+            Some((_, outcome)) if outcome.has_changed().is_ok() => Err(outcome.clone()),
+            _ => {
+                state.begun = Some((run.clone(), publish.subscribe()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Publishes the outcomes of an `earlier` run until that has returned. Returns whether it had none, and this run was not cancelled.
+    async fn follow(
+        &self,
+        mut earlier: watch::Receiver<Option<Outcome>>,
+        run: &Weak<Run>,
+        cancelled: &CancellationToken,
+        publish: &watch::Sender<Option<Outcome>>,
+    ) -> bool {
+        while let Some(changed) = cancelled.run_until_cancelled(earlier.changed()).await {
+            if changed.is_err() {
+                let has_outcome = publish.borrow().is_some();
+                if has_outcome {
+                    self.state.lock().forget(run);
+                }
+                return !has_outcome;
+            }
+            publish.send_replace(earlier.borrow_and_update().clone());
+            if let Some(run) = run.upgrade() {
+                self.detach(run);
+            }
+        }
+        false
     }
 
     /// Waits for the result of another replica, or until this one has to run the check: because it has the lease, because the store is unavailable, or because the others take too long.
@@ -441,10 +510,10 @@ impl CachedCheck {
         let (check, blocking) = (self.check.clone(), self.blocking.clone());
         let timeout = self.limits.timeout;
         let mut handle = RunHandle::start(check, blocking, steps.clone(), timeout, cancelled);
+        let fence = lease.map_or(0, Lease::fence);
         if let Some(outcome) = handle.outcome().await {
-            let fence = lease.map_or(0, Lease::fence);
-            self.record(&run, &outcome, &steps, handle.is_finished(), fence);
-            publish.send_replace(Some(outcome.clone()));
+            let last = self.record(&run, &outcome, &steps, handle.is_finished(), fence);
+            publish.send_replace(Some(last));
             if handle.is_finished() {
                 drop(permit.take());
             }
@@ -454,8 +523,8 @@ impl CachedCheck {
             }
         }
         if let Some(outcome) = handle.blocked().await {
-            self.record(&run, &outcome, &steps, false, 0);
-            publish.send_replace(Some(outcome));
+            let last = self.record(&run, &outcome, &steps, false, fence);
+            publish.send_replace(Some(last));
         }
         // A check that blocks its thread is not started again until it has returned.
         handle.join().await;
@@ -473,8 +542,8 @@ impl CachedCheck {
         permit
     }
 
-    /// Stores an outcome. If its run has `finished`, later callers get a new run, which begins after their requests.
-    /// `fence` is the number of its lease, if it has one.
+    /// Stores an outcome, unless there is one of a later lease, and returns the one that is stored then. If its run has `finished`, later callers get a new run, which begins after their requests.
+    /// `fence` is the number of its lease, or 0 if it has none.
     fn record(
         &self,
         run: &Weak<Run>,
@@ -482,17 +551,26 @@ impl CachedCheck {
         steps: &Steps,
         finished: bool,
         fence: u64,
-    ) {
+    ) -> Outcome {
         record_progress();
         let (observations, durations) = (steps.observations(), steps.durations());
         let mut state = self.state.lock();
-        state.fence = state.fence.max(fence);
         if finished {
             state.forget(run);
         } else if let Some(run) = run.upgrade() {
             state.detach(run);
         }
+        // This process was paused, or could not use the store, and another replica has run the check since.
+        if fence > 0
+            && fence < state.fence
+            && let Some(last) = &state.last
+        {
+            return last.clone();
+        }
+        state.fence = state.fence.max(fence);
+        state.is_leased = fence > 0;
         self.store(state, outcome, observations, &durations);
+        outcome.clone()
     }
 
     /// Stores an outcome, and logs a change.
@@ -554,13 +632,13 @@ impl CachedCheck {
 }
 
 impl Listener for CachedCheck {
-    /// Takes over the result of another replica, unless a newer one is known.
+    /// Takes over the result of another replica, unless one of a later lease is known, or a newer one without a lease.
     fn receive(&self, run: SharedRun) {
         let SharedRun { outcome, durations, observations, fence } = run;
         let mut state = self.state.lock();
-        let is_newer = |last: &Outcome| outcome.completed > last.completed;
+        let is_newer = |last: &Outcome| state.is_leased || outcome.completed > last.completed;
         if fence > state.fence && state.last.as_ref().is_none_or(is_newer) {
-            state.fence = fence;
+            (state.fence, state.is_leased) = (fence, true);
             self.store(state, &outcome, observations, &durations);
         } else {
             drop(state);
@@ -570,8 +648,12 @@ impl Listener for CachedCheck {
 
     /// Runs the check without a caller of this replica, and for a rate-limited one only if its result has expired.
     fn run(self: Arc<Self>) {
-        let max_age = if self.is_rate_limited() { self.limits.max_age } else { Duration::ZERO };
         let mut state = self.state.lock();
+        // The message is not authenticated.
+        if self.is_rate_limited() && self.unexpired(&state).is_some() {
+            return;
+        }
+        let max_age = if self.is_rate_limited() { self.limits.max_age } else { Duration::ZERO };
         let run = self.join_or_start(&mut state, max_age);
         run.demand.add_caller();
         state.detach(run);

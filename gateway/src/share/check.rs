@@ -220,7 +220,7 @@ impl Lease {
         self.fence
     }
 
-    /// Renews the lease until it has ended or the store is unavailable.
+    /// Renews the lease until it has ended. A store that is unavailable for a moment may still have it.
     pub(crate) async fn renew(&self) {
         let check = &*self.check;
         let (fence, lease) = (self.fence.to_string(), as_micros(LEASE).to_string());
@@ -229,7 +229,7 @@ impl Lease {
             sleep(RENEWAL).await;
             let arguments = [&*self.owner, &fence, &lease, &expiry];
             let reply = check.store.call(&RENEW, &check.key, &arguments).await;
-            if reply.is_none_or(|(reply, _)| reply != [Reply::Number(1)]) {
+            if reply.is_some_and(|(reply, _)| reply != [Reply::Number(1)]) {
                 return;
             }
         }

@@ -21,7 +21,7 @@
 //! Every write sets the expiry of the key.
 //!
 //! The process that ran a check last has a connection to the backend, and knows what it has proven there, such as a commit.
-//! So within a minute after a result (`AT_HOME` in `check.rs`), others ask it to run the check again, by a message of the key, a newline, `?` and the process in its channel `<prefix>:<process>`, and run it themselves only if it does not react.
+//! So within a minute after a result (`AT_HOME` in `check.rs`), others ask it to run the check again, by a message of the key, a newline, `?` and the process in its channel `<prefix>:<process>`, and run it themselves only if it does not react, or if they know a higher number than that of its last lease, since they would ignore its result.
 //!
 //! A published result is also sent to the channel `<prefix>:<namespace>`, as the key, a newline and the record, so that no replica polls.
 //!
@@ -29,7 +29,7 @@
 //!
 //! The digest and the key of the record's HMAC-SHA256 are derived from the namespace's access token, its name, the name of the check, everything that its probe reads of its section, and the version of the program.
 //! So replicas with other settings or versions have other keys, the digest reveals nothing, and write access to the store is not enough to forge a result.
-//! The lease itself is not authenticated: write access to the store can cause runs, one at a time, and delay them, but no longer than a run waits for others.
+//! The lease itself is not authenticated: write access to the store can cause runs, one at a time and not of a rate-limited check before its result expires, and delay them, but no longer than a run waits for others.
 
 mod check;
 mod record;

@@ -36,6 +36,7 @@ macro_rules! script {
 /// A lease lasts `ARGV[2]`. It is not given to its own owner again, so that a repeated request changes nothing. One that lasts more than twice as long has ended: it is from before the clock was set back, or from no replica.
 /// Its number is greater than `ARGV[11]`, the highest that the replica knows, which this server may not: after a failover, its clock may be behind, and the key may be lost.
 /// If another process than `ARGV[5]` ran the check less than `ARGV[6]` ago, that is asked, through its own channel, which begins with `ARGV[8]`, to run it again, and gets the lease if it reacts within `ARGV[7]`.
+/// It is not asked if the replica knows a higher number than the key has: the other process may not know that number, and the replica would ignore its result.
 /// After `ARGV[9]`, unless that is 0, the replica has stopped waiting: it gets nothing, since others would wait for its lease.
 pub(super) static ACQUIRE: Script = script!(
     "local f = fields('completed', 'record', 'owner', 'until', 'fence', 'home', 'asked')
@@ -50,12 +51,12 @@ local left = f[3] and number(f[4]) - now or 0
 if left > 2 * ARGV[2] then
   left = 0
 end
-local fence = number(f[5])
+local fence, known = number(f[5]), tonumber(ARGV[11])
 if left > 0 and f[3] ~= ARGV[1] then
   return {'held', text(now), text(left)}
 end
 if left <= 0 then
-  if f[6] and f[6] ~= ARGV[5] and age < tonumber(ARGV[6]) then
+  if f[6] and f[6] ~= ARGV[5] and age < tonumber(ARGV[6]) and fence >= known then
     local since, wait = now - number(f[7]), tonumber(ARGV[7])
     if since < 0 or since > 10 * wait then
       redis.call('HSET', KEYS[1], 'asked', text(now))
@@ -66,7 +67,7 @@ if left <= 0 then
       return {'held', text(now), text(wait - since)}
     end
   end
-  fence = math.max(fence + 1, number(ARGV[11]) + 1, now)
+  fence = math.max(fence + 1, known + 1, now)
   redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', text(now + tonumber(ARGV[2])), 'fence', text(fence), 'home', ARGV[5])
   redis.call('HDEL', KEYS[1], 'asked')
   redis.call('PEXPIRE', KEYS[1], ARGV[4])

@@ -1,15 +1,17 @@
 //! A fleet of gateways that share results through a real Redis.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use probe_testkit::FaultProxy;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use stack::redis::Redis;
 use stack::vault::{ROOT_TOKEN, Vault};
 
-use crate::running::{Gateway, TOKEN, get, send, wait_for};
+use crate::running::{Gateway, TOKEN, get, receive, send, wait_for};
 
 /// A gateway that shares the check of a Redis at `port`, with results that never expire during a test.
 fn file(store: u16, port: u16) -> String {
@@ -26,6 +28,11 @@ fn signal(gateway: &Gateway, signal: Signal) {
 /// Requests a report without awaiting the answer.
 fn request(gateway: &Gateway) -> TcpStream {
     send(gateway.address, "GET", &format!("/api/health/{TOKEN}/"), &[]).expect("a connection")
+}
+
+/// A proxy in front of the store.
+fn proxy(store: &Redis) -> FaultProxy {
+    FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, store.port())))
 }
 
 /// How many runs the backend has seen.
@@ -102,6 +109,33 @@ fn the_late_result_of_a_gateway_that_was_paused_is_refused() {
 }
 
 #[test]
+fn a_gateway_that_was_paused_for_longer_than_the_timeout_reports_no_timeout() {
+    let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let timeout = Duration::from_secs(3);
+    let file = file(store.port(), backend.port()).replace("timeout = \"1h\"", "timeout = \"3s\"");
+    let [paused, other] = [(); 2].map(|()| Gateway::start(&file));
+    paused.wait_for_log("share store available");
+    backend.server.pause();
+    let answer = request(&paused);
+    wait_for("the run", || match paused.connections(&[backend.port()])[0] {
+        0 => Err(paused.log()),
+        _ => Ok(()),
+    });
+    signal(&paused, Signal::STOP);
+    let stopped = Instant::now();
+    backend.server.resume();
+    // The other gateway takes the run over.
+    assert_eq!(other.status("/redis"), "working");
+    std::thread::sleep((timeout + Duration::from_secs(1)).saturating_sub(stopped.elapsed()));
+    signal(&paused, Signal::CONT);
+    let report = serde_json::from_str(&receive(answer).unwrap().body).unwrap();
+    assert_eq!(crate::running::status(&report, "/redis"), "working");
+    paused.wait_for_log("shared result refused, its lease had ended");
+    assert_eq!(paused.status("/redis"), "working");
+    assert!(!paused.log().contains("check failed"), "{}", paused.log());
+}
+
+#[test]
 fn a_probe_runs_every_check_without_the_store() {
     let (store, port) = silent();
     store.set_nonblocking(true).unwrap();
@@ -129,6 +163,59 @@ fn a_silent_store_delays_no_start_and_is_used_when_it_answers() {
         let keys = store.command(&["KEYS", "health-gateway:tests:redis:*"]).unwrap();
         if keys.is_empty() { Err(keys) } else { Ok(()) }
     });
+}
+
+#[test]
+fn the_reply_of_a_store_that_refuses_the_password_is_logged() {
+    let settings = ["requirepass right-password"];
+    let (store, backend) = (Redis::start(&settings).unwrap(), Redis::start(&[]).unwrap());
+    let file = file(store.port(), backend.port());
+    let at = format!("127.0.0.1:{}", store.port());
+    let gateway = Gateway::start(&file.replace(&at, &format!(":wrong-password@{at}")));
+    gateway.wait_for_log(&format!(
+        "authenticate: WRONGPASS invalid username-password pair or user is disabled ({at})"
+    ));
+    let log = gateway.log();
+    assert!(!log.contains("wrong-password"), "{log}");
+    assert_eq!(gateway.status("/redis"), "working");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_always_answers_too_late_is_not_used() {
+    let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let proxy = proxy(&store);
+    // In each direction.
+    proxy.delay(Duration::from_millis(75));
+    let gateway = Gateway::start(&file(proxy.address().port(), backend.port()));
+    gateway.wait_for_log("share store unavailable");
+    // Each attempt has two connections.
+    proxy.wait_until("three attempts", |counts| counts.accepted >= 6).await;
+    for runs_before in 0..5 {
+        assert_eq!(runs(&backend), runs_before);
+        gateway.report_with(TOKEN, &["Cache-Control: no-cache"]);
+    }
+    let log = gateway.log();
+    assert_eq!(log.matches("share store unavailable").count(), 1, "{log}");
+    assert!(!log.contains("share store available"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_connections_that_open_slowly_stays_available() {
+    let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let proxy = proxy(&store);
+    proxy.delay_opening(Duration::from_millis(200));
+    let file = file(proxy.address().port(), backend.port()) + "reconnect = \"3s\"\n";
+    let gateway = Gateway::start(&file);
+    gateway.wait_for_log("share store available");
+    let opened = |count: usize| proxy.counts().accepted >= count;
+    // The subscription and the connection for requests, which is renewed once without and once with requests.
+    wait_for("a renewal", || opened(3).then_some(()).ok_or(gateway.log()));
+    wait_for("another renewal", || {
+        gateway.report_with(TOKEN, &["Cache-Control: no-cache"]);
+        opened(5).then_some(()).ok_or(gateway.log())
+    });
+    let log = gateway.log();
+    assert!(!log.contains("share store unavailable"), "{log}");
 }
 
 #[test]
@@ -243,7 +330,6 @@ fn without_token(file: &str) -> String {
 mod slow {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread::{scope, sleep};
-    use std::time::{Duration, Instant};
 
     use crate::running::status;
 

@@ -1,10 +1,12 @@
 //! Replicas that share runs through a real Redis.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use probe::{Secret, SharedResources};
+use probe_testkit::FaultProxy;
 use stack::redis::Redis;
 
 use super::*;
@@ -57,6 +59,11 @@ fn url(redis: &Redis) -> String {
     format!("redis://127.0.0.1:{}", redis.port())
 }
 
+/// A proxy in front of the store.
+fn proxy(redis: &Redis) -> FaultProxy {
+    FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port())))
+}
+
 impl Replica {
     async fn status(&self, options: RunOptions) -> String {
         timeout(SOON, status(&self.runner, options)).await.expect("a report")
@@ -95,8 +102,12 @@ impl Listener for Nothing {
 
 /// The check with this name, without a runner. It receives what is published in the place of a runner's own.
 fn shared_check(replica: &Replica, check: &str) -> Arc<SharedCheck> {
+    check_of_namespace(replica, "tests", check)
+}
+
+fn check_of_namespace(replica: &Replica, namespace: &str, check: &str) -> Arc<SharedCheck> {
     let about = Identity {
-        namespace: "tests",
+        namespace,
         check,
         target: "fake:1",
         settings: &[0; 32],
@@ -195,6 +206,42 @@ async fn a_fresh_report_runs_the_check_where_it_ran_before() {
 }
 
 #[tokio::test]
+async fn a_rate_limited_check_is_not_run_for_a_message_before_its_result_expires() {
+    let redis = Redis::start(&[]).expect("a store");
+    let (limited, other) =
+        (FakeCheck::rate_limited(Behavior::Work), FakeCheck::new(Behavior::Work));
+    let group = |component: &mut Component| {
+        let checks = [("limited", &limited), ("other", &other)].map(|(name, check)| {
+            let mut configured = configured(check, CheckLimits { timeout: SOON, ..LIMITS });
+            configured.settings.share = ShareSetting { has_store: true, chosen: Some(true) };
+            (CheckName::new(name).expect("a name"), configured)
+        });
+        component.checks = Checks::Group(checks.into_iter().collect());
+    };
+    let replica = replica_of(&url(&redis), Behavior::Work, group);
+    replica.wait_until_store_is(true).await;
+    assert!(replica.runner.run(PLAIN).await.report.all_working());
+    let keys = redis.command(&["KEYS", "health-gateway:tests:*"]).expect("the keys");
+    let channels = redis.command(&["PUBSUB", "CHANNELS"]).expect("the channels");
+    let of_process = channels.lines().find(|channel| *channel != "health-gateway:tests");
+    let of_process = of_process.expect("a channel");
+    // Messages are received in their order, so the check that is not rate-limited would react later.
+    for round in 1..=3 {
+        for name in ["it.limited", "it.other"] {
+            let key = keys.lines().find(|key| key.contains(name)).expect("a key");
+            redis.command(&["PUBLISH", of_process, &format!("{key}\n?")]).expect("it is sent");
+        }
+        let completed = async {
+            while replica.counted() <= round {
+                yield_now().await;
+            }
+        };
+        timeout(SOON, completed).await.expect("the other one is run");
+    }
+    assert_eq!((limited.runs(), other.runs()), (1, 4));
+}
+
+#[tokio::test]
 async fn another_replica_runs_the_check_if_the_last_one_does_not_react() {
     let redis = Redis::start(&[]).expect("a store");
     let first = replica(&redis, Behavior::Work).await;
@@ -284,6 +331,47 @@ async fn a_store_that_refuses_is_unavailable_until_it_accepts() {
     assert_eq!((replica.store.is_up(), replica.counted()), (Some(false), 1));
     redis.command(&["CONFIG", "SET", "maxmemory", "0"]).expect("it is not");
     replica.wait_until_store_is(true).await;
+}
+
+#[tokio::test]
+async fn an_age_does_not_include_the_time_in_which_the_store_is_connected() {
+    let redis = Redis::start(&[]).expect("a store");
+    let first = replica(&redis, Behavior::Work).await;
+    let proxy = proxy(&redis);
+    let opening = Duration::from_millis(700);
+    proxy.delay_opening(opening);
+    let other = replica_of(&format!("redis://{}", proxy.address()), Behavior::Work, |_| {});
+    other.wait_until_store_is(true).await;
+    assert_eq!(first.status(PLAIN).await, "working");
+    let received = async {
+        loop {
+            if let Some(last) = other.sample().last {
+                return last.age;
+            }
+            yield_now().await;
+        }
+    };
+    let age = timeout(SOON, received).await.expect("it is published");
+    assert!(age < opening, "{age:?}");
+    assert_eq!(other.check.runs(), 0);
+}
+
+#[tokio::test]
+async fn a_check_that_is_added_while_the_subscription_is_silent_gets_a_new_one() {
+    let redis = Redis::start(&[]).expect("a store");
+    let proxy = proxy(&redis);
+    let replica = replica_of(&format!("redis://{}", proxy.address()), Behavior::Work, |_| {});
+    replica.wait_until_store_is(true).await;
+    // As if the host of the server had failed without closing its connections.
+    proxy.swallow_open();
+    let _check = check_of_namespace(&replica, "another", "it");
+    let channel = "health-gateway:another";
+    let subscribed = async {
+        while !redis.command(&["PUBSUB", "CHANNELS"]).expect("a list").contains(channel) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, subscribed).await.expect("a new subscription");
 }
 
 #[tokio::test]
@@ -465,6 +553,40 @@ async fn results_are_received_from_a_server_that_has_lost_the_key_and_whose_cloc
 }
 
 #[tokio::test]
+async fn results_are_shared_with_a_new_replica_that_has_run_the_check_on_such_a_server() {
+    let redis = Redis::start(&[]).expect("a store");
+    let mut fleet =
+        vec![replica(&redis, Behavior::Work).await, replica(&redis, Behavior::Work).await];
+    assert_eq!(fleet[0].status(PLAIN).await, "working");
+    published(&redis).await;
+    redis.command(&["HINCRBY", &key(&redis), "fence", "3600000000"]).expect("it is changed");
+    assert_one_run_for_all(&fleet, Behavior::Fail).await;
+    redis.command(&["DEL", &key(&redis)]).expect("it is lost");
+    // The number of its lease is lower than the one that the others know.
+    let new = replica(&redis, Behavior::Work).await;
+    assert_eq!(new.status(PLAIN).await, "working");
+    published(&redis).await;
+    assert_eq!(new.check.runs(), 1);
+    fleet.push(new);
+    assert_one_run_for_all(&fleet, Behavior::Work).await;
+    assert_one_run_for_all(&fleet, Behavior::Fail).await;
+}
+
+#[tokio::test]
+async fn the_number_of_a_lease_is_greater_than_a_known_one_that_is_days_ahead_of_the_store() {
+    let redis = Redis::start(&[]).expect("a store");
+    let replica = replica(&redis, Behavior::Work).await;
+    let now = redis.command(&["TIME"]).expect("the time");
+    let seconds: u64 = now.lines().next().expect("the seconds").parse().expect("a number");
+    let known = (seconds + 2 * 24 * 3600) * 1_000_000;
+    let Acquired::Lease(lease) = shared_check(&replica, "it").acquire(Duration::ZERO, known).await
+    else {
+        panic!("a lease")
+    };
+    assert_eq!(lease.fence(), known + 1);
+}
+
+#[tokio::test]
 async fn the_store_may_be_valkey() {
     let valkey = Redis::start_valkey(&[]).expect("a store");
     assert!(valkey.command(&["INFO", "server"]).expect("a text").contains("server_name:valkey"));
@@ -541,19 +663,64 @@ async fn the_run_of_a_replica_that_was_killed_is_taken_over_and_its_late_result_
     // Nothing renews the lease.
     assert_eq!(other.status(PLAIN).await, "ask: wrong answer (fake:1)");
     assert_eq!(other.check.runs(), 1);
-    let outcome = Outcome {
-        failure: None,
-        failed_step: None,
-        cause: 0,
-        response_time: Duration::ZERO,
-        completed: Instant::now(),
-        result: RunResult::Working,
-        blocks: false,
-        seen_by: None,
-    };
+    let outcome = outcome(None, Instant::now());
     lease.publish(&outcome, &[], &[]).await;
     let third = replica(&redis, Behavior::Work).await;
     assert_eq!(third.status(PLAIN).await, own_failure(host()));
+}
+
+#[tokio::test]
+async fn a_run_that_ends_after_its_lease_leaves_the_result_of_a_later_lease() {
+    let redis = Redis::start(&[]).expect("a store");
+    let (first, other) =
+        (replica(&redis, Behavior::Wait).await, replica(&redis, Behavior::Fail).await);
+    let taken_over = async {
+        first.check.wait_for_run().await;
+        redis.command(&["HSET", &key(&redis), "until", "0"]).expect("the lease has ended");
+        assert_eq!(other.status(PLAIN).await, "ask: wrong answer (fake:1)");
+        while first.sample().last.is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        first.check.behavior.send_replace(Behavior::Work);
+    };
+    let (status, ()) = tokio::join!(first.status(PLAIN), taken_over);
+    assert_eq!(status, own_failure(host()));
+    assert_eq!(first.status(PLAIN).await, own_failure(host()));
+    assert_eq!((first.check.runs(), other.check.runs()), (1, 1));
+}
+
+#[tokio::test]
+async fn the_result_of_a_later_lease_is_received_although_its_run_was_complete_before() {
+    let redis = Redis::start(&[]).expect("a store");
+    let replica = replica(&redis, Behavior::Work).await;
+    assert_eq!(replica.status(PLAIN).await, "working");
+    published(&redis).await;
+    let fence = redis.command(&["HGET", &key(&redis), "fence"]).expect("the number");
+    let fence: u64 = fence.parse().expect("a number");
+    let check = replica.runner.checks().next().expect("a check").cached.clone();
+    let before = Instant::now().checked_sub(Duration::from_secs(1)).expect("a time");
+    for (line, fence, expected) in
+        [("same", fence, "working"), ("later", fence + 1, "later"), ("earlier", fence - 1, "later")]
+    {
+        let outcome = outcome(Some(line), before);
+        let (durations, observations) = (Vec::new(), Vec::new());
+        check.receive(SharedRun { outcome, durations, observations, fence });
+        assert_eq!(replica.status(PLAIN).await, expected);
+    }
+}
+
+/// The outcome of a run of another replica, with this line if it has failed.
+fn outcome(line: Option<&str>, completed: Instant) -> Outcome {
+    Outcome {
+        failure: line.map(Into::into),
+        failed_step: line.map(|_| "ask"),
+        cause: 0,
+        response_time: Duration::ZERO,
+        completed,
+        result: if line.is_some() { RunResult::Failed } else { RunResult::Working },
+        blocks: false,
+        seen_by: Some("other".into()),
+    }
 }
 
 #[tokio::test]
@@ -576,6 +743,30 @@ async fn a_lease_is_renewed_while_its_run_lasts() {
     assert!(matches!(other.acquire(Duration::ZERO, 0).await, Acquired::Held(_)));
     first.check.behavior.send_replace(Behavior::Work);
     assert_eq!(first.status(PLAIN).await, "working");
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_after_the_store_has_refused_for_a_moment() {
+    let redis = Redis::start(&[]).expect("a store");
+    let first = replica(&redis, Behavior::Wait).await;
+    let no_wait = RunOptions { fresh: false, wait: Some(Duration::ZERO), deadline: None };
+    assert!(first.status(no_wait).await.contains("not finished"));
+    first.check.wait_for_run().await;
+    redis.command(&["ACL", "SETUSER", "default", "-evalsha", "-eval"]).expect("it refuses");
+    first.wait_until_store_is(false).await;
+    // So that the lease does not end meanwhile, however long that takes.
+    let key = key(&redis);
+    let until = redis.command(&["HINCRBY", &key, "until", "60000000"]).expect("it is changed");
+    redis.command(&["ACL", "SETUSER", "default", "+evalsha", "+eval"]).expect("it is granted");
+    let renewed = async {
+        while redis.command(&["HGET", &key, "until"]).expect("the end of the lease") == until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, renewed).await.expect("it is renewed");
+    first.check.behavior.send_replace(Behavior::Work);
+    assert_eq!(first.status(PLAIN).await, "working");
+    published(&redis).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use amq_protocol::protocol::{AMQPClass, queue};
 use amq_protocol::types::FieldTable;
 use parking_lot::{Mutex, MutexGuard};
-use probe::{Cause, Connect, Failure, LastReceived, Steps};
+use probe::{Cause, Connect, Connecting, Failure, LastReceived, Steps};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -30,36 +30,38 @@ pub(crate) struct Connector(pub(crate) ConnectParams);
 impl Connect for Connector {
     type Connection = Connection;
 
-    async fn connect(&self, steps: &Steps) -> Result<Connection, Failure> {
-        let ConnectParams { servers, queue_prefix } = &self.0;
-        let refused: Mutex<Option<Failure>> = Mutex::default();
-        let open = |server, steps: Arc<Steps>| {
-            let refused = &refused;
-            async move {
-                let opened = handshake::open(server, &steps).await;
-                if let Err(failure) = &opened
-                    && failure.cause().is_login_refused()
-                {
-                    refused.lock().get_or_insert_with(|| self.name(server, failure.clone()));
+    fn connect<'a>(&'a self, steps: &'a Steps) -> Connecting<'a, Connection> {
+        Box::pin(async move {
+            let ConnectParams { servers, queue_prefix } = &self.0;
+            let refused: Mutex<Option<Failure>> = Mutex::default();
+            let open = |server, steps: Arc<Steps>| {
+                let refused = &refused;
+                async move {
+                    let opened = handshake::open(server, &steps).await;
+                    if let Err(failure) = &opened
+                        && failure.cause().is_login_refused()
+                    {
+                        refused.lock().get_or_insert_with(|| self.name(server, failure.clone()));
+                    }
+                    let opened = opened.map_err(|failure| self.name(server, failure))?;
+                    Ok((server, opened))
                 }
-                let opened = opened.map_err(|failure| self.name(server, failure))?;
-                Ok((server, opened))
+            };
+            let opened = match &servers[..] {
+                [server] => Ok((server, handshake::open(server, steps).await?)),
+                servers => net::first_answer(servers, steps, open).await,
+            };
+            // A login is not repeated after a refusal, whatever other servers say.
+            if let Some(failure) = refused.into_inner() {
+                return Err(failure);
             }
-        };
-        let opened = match &servers[..] {
-            [server] => Ok((server, handshake::open(server, steps).await?)),
-            servers => net::first_answer(servers, steps, open).await,
-        };
-        // A login is not repeated after a refusal, whatever other servers say.
-        if let Some(failure) = refused.into_inner() {
-            return Err(failure);
-        }
-        let (server, opened) = opened?;
-        let other_server = (!self.is_first(server)).then(|| server.to_string());
-        let started = steps.run("reply queue", Connection::start(opened, queue_prefix)).await;
-        started
-            .map(|connection| Connection { other_server, ..connection })
-            .map_err(|failure| self.name(server, failure))
+            let (server, opened) = opened?;
+            let other_server = (!self.is_first(server)).then(|| server.to_string());
+            let started = steps.run("reply queue", Connection::start(opened, queue_prefix)).await;
+            started
+                .map(|connection| Connection { other_server, ..connection })
+                .map_err(|failure| self.name(server, failure))
+        })
     }
 
     fn is_closed(connection: &Connection) -> bool {

@@ -14,7 +14,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_types::region::Region;
 use probe::step::AUTHENTICATE;
-use probe::{CachedConnection, Cause, Connect, Failure, Secret, Steps};
+use probe::{CachedConnection, Cause, Connect, Connecting, Failure, Secret, Steps};
 
 use crate::call_context::CallContext;
 use crate::call_error::FailureError;
@@ -126,14 +126,17 @@ impl DefaultChain {
 impl Connect for DefaultChain {
     type Connection = CachedCredentials;
 
-    async fn connect(&self, steps: &Steps) -> Result<CachedCredentials, Failure> {
-        steps.begin_with(AUTHENTICATE, "no credentials", "");
-        let credentials = CallContext::new(AUTHENTICATE).scope(self.load()).await;
-        let credentials = credentials.map_err(|error| Failure::new(AUTHENTICATE, cause(error)))?;
-        let secret = Secret::new(credentials.secret_access_key());
-        let token = Secret::new(credentials.session_token().unwrap_or_default());
-        let (used, rejected) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(CachedCredentials { credentials, _secrets: [secret, token], used, rejected })
+    fn connect<'a>(&'a self, steps: &'a Steps) -> Connecting<'a, CachedCredentials> {
+        Box::pin(async move {
+            steps.begin_with(AUTHENTICATE, "no credentials", "");
+            let credentials = CallContext::new(AUTHENTICATE).scope(self.load()).await;
+            let credentials =
+                credentials.map_err(|error| Failure::new(AUTHENTICATE, cause(error)))?;
+            let secret = Secret::new(credentials.secret_access_key());
+            let token = Secret::new(credentials.session_token().unwrap_or_default());
+            let (used, rejected) = (AtomicBool::new(false), AtomicBool::new(false));
+            Ok(CachedCredentials { credentials, _secrets: [secret, token], used, rejected })
+        })
     }
 
     fn is_closed(cached: &CachedCredentials) -> bool {

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use probe::{Cause, Connect, Failure, LastReceived, Steps, step};
+use probe::{Cause, Connect, Connecting, Failure, LastReceived, Steps, step};
 use tokio::sync::SetOnce;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -43,9 +43,11 @@ impl Connector {
 impl Connect for Connector {
     type Connection = Connection;
 
-    async fn connect(&self, steps: &Steps) -> Result<Connection, Failure> {
-        let stream = net::connect(steps, &self.host, self.port, self.tls.as_ref()).await?;
-        Connection::new(stream).await.map_err(|error| Failure::new(step::CONNECT, error))
+    fn connect<'a>(&'a self, steps: &'a Steps) -> Connecting<'a, Connection> {
+        Box::pin(async move {
+            let stream = net::connect(steps, &self.host, self.port, self.tls.as_ref()).await?;
+            Connection::new(stream).await.map_err(|error| Failure::new(step::CONNECT, error))
+        })
     }
 
     fn is_closed(connection: &Connection) -> bool {

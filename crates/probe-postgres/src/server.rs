@@ -4,7 +4,7 @@
 
 use net::{PemFiles, TlsSettings};
 use probe::config::Fields;
-use probe::{Cause, Connect, Failure, Reconnect, Secret, Steps, step};
+use probe::{Cause, Connect, Connecting, Failure, Reconnect, Secret, Steps, step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_postgres::Config;
@@ -268,19 +268,21 @@ impl Connect for Server {
     type Connection = Session;
 
     /// Opens a session with the first usable server.
-    async fn connect(&self, steps: &Steps) -> Result<Session, Failure> {
-        let mut result = Err(Failure::msg(step::CONNECT, "no server"));
-        for attrs in self.session_attrs.passes() {
-            result = self.connect_first(*attrs, steps).await;
-            let is_final = match &result {
-                Ok(_) => true,
-                Err(failure) => failure.cause().is_login_refused(),
-            };
-            if is_final {
-                break;
+    fn connect<'a>(&'a self, steps: &'a Steps) -> Connecting<'a, Session> {
+        Box::pin(async move {
+            let mut result = Err(Failure::msg(step::CONNECT, "no server"));
+            for attrs in self.session_attrs.passes() {
+                result = self.connect_first(*attrs, steps).await;
+                let is_final = match &result {
+                    Ok(_) => true,
+                    Err(failure) => failure.cause().is_login_refused(),
+                };
+                if is_final {
+                    break;
+                }
             }
-        }
-        result
+            result
+        })
     }
 
     fn is_closed(session: &Session) -> bool {

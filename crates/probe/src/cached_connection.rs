@@ -23,16 +23,16 @@ const MAX_CONNECTIONS: usize = 2;
 /// How often a run that needs a third connection checks whether one of the two has been closed.
 const PLACE_INTERVAL: Duration = Duration::from_millis(20);
 
+/// The future of [`Connect::connect`], boxed where it is made: the program would have the code of an async function once for every crate that awaits it.
+pub type Connecting<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
 /// Opens connections of one kind to one server.
 pub trait Connect: Send + Sync + 'static {
     /// The connection.
     type Connection: Send + Sync + 'static;
 
     /// Opens a connection. Each wait has a step of its own.
-    fn connect(
-        &self,
-        steps: &Steps,
-    ) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
+    fn connect<'a>(&'a self, steps: &'a Steps) -> Connecting<'a, Self::Connection>;
 
     /// Whether this connection is known to be closed, without any I/O.
     fn is_closed(connection: &Self::Connection) -> bool;

@@ -23,7 +23,7 @@ mod shared_resources;
 mod steps;
 mod yield_now;
 
-pub use cached_connection::{CachedConnection, Connect};
+pub use cached_connection::{CachedConnection, Connect, Connecting};
 pub use check::{Check, DynCheck};
 pub use checks::{CheckName, Checks, DynChecks};
 pub use cleanups::Cleanups;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
-use probe::{Connect, Failure, Secret, Steps};
+use probe::{Connect, Connecting, Failure, Secret, Steps};
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
@@ -38,22 +38,24 @@ impl Connector {
 impl Connect for Connector {
     type Connection = Connection;
 
-    async fn connect(&self, steps: &Steps) -> Result<Connection, Failure> {
-        let deployment = &*self.deployment;
-        match &deployment.layout {
-            Layout::Single => {
-                let Deployment { nodes, tls, credentials, .. } = deployment;
-                let node = NodeConnection::open(steps, &nodes[0], tls.as_ref(), credentials);
-                Ok(Connection::Single(node.await?, RoleCheck::new(self.closed.clone())))
+    fn connect<'a>(&'a self, steps: &'a Steps) -> Connecting<'a, Connection> {
+        Box::pin(async move {
+            let deployment = &*self.deployment;
+            match &deployment.layout {
+                Layout::Single => {
+                    let Deployment { nodes, tls, credentials, .. } = deployment;
+                    let node = NodeConnection::open(steps, &nodes[0], tls.as_ref(), credentials);
+                    Ok(Connection::Single(node.await?, RoleCheck::new(self.closed.clone())))
+                }
+                Layout::Sentinel { service, credentials } => {
+                    let node = sentinel::connect(deployment, service, credentials, steps).await?;
+                    Ok(Connection::Single(node, RoleCheck::proven()))
+                }
+                Layout::Cluster => {
+                    Cluster::connect(&self.deployment, steps).await.map(Connection::Cluster)
+                }
             }
-            Layout::Sentinel { service, credentials } => {
-                let node = sentinel::connect(deployment, service, credentials, steps).await?;
-                Ok(Connection::Single(node, RoleCheck::proven()))
-            }
-            Layout::Cluster => {
-                Cluster::connect(&self.deployment, steps).await.map(Connection::Cluster)
-            }
-        }
+        })
     }
 
     fn is_closed(connection: &Connection) -> bool {

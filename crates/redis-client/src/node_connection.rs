@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use parking_lot::Mutex;
-use probe::{Cause, Failure, Secret, Steps, step};
+use probe::{Cause, Connecting, Failure, Secret, Steps, step};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, Value};
 use tokio::task::AbortHandle;
@@ -163,19 +163,21 @@ pub(crate) fn login(credentials: &Credentials) -> Option<Command> {
 }
 
 /// Opens a connection to `node`, on which nothing has been sent.
-pub(crate) async fn connect(
-    steps: &Steps,
-    node: &Node,
-    tls: Option<&Tls>,
-) -> Result<net::Stream, Failure> {
-    if let Some(path) = node.socket() {
-        return net::connect_unix(steps, path).await.map(net::Stream::Unix);
-    }
-    let stream = net::connect_tcp(steps, &node.host, node.port).await?;
-    let Some(tls) = tls else { return Ok(net::Stream::Plain(stream)) };
-    let settings = steps.run(step::TLS, tls.pem_files.read(&tls.settings)).await?;
-    let stream = net::start_tls(steps, &node.host, &settings, tls.verification, stream).await?;
-    Ok(net::Stream::Tls(Box::new(stream)))
+pub(crate) fn connect<'a>(
+    steps: &'a Steps,
+    node: &'a Node,
+    tls: Option<&'a Tls>,
+) -> Connecting<'a, net::Stream> {
+    Box::pin(async move {
+        if let Some(path) = node.socket() {
+            return net::connect_unix(steps, path).await.map(net::Stream::Unix);
+        }
+        let stream = net::connect_tcp(steps, &node.host, node.port).await?;
+        let Some(tls) = tls else { return Ok(net::Stream::Plain(stream)) };
+        let settings = steps.run(step::TLS, tls.pem_files.read(&tls.settings)).await?;
+        let stream = net::start_tls(steps, &node.host, &settings, tls.verification, stream).await?;
+        Ok(net::Stream::Tls(Box::new(stream)))
+    })
 }
 
 impl Drop for NodeConnection {

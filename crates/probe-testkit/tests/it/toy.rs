@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use futures_util::FutureExt;
 use probe::config::{Fields, FromNode, Node, Url, ValueError};
 use probe::{
-    CachedConnection, Cause, Check, Connect, DynChecks, Failure, Kind, LastReceived, Reconnect,
-    Secret, Section, SharedResources, Steps,
+    CachedConnection, Cause, Check, Connect, Connecting, DynChecks, Failure, Kind, LastReceived,
+    Reconnect, Secret, Section, SharedResources, Steps,
 };
 use probe_testkit::{Hostile, Subject, serve_tcp};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -202,19 +202,21 @@ struct Connector {
 impl Connect for Connector {
     type Connection = Line;
 
-    async fn connect(&self, steps: &Steps) -> Result<Line, Failure> {
-        let stream = steps.run("connect", TcpStream::connect(&self.target)).await?;
-        let stream = Mutex::new(BufReader::new(stream));
-        let line = Line {
-            stream,
-            in_flight: AtomicBool::new(false),
-            last_received: LastReceived::new(),
-            flaw: self.flaw,
-        };
-        let login = format!("login me {}", self.password.expose());
-        let answer = steps.run("login", line.exchange(&login)).await?;
-        let accepted = answer == "welcome" || answer.len() as u64 == MAX_ANSWER;
-        if accepted { Ok(line) } else { Err(Failure::msg("login", answer)) }
+    fn connect<'a>(&'a self, steps: &'a Steps) -> Connecting<'a, Line> {
+        Box::pin(async move {
+            let stream = steps.run("connect", TcpStream::connect(&self.target)).await?;
+            let stream = Mutex::new(BufReader::new(stream));
+            let line = Line {
+                stream,
+                in_flight: AtomicBool::new(false),
+                last_received: LastReceived::new(),
+                flaw: self.flaw,
+            };
+            let login = format!("login me {}", self.password.expose());
+            let answer = steps.run("login", line.exchange(&login)).await?;
+            let accepted = answer == "welcome" || answer.len() as u64 == MAX_ANSWER;
+            if accepted { Ok(line) } else { Err(Failure::msg("login", answer)) }
+        })
     }
 
     fn is_closed(line: &Line) -> bool {

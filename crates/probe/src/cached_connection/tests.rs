@@ -42,27 +42,29 @@ impl Drop for NumberedConnection {
 impl Connect for NumberedConnector {
     type Connection = NumberedConnection;
 
-    async fn connect(&self, steps: &Steps) -> Result<NumberedConnection, Failure> {
-        steps.begin("connect");
-        let number = self.opened.fetch_add(1, Ordering::SeqCst) + 1;
-        if self.waits.load(Ordering::SeqCst) {
-            if number == 1 {
-                steps.begin("authenticate");
+    fn connect<'a>(&'a self, steps: &'a Steps) -> Connecting<'a, NumberedConnection> {
+        Box::pin(async move {
+            steps.begin("connect");
+            let number = self.opened.fetch_add(1, Ordering::SeqCst) + 1;
+            if self.waits.load(Ordering::SeqCst) {
+                if number == 1 {
+                    steps.begin("authenticate");
+                }
+                self.go_on.notified().await;
             }
-            self.go_on.notified().await;
-        }
-        if self.refuses.load(Ordering::SeqCst) {
-            return Err(Failure::msg("connect", format!("refused {number}")));
-        }
-        let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_open.fetch_max(open, Ordering::SeqCst);
-        steps.observe(observation(number));
-        Ok(NumberedConnection {
-            number,
-            closed: AtomicBool::new(false),
-            responded: AtomicBool::new(false),
-            open: self.open.clone(),
-            release: Notify::new(),
+            if self.refuses.load(Ordering::SeqCst) {
+                return Err(Failure::msg("connect", format!("refused {number}")));
+            }
+            let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most_open.fetch_max(open, Ordering::SeqCst);
+            steps.observe(observation(number));
+            Ok(NumberedConnection {
+                number,
+                closed: AtomicBool::new(false),
+                responded: AtomicBool::new(false),
+                open: self.open.clone(),
+                release: Notify::new(),
+            })
         })
     }
 

@@ -84,6 +84,11 @@ impl FaultProxy {
         self.mode.send_replace(Mode::Delay(delay));
     }
 
+    /// Forwards nothing on a new connection for `delay`, like a slow look-up of its name. Later bytes are not delayed.
+    pub fn delay_opening(&self, delay: Duration) {
+        self.mode.send_replace(Mode::DelayOpening(delay));
+    }
+
     /// Accepts connections and reads from clients, but forwards nothing, like a server that hangs.
     pub fn swallow(&self) {
         self.mode.send_replace(Mode::Swallow);

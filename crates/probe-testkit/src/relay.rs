@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{Counts, Hostile};
 
@@ -20,6 +20,7 @@ const FLOOD: usize = 64 * 1024;
 pub(crate) enum Mode {
     Pass,
     Delay(Duration),
+    DelayOpening(Duration),
     Swallow,
     /// Swallows the bytes of this many connections, the oldest ones.
     SwallowFirst(usize),
@@ -87,6 +88,10 @@ async fn relay(
     counts: &watch::Sender<Counts>,
 ) -> bool {
     let _slower = client.set_nodelay(true);
+    let mode = modes.mode.borrow().clone();
+    if let Mode::DelayOpening(delay) = mode {
+        sleep(delay).await;
+    }
     let (from_client, to_client) = client.split();
     let mut requests = Requests { client: from_client, pending: Vec::new(), counts };
     if !requests.hold(&mut modes).await {
@@ -240,7 +245,7 @@ impl ModeReceiver {
         loop {
             let mode = self.mode.borrow_and_update().clone();
             match mode {
-                Mode::Pass | Mode::CutAfter(_) | Mode::Answer(_) => return,
+                Mode::Pass | Mode::DelayOpening(_) | Mode::CutAfter(_) | Mode::Answer(_) => return,
                 Mode::Delay(delay) => return sleep_until(now + delay).await,
                 Mode::SwallowFirst(count) if self.number > count => return,
                 Mode::Swallow | Mode::SwallowFirst(_) => self.changed().await,

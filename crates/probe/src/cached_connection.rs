@@ -53,7 +53,7 @@ pub trait Connect: Send + Sync + 'static {
 /// * The connection of a run that was cancelled is not reused: its state is unknown.
 /// * Concurrent runs share one connection, and one attempt to open it.
 /// * A run that finds a connection older than [`Reconnect`] opens a new one beside it, and fails if it cannot. The old one is then closed.
-/// * A connection that no run has used for the same time is closed.
+/// * A connection that no run has used for the same time is closed, unless it is [renewed](Self::renew).
 /// * What was observed while it was opened, such as the expiry of a certificate, is observed by every run that uses it.
 /// * Credentials that the server refused are not tried again before a pause, see [`LoginBackoff`].
 pub struct CachedConnection<C: Connect> {
@@ -193,6 +193,20 @@ impl<C: Connect> CachedConnection<C> {
     {
         let (connection, _) = self.open(steps, Some(&Arc::downgrade(busy))).await?;
         self.use_once(connection, &work).await
+    }
+
+    /// Opens a connection in place of the cached one, which runs use until then, unless that is open and trusted for another third of the period.
+    ///
+    /// If this is called in each eighth of the period, runs find a trusted connection, and it stays open without being used.
+    pub async fn renew(&self, steps: &Steps) -> Result<(), Failure> {
+        let third = self.reconnect.period().unwrap_or_default() / 3;
+        let old = match self.current.lock().as_ref() {
+            Some(cached) if cached.is_trusted_for(third) && !C::is_closed(&cached.connection) => {
+                return Ok(());
+            }
+            old => old.map(|cached| Arc::downgrade(&cached.connection)),
+        };
+        self.open_new(steps, old.as_ref()).await.map(drop)
     }
 
     /// Does `work` on a new connection that is closed afterwards. The cached one is not touched.
@@ -462,7 +476,11 @@ impl<C: Connect + fmt::Debug> fmt::Debug for CachedConnection<C> {
 
 impl<T> Cached<T> {
     fn is_trusted(&self) -> bool {
-        self.trusted_until.is_none_or(|until| Instant::now() < until)
+        self.is_trusted_for(Duration::ZERO)
+    }
+
+    fn is_trusted_for(&self, time: Duration) -> bool {
+        self.trusted_until.is_none_or(|until| Instant::now() + time < until)
     }
 
     /// How long the connection has been unused. A user that outlives its run, such as a listener, counts.

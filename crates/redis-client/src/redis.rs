@@ -178,6 +178,16 @@ impl Redis {
         self.connection.run_unhedged(steps, run).await
     }
 
+    /// Replaces the cached connection before it is too old, see [`CachedConnection::renew`].
+    pub async fn renew(&self, steps: &Steps) -> Result<(), Failure> {
+        self.connection.renew(steps).await
+    }
+
+    /// How long the cached connection is trusted.
+    pub fn reconnect(&self) -> Reconnect {
+        self.connection.reconnect()
+    }
+
     /// Subscribes to `channels` on a connection of its own.
     pub async fn subscribe(
         &self,

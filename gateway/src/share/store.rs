@@ -1,6 +1,7 @@
 //! The connections to the store of shared results, and whether it is available.
 
 use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -136,9 +137,16 @@ impl Store {
         key: &str,
         arguments: &[&str],
     ) -> Option<(Vec<Reply>, i64)> {
-        if self.is_down() {
-            return None;
-        }
+        if self.is_down() { None } else { self.request(script, key, arguments).await }
+    }
+
+    /// The same, also while the store is not available.
+    async fn request(
+        &self,
+        script: &Script,
+        key: &str,
+        arguments: &[&str],
+    ) -> Option<(Vec<Reply>, i64)> {
         let steps = Steps::new();
         let (sent, run) =
             (Instant::now(), self.redis.run_script(&steps, STEP, script, key, arguments));
@@ -243,6 +251,16 @@ async fn follow(store: Weak<Store>, redis: Arc<Redis>, changed: Arc<Notify>) {
     }
 }
 
+/// Replaces the connection for requests before it is too old, so that no run waits for that.
+async fn renew(redis: &Redis) -> Infallible {
+    let period = redis.reconnect().period().unwrap_or(CONNECT_TIMEOUT);
+    loop {
+        sleep(period / 8).await;
+        // The connection is used until the next attempt. If it ends before, the next request fails.
+        drop(timeout(CONNECT_TIMEOUT, redis.renew(&Steps::new())).await);
+    }
+}
+
 /// Connects and receives messages until that fails. Returns `None` if the store is not used any more.
 async fn listen(store: &Weak<Store>, redis: &Arc<Redis>, changed: &Notify) -> Option<()> {
     let mut channels = store.upgrade()?.channels();
@@ -251,32 +269,34 @@ async fn listen(store: &Weak<Store>, redis: &Arc<Redis>, changed: &Notify) -> Op
         return Some(());
     }
     let steps = Steps::new();
+    let (key, channel) = {
+        let prefix = &store.upgrade()?.prefix;
+        (format!("{prefix}:probe"), format!("{prefix}:probes"))
+    };
     let connected = async {
         let subscription = redis.subscribe(&steps, &Vec::from_iter(channels.clone())).await?;
-        let probed = Instant::now();
-        let (key, channel) = store.upgrade().map_or_else(Default::default, |store| {
-            (format!("{}:probe", store.prefix), format!("{}:probes", store.prefix))
-        });
-        let reply = redis.run_script(&steps, STEP, &PROBE, &key, &[&channel]).await?;
-        Ok((subscription, reply, probed))
+        redis.run_script(&steps, STEP, &PROBE, &key, &[&channel]).await?;
+        Ok(subscription)
     };
     let connected = timeout(CONNECT_TIMEOUT, connected).await;
     let connected = connected.unwrap_or_else(|_| Err(steps.timed_out(CONNECT_TIMEOUT)));
     let mut subscription: Subscription = match connected {
-        Ok((subscription, Reply::List(reply), probed)) => {
-            let store = store.upgrade()?;
-            store.read_clock(&reply, probed);
-            store.set_up();
-            subscription
-        }
-        Ok(_) => return Some(()),
+        Ok(subscription) => subscription,
         Err(failure) => {
             store.upgrade()?.set_down(&failure);
             return Some(());
         }
     };
+    // On the connection that is open now, it has to answer as fast as for a run.
+    let probed = store.upgrade()?.request(&PROBE, &key, &[&channel]).await;
+    if probed.is_none() {
+        return Some(());
+    }
+    store.upgrade()?.set_up();
+    let mut renewal = Box::pin(renew(redis));
     loop {
         tokio::select! {
+            never = &mut renewal => match never {},
             message = subscription.next() => match message {
                 Ok(message) => store.upgrade()?.receive(&message),
                 Err(_) => return Some(()),

@@ -1,9 +1,11 @@
 //! A fleet of gateways that share results through a real Redis.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
+use probe_testkit::FaultProxy;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use stack::redis::Redis;
@@ -26,6 +28,11 @@ fn signal(gateway: &Gateway, signal: Signal) {
 /// Requests a report without awaiting the answer.
 fn request(gateway: &Gateway) -> TcpStream {
     send(gateway.address, "GET", &format!("/api/health/{TOKEN}/"), &[]).expect("a connection")
+}
+
+/// A proxy in front of the store.
+fn proxy(store: &Redis) -> FaultProxy {
+    FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, store.port())))
 }
 
 /// How many runs the backend has seen.
@@ -129,6 +136,44 @@ fn a_silent_store_delays_no_start_and_is_used_when_it_answers() {
         let keys = store.command(&["KEYS", "health-gateway:tests:redis:*"]).unwrap();
         if keys.is_empty() { Err(keys) } else { Ok(()) }
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_always_answers_too_late_is_not_used() {
+    let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let proxy = proxy(&store);
+    // In each direction.
+    proxy.delay(Duration::from_millis(75));
+    let gateway = Gateway::start(&file(proxy.address().port(), backend.port()));
+    gateway.wait_for_log("share store unavailable");
+    // Each attempt has two connections.
+    proxy.wait_until("three attempts", |counts| counts.accepted >= 6).await;
+    for runs_before in 0..5 {
+        assert_eq!(runs(&backend), runs_before);
+        gateway.report_with(TOKEN, &["Cache-Control: no-cache"]);
+    }
+    let log = gateway.log();
+    assert_eq!(log.matches("share store unavailable").count(), 1, "{log}");
+    assert!(!log.contains("share store available"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_connections_that_open_slowly_stays_available() {
+    let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let proxy = proxy(&store);
+    proxy.delay_opening(Duration::from_millis(200));
+    let file = file(proxy.address().port(), backend.port()) + "reconnect = \"3s\"\n";
+    let gateway = Gateway::start(&file);
+    gateway.wait_for_log("share store available");
+    let opened = |count: usize| proxy.counts().accepted >= count;
+    // The subscription and the connection for requests, which is renewed once without and once with requests.
+    wait_for("a renewal", || opened(3).then_some(()).ok_or(gateway.log()));
+    wait_for("another renewal", || {
+        gateway.report_with(TOKEN, &["Cache-Control: no-cache"]);
+        opened(5).then_some(()).ok_or(gateway.log())
+    });
+    let log = gateway.log();
+    assert!(!log.contains("share store unavailable"), "{log}");
 }
 
 #[test]
@@ -243,7 +288,7 @@ fn without_token(file: &str) -> String {
 mod slow {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread::{scope, sleep};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use crate::running::status;
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use futures_util::poll;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::advance;
@@ -342,6 +343,28 @@ async fn an_unused_connection_is_closed() {
     sleep(Duration::from_secs(2)).await;
     assert_eq!(open_connections(&cached), 0);
     assert_eq!(connection_of_run(&cached).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_renewed_stays_open_and_is_used_until_the_next_one_is_open() {
+    let cached = cached();
+    for _ in 0..80 {
+        cached.renew(&Steps::new()).await.expect("a connection");
+        assert_eq!(open_connections(&cached), 1);
+        sleep(PERIOD / 8).await;
+    }
+    // Ten periods, of which each connection is used for three quarters.
+    let opened = cached.connector().opened.load(Ordering::SeqCst);
+    assert!((13..=15).contains(&opened), "{opened}");
+    cached.connector().waits.store(true, Ordering::SeqCst);
+    sleep(PERIOD / 2).await;
+    let steps = Steps::new();
+    let mut renewal = pin!(cached.renew(&steps));
+    assert!(poll!(renewal.as_mut()).is_pending());
+    assert_eq!(connection_of_run(&cached).await, opened);
+    cached.connector().go_on.notify_one();
+    renewal.await.expect("a connection");
+    assert_eq!((connection_of_run(&cached).await, open_connections(&cached)), (opened + 1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,12 @@
 //! Replicas that share runs through a real Redis.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use probe::{Secret, SharedResources};
+use probe_testkit::FaultProxy;
 use stack::redis::Redis;
 
 use super::*;
@@ -55,6 +57,11 @@ async fn replica(redis: &Redis, behavior: Behavior) -> Replica {
 
 fn url(redis: &Redis) -> String {
     format!("redis://127.0.0.1:{}", redis.port())
+}
+
+/// A proxy in front of the store.
+fn proxy(redis: &Redis) -> FaultProxy {
+    FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port())))
 }
 
 impl Replica {
@@ -284,6 +291,29 @@ async fn a_store_that_refuses_is_unavailable_until_it_accepts() {
     assert_eq!((replica.store.is_up(), replica.counted()), (Some(false), 1));
     redis.command(&["CONFIG", "SET", "maxmemory", "0"]).expect("it is not");
     replica.wait_until_store_is(true).await;
+}
+
+#[tokio::test]
+async fn an_age_does_not_include_the_time_in_which_the_store_is_connected() {
+    let redis = Redis::start(&[]).expect("a store");
+    let first = replica(&redis, Behavior::Work).await;
+    let proxy = proxy(&redis);
+    let opening = Duration::from_millis(700);
+    proxy.delay_opening(opening);
+    let other = replica_of(&format!("redis://{}", proxy.address()), Behavior::Work, |_| {});
+    other.wait_until_store_is(true).await;
+    assert_eq!(first.status(PLAIN).await, "working");
+    let received = async {
+        loop {
+            if let Some(last) = other.sample().last {
+                return last.age;
+            }
+            yield_now().await;
+        }
+    };
+    let age = timeout(SOON, received).await.expect("it is published");
+    assert!(age < opening, "{age:?}");
+    assert_eq!(other.check.runs(), 0);
 }
 
 #[tokio::test]

@@ -310,7 +310,8 @@ async fn listen(store: &Weak<Store>, redis: &Arc<Redis>, changed: &Notify) -> Op
                     store.channels()
                 };
                 for channel in current.difference(&channels) {
-                    if subscription.add(channel).await.is_err() {
+                    let added = timeout(CONNECT_TIMEOUT, subscription.add(channel)).await;
+                    if !matches!(added, Ok(Ok(()))) {
                         return Some(());
                     }
                 }

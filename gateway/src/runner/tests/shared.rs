@@ -102,8 +102,12 @@ impl Listener for Nothing {
 
 /// The check with this name, without a runner. It receives what is published in the place of a runner's own.
 fn shared_check(replica: &Replica, check: &str) -> Arc<SharedCheck> {
+    check_of_namespace(replica, "tests", check)
+}
+
+fn check_of_namespace(replica: &Replica, namespace: &str, check: &str) -> Arc<SharedCheck> {
     let about = Identity {
-        namespace: "tests",
+        namespace,
         check,
         target: "fake:1",
         settings: &[0; 32],
@@ -314,6 +318,24 @@ async fn an_age_does_not_include_the_time_in_which_the_store_is_connected() {
     let age = timeout(SOON, received).await.expect("it is published");
     assert!(age < opening, "{age:?}");
     assert_eq!(other.check.runs(), 0);
+}
+
+#[tokio::test]
+async fn a_check_that_is_added_while_the_subscription_is_silent_gets_a_new_one() {
+    let redis = Redis::start(&[]).expect("a store");
+    let proxy = proxy(&redis);
+    let replica = replica_of(&format!("redis://{}", proxy.address()), Behavior::Work, |_| {});
+    replica.wait_until_store_is(true).await;
+    // As if the host of the server had failed without closing its connections.
+    proxy.swallow_open();
+    let _check = check_of_namespace(&replica, "another", "it");
+    let channel = "health-gateway:another";
+    let subscribed = async {
+        while !redis.command(&["PUBSUB", "CHANNELS"]).expect("a list").contains(channel) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, subscribed).await.expect("a new subscription");
 }
 
 #[tokio::test]

@@ -66,18 +66,15 @@ impl NodeConnection {
     /// Sends the first command: only its reply reveals a refused client certificate or a server that is not Redis.
     async fn handshake(&self, credentials: &Credentials) -> Result<(), Failure> {
         let step = credentials.step();
-        let password = credentials.password.as_ref().map(Secret::expose);
-        let command = match (credentials.username.as_deref(), password) {
-            (Some(user), Some(password)) => Command::new(step, "AUTH", [user, password]),
-            (None, Some(password)) => Command::new(step, "AUTH", [password]),
-            (_, None) => Command::new(step, "PING", []),
-        };
+        let login = login(credentials);
+        let is_login = login.is_some();
+        let command = login.unwrap_or_else(|| Command::new(step, "PING", []));
         let replies = self.exchange(0, std::slice::from_ref(&command)).await;
         let reply = replies.map_err(|cause| Failure::new(step, cause))?.pop();
         match reply {
             // An error reply to `PING` is left to the check, which may do without that command.
             Some(Value::ServerError(error))
-                if password.is_none() && !error::refuses_clients(&error::text(&error)) =>
+                if !is_login && !error::refuses_clients(&error::text(&error)) =>
             {
                 Ok(())
             }
@@ -153,6 +150,16 @@ impl NodeConnection {
         let must_select = self.must_select.load(Ordering::Relaxed);
         must_select.then(|| Command::new(SELECT, "SELECT", [&database.to_string()]))
     }
+}
+
+/// The command that logs in, if there is a password.
+pub(crate) fn login(credentials: &Credentials) -> Option<Command> {
+    let password = credentials.password.as_ref().map(Secret::expose)?;
+    let step = credentials.step();
+    Some(match credentials.username.as_deref() {
+        Some(user) => Command::new(step, "AUTH", [user, password]),
+        None => Command::new(step, "AUTH", [password]),
+    })
 }
 
 /// Opens a connection to `node`, on which nothing has been sent.

@@ -194,7 +194,8 @@ impl Redis {
         steps: &Steps,
         channels: &[String],
     ) -> Result<Subscription, Failure> {
-        Subscription::open(self.connection.connector().deployment(), steps, channels).await
+        let open = Subscription::open(self.connection.connector().deployment(), steps, channels);
+        self.connection.logins().attempt(open).await
     }
 
     async fn run<T, W, F>(&self, steps: &Steps, work: W) -> Result<T, Failure>

@@ -1,14 +1,17 @@
 //! A connection that receives the messages of channels.
 
+use std::io;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use probe::{Cause, Failure, Secret, Steps};
+use probe::{Cause, Failure, Steps};
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
 use redis::{RedisConnectionInfo, RedisError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::deployment::{Deployment, Layout, Node};
-use crate::node_connection::connect;
+use crate::command::pipeline;
+use crate::deployment::{Credentials, Deployment, Layout, Node};
+use crate::node_connection::{connect, login};
 use crate::stream::{BoundedStream, StreamState};
 use crate::{error, sentinel};
 
@@ -58,8 +61,13 @@ impl Subscription {
     ) -> Result<Self, Failure> {
         let Deployment { tls, credentials, .. } = deployment;
         let stream = connect(steps, node, tls.as_ref()).await?;
-        let (stream, state) = BoundedStream::new(stream);
+        let (mut stream, state) = BoundedStream::new(stream);
         state.expect_replies(ANY_NUMBER);
+        steps.begin(credentials.step());
+        authenticate(&mut stream, credentials).await.map_err(|failure| match state.end() {
+            Some(end) => Failure::new(credentials.step(), end),
+            None => failure,
+        })?;
         let failure = |step, failed: RedisError| {
             let cause = state.end().unwrap_or_else(|| match failed.code() {
                 Some(code) => Cause::msg(format!("{code} {}", failed.detail().unwrap_or_default())),
@@ -67,14 +75,7 @@ impl Subscription {
             });
             Failure::new(step, cause)
         };
-        steps.begin(credentials.step());
-        let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
-        if let Some(user) = &credentials.username {
-            info = info.set_username(user);
-        }
-        if let Some(password) = credentials.password.as_ref().map(Secret::expose) {
-            info = info.set_password(password);
-        }
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         let opened = PubSub::new(&info, stream).await;
         let opened = opened.map_err(|error| failure(credentials.step(), error))?;
         let (mut sink, messages) = opened.split();
@@ -99,4 +100,21 @@ impl Subscription {
     fn end(&self) -> Cause {
         self.stream.end().unwrap_or_else(error::closed)
     }
+}
+
+/// Logs in, if there are credentials. The library would do that too, but drops the server's reply if that is an error.
+async fn authenticate(
+    stream: &mut BoundedStream,
+    credentials: &Credentials,
+) -> Result<(), Failure> {
+    let Some(command) = login(credentials) else { return Ok(()) };
+    let closed = |_: io::Error| Failure::new(command.step, error::closed());
+    stream.write_all(&pipeline([&command]).get_packed_pipeline()).await.map_err(closed)?;
+    let mut reply = Vec::new();
+    while reply.last() != Some(&b'\n') {
+        reply.push(stream.read_u8().await.map_err(closed)?);
+    }
+    let reply = redis::parse_redis_value(&reply);
+    let reply = reply.map_err(|_| Failure::new(command.step, error::not_redis()))?;
+    error::check_reply(command.step, reply).map(drop)
 }

@@ -138,6 +138,21 @@ fn a_silent_store_delays_no_start_and_is_used_when_it_answers() {
     });
 }
 
+#[test]
+fn the_reply_of_a_store_that_refuses_the_password_is_logged() {
+    let settings = ["requirepass right-password"];
+    let (store, backend) = (Redis::start(&settings).unwrap(), Redis::start(&[]).unwrap());
+    let file = file(store.port(), backend.port());
+    let at = format!("127.0.0.1:{}", store.port());
+    let gateway = Gateway::start(&file.replace(&at, &format!(":wrong-password@{at}")));
+    gateway.wait_for_log(&format!(
+        "authenticate: WRONGPASS invalid username-password pair or user is disabled ({at})"
+    ));
+    let log = gateway.log();
+    assert!(!log.contains("wrong-password"), "{log}");
+    assert_eq!(gateway.status("/redis"), "working");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_always_answers_too_late_is_not_used() {
     let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());

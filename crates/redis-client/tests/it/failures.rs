@@ -2,12 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use probe_testkit::{FaultProxy, checks, component, run, serve_tcp};
+use probe_testkit::{FaultProxy, checks, component, run, serve_tcp, single};
 use stack::redis::Redis;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{MANY, SHORT_TIMEOUT, TIMEOUT, check, check_of, execute, failure};
+use crate::support::{
+    MANY, ONE, SHORT_TIMEOUT, SUBSCRIPTION, TIMEOUT, check, check_of, execute, failure,
+};
 
 #[tokio::test]
 async fn a_server_that_is_down_is_reported_and_the_first_run_after_its_restart_succeeds() {
@@ -195,18 +197,50 @@ async fn a_name_that_does_not_resolve_is_reported() {
 
 #[tokio::test]
 async fn a_refused_password_is_not_tried_again_before_a_pause() {
-    let server = Redis::start(&["requirepass right-password"]).unwrap();
-    let url = format!("url = 'redis://:wrong-password@127.0.0.1:{}'", server.port());
-    let check = check(&url);
-    let refused = "authenticate: WRONGPASS invalid username-password pair or user is disabled";
-    for _ in 0..20 {
-        assert!(execute(&check).await.line().starts_with(refused));
+    for kind in [&ONE, &SUBSCRIPTION] {
+        let server = Redis::start(&["requirepass right-password"]).unwrap();
+        let url = format!("url = 'redis://:wrong-password@127.0.0.1:{}'", server.port());
+        let check = single(kind, "redis", &url);
+        let refused = "authenticate: WRONGPASS invalid username-password pair or user is disabled";
+        for _ in 0..20 {
+            assert!(execute(&check).await.line().starts_with(refused));
+        }
+        let line = execute(&check).await.line().to_owned();
+        assert!(line.starts_with(&format!("{refused}, refused ")), "{line}");
+        let log = ["-a", "right-password", "--no-auth-warning", "--json", "ACL", "LOG"];
+        let log = server.command(&log).unwrap();
+        assert!(log.contains(r#""count":1,"reason":"auth""#), "{log}");
     }
-    let line = execute(&check).await.line().to_owned();
-    assert!(line.starts_with(&format!("{refused}, refused ")), "{line}");
-    let log = ["-a", "right-password", "--no-auth-warning", "--json", "ACL", "LOG"];
-    let log = server.command(&log).unwrap();
-    assert!(log.contains(r#""count":1,"reason":"auth""#), "{log}");
+}
+
+#[tokio::test]
+async fn a_subscription_logs_in() {
+    let server = Redis::start(&["user me on >my-password ~* &* +@all"]).unwrap();
+    let subscribe = |user_info: &str, database: u16| {
+        let url = format!("redis://{user_info}127.0.0.1:{}/{database}", server.port());
+        single(&SUBSCRIPTION, "redis", &format!("url = '{url}'"))
+    };
+    execute(&subscribe("me:my-password@", 1)).await.expect_working();
+    execute(&subscribe("", 0)).await.expect_working();
+    server.command(&["CONFIG", "SET", "requirepass", "password"]).unwrap();
+    execute(&subscribe(":password@", 0)).await.expect_working();
+    let line = execute(&subscribe("", 0)).await.line().to_owned();
+    assert!(line.contains("NOAUTH Authentication required"), "{line}");
+}
+
+#[tokio::test]
+async fn a_subscription_at_the_client_limit_is_no_refused_login() {
+    let server = Redis::start(&["requirepass password", "maxclients 1"]).unwrap();
+    let the_only_client = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
+    let url = format!("url = 'redis://:password@127.0.0.1:{}'", server.port());
+    let check = single(&SUBSCRIPTION, "redis", &url);
+    for _ in 0..2 {
+        let full = "handshake: ERR max number of clients reached";
+        assert_eq!(execute(&check).await.line(), format!("{full} (127.0.0.1:{})", server.port()));
+    }
+    drop(the_only_client);
+    let free = async { while !execute(&check).await.is_working() {} };
+    tokio::time::timeout(TIMEOUT, free).await.unwrap();
 }
 
 #[tokio::test]

@@ -18,6 +18,9 @@ pub(crate) const ONE: Kind = Kind { name: "one", build: build_one };
 /// A group of checks, each of which expects its own name under the key `where`.
 pub(crate) const MANY: Kind = Kind { name: "many", build: build_many };
 
+/// A check that subscribes to a channel.
+pub(crate) const SUBSCRIPTION: Kind = Kind { name: "subscription", build: build_subscription };
+
 pub(crate) fn check(toml: &str) -> Arc<dyn DynCheck> {
     single(&ONE, "redis", toml)
 }
@@ -48,6 +51,24 @@ fn build_many(section: &Section<'_>) -> Option<DynChecks> {
         let redis = Redis::read(section.shared(), fields)?;
         Some(TestCheck { redis, name: Some(name.as_str().to_owned()) })
     })
+}
+
+fn build_subscription(section: &Section<'_>) -> Option<DynChecks> {
+    let mut fields = section.fields();
+    let redis = Redis::read(section.shared(), &mut fields);
+    fields.single(|| Some(SubscriptionCheck(redis?)))
+}
+
+struct SubscriptionCheck(Redis);
+
+impl Check for SubscriptionCheck {
+    fn target(&self) -> &str {
+        self.0.target()
+    }
+
+    async fn check(&self, steps: &Steps) -> Result<(), Failure> {
+        self.0.subscribe(steps, &["channel".to_owned()]).await.map(drop)
+    }
 }
 
 struct TestCheck {

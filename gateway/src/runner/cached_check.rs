@@ -24,7 +24,7 @@ use crate::runtime::record_progress;
 use crate::share::{Acquired, LEASE, Lease, Listener, SharedCheck, SharedRun};
 use crate::timestamp::rfc3339;
 
-/// The step of a run that waits for a permit of the concurrency limit.
+/// The step of a run that waits for a permit of the concurrency limit, or until an earlier run has returned.
 const WAIT_FOR_A_TURN: &str = "wait for a turn";
 /// The step of a run that waits for that of another replica.
 const WAIT_FOR_A_REPLICA: &str = "wait for the run of another replica";
@@ -108,6 +108,8 @@ struct State {
     run: Weak<Run>,
     /// The same run, if it continues without subscribers.
     detached: Option<Arc<Run>>,
+    /// The run that has begun last, until it has ended, and its outcome. It may be one that its subscribers have left.
+    begun: Option<(Weak<Run>, watch::Receiver<Option<Outcome>>)>,
 }
 
 impl State {
@@ -118,12 +120,13 @@ impl State {
         }
     }
 
-    /// Stops sharing `run`, so that the next request starts another one.
+    /// Stops sharing `run`, which has ended, so that the next request starts another one.
     fn forget(&mut self, run: &Weak<Run>) {
         if self.run.ptr_eq(run) {
             self.run = Weak::new();
             self.detached = None;
         }
+        self.begun.take_if(|(begun, _)| begun.ptr_eq(run));
     }
 }
 
@@ -337,6 +340,9 @@ impl CachedCheck {
         shared: Option<(Arc<SharedCheck>, Arc<Demand>)>,
     ) {
         record_progress();
+        if !self.begin(&run, &steps, &cancelled, &publish).await {
+            return;
+        }
         let Some((share, demand)) = shared else {
             return self.run_check(run, steps, cancelled, publish, None).await;
         };
@@ -351,6 +357,67 @@ impl CachedCheck {
             }
         })
         .await;
+    }
+
+    /// Begins a run. If its subscribers have left an earlier one that blocks its thread, that has to return before.
+    ///
+    /// Returns `false` if this run is cancelled before, or has the outcome of the earlier one.
+    async fn begin(
+        &self,
+        run: &Weak<Run>,
+        steps: &Steps,
+        cancelled: &CancellationToken,
+        publish: &watch::Sender<Option<Outcome>>,
+    ) -> bool {
+        while let Err(earlier) = self.try_begin(run, publish) {
+            steps.begin(WAIT_FOR_A_TURN);
+            if !Box::pin(self.follow(earlier, run, cancelled, publish)).await {
+                return false;
+            }
+            steps.begin(START);
+        }
+        true
+    }
+
+    /// Begins a run, or returns the outcome of an earlier one that has not returned yet.
+    fn try_begin(
+        &self,
+        run: &Weak<Run>,
+        publish: &watch::Sender<Option<Outcome>>,
+    ) -> Result<(), watch::Receiver<Option<Outcome>>> {
+        let mut state = self.state.lock();
+        match &state.begun {
+            // The channel is closed if a run was cancelled before its check has started.
+            Some((_, outcome)) if outcome.has_changed().is_ok() => Err(outcome.clone()),
+            _ => {
+                state.begun = Some((run.clone(), publish.subscribe()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Publishes the outcomes of an `earlier` run until that has returned. Returns whether it had none, and this run was not cancelled.
+    async fn follow(
+        &self,
+        mut earlier: watch::Receiver<Option<Outcome>>,
+        run: &Weak<Run>,
+        cancelled: &CancellationToken,
+        publish: &watch::Sender<Option<Outcome>>,
+    ) -> bool {
+        while let Some(changed) = cancelled.run_until_cancelled(earlier.changed()).await {
+            if changed.is_err() {
+                let has_outcome = publish.borrow().is_some();
+                if has_outcome {
+                    self.state.lock().forget(run);
+                }
+                return !has_outcome;
+            }
+            publish.send_replace(earlier.borrow_and_update().clone());
+            if let Some(run) = run.upgrade() {
+                self.detach(run);
+            }
+        }
+        false
     }
 
     /// Waits for the result of another replica, or until this one has to run the check: because it has the lease, because the store is unavailable, or because the others take too long.

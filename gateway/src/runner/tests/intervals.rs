@@ -1,7 +1,5 @@
 //! Runs without a caller, which are started at the interval of their check.
 
-use std::pin::pin;
-
 use futures_util::poll;
 
 use super::*;

@@ -5,8 +5,10 @@ mod intervals;
 mod limits;
 mod shared;
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use probe::{CheckName, Checks};
 use tokio::time::timeout;
 
@@ -201,6 +203,63 @@ async fn checks_that_block_on_their_first_run_delay_no_other_check() {
         assert!(blocking.iter().all(|check| check.runs() == 1), "none is started twice");
         yield_now().await;
     }
+}
+
+/// A caller that disconnects as soon as the check has begun this many runs.
+async fn leave(runner: &Arc<Runner>, check: &FakeCheck, runs: usize) {
+    let caller = pin!(status(runner, FRESH));
+    let begun = pin!(async {
+        while check.runs() < runs {
+            yield_now().await;
+        }
+    });
+    assert!(matches!(select(caller, begun).await, Either::Right(_)), "the check blocks");
+}
+
+#[tokio::test]
+async fn a_check_that_blocks_is_not_started_again_when_its_callers_disconnect() {
+    let (check, limit) =
+        (FakeCheck::new(Behavior::Block(Duration::from_secs(3))), ConcurrencyLimit::default());
+    let limits = CheckLimits { timeout: Duration::from_secs(1), ..LIMITS };
+    let runner = Runner::new("tests", vec![component("it", &check, limits)], &limit, None);
+    let runner = Arc::new(runner);
+    for _ in 0..20 {
+        leave(&runner, &check, 1).await;
+    }
+    // Callers that stay get the outcomes of the only run.
+    assert_eq!(status(&runner, FRESH).await, "ask: no answer within 1s (fake:1)");
+    assert_eq!((check.runs(), limit.running()), (1, 1));
+    let blocks = "ask: no answer within 1s, the check blocks its thread (fake:1)";
+    while status(&runner, FRESH).await != blocks {
+        yield_now().await;
+    }
+    assert_eq!((check.runs(), limit.running()), (1, 1));
+    check.behavior.send_replace(Behavior::Work);
+    let recovered = async {
+        while status(&runner, FRESH).await != "working" {
+            yield_now().await;
+        }
+    };
+    timeout(SOON, recovered).await.expect("it is started again");
+    assert_eq!(check.runs(), 2);
+}
+
+#[test]
+fn a_check_that_begins_to_block_is_not_started_again_when_its_callers_disconnect() {
+    crate::runtime::run(async {
+        let check = FakeCheck::new(Behavior::Work);
+        let limits = CheckLimits { timeout: Duration::from_secs(1), ..LIMITS };
+        let runner = runner(&[("it", &check)], limits);
+        assert_eq!(status(&runner, FRESH).await, "working");
+        check.behavior.send_replace(Behavior::Block(Duration::from_secs(2)));
+        // It blocks a worker, of which there are fewer than callers.
+        for _ in 0..20 {
+            leave(&runner, &check, 2).await;
+        }
+        assert_eq!(status(&runner, FRESH).await, "ask: no answer within 1s (fake:1)");
+        assert_eq!(check.runs(), 2);
+    })
+    .unwrap();
 }
 
 #[test]

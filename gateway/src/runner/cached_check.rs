@@ -637,8 +637,12 @@ impl Listener for CachedCheck {
 
     /// Runs the check without a caller of this replica, and for a rate-limited one only if its result has expired.
     fn run(self: Arc<Self>) {
-        let max_age = if self.is_rate_limited() { self.limits.max_age } else { Duration::ZERO };
         let mut state = self.state.lock();
+        // The message is not authenticated.
+        if self.is_rate_limited() && self.unexpired(&state).is_some() {
+            return;
+        }
+        let max_age = if self.is_rate_limited() { self.limits.max_age } else { Duration::ZERO };
         let run = self.join_or_start(&mut state, max_age);
         run.demand.add_caller();
         state.detach(run);

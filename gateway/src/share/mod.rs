@@ -29,7 +29,7 @@
 //!
 //! The digest and the key of the record's HMAC-SHA256 are derived from the namespace's access token, its name, the name of the check, everything that its probe reads of its section, and the version of the program.
 //! So replicas with other settings or versions have other keys, the digest reveals nothing, and write access to the store is not enough to forge a result.
-//! The lease itself is not authenticated: write access to the store can cause runs, one at a time, and delay them, but no longer than a run waits for others.
+//! The lease itself is not authenticated: write access to the store can cause runs, one at a time and not of a rate-limited check before its result expires, and delay them, but no longer than a run waits for others.
 
 mod check;
 mod record;

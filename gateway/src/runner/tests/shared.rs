@@ -206,6 +206,42 @@ async fn a_fresh_report_runs_the_check_where_it_ran_before() {
 }
 
 #[tokio::test]
+async fn a_rate_limited_check_is_not_run_for_a_message_before_its_result_expires() {
+    let redis = Redis::start(&[]).expect("a store");
+    let (limited, other) =
+        (FakeCheck::rate_limited(Behavior::Work), FakeCheck::new(Behavior::Work));
+    let group = |component: &mut Component| {
+        let checks = [("limited", &limited), ("other", &other)].map(|(name, check)| {
+            let mut configured = configured(check, CheckLimits { timeout: SOON, ..LIMITS });
+            configured.settings.share = ShareSetting { has_store: true, chosen: Some(true) };
+            (CheckName::new(name).expect("a name"), configured)
+        });
+        component.checks = Checks::Group(checks.into_iter().collect());
+    };
+    let replica = replica_of(&url(&redis), Behavior::Work, group);
+    replica.wait_until_store_is(true).await;
+    assert!(replica.runner.run(PLAIN).await.report.all_working());
+    let keys = redis.command(&["KEYS", "health-gateway:tests:*"]).expect("the keys");
+    let channels = redis.command(&["PUBSUB", "CHANNELS"]).expect("the channels");
+    let of_process = channels.lines().find(|channel| *channel != "health-gateway:tests");
+    let of_process = of_process.expect("a channel");
+    // Messages are received in their order, so the check that is not rate-limited would react later.
+    for round in 1..=3 {
+        for name in ["it.limited", "it.other"] {
+            let key = keys.lines().find(|key| key.contains(name)).expect("a key");
+            redis.command(&["PUBLISH", of_process, &format!("{key}\n?")]).expect("it is sent");
+        }
+        let completed = async {
+            while replica.counted() <= round {
+                yield_now().await;
+            }
+        };
+        timeout(SOON, completed).await.expect("the other one is run");
+    }
+    assert_eq!((limited.runs(), other.runs()), (1, 4));
+}
+
+#[tokio::test]
 async fn another_replica_runs_the_check_if_the_last_one_does_not_react() {
     let redis = Redis::start(&[]).expect("a store");
     let first = replica(&redis, Behavior::Work).await;

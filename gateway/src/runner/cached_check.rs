@@ -104,6 +104,8 @@ struct State {
     share: Option<Arc<SharedCheck>>,
     /// The highest number of a lease with a result that is known here.
     fence: u64,
+    /// Whether that is the lease of the last outcome, which may have had none.
+    is_leased: bool,
     /// The run in progress. Its subscribers own it, so that it ends with the last of them.
     run: Weak<Run>,
     /// The same run, if it continues without subscribers.
@@ -508,10 +510,10 @@ impl CachedCheck {
         let (check, blocking) = (self.check.clone(), self.blocking.clone());
         let timeout = self.limits.timeout;
         let mut handle = RunHandle::start(check, blocking, steps.clone(), timeout, cancelled);
+        let fence = lease.map_or(0, Lease::fence);
         if let Some(outcome) = handle.outcome().await {
-            let fence = lease.map_or(0, Lease::fence);
-            self.record(&run, &outcome, &steps, handle.is_finished(), fence);
-            publish.send_replace(Some(outcome.clone()));
+            let last = self.record(&run, &outcome, &steps, handle.is_finished(), fence);
+            publish.send_replace(Some(last));
             if handle.is_finished() {
                 drop(permit.take());
             }
@@ -521,8 +523,8 @@ impl CachedCheck {
             }
         }
         if let Some(outcome) = handle.blocked().await {
-            self.record(&run, &outcome, &steps, false, 0);
-            publish.send_replace(Some(outcome));
+            let last = self.record(&run, &outcome, &steps, false, fence);
+            publish.send_replace(Some(last));
         }
         // A check that blocks its thread is not started again until it has returned.
         handle.join().await;
@@ -540,8 +542,8 @@ impl CachedCheck {
         permit
     }
 
-    /// Stores an outcome. If its run has `finished`, later callers get a new run, which begins after their requests.
-    /// `fence` is the number of its lease, if it has one.
+    /// Stores an outcome, unless there is one of a later lease, and returns the one that is stored then. If its run has `finished`, later callers get a new run, which begins after their requests.
+    /// `fence` is the number of its lease, or 0 if it has none.
     fn record(
         &self,
         run: &Weak<Run>,
@@ -549,17 +551,26 @@ impl CachedCheck {
         steps: &Steps,
         finished: bool,
         fence: u64,
-    ) {
+    ) -> Outcome {
         record_progress();
         let (observations, durations) = (steps.observations(), steps.durations());
         let mut state = self.state.lock();
-        state.fence = state.fence.max(fence);
         if finished {
             state.forget(run);
         } else if let Some(run) = run.upgrade() {
             state.detach(run);
         }
+        // This process was paused, or could not use the store, and another replica has run the check since.
+        if fence > 0
+            && fence < state.fence
+            && let Some(last) = &state.last
+        {
+            return last.clone();
+        }
+        state.fence = state.fence.max(fence);
+        state.is_leased = fence > 0;
         self.store(state, outcome, observations, &durations);
+        outcome.clone()
     }
 
     /// Stores an outcome, and logs a change.
@@ -621,13 +632,13 @@ impl CachedCheck {
 }
 
 impl Listener for CachedCheck {
-    /// Takes over the result of another replica, unless a newer one is known.
+    /// Takes over the result of another replica, unless one of a later lease is known, or a newer one without a lease.
     fn receive(&self, run: SharedRun) {
         let SharedRun { outcome, durations, observations, fence } = run;
         let mut state = self.state.lock();
-        let is_newer = |last: &Outcome| outcome.completed > last.completed;
+        let is_newer = |last: &Outcome| state.is_leased || outcome.completed > last.completed;
         if fence > state.fence && state.last.as_ref().is_none_or(is_newer) {
-            state.fence = fence;
+            (state.fence, state.is_leased) = (fence, true);
             self.store(state, &outcome, observations, &durations);
         } else {
             drop(state);

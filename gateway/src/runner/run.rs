@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use probe::{DynCheck, Failure, Steps, in_seconds, step};
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::report::{CheckResult, WORKING};
@@ -26,6 +26,9 @@ const GRACE: Duration = Duration::from_millis(20);
 
 /// How long after that the check counts as blocking. A busy machine delays a thread for less.
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+
+/// How late a timer fires at most. If one fires later, the process was paused, and the time is no measure of the backend.
+const MAX_LATENESS: Duration = Duration::from_millis(250);
 
 /// A poll that takes longer counts as blocking. The computations of a check take far less, and other tasks tolerate such a delay.
 const MAX_POLL_TIME: Duration = Duration::from_millis(10);
@@ -140,10 +143,10 @@ impl RunHandle {
 
     /// Waits until the check ends, or until soon after its timeout. Returns `None` if the run was cancelled.
     pub(super) async fn outcome(&mut self) -> Option<Outcome> {
-        let completion = match timeout(self.timeout + GRACE, &mut self.task).await {
-            Ok(Ok(completion)) => completion?,
-            Ok(Err(error)) => self.failed(self.panicked(error), RunResult::Defect),
-            Err(_) => self.failed(self.steps.timed_out(self.timeout), RunResult::TimedOut),
+        let completion = match within(self.timeout + GRACE, &mut self.task).await {
+            Some(Ok(completion)) => completion?,
+            Some(Err(error)) => self.failed(self.panicked(error), RunResult::Defect),
+            None => self.failed(self.steps.timed_out(self.timeout), RunResult::TimedOut),
         };
         Some(completion.into_outcome(self.check.target()))
     }
@@ -153,7 +156,9 @@ impl RunHandle {
         if self.is_finished() {
             return None;
         }
-        timeout(BLOCKED_AFTER, &mut self.task).await.err()?;
+        if within(BLOCKED_AFTER, &mut self.task).await.is_some() {
+            return None;
+        }
         let reason =
             format!("no answer within {}, the check blocks its thread", in_seconds(self.timeout));
         let failure = Failure::msg(self.steps.current(), reason);
@@ -232,14 +237,33 @@ async fn run_check(
             longest_poll = longest_poll.max(begun.elapsed());
             polled
         });
-        cancelled.run_until_cancelled(timeout(limit, timed)).await
+        cancelled.run_until_cancelled(within(limit, timed)).await
     };
     // If the check panics, this is not reached and its history does not change.
     history.does_not_block.store(longest_poll < MAX_POLL_TIME, Ordering::Relaxed);
     let (failure, result) = match ended? {
-        Ok(Ok(())) => (None, RunResult::Working),
-        Ok(Err(failure)) => (Some(failure), RunResult::Failed),
-        Err(_) => (Some(steps.timed_out(limit)), RunResult::TimedOut),
+        Some(Ok(())) => (None, RunResult::Working),
+        Some(Err(failure)) => (Some(failure), RunResult::Failed),
+        None => (Some(steps.timed_out(limit)), RunResult::TimedOut),
     };
     Some(Completion { failure, result, response_time: started.elapsed() })
+}
+
+/// The output of `future`, or `None` if that takes longer than `limit`.
+///
+/// If the process was paused meanwhile, `future` has that time once more: its answer may have arrived long ago.
+async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let due = tokio::time::Instant::now() + limit;
+    let mut polled = due;
+    // A poll that takes long begins in time.
+    let timed = poll_fn(|context| {
+        polled = tokio::time::Instant::now();
+        future.as_mut().poll(context)
+    });
+    let ended = timeout_at(due, timed).await;
+    if ended.is_err() && polled > due + MAX_LATENESS {
+        return Box::pin(timeout(limit, future)).await.ok();
+    }
+    ended.ok()
 }

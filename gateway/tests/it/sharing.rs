@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use probe_testkit::FaultProxy;
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,7 +11,7 @@ use serde_json::json;
 use stack::redis::Redis;
 use stack::vault::{ROOT_TOKEN, Vault};
 
-use crate::running::{Gateway, TOKEN, get, send, wait_for};
+use crate::running::{Gateway, TOKEN, get, receive, send, wait_for};
 
 /// A gateway that shares the check of a Redis at `port`, with results that never expire during a test.
 fn file(store: u16, port: u16) -> String {
@@ -106,6 +106,33 @@ fn the_late_result_of_a_gateway_that_was_paused_is_refused() {
     signal(&paused, Signal::CONT);
     paused.wait_for_log("shared result refused, its lease had ended");
     assert!(!other.log().contains("check failed"), "{}", other.log());
+}
+
+#[test]
+fn a_gateway_that_was_paused_for_longer_than_the_timeout_reports_no_timeout() {
+    let (store, backend) = (Redis::start(&[]).unwrap(), Redis::start(&[]).unwrap());
+    let timeout = Duration::from_secs(3);
+    let file = file(store.port(), backend.port()).replace("timeout = \"1h\"", "timeout = \"3s\"");
+    let [paused, other] = [(); 2].map(|()| Gateway::start(&file));
+    paused.wait_for_log("share store available");
+    backend.server.pause();
+    let answer = request(&paused);
+    wait_for("the run", || match paused.connections(&[backend.port()])[0] {
+        0 => Err(paused.log()),
+        _ => Ok(()),
+    });
+    signal(&paused, Signal::STOP);
+    let stopped = Instant::now();
+    backend.server.resume();
+    // The other gateway takes the run over.
+    assert_eq!(other.status("/redis"), "working");
+    std::thread::sleep((timeout + Duration::from_secs(1)).saturating_sub(stopped.elapsed()));
+    signal(&paused, Signal::CONT);
+    let report = serde_json::from_str(&receive(answer).unwrap().body).unwrap();
+    assert_eq!(crate::running::status(&report, "/redis"), "working");
+    paused.wait_for_log("shared result refused, its lease had ended");
+    assert_eq!(paused.status("/redis"), "working");
+    assert!(!paused.log().contains("check failed"), "{}", paused.log());
 }
 
 #[test]
@@ -303,7 +330,6 @@ fn without_token(file: &str) -> String {
 mod slow {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread::{scope, sleep};
-    use std::time::Instant;
 
     use crate::running::status;
 

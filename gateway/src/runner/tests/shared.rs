@@ -663,19 +663,64 @@ async fn the_run_of_a_replica_that_was_killed_is_taken_over_and_its_late_result_
     // Nothing renews the lease.
     assert_eq!(other.status(PLAIN).await, "ask: wrong answer (fake:1)");
     assert_eq!(other.check.runs(), 1);
-    let outcome = Outcome {
-        failure: None,
-        failed_step: None,
-        cause: 0,
-        response_time: Duration::ZERO,
-        completed: Instant::now(),
-        result: RunResult::Working,
-        blocks: false,
-        seen_by: None,
-    };
+    let outcome = outcome(None, Instant::now());
     lease.publish(&outcome, &[], &[]).await;
     let third = replica(&redis, Behavior::Work).await;
     assert_eq!(third.status(PLAIN).await, own_failure(host()));
+}
+
+#[tokio::test]
+async fn a_run_that_ends_after_its_lease_leaves_the_result_of_a_later_lease() {
+    let redis = Redis::start(&[]).expect("a store");
+    let (first, other) =
+        (replica(&redis, Behavior::Wait).await, replica(&redis, Behavior::Fail).await);
+    let taken_over = async {
+        first.check.wait_for_run().await;
+        redis.command(&["HSET", &key(&redis), "until", "0"]).expect("the lease has ended");
+        assert_eq!(other.status(PLAIN).await, "ask: wrong answer (fake:1)");
+        while first.sample().last.is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        first.check.behavior.send_replace(Behavior::Work);
+    };
+    let (status, ()) = tokio::join!(first.status(PLAIN), taken_over);
+    assert_eq!(status, own_failure(host()));
+    assert_eq!(first.status(PLAIN).await, own_failure(host()));
+    assert_eq!((first.check.runs(), other.check.runs()), (1, 1));
+}
+
+#[tokio::test]
+async fn the_result_of_a_later_lease_is_received_although_its_run_was_complete_before() {
+    let redis = Redis::start(&[]).expect("a store");
+    let replica = replica(&redis, Behavior::Work).await;
+    assert_eq!(replica.status(PLAIN).await, "working");
+    published(&redis).await;
+    let fence = redis.command(&["HGET", &key(&redis), "fence"]).expect("the number");
+    let fence: u64 = fence.parse().expect("a number");
+    let check = replica.runner.checks().next().expect("a check").cached.clone();
+    let before = Instant::now().checked_sub(Duration::from_secs(1)).expect("a time");
+    for (line, fence, expected) in
+        [("same", fence, "working"), ("later", fence + 1, "later"), ("earlier", fence - 1, "later")]
+    {
+        let outcome = outcome(Some(line), before);
+        let (durations, observations) = (Vec::new(), Vec::new());
+        check.receive(SharedRun { outcome, durations, observations, fence });
+        assert_eq!(replica.status(PLAIN).await, expected);
+    }
+}
+
+/// The outcome of a run of another replica, with this line if it has failed.
+fn outcome(line: Option<&str>, completed: Instant) -> Outcome {
+    Outcome {
+        failure: line.map(Into::into),
+        failed_step: line.map(|_| "ask"),
+        cause: 0,
+        response_time: Duration::ZERO,
+        completed,
+        result: if line.is_some() { RunResult::Failed } else { RunResult::Working },
+        blocks: false,
+        seen_by: Some("other".into()),
+    }
 }
 
 #[tokio::test]

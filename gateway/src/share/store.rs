@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::fmt;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -294,7 +293,7 @@ async fn listen(store: &Weak<Store>, redis: &Arc<Redis>, changed: &Notify) -> Op
         return Some(());
     }
     store.upgrade()?.set_up();
-    let mut renewal = pin!(renew(redis));
+    let mut renewal = Box::pin(renew(redis));
     loop {
         tokio::select! {
             never = &mut renewal => match never {},

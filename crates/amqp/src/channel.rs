@@ -95,7 +95,13 @@ impl Channel {
     }
 
     async fn receive(&mut self) -> Result<AMQPClass, ChannelError> {
-        match self.events.recv().await {
+        let event = tokio::select! {
+            biased;
+            event = self.events.recv() => event,
+            // A command that is sent while the I/O loop ends stays in the queue, with the sender of these events.
+            _ = self.state.wait_for(|state| state.ended.is_some()) => None,
+        };
+        match event {
             Some(AMQPClass::Channel(channel::AMQPMethod::Close(close))) => {
                 self.closed_by_broker = true;
                 let text = close.reply_text.to_string();
@@ -134,5 +140,22 @@ impl Drop for Channel {
         if !self.is_closed() {
             self.command(Command::CloseChannel(self.id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_channel_whose_opening_is_never_sent_ends_with_the_connection() {
+        let (commands, _queue) = mpsc::unbounded_channel();
+        let (sender, state) = watch::channel(ConnectionState::default());
+        let mut channel = Channel::open(&ChannelIds::new(0), &commands, &state).expect("an id");
+        sender.send_modify(|state| state.ended = Some(Cause::msg("closed by the broker")));
+        let Err(ChannelError::Other(cause)) = channel.next().await else {
+            panic!("the connection has ended");
+        };
+        assert_eq!(cause.text(), "closed by the broker");
     }
 }

@@ -19,7 +19,8 @@ const MAX_WAITING: usize = 8 * 1024 * 1024;
 /// Sends each message to the receivers with a matching filter. It is shared by the handle of the connection and its I/O loop.
 #[derive(Clone)]
 pub(crate) struct Dispatcher {
-    routes: Arc<Mutex<Vec<Route>>>,
+    /// Absent once the connection has ended.
+    routes: Arc<Mutex<Option<Vec<Route>>>>,
     /// A permit for each byte that may still wait.
     room: Arc<Semaphore>,
 }
@@ -34,7 +35,8 @@ pub(crate) type Waiting = (Message, OwnedSemaphorePermit);
 
 impl Default for Dispatcher {
     fn default() -> Self {
-        Self { routes: Arc::default(), room: Arc::new(Semaphore::new(MAX_WAITING)) }
+        let routes = Arc::new(Mutex::new(Some(Vec::new())));
+        Self { routes, room: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 }
 
@@ -44,9 +46,10 @@ impl Dispatcher {
         filter: impl Fn(&Message) -> bool + Send + 'static,
     ) -> mpsc::UnboundedReceiver<Waiting> {
         let (messages, receiver) = mpsc::unbounded_channel();
-        let mut routes = self.routes.lock();
-        routes.retain(|route| !route.messages.is_closed());
-        routes.push(Route { filter: Box::new(filter), messages });
+        if let Some(routes) = &mut *self.routes.lock() {
+            routes.retain(|route| !route.messages.is_closed());
+            routes.push(Route { filter: Box::new(filter), messages });
+        }
         receiver
     }
 
@@ -56,19 +59,22 @@ impl Dispatcher {
     pub(crate) fn dispatch(&self, message: &Message) -> Result<(), Cause> {
         let size = u32::try_from(message.size()).map_err(|_| too_large())?;
         let mut result = Ok(());
-        self.routes.lock().retain(|route| {
-            if !(route.filter)(message) {
-                return true;
-            }
-            match self.room.clone().try_acquire_many_owned(size) {
-                Ok(room) => route.messages.send((message.clone(), room)).is_ok(),
-                // A receiver that was dropped takes nothing.
-                Err(_) if route.messages.is_closed() => false,
-                Err(_) => {
-                    result = Err(too_large());
-                    true
+        let mut routes = self.routes.lock();
+        routes.iter_mut().for_each(|routes| {
+            routes.retain(|route| {
+                if !(route.filter)(message) {
+                    return true;
                 }
-            }
+                match self.room.clone().try_acquire_many_owned(size) {
+                    Ok(room) => route.messages.send((message.clone(), room)).is_ok(),
+                    // A receiver that was dropped takes nothing.
+                    Err(_) if route.messages.is_closed() => false,
+                    Err(_) => {
+                        result = Err(too_large());
+                        true
+                    }
+                }
+            })
         });
         result
     }
@@ -78,9 +84,9 @@ impl Dispatcher {
         self.room.available_permits() < MAX_WAITING / 2
     }
 
-    /// Closes all receivers.
+    /// Closes all receivers, and those that are added later.
     pub(crate) fn close(&self) {
-        self.routes.lock().clear();
+        *self.routes.lock() = None;
     }
 }
 
@@ -123,6 +129,17 @@ pub(crate) async fn open(channel: &mut Channel, name: &str) -> Result<(), Channe
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn receivers_are_closed_even_if_they_are_added_after_the_end() {
+        let dispatcher = Dispatcher::default();
+        let mut before = dispatcher.add(|_| true);
+        dispatcher.close();
+        let mut after = dispatcher.add(|_| true);
+        assert!(
+            [&mut before, &mut after].iter_mut().all(|it| it.try_recv().is_err() && it.is_closed())
+        );
+    }
 
     #[test]
     fn the_size_of_waiting_messages_is_bounded() {

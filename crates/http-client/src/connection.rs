@@ -104,7 +104,13 @@ impl Connection {
             unhedged.count();
         }
         let sending = self.sender.lock().try_send_request(request.map(Full::new));
-        let response = match sending.await {
+        let sent = tokio::select! {
+            biased;
+            sent = sending => sent,
+            // A request that is put into the queue of hyper's task while that ends stays there.
+            _ = self.end.wait() => return Err(self.not_sent().await),
+        };
+        let response = match sent {
             Ok(response) => response,
             Err(mut error) => {
                 let unsent = error.take_message().is_some();
@@ -189,4 +195,39 @@ fn io_error(error: &hyper::Error) -> Option<io::ErrorKind> {
         next = source.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_is_never_sent_ends_with_the_connection() {
+        let (client, _server) = tokio::io::duplex(1024);
+        let (sender, idle) = http1::handshake(TokioIo::new(client)).await.expect("a connection");
+        let mut idle = pin!(idle);
+        let end = Arc::new(SetOnce::new());
+        let connection = Connection {
+            sender: Mutex::new(sender),
+            driver: tokio::spawn(async {}).abort_handle(),
+            end: end.clone(),
+            failed: AtomicBool::new(false),
+            last_received: LastReceived::new(),
+        };
+        let request = Request::new(Bytes::new());
+        let mut exchange = pin!(connection.exchange(request));
+        poll_fn(|context| {
+            // hyper accepts a request once its task has run.
+            assert!(idle.as_mut().poll(context).is_pending());
+            assert!(exchange.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        end.set(Cause::msg(CLOSED)).expect("set once");
+        let cause = exchange.await.expect_err("no response");
+        assert!(cause.is_connection_lost() && cause.text() == CLOSED, "{}", cause.text());
+    }
 }

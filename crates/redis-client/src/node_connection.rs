@@ -13,6 +13,7 @@ use redis::{AsyncConnectionConfig, RedisConnectionInfo, Value};
 use tokio::task::AbortHandle;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::command::pipeline;
 use crate::deployment::{Credentials, HANDSHAKE, Node, Tls};
@@ -26,6 +27,8 @@ const SELECT: &str = "select";
 pub(crate) struct NodeConnection {
     library: MultiplexedConnection,
     task: AbortHandle,
+    /// Cancelled when the library's task has ended.
+    ended: CancellationToken,
     stream: Arc<StreamState>,
     /// Whether a database other than 0 has been selected. From then on, every pipeline selects its own database.
     must_select: AtomicBool,
@@ -51,10 +54,17 @@ impl NodeConnection {
         let (library, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
             .await
             .map_err(|error| Failure::new(HANDSHAKE, error))?;
-        let task = tokio::spawn(driver).abort_handle();
+        let ended = CancellationToken::new();
+        let end = ended.clone().drop_guard();
+        let drive = async move {
+            driver.await;
+            drop(end);
+        };
+        let task = tokio::spawn(drive).abort_handle();
         let connection = Self {
             library,
             task,
+            ended,
             stream: state,
             must_select: AtomicBool::default(),
             order: Mutex::default(),
@@ -127,8 +137,13 @@ impl NodeConnection {
             let select = self.select(database);
             let pipeline = pipeline(select.iter().chain(commands));
             let expected = self.stream.expect_replies(pipeline.len() as u64);
-            let replies = library.send_packed_commands(&pipeline, 0, pipeline.len()).await;
-            replies.map_err(|_| self.stream.end_for(&expected))
+            let replies = tokio::select! {
+                biased;
+                replies = library.send_packed_commands(&pipeline, 0, pipeline.len()) => replies.ok(),
+                // A pipeline that is put into the library's queue while its task ends stays there.
+                () = self.ended.cancelled() => None,
+            };
+            replies.ok_or_else(|| self.stream.end_for(&expected))
         }));
         // The first poll puts the pipeline into the library's queue.
         // The lock keeps the pipelines there in the order in which `select` was called for them.
@@ -183,5 +198,34 @@ pub(crate) fn connect<'a>(
 impl Drop for NodeConnection {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pipeline_that_is_never_sent_ends_with_the_connection() {
+        let (client, _server) = tokio::net::UnixStream::pair().expect("two sockets");
+        let (stream, state) = BoundedStream::new(net::Stream::Unix(client));
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let opened = MultiplexedConnection::new_with_config(&info, stream, config);
+        let (library, _idle) = opened.await.expect("a connection");
+        let ended = CancellationToken::new();
+        let connection = NodeConnection {
+            library,
+            task: tokio::spawn(async {}).abort_handle(),
+            ended: ended.clone(),
+            stream: state,
+            must_select: AtomicBool::default(),
+            order: Mutex::default(),
+        };
+        let commands = [Command::new("ping", "PING", [])];
+        let mut exchange = pin!(connection.exchange(0, &commands));
+        assert!(futures_util::poll!(exchange.as_mut()).is_pending());
+        ended.cancel();
+        assert!(exchange.await.expect_err("no reply").is_connection_lost());
     }
 }

@@ -18,7 +18,7 @@ use crate::{cargo, files, release};
 /// The image's local name.
 const NAME: &str = "localhost/health-gateway:latest";
 /// The maximum compressed size in bytes, which is what a node downloads.
-const LIMIT: u64 = 15_000_000;
+const LIMIT: u64 = 10_000_000;
 /// All files and folders of the image.
 const CONTENT: [&str; 5] =
     ["etc/", "etc/ssl/", "etc/ssl/certs/", "etc/ssl/certs/ca-certificates.crt", "health-gateway"];

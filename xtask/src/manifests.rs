@@ -65,6 +65,7 @@ const PARTS: &[(&str, Check)] = &[
         dockerfile(root)?;
         workflows(&files(&root.join(".github/workflows"), "yml")?)
     }),
+    ("docs", versions),
     ("deploy", |root| {
         let mut manifests = files(&root.join("deploy/kubernetes"), "yaml")?;
         manifests.push(kustomize(root)?);
@@ -140,6 +141,22 @@ fn is_pinned(action: &str) -> bool {
         && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
         && version.split('.').count() == 3
         && version.split('.').all(is_number)
+}
+
+/// Checks the version of the workspace in the pages that name it.
+fn versions(root: &Path) -> Result<()> {
+    for (page, before, after) in [
+        ("docs/deploying.md", "health-gateway:", "\n"),
+        ("docs/deploying.md", "?ref=v", "]"),
+        ("docs/endpoint.md", "\"version\":\"", "\""),
+    ] {
+        let (page, text) =
+            (root.join(page), format!("{before}{}{after}", env!("CARGO_PKG_VERSION")));
+        if !read(&page)?.contains(&text) {
+            return Err(Error::new(format!("{}: expected `{}`", page.display(), text.trim_end())));
+        }
+    }
+    Ok(())
 }
 
 /// Validates the manifests strictly, and checks the version of the gateway's image and the configurations in config maps.
@@ -308,8 +325,14 @@ mod tests {
     impl Copy {
         fn new() -> Self {
             let copy = Self(tempfile::tempdir().unwrap());
-            let all =
-                [".github", "deploy", "docker-compose.yml", "Dockerfile", "rust-toolchain.toml"];
+            let all = [
+                ".github",
+                "deploy",
+                "docs",
+                "docker-compose.yml",
+                "Dockerfile",
+                "rust-toolchain.toml",
+            ];
             let mut cp = Command::new("cp");
             cp.arg("--recursive").args(all).arg(copy.0.path());
             cargo::run(cp.current_dir(stack::workspace())).unwrap();
@@ -353,6 +376,7 @@ mod tests {
             ("Dockerfile", ("rust:1.", "rust:0."), "the version in rust-toolchain.toml"),
             (release, ("runs-on:", "run-on:"), "`check-jsonschema "),
             (release, ("actions/checkout@", "actions/checkout@main # "), "the action's commit"),
+            ("docs/deploying.md", ("?ref=v", "?ref=w"), "expected `?ref=v"),
             (&deployment, read_only, "`kubernetes-validate "),
             (&deployment, ("/health-gateway:", "/health-gateway:1"), "expected version "),
             (&config_map, ("[redis]", "[redys]"), "check-config "),

@@ -99,7 +99,7 @@ impl Channel {
             biased;
             event = self.events.recv() => event,
             // A command that is sent while the I/O loop ends stays in the queue, with the sender of these events.
-            _ = self.state.wait_for(|state| state.ended.is_some()) => None,
+            _ = self.state.wait_for(|state| state.ended.is_some()) => self.events.try_recv().ok(),
         };
         match event {
             Some(AMQPClass::Channel(channel::AMQPMethod::Close(close))) => {

@@ -60,21 +60,20 @@ impl Dispatcher {
         let size = u32::try_from(message.size()).map_err(|_| too_large())?;
         let mut result = Ok(());
         let mut routes = self.routes.lock();
-        routes.iter_mut().for_each(|routes| {
-            routes.retain(|route| {
-                if !(route.filter)(message) {
-                    return true;
+        let Some(routes) = &mut *routes else { return result };
+        routes.retain(|route| {
+            if !(route.filter)(message) {
+                return true;
+            }
+            match self.room.clone().try_acquire_many_owned(size) {
+                Ok(room) => route.messages.send((message.clone(), room)).is_ok(),
+                // A receiver that was dropped takes nothing.
+                Err(_) if route.messages.is_closed() => false,
+                Err(_) => {
+                    result = Err(too_large());
+                    true
                 }
-                match self.room.clone().try_acquire_many_owned(size) {
-                    Ok(room) => route.messages.send((message.clone(), room)).is_ok(),
-                    // A receiver that was dropped takes nothing.
-                    Err(_) if route.messages.is_closed() => false,
-                    Err(_) => {
-                        result = Err(too_large());
-                        true
-                    }
-                }
-            })
+            }
         });
         result
     }

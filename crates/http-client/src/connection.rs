@@ -3,10 +3,12 @@
 use std::error::Error;
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -103,13 +105,14 @@ impl Connection {
         if let Some(unhedged) = request.extensions().get::<Unhedged>() {
             unhedged.count();
         }
-        let sending = self.sender.lock().try_send_request(request.map(Full::new));
+        let mut sending = pin!(self.sender.lock().try_send_request(request.map(Full::new)));
         let sent = tokio::select! {
             biased;
-            sent = sending => sent,
+            sent = &mut sending => Some(sent),
             // A request that is put into the queue of hyper's task while that ends stays there.
-            _ = self.end.wait() => return Err(self.not_sent().await),
+            _ = self.end.wait() => sending.now_or_never(),
         };
+        let Some(sent) = sent else { return Err(self.not_sent().await) };
         let response = match sent {
             Ok(response) => response,
             Err(mut error) => {
@@ -199,7 +202,6 @@ fn io_error(error: &hyper::Error) -> Option<io::ErrorKind> {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
     use std::task::Poll;
 
     use super::*;

@@ -60,6 +60,12 @@ impl Pool {
             if let Some(pooled) = state.idle.take() {
                 return in_flight(pooled);
             }
+            // One that was passed on may have been dropped with its receiver.
+            if self.permits.available_permits() == MAX_IN_FLIGHT
+                && let Some(pooled) = self.further()
+            {
+                return in_flight(pooled);
+            }
             let (sender, receiver) = oneshot::channel();
             state.waiting.push_back(sender);
             receiver

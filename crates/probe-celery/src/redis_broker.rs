@@ -17,7 +17,7 @@ use crate::content::Serializer;
 use crate::findings::{Backlog, FindingsSender};
 use crate::inspect::{ControlExchanges, InspectReply, InspectRequest, REPEAT_INTERVAL};
 use crate::kombu::{Message, decode_message, encode_message};
-use crate::reply_queue::{BATCH, ReplyQueue, binding_pattern, list_pattern, own_bindings};
+use crate::reply_queue::{ReplyQueue, binding_pattern, list_pattern, own_bindings};
 use crate::task::Task;
 use crate::transport::{Separator, TransportOptions, own_queue};
 
@@ -143,7 +143,7 @@ impl RedisBroker {
         task: &Task,
     ) -> Result<bool, Failure> {
         let message = self.task_message(queue, task);
-        let remove = Command::new("canary", "LREM", [&self.options.key(queue), "0", &message]);
+        let remove = Command::new("canary", "LREM", [&self.options.key(queue), "1", &message]);
         let replies = self.redis.execute(steps, &[remove]).await?;
         Ok(replies.first() != Some(&Reply::Number(0)))
     }
@@ -236,8 +236,9 @@ impl RedisBroker {
                 interval = (interval * 2).min(MAX_READ_INTERVAL);
             }
             let replies = self.redis.execute(&Steps::new(), &queue.read()).await?;
-            let messages = replies.last().map(|reply| queue.messages(reply)).unwrap_or_default();
-            has_more = messages.len() == BATCH;
+            let messages;
+            (messages, has_more) =
+                replies.last().map(|reply| queue.messages(reply)).unwrap_or_default();
             let replies = messages.iter().filter_map(|message| reply(message, request.ticket()));
             for reply in replies {
                 if findings.replied(reply) {

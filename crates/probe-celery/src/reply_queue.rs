@@ -17,8 +17,12 @@ const LIFETIME: &str = "60000";
 /// The time to live of a list that is no longer bound, in milliseconds. A worker that has looked the binding up just before may still push.
 const UNBOUND_LIFETIME: &str = "5000";
 
-/// The number of replies that are read at a time. A worker's reply may have many kilobytes, and the client bounds the size of an answer.
-pub(crate) const BATCH: usize = 4;
+/// The number of replies that are read first. A worker's reply may have many kilobytes, and the client bounds the size of an answer.
+const MIN_BATCH: usize = 4;
+/// The largest number of replies that are read at a time.
+const MAX_BATCH: usize = 32;
+/// About how many bytes of replies are read at a time, a quarter of that bound, since the next replies may be larger.
+const BATCH_SIZE: usize = 256 * 1024;
 
 /// A list, and the binding by which workers find it.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(crate) struct ReplyQueue {
     routing_key: String,
     /// The number of replies that have been read.
     read: usize,
+    /// The number of replies that are read next.
+    batch: usize,
 }
 
 impl ReplyQueue {
@@ -53,11 +59,13 @@ impl ReplyQueue {
                 exchange: String::new(),
                 routing_key: queue,
                 read: 0,
+                batch: MIN_BATCH,
             };
         }
         let binding = separator.binding(&routing_key, &queue);
         let binding = Some((options.bindings_key(reply_exchange), binding));
-        Self { list, binding, exchange: reply_exchange.to_owned(), routing_key, read: 0 }
+        let exchange = reply_exchange.to_owned();
+        Self { list, binding, exchange, routing_key, read: 0, batch: MIN_BATCH }
     }
 
     /// The exchange and the routing key by which workers send their replies.
@@ -75,24 +83,30 @@ impl ReplyQueue {
         commands
     }
 
-    /// Commands that read the oldest replies that have not been read yet, at most [`BATCH`]; the last of them returns the replies.
+    /// Commands that read the oldest replies that have not been read yet, a bounded number of them; the last command returns the replies.
     pub(crate) fn read(&self) -> [Command; 2] {
-        let (start, end) = (format!("-{}", self.read + 1 + BATCH), format!("-{}", self.read + 2));
+        let start = format!("-{}", self.read + 1 + self.batch);
+        let end = format!("-{}", self.read + 2);
         [
             Command::new(STEP, "PEXPIRE", [&self.list, LIFETIME]),
             Command::new(STEP, "LRANGE", [&self.list, &start, &end]),
         ]
     }
 
-    /// The messages in the reply to [`read`](Self::read).
-    pub(crate) fn messages(&mut self, reply: &Reply) -> Vec<String> {
-        let Reply::List(items) = reply else { return Vec::new() };
-        self.read += items.len();
+    /// The messages in the reply to [`read`](Self::read), and whether there may be more.
+    pub(crate) fn messages(&mut self, reply: &Reply) -> (Vec<String>, bool) {
+        let Reply::List(items) = reply else { return Default::default() };
         let text = |item: &Reply| match item {
             Reply::Text(text) => Some(text.clone()),
             _ => None,
         };
-        items.iter().filter_map(text).collect()
+        let messages: Vec<_> = items.iter().filter_map(text).collect();
+        let has_more = items.len() == self.batch;
+        self.read += items.len();
+        let largest = messages.iter().map(String::len).max().unwrap_or_default();
+        let fitting = BATCH_SIZE / largest.max(1);
+        self.batch = (self.batch * 2).min(fitting).clamp(MIN_BATCH, MAX_BATCH);
+        (messages, has_more)
     }
 
     /// Commands that remove the queue. If replies may still arrive, its list is left to expire.
@@ -137,6 +151,20 @@ pub(crate) fn own_bindings<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_replies_are_read_at_a_time_while_they_are_small() {
+        let options = TransportOptions::default();
+        let mut queue = ReplyQueue::new(&options, "reply", &options.separator(&[]), "1");
+        let mut read = |size: usize| {
+            let replies = vec![Reply::Text("x".repeat(size)); queue.batch];
+            assert!(queue.messages(&Reply::List(replies)).1);
+            queue.batch
+        };
+        assert_eq!([100, 100, 100, 100].map(&mut read), [8, 16, 32, 32]);
+        assert_eq!([20_000, 200_000, 2_000_000, 100].map(&mut read), [13, 4, 4, 8]);
+        assert_eq!(queue.messages(&Reply::List(Vec::new())), (Vec::new(), false));
+    }
 
     #[test]
     fn a_binding_is_the_gateway_s_if_its_routing_key_is() {

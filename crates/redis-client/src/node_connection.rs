@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use probe::{Cause, Connecting, Failure, Secret, Steps, step};
 use redis::aio::MultiplexedConnection;
@@ -137,13 +138,14 @@ impl NodeConnection {
             let select = self.select(database);
             let pipeline = pipeline(select.iter().chain(commands));
             let expected = self.stream.expect_replies(pipeline.len() as u64);
+            let mut exchange = pin!(library.send_packed_commands(&pipeline, 0, pipeline.len()));
             let replies = tokio::select! {
                 biased;
-                replies = library.send_packed_commands(&pipeline, 0, pipeline.len()) => replies.ok(),
+                replies = &mut exchange => Some(replies),
                 // A pipeline that is put into the library's queue while its task ends stays there.
-                () = self.ended.cancelled() => None,
+                () = self.ended.cancelled() => exchange.now_or_never(),
             };
-            replies.ok_or_else(|| self.stream.end_for(&expected))
+            replies.and_then(Result::ok).ok_or_else(|| self.stream.end_for(&expected))
         }));
         // The first poll puts the pipeline into the library's queue.
         // The lock keeps the pipelines there in the order in which `select` was called for them.

@@ -112,6 +112,8 @@ pub(super) struct RunHandle {
     check: Arc<dyn DynCheck>,
     timeout: Duration,
     started: Instant,
+    /// Whether the check has its timeout once more, since the process was paused.
+    is_extended: Arc<AtomicBool>,
 }
 
 /// What the task of a run returns.
@@ -131,19 +133,28 @@ impl RunHandle {
         cancelled: CancellationToken,
     ) -> Self {
         let does_not_block = history.does_not_block.load(Ordering::Relaxed);
-        let run = run_check(check.clone(), history, steps.clone(), timeout, cancelled);
+        let is_extended = Arc::new(AtomicBool::default());
+        let (extended, steps_of_run) = (is_extended.clone(), steps.clone());
+        let run = run_check(check.clone(), history, steps_of_run, timeout, extended, cancelled);
         let task = if does_not_block {
             tokio::spawn(run)
         } else {
             let runtime = Handle::current();
             tokio::task::spawn_blocking(move || runtime.block_on(run))
         };
-        Self { task, steps, check, timeout, started: Instant::now() }
+        Self { task, steps, check, timeout, started: Instant::now(), is_extended }
     }
 
     /// Waits until the check ends, or until soon after its timeout. Returns `None` if the run was cancelled.
     pub(super) async fn outcome(&mut self) -> Option<Outcome> {
-        let completion = match within(self.timeout + GRACE, &mut self.task).await {
+        let limit = self.timeout + GRACE;
+        let mut has_waited_again = false;
+        let mut ended = within(limit, &mut self.task, || has_waited_again = true).await;
+        // The task may have noticed a pause that this one has not.
+        if ended.is_none() && !has_waited_again && self.is_extended() {
+            ended = timeout(limit, &mut self.task).await.ok();
+        }
+        let completion = match ended {
             Some(Ok(completion)) => completion?,
             Some(Err(error)) => self.failed(self.panicked(error), RunResult::Defect),
             None => self.failed(self.steps.timed_out(self.timeout), RunResult::TimedOut),
@@ -156,7 +167,7 @@ impl RunHandle {
         if self.is_finished() {
             return None;
         }
-        if within(BLOCKED_AFTER, &mut self.task).await.is_some() {
+        if within(BLOCKED_AFTER, &mut self.task, || {}).await.is_some() || self.is_extended() {
             return None;
         }
         let reason =
@@ -172,6 +183,10 @@ impl RunHandle {
             // The result comes too late to count, and a panic has been logged by the panic hook.
             drop(self.task.await);
         }
+    }
+
+    fn is_extended(&self) -> bool {
+        self.is_extended.load(Ordering::Relaxed)
     }
 
     /// Whether the check has returned.
@@ -225,6 +240,7 @@ async fn run_check(
     history: Arc<BlockingHistory>,
     steps: Arc<Steps>,
     limit: Duration,
+    is_extended: Arc<AtomicBool>,
     cancelled: CancellationToken,
 ) -> Option<Completion> {
     let started = Instant::now();
@@ -237,7 +253,8 @@ async fn run_check(
             longest_poll = longest_poll.max(begun.elapsed());
             polled
         });
-        cancelled.run_until_cancelled(within(limit, timed)).await
+        let extend = || is_extended.store(true, Ordering::Relaxed);
+        cancelled.run_until_cancelled(within(limit, timed, extend)).await
     };
     // If the check panics, this is not reached and its history does not change.
     history.does_not_block.store(longest_poll < MAX_POLL_TIME, Ordering::Relaxed);
@@ -251,8 +268,8 @@ async fn run_check(
 
 /// The output of `future`, or `None` if that takes longer than `limit`.
 ///
-/// If the process was paused meanwhile, `future` has that time once more: its answer may have arrived long ago.
-async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+/// If the process was paused meanwhile, `extend` is called, and `future` has that time once more: its answer may have arrived long ago.
+async fn within<F: Future>(limit: Duration, future: F, extend: impl FnOnce()) -> Option<F::Output> {
     let mut future = pin!(future);
     let due = tokio::time::Instant::now() + limit;
     let mut polled = due;
@@ -263,6 +280,7 @@ async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     });
     let ended = timeout_at(due, timed).await;
     if ended.is_err() && polled > due + MAX_LATENESS {
+        extend();
         return Box::pin(timeout(limit, future)).await.ok();
     }
     ended.ok()

@@ -2,7 +2,7 @@
 //!
 //! The result proves that a worker process takes work from the queue; a reply to a broadcast proves only that the worker's main process is alive.
 //! A canary outlives a check that is cut off. The next check sends another and waits for both, since the first may have been lost with its worker; there are never more than three at a time.
-//! A canary whose result arrives over AMQP keeps its connection open. If that is needed for a new connection, the canary is given up, and a check that waits for it sends another.
+//! A canary with a result that arrives over AMQP keeps its connection open. If that is needed for a new connection, the canary is given up, and a check that waits for it sends another.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -171,10 +171,16 @@ impl QueueCanary {
             self.remember_expired(vec![task.clone()]);
         }
         if is_uncertain {
-            // Best effort: a worker discards a task that has expired.
-            let withdraw = self.broker.withdraw(&steps, &self.queue, &task);
-            drop(timeout(SEND_TIMEOUT, withdraw).await);
+            self.withdraw(&steps, &task).await;
         }
+    }
+
+    /// Removes the task from the queue; returns whether it was still there, if that is known.
+    ///
+    /// Best effort: a worker discards a task that has expired.
+    async fn withdraw(&self, steps: &Steps, task: &Task) -> Option<bool> {
+        let withdraw = self.broker.withdraw(steps, &self.queue, task);
+        timeout(SEND_TIMEOUT, withdraw).await.ok()?.ok()
     }
 
     fn remember_expired(&self, tasks: Vec<Task>) {
@@ -212,9 +218,7 @@ impl QueueCanary {
             },
             () = self.cleanups.ending() => {}
         }
-        // Best effort: a worker discards a task that has expired.
-        let withdrawn = timeout(SEND_TIMEOUT, self.broker.withdraw(steps, &self.queue, task)).await;
-        if let Ok(Ok(false)) = withdrawn {
+        if self.withdraw(steps, task).await == Some(false) {
             // A worker has just taken it.
             let late = timeout(LATE_RESULT, self.results.wait_for(task, &mut deliveries)).await;
             return late.ok().flatten().map_or(Ending::Expired, Ending::Outcome);

@@ -261,7 +261,7 @@ fn read_state(answer: Result<AMQPClass, ChannelError>) -> Result<QueueState, Cau
             Ok(QueueState::Known(Depth { messages, consumers }))
         }
         Ok(_) => Err(unexpected("an answer")),
-        // A durable queue whose node is down is not found either.
+        // A durable queue on a node that is down is not found either.
         Err(ChannelError::Closed(reason)) if reason.code == NOT_FOUND => {
             if reason.text.contains(NO_QUEUE) {
                 return Ok(QueueState::Missing);

@@ -372,7 +372,7 @@ impl RedisBroker {
         Ok(())
     }
 
-    /// Removes the bindings of the gateway among these whose lists do not exist, or never expire.
+    /// Removes the bindings of the gateway among these if their lists do not exist or never expire.
     async fn remove_abandoned(&self, key: &str, bindings: &[&str]) -> Result<(), Failure> {
         let own = own_bindings(&self.options, bindings);
         if own.is_empty() {
